@@ -1,0 +1,39 @@
+//! Trust bundles: the public half of every authority of a trust domain.
+
+use crate::TrustDomain;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bundle {
+    pub trust_domain: TrustDomain,
+    pub x509_authorities: Vec<X509Authority>,
+    pub jwt_authorities: Vec<JwtAuthority>,
+    /// Seconds; 0 when none was given.
+    pub refresh_hint: i64,
+    /// Raised by one at each effective change.
+    pub sequence: u64,
+}
+
+/// A root certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct X509Authority {
+    /// One DER certificate.
+    pub der: Vec<u8>,
+    pub tainted: bool,
+}
+
+/// A JWT signing key's public half.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwtAuthority {
+    /// PKIX (SubjectPublicKeyInfo) DER.
+    pub public_key: Vec<u8>,
+    pub key_id: String,
+    /// Unix seconds; 0 when the source did not say.
+    pub expires_at: i64,
+    pub tainted: bool,
+}
+
+impl Bundle {
+    pub fn empty(trust_domain: TrustDomain) -> Self {
+        Self { trust_domain, x509_authorities: Vec::new(), jwt_authorities: Vec::new(), refresh_hint: 0, sequence: 0 }
+    }
+}

@@ -1,0 +1,15 @@
+//! One-time tokens for `join_token` node attestation.
+
+#[derive(Clone, PartialEq, Eq)]
+pub struct JoinToken {
+    pub value: String,
+    /// Unix seconds.
+    pub expires_at: i64,
+}
+
+/// The value is a credential until it is used, so it is never printed.
+impl std::fmt::Debug for JoinToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "JoinToken(expires_at {})", self.expires_at)
+    }
+}

@@ -1,0 +1,35 @@
+//! The nouns of Steeple: what a SPIFFE ID, a registration entry, an attested agent and a bundle *are*.
+//!
+//! Nothing here does I/O, reads a clock or knows async runtimes; every other crate speaks in these types.
+//!
+//! ```text
+//!   id ── selector ── entry ─┐
+//!                    agent ──┼── what the replicated state holds
+//!   bundle ── authority ─────┤
+//!   join_token  federation ──┘
+//!   clock, secret            time as a value, secrets that cannot be printed
+//!   plugin/                  the small traits that attestors and key managers implement
+//! ```
+
+mod agent;
+mod authority;
+mod bundle;
+mod clock;
+mod entry;
+mod federation;
+mod id;
+mod join_token;
+pub mod plugin;
+mod secret;
+mod selector;
+
+pub use agent::AttestedAgent;
+pub use authority::{Authority, AuthorityId, AuthorityKind, AuthoritySet, AuthorityStatus, KeyType, SealedKey};
+pub use bundle::{Bundle, JwtAuthority, X509Authority};
+pub use clock::{Clock, SystemClock, Timestamp};
+pub use entry::Entry;
+pub use federation::{BundleEndpointProfile, FederationRelationship};
+pub use id::{IdError, SpiffeId, TrustDomain};
+pub use join_token::JoinToken;
+pub use secret::Secret;
+pub use selector::{MatchBehavior, Selector, SelectorError, SelectorSet};

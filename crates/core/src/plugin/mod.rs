@@ -1,0 +1,18 @@
+//! What a plugin is: one or two methods each (`docs/plugins/`). Futures are boxed so that plugins can be chosen at
+//! run time.
+
+mod key_manager;
+mod node_attestor;
+mod workload_attestor;
+
+use std::future::Future;
+use std::pin::Pin;
+
+pub use key_manager::{KeyError, KeyManager};
+pub use node_attestor::{
+    AgentChannel, AgentNodeAttestor, AttestError, AttestStatus, Attested, ChallengeChannel, NodeAttestor,
+};
+pub use workload_attestor::{WorkloadAttestor, WorkloadError, WorkloadProcess};
+
+/// A boxed future, the return type of every plugin method.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
