@@ -1,0 +1,77 @@
+//! What goes over the wire: SPIRE's APIs, the Workload API, Envoy's SDS, health, and our own protocols.
+//!
+//! The messages and services are generated from `proto/` by `cargo xtask codegen` and committed in `src/gen`; this file
+//! gives each protobuf package a short path.
+//!
+//! ```text
+//!   types              spire.api.types           shared messages
+//!   server::*          spire.api.server.*.v1     SPIRE's server API
+//!   agent::*           spire.[api.]agent.*.v1    SPIRE's agent admin API
+//!   workload           (no package)              the SPIFFE Workload API
+//!   health, rpc        grpc.health.v1, google.rpc
+//!   envoy::*           the part of Envoy's v3 API that SDS needs
+//!   steeple::*         steeple.*.v1              ours: peers, push to agents, cluster administration
+//!   any                messages inside google.protobuf.Any
+//!   convert            between messages and the core types
+//!   status             statuses and the details of refusals
+//! ```
+
+pub mod any;
+pub mod convert;
+pub mod status;
+
+#[path = "gen/mod.rs"]
+#[rustfmt::skip]
+#[allow(clippy::all, rustdoc::all)]
+mod generated;
+
+pub use generated::google::rpc;
+pub use generated::grpc::health::v1 as health;
+pub use generated::spire::api::types;
+
+/// SPIRE's server API.
+pub mod server {
+    pub use crate::generated::spire::api::server::agent::v1 as agent;
+    pub use crate::generated::spire::api::server::bundle::v1 as bundle;
+    pub use crate::generated::spire::api::server::debug::v1 as debug;
+    pub use crate::generated::spire::api::server::entry::v1 as entry;
+    pub use crate::generated::spire::api::server::localauthority::v1 as localauthority;
+    pub use crate::generated::spire::api::server::logger::v1 as logger;
+    pub use crate::generated::spire::api::server::svid::v1 as svid;
+    pub use crate::generated::spire::api::server::trustdomain::v1 as trustdomain;
+}
+
+/// SPIRE's agent admin API.
+pub mod agent {
+    pub use crate::generated::spire::agent::debug::v1 as debug;
+    pub use crate::generated::spire::api::agent::delegatedidentity::v1 as delegatedidentity;
+    pub use crate::generated::spire::api::agent::logger::v1 as logger;
+}
+
+/// The SPIFFE Workload API.
+pub mod workload {
+    pub use crate::generated::{
+        JwtBundlesRequest, JwtBundlesResponse, Jwtsvid, JwtsvidRequest, JwtsvidResponse, ValidateJwtsvidRequest,
+        ValidateJwtsvidResponse, WitBundlesRequest, WitBundlesResponse, Witsvid, WitsvidRequest, WitsvidResponse,
+        X509BundlesRequest, X509BundlesResponse, X509svid, X509svidRequest, X509svidResponse,
+        spiffe_workload_api_client, spiffe_workload_api_server,
+    };
+}
+
+/// Envoy's secret discovery service, version 3.
+pub mod envoy {
+    pub use crate::generated::envoy::config::core::v3 as core;
+    pub use crate::generated::envoy::extensions::transport_sockets::tls::v3 as tls;
+    pub use crate::generated::envoy::service::discovery::v3 as discovery;
+    pub use crate::generated::envoy::service::secret::v3 as sds;
+}
+
+/// Our own protocols.
+pub mod steeple {
+    pub use crate::generated::steeple::agent::v1 as agent;
+    pub use crate::generated::steeple::peer::v1 as peer;
+    pub use crate::generated::steeple::server::v1 as server;
+}
+
+/// Every .proto file of this crate with its imports, encoded: for reflection and for tests.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("gen/descriptors.bin");
