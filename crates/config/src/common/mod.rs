@@ -1,0 +1,15 @@
+//! Settings that servers and agents share.
+
+mod address;
+mod health;
+mod log;
+mod profiling;
+mod read;
+mod telemetry;
+
+pub use address::{Cidr, HostPort};
+pub use health::{HealthFile, HealthSettings};
+pub use log::{LogFile, LogFormat, LogLevel, LogSettings};
+pub use profiling::ProfilingSettings;
+pub(crate) use read::{absolute, duration, feature_flags, given, lasting, trust_domain};
+pub use telemetry::{PrometheusSettings, PrometheusTls, StatsdSink, TelemetryFile, TelemetrySettings};

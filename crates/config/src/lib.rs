@@ -1,0 +1,55 @@
+//! SPIRE's configuration files, read into settings that are complete and checked.
+//!
+//! ```text
+//!   file ── expand ── syntax (HCL1 or JSON -> Tree) ── section (weakly typed reading, unknown keys)
+//!                                                          │
+//!                     server::ServerFile / agent::AgentFile   what the file said
+//!                                                          │  + overrides (flags) + defaults
+//!                 server::ServerSettings / agent::AgentSettings + notices
+//! ```
+//!
+//! Flags win over the file, the file over the defaults. A file that SPIRE refuses is refused here with SPIRE's text;
+//! what only Steeple refuses (a plugin that it does not have, a key that it cannot honour) is refused by name. Nothing
+//! is ignored in silence: a setting that no longer matters comes back as a [`Notice`].
+
+mod agent;
+mod common;
+mod duration;
+mod error;
+mod expand;
+mod load;
+mod notice;
+mod plugin;
+mod quote;
+mod section;
+mod server;
+mod suggest;
+mod supported;
+mod syntax;
+mod unknown;
+
+pub use agent::{
+    AgentFile, AgentOverrides, AgentSettings, BundleFormat, ExperimentalAgentFile, RebootstrapMode, SdsSettings,
+    TrustBootstrap, TrustBundleFile, WorkloadApiRateLimits,
+};
+pub use common::{
+    Cidr, HealthFile, HealthSettings, HostPort, LogFile, LogFormat, LogLevel, LogSettings, ProfilingSettings,
+    PrometheusSettings, PrometheusTls, StatsdSink, TelemetryFile, TelemetrySettings,
+};
+pub use duration::{DurationError, GoDuration};
+pub use error::{ConfigError, DecodeError};
+pub use expand::expand_env;
+pub use load::{AGENT_CONFIG_PATH, Loaded, SERVER_CONFIG_PATH, load_agent, load_server};
+pub use notice::{Notice, NoticeLevel};
+pub use plugin::{PluginBlock, PluginError};
+pub use quote::go_quoted;
+pub use section::Section;
+pub use server::{
+    AcmeSettings, BundleEndpointFile, BundleEndpointSettings, CaSettings, CaSubject, ClusterFile, ClusterSettings,
+    EndpointProfile, EndpointProfileFile, ExperimentalServerFile, FederatesWithFile, FederationFile,
+    FederationSettings, PruneSettings, RaftTimings, RateLimitSettings, ServerFile, ServerOverrides, ServerSettings,
+    ServingCert, ServingCertFile, Signing, TtlSettings, WitSettings,
+};
+pub use supported::Supported;
+pub use syntax::{Node, Span, SyntaxError, SyntaxFault, Tree, Value, parse, print};
+pub use unknown::{UnknownConfiguration, UnknownKey, UnknownKeys};

@@ -1,0 +1,107 @@
+//! Reading files: the only I/O of this crate beside plugins' data files and the agent's join token file.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::common::absolute;
+use crate::expand::expand_env;
+use crate::notice::Notice;
+use crate::syntax::FILE_BYTES_MAX;
+use crate::{
+    AgentFile, AgentOverrides, AgentSettings, ConfigError, DecodeError, ServerFile, ServerOverrides, ServerSettings,
+    Supported, Tree, parse,
+};
+
+/// Where `spire-server run` looks without `-config`.
+pub const SERVER_CONFIG_PATH: &str = "conf/server/server.conf";
+/// Where `spire-agent run` looks without `-config`.
+pub const AGENT_CONFIG_PATH: &str = "conf/agent/agent.conf";
+
+/// Settings and what the operator should know about them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded<T> {
+    pub settings: T,
+    pub notices: Vec<Notice>,
+}
+
+/// Loads the server's settings from `path` (`-config`), else from [`SERVER_CONFIG_PATH`] if that exists, else the
+/// embedded default: see [`ServerSettings::embedded_default`].
+pub fn load_server(
+    path: Option<&Path>,
+    expand: bool,
+    overrides: &ServerOverrides,
+    supported: &Supported<'_>,
+) -> Result<Loaded<ServerSettings>, ConfigError> {
+    let working_dir = working_dir();
+    let Some((path, tree)) = read_tree(path, SERVER_CONFIG_PATH, expand, &working_dir)? else {
+        return ServerSettings::embedded_default(overrides, supported, &working_dir);
+    };
+    let read = ServerFile::read(&tree);
+    let (file, unknown) = read.map_err(|error| ConfigError::Decode { path: path.clone(), error })?;
+    let mut loaded = ServerSettings::resolve(&file, unknown, overrides, supported, &working_dir)?;
+    supported.check_keys(&tree)?;
+    loaded.settings.config_path = Some(absolute(&path, &working_dir));
+    Ok(loaded)
+}
+
+/// Loads the agent's settings from `path` (`-config`), else from [`AGENT_CONFIG_PATH`] if that exists, else from the
+/// flags alone: see [`AgentSettings::embedded_default`].
+pub fn load_agent(
+    path: Option<&Path>,
+    expand: bool,
+    overrides: &AgentOverrides,
+    supported: &Supported<'_>,
+) -> Result<Loaded<AgentSettings>, ConfigError> {
+    let working_dir = working_dir();
+    let Some((path, tree)) = read_tree(path, AGENT_CONFIG_PATH, expand, &working_dir)? else {
+        return AgentSettings::embedded_default(overrides, supported, &working_dir);
+    };
+    let read = AgentFile::read(&tree);
+    let (file, unknown) = read.map_err(|error| ConfigError::Decode { path: path.clone(), error })?;
+    let mut loaded = AgentSettings::resolve(&file, unknown, overrides, supported, &working_dir)?;
+    supported.check_keys(&tree)?;
+    loaded.settings.config_path = Some(absolute(&path, &working_dir));
+    Ok(loaded)
+}
+
+/// `None` when no path was given and there is no file at the default one.
+fn read_tree(
+    path: Option<&Path>,
+    default: &str,
+    expand: bool,
+    working_dir: &Path,
+) -> Result<Option<(PathBuf, Tree)>, ConfigError> {
+    let asked_for = path.filter(|path| !path.as_os_str().is_empty());
+    let path = asked_for.unwrap_or(Path::new(default)).to_owned();
+    let bytes = match read_bounded(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return match asked_for {
+                Some(_) => Err(ConfigError::NotFound { path: absolute(&path, working_dir) }),
+                None => Ok(None),
+            };
+        }
+        Err(error) => return Err(ConfigError::Unreadable { path, reason: error.to_string() }),
+    };
+    let parsed = match std::str::from_utf8(&bytes) {
+        Ok(text) if expand => parse(expand_env(text, |name| std::env::var(name).ok()).as_bytes()),
+        _ => parse(&bytes),
+    };
+    match parsed {
+        Ok(tree) => Ok(Some((path, tree))),
+        Err(error) => Err(ConfigError::Decode { path, error: DecodeError::Syntax(error) }),
+    }
+}
+
+/// Reads one byte more than `parse` takes, so that it refuses what is larger.
+fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Empty when it cannot be found out, which keeps relative paths relative.
+fn working_dir() -> PathBuf {
+    std::env::current_dir().unwrap_or_default()
+}

@@ -1,0 +1,79 @@
+//! One plugin as the file asks for it.
+
+use std::path::PathBuf;
+
+use crate::section::{Section, blocks_of};
+use crate::unknown::UnknownKeys;
+use crate::{DecodeError, Node, PluginError, Span, Tree, parse};
+
+/// `Type "name" { … }`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginBlock {
+    /// For instance `NodeAttestor`.
+    pub kind: String,
+    pub name: String,
+    pub span: Span,
+    pub enabled: bool,
+    /// The program of an external plugin; `None` is a built-in one.
+    pub plugin_cmd: Option<String>,
+    pub args: Vec<String>,
+    /// Hex of the external program's SHA-256.
+    pub checksum: Option<String>,
+    pub data: Option<Tree>,
+    /// Read when the plugin is configured, and again on SIGUSR1; excludes `data`.
+    pub data_file: Option<PathBuf>,
+}
+
+impl PluginBlock {
+    /// The plugin's own settings, from the block or from its file; empty when it has none.
+    pub fn load_data(&self) -> Result<Tree, PluginError> {
+        let Some(path) = &self.data_file else {
+            return Ok(self.data.clone().unwrap_or_default());
+        };
+        let fail = |reason: String| PluginError::DataFile { kind: self.kind.clone(), name: self.name.clone(), reason };
+        let bytes = std::fs::read(path).map_err(|error| fail(format!("{}: {error}", path.display())))?;
+        parse(&bytes).map_err(|error| fail(format!("{}: {error}", path.display())))
+    }
+
+    /// Whether this is the plugin `kind`/`name` and is not disabled.
+    pub fn is(&self, kind: &str, name: &str) -> bool {
+        self.enabled && self.kind == kind && self.name == name
+    }
+
+    /// Every plugin of a `plugins` section, in order.
+    pub(crate) fn read_all(plugins: &Tree, unknown: &mut Vec<UnknownKeys>) -> Result<Vec<Self>, DecodeError> {
+        let mut blocks = Vec::new();
+        for kind in &plugins.nodes {
+            for named in blocks_of(kind, "plugins")?.into_iter().flat_map(|tree| &tree.nodes) {
+                let path = format!("plugins.{} {:?}", kind.key, named.key);
+                for tree in blocks_of(named, "plugins")? {
+                    blocks.push(Self::read(&kind.key, named, &path, tree, unknown)?);
+                }
+            }
+        }
+        Ok(blocks)
+    }
+
+    fn read(
+        kind: &str,
+        named: &Node,
+        path: &str,
+        tree: &Tree,
+        unknown: &mut Vec<UnknownKeys>,
+    ) -> Result<Self, DecodeError> {
+        let mut section = Section::new(path, tree);
+        let block = Self {
+            kind: kind.to_owned(),
+            name: named.key.clone(),
+            span: named.span,
+            enabled: section.flag("enabled")?.unwrap_or(true),
+            plugin_cmd: section.text("plugin_cmd")?.filter(|cmd| !cmd.is_empty()),
+            args: section.texts("plugin_args")?.unwrap_or_default(),
+            checksum: section.text("plugin_checksum")?.filter(|sum| !sum.is_empty()),
+            data: section.tree("plugin_data")?,
+            data_file: section.text("plugin_data_file")?.map(PathBuf::from),
+        };
+        section.finish(format!("{kind} {:?}", block.name), unknown);
+        Ok(block)
+    }
+}

@@ -1,0 +1,21 @@
+//! `server.conf`: what SPIRE's server reads, and our `cluster` section.
+
+mod cluster;
+mod federation;
+mod federation_file;
+mod file;
+mod notices;
+mod resolve;
+mod settings;
+mod ttl;
+
+pub use cluster::{ClusterFile, ClusterSettings, RaftTimings, Signing};
+pub use federation::{AcmeSettings, BundleEndpointSettings, EndpointProfile, FederationSettings, ServingCert};
+pub use federation_file::{
+    BundleEndpointFile, EndpointProfileFile, FederatesWithFile, FederationFile, ServingCertFile,
+};
+pub use file::{ExperimentalServerFile, ServerFile};
+pub use settings::{
+    CaSettings, CaSubject, PruneSettings, RateLimitSettings, ServerOverrides, ServerSettings, WitSettings,
+};
+pub use ttl::TtlSettings;

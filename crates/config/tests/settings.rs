@@ -1,0 +1,221 @@
+//! What accepted configurations resolve to.
+
+mod support;
+
+use std::path::Path;
+use std::time::Duration;
+
+use steeple_config::{
+    AgentOverrides, AgentSettings, BundleFormat, ConfigError, HostPort, LogLevel, NoticeLevel, RebootstrapMode,
+    ServerOverrides, ServerSettings, Signing, TrustBootstrap, TtlSettings, load_agent, load_server,
+};
+use steeple_core::{KeyType, Secret};
+use support::{SUPPORTED, agent, agent_conf, file, server, server_conf, server_with};
+
+#[test]
+fn a_server_without_a_file() {
+    let loaded =
+        ServerSettings::embedded_default(&ServerOverrides::default(), &SUPPORTED, Path::new("/srv/me")).unwrap();
+    let settings = loaded.settings;
+    assert_eq!(settings.trust_domain.name(), "example.org");
+    assert_eq!(settings.data_dir, Path::new("/srv/me/data"));
+    assert_eq!(settings.bind, HostPort::new("0.0.0.0", 8081));
+    assert_eq!(settings.socket_path, Path::new("/tmp/spire-server/private/api.sock"));
+    assert_eq!(settings.ttl, TtlSettings::default());
+    assert_eq!(settings.cluster.sealing_key_path, Path::new("/srv/me/data.sealing-key"));
+    assert!(settings.cluster.bootstrap && !settings.cluster.enabled);
+    assert_eq!(settings.config_path, None);
+    let [notice] = loaded.notices.as_slice() else { panic!("{:?}", loaded.notices) };
+    assert!(notice.message.contains("beside the data directory") && notice.level == NoticeLevel::Warn);
+}
+
+#[test]
+fn spires_defaults() {
+    let loaded = server(&server_conf("", "")).unwrap();
+    let settings = loaded.settings;
+    assert_eq!(settings.ca.key_type, KeyType::EcP256);
+    assert_eq!(settings.ca.subject.organization, ["SPIFFE"]);
+    assert_eq!(settings.ttl.agent, Duration::from_secs(3_600));
+    assert!(settings.rate_limit.attestation && settings.rate_limit.signing);
+    assert_eq!(settings.log.level, LogLevel::Warn);
+    assert_eq!(settings.health_checks.listen, HostPort::new("localhost", 80));
+    assert_eq!(settings.wit, None);
+    let said: Vec<&str> = loaded.notices.iter().map(|notice| notice.message.as_str()).collect();
+    assert!(said.iter().any(|text| text.starts_with("DataStore \"sql\" is accepted and not used")), "{said:?}");
+    assert!(said.iter().any(|text| text.starts_with("KeyManager \"memory\" is accepted and not used")), "{said:?}");
+}
+
+#[test]
+fn flags_over_file_over_defaults() {
+    let overrides = ServerOverrides {
+        trust_domain: Some("other.test".into()),
+        bind_port: Some(9090),
+        data_dir: Some(String::new()),
+        log_level: Some("debug".into()),
+        ..ServerOverrides::default()
+    };
+    let text = server_conf("trust_domain = \"b d\" jwt_key_type = \"RSA-2048\" ca_key_type = \"ec-p384\"", "");
+    let settings = server_with(&text, &overrides, &SUPPORTED).unwrap().settings;
+    assert_eq!(settings.trust_domain.name(), "other.test");
+    assert_eq!(settings.bind, HostPort::new("127.0.0.1", 9090));
+    assert_eq!(settings.data_dir, Path::new("/srv/steeple/data"));
+    assert_eq!(settings.log.level, LogLevel::Debug);
+    assert_eq!((settings.ca.key_type, settings.ca.jwt_key_type), (KeyType::EcP384, KeyType::Rsa2048));
+}
+
+#[test]
+fn obsolete_experimental_keys_are_remarked_and_still_checked() {
+    let loaded = server(&server_conf("experimental { cache_reload_interval = \"3s\" events_based_cache = true }", ""));
+    let notices = loaded.unwrap().notices;
+    let said = notices.iter().any(|notice| notice.message.contains("cache_reload_interval, events_based_cache"));
+    assert!(said, "{notices:?}");
+    let error = server(&server_conf("experimental { cache_reload_interval = \"x\" }", "")).unwrap_err();
+    assert_eq!(error.to_string(), "could not parse cache reload interval: time: invalid duration \"x\"");
+}
+
+#[test]
+fn environment_variables_only_when_asked_for() {
+    // PATH is set wherever tests run.
+    let path = file(&server_conf("jwt_issuer = \"${PATH}$$x\"", ""));
+    let issuer = |expand| {
+        let loaded = load_server(Some(&path.path), expand, &ServerOverrides::default(), &SUPPORTED).unwrap();
+        loaded.settings.ca.jwt_issuer.unwrap()
+    };
+    assert_eq!(issuer(false), "${PATH}$$x");
+    assert_eq!(issuer(true), format!("{}$x", std::env::var("PATH").unwrap()));
+}
+
+#[test]
+fn a_cluster_section_makes_plugins_optional() {
+    let text = r#"
+        server { trust_domain = "example.org" data_dir = "/srv/data" }
+        cluster {
+            peer_bind_address = "10.0.0.2"
+            peer_advertise_address = "node-2"
+            join = ["node-1:8082", "node-3"]
+            sealing_key_path = "/etc/steeple/sealing.key"
+            heartbeat_interval = "500ms"
+            signing = "replicas"
+        }
+    "#;
+    let loaded = server(text).unwrap();
+    let cluster = loaded.settings.cluster;
+    assert!(cluster.enabled && !cluster.bootstrap);
+    assert_eq!(cluster.name, "example.org");
+    assert_eq!(cluster.peer_bind, HostPort::new("10.0.0.2", 8082));
+    assert_eq!(cluster.peer_advertise, Some(HostPort::new("node-2", 8082)));
+    assert_eq!(cluster.join, [HostPort::new("node-1", 8082), HostPort::new("node-3", 8082)]);
+    assert_eq!(cluster.raft.election_timeout_min, Duration::from_secs(2));
+    assert_eq!(cluster.raft.election_timeout_max, Duration::from_millis(3_500));
+    assert_eq!(cluster.signing, Signing::Replicas);
+    assert_eq!(loaded.notices, []);
+    let within = server("server { trust_domain = \"a\" data_dir = \"/d\" cluster { bootstrap = true } }").unwrap();
+    assert!(within.settings.cluster.enabled && within.settings.cluster.bootstrap);
+}
+
+#[test]
+fn unsafe_cluster_values_name_the_safe_ones() {
+    let cases = [
+        ("bootstrap = true join = [\"a:1\"]", "cluster.bootstrap = true is not safe: set it on one node only"),
+        ("heartbeat_interval = \"1ms\"", "cluster.heartbeat_interval = 1ms is not safe: use 20ms to 5s"),
+        ("heartbeat_interval = \"0s\"", "cluster.heartbeat_interval = 0s is not safe: use a positive duration"),
+        ("election_timeout_min = \"150ms\"", "cluster.election_timeout_min = 150ms is not safe: use 300ms or more"),
+        (
+            "election_timeout_min = \"1s\" election_timeout_max = \"1100ms\"",
+            "cluster.election_timeout_max = 1.1s is not safe: use 1.5s or more",
+        ),
+        ("election_timeout_max = \"2m\"", "cluster.election_timeout_max = 2m0s is not safe: use 1m0s or less"),
+        ("snapshot_entries = 5", "cluster.snapshot_entries = 5 is not safe: use 100 to 10000000"),
+        ("signing = \"all\"", "cluster.signing = all is not safe: use \"leader\""),
+        ("peer_bind_port = 8081", "cluster.peer_bind_port = 8081 is not safe: it is the port of the API"),
+        ("join = [\"0.0.0.0:8082\"]", "cluster.join = 0.0.0.0:8082 is not safe: nobody can dial that"),
+        ("join = [\"a:b\"]", "cluster.join = a:b is not safe: \"b\" is not a port"),
+    ];
+    for (cluster, start) in cases {
+        let text = format!("server {{ trust_domain = \"a\" data_dir = \"/d\" }} cluster {{ {cluster} }}");
+        let error = server(&text).expect_err(cluster);
+        assert!(matches!(error, ConfigError::Unsafe { .. }) && error.to_string().starts_with(start), "{error}");
+    }
+    let inside = "server { trust_domain = \"a\" data_dir = \"/d\" } cluster { sealing_key_path = \"/d/sealing.key\" }";
+    let notices = server(inside).unwrap().notices;
+    assert!(notices[0].message.contains("lies in the data directory"), "{notices:?}");
+}
+
+#[test]
+fn an_agents_settings() {
+    let text = agent_conf(
+        "server_addresses = [\"b:9000\", \"c\", \"127.0.0.1\"] rebootstrap_mode = \"auto\" \
+         x509_svid_cache_max_size = 7",
+        "",
+    );
+    let settings = agent(&text).unwrap().settings;
+    let servers: Vec<String> = settings.servers.iter().map(ToString::to_string).collect();
+    assert_eq!(servers, ["127.0.0.1:8081", "b:9000", "c:8081"]);
+    let bootstrap = TrustBootstrap::File { path: "/etc/steeple/ca.pem".into(), format: BundleFormat::Pem };
+    assert_eq!(settings.bootstrap, bootstrap);
+    assert_eq!(settings.rebootstrap_mode, RebootstrapMode::Auto);
+    assert_eq!(settings.rebootstrap_delay, Duration::from_secs(600));
+    assert_eq!(settings.sync_interval, Duration::from_secs(5));
+    assert_eq!((settings.x509_svid_cache_max, settings.jwt_svid_cache_max), (7, 1_000));
+    assert_eq!(settings.join_token.as_ref().unwrap().expose(), b"canary-token");
+    assert!(!format!("{settings:?}").contains("canary"));
+}
+
+#[test]
+fn an_agent_from_flags_alone() {
+    let mut overrides = AgentOverrides {
+        server_address: Some("server".into()),
+        trust_domain: Some("example.org".into()),
+        join_token: Some(Secret::new(b"t".to_vec())),
+        ..AgentOverrides::default()
+    };
+    overrides.trust_bundle.insecure_bootstrap = true;
+    let here = Path::new("/srv/me");
+    let settings = AgentSettings::embedded_default(&overrides, &SUPPORTED, here).unwrap().settings;
+    assert_eq!(settings.servers, [HostPort::new("server", 8081)]);
+    assert_eq!(settings.data_dir, Path::new("/srv/me/agent-data"));
+    assert_eq!(settings.plugins_of("KeyManager").next().unwrap().name, "disk");
+    overrides.server_address = None;
+    let error = AgentSettings::embedded_default(&overrides, &SUPPORTED, here).unwrap_err();
+    assert_eq!(error, ConfigError::Missing { what: "server_address" });
+}
+
+#[test]
+fn the_join_token_file_is_trimmed_and_not_empty() {
+    let token = file("  abc\n");
+    let empty = file(" \n");
+    let conf =
+        |path: &Path| agent_conf(&format!("join_token = \"\" join_token_file = {:?}", path.display().to_string()), "");
+    assert_eq!(agent(&conf(&token.path)).unwrap().settings.join_token.unwrap().expose(), b"abc");
+    assert_eq!(agent(&conf(&empty.path)).unwrap_err().to_string(), "join token file is empty");
+    let missing = agent(&conf(Path::new("/no/such"))).unwrap_err().to_string();
+    assert!(missing.starts_with("unable to read join token file \"/no/such\": "), "{missing}");
+}
+
+#[test]
+fn plugin_data_comes_from_the_block_or_from_its_file() {
+    let data = file("ca_bundle_path = \"/etc/ca.pem\"");
+    let plugins = format!(
+        "NodeAttestor \"x509pop\" {{ plugin_data_file = {:?} }} \
+         NodeAttestor \"join_token\" {{ plugin_data {{ a = 1 }} }}",
+        data.path.display().to_string()
+    );
+    let settings = server(&server_conf("", &plugins)).unwrap().settings;
+    let names: Vec<&str> = settings.plugins_of("NodeAttestor").map(|plugin| plugin.name.as_str()).collect();
+    assert_eq!(names, ["x509pop", "join_token"], "the order of the file is kept");
+    for (plugin, key) in settings.plugins_of("NodeAttestor").zip(["ca_bundle_path", "a"]) {
+        assert_eq!(plugin.load_data().unwrap().nodes[0].key, key);
+    }
+}
+
+/// The sample files are the documentation of every key that matters; they have to load as they are.
+#[test]
+fn the_sample_files_load() {
+    let sample = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/conf").join(name);
+    let loaded = load_server(Some(&sample("server.conf")), false, &ServerOverrides::default(), &SUPPORTED).unwrap();
+    assert!(loaded.settings.cluster.enabled);
+    assert_eq!(loaded.notices, []);
+    let loaded = load_agent(Some(&sample("agent.conf")), false, &AgentOverrides::default(), &SUPPORTED).unwrap();
+    assert_eq!(loaded.settings.servers.len(), 3);
+    assert_eq!(loaded.notices, []);
+}
