@@ -1,0 +1,202 @@
+//! Signing authorities move through two slots per kind, as SPIRE's do: active, and next (prepared or old).
+
+use steeple_core::{Authority, AuthorityKind, AuthorityStatus, Bundle, JwtAuthority, SealedKey};
+
+use super::bundle;
+use super::writer::Writer;
+use crate::codec::Slot;
+use crate::{Code, Outcome, Rejection};
+
+/// Fills the next slot and publishes in the same step, so that no authority can be activated unpublished. What was
+/// published for a replaced authority stays in the bundle until pruned (SPIRE behaviour).
+pub(super) fn prepare(
+    writer: &mut Writer<'_>,
+    authority: &Authority,
+    upstream_roots: &[Vec<u8>],
+) -> Result<Outcome, Rejection> {
+    let set = writer.state().authority_set(authority.kind);
+    if authority.id.is_empty() {
+        return Err(Rejection::invalid(NO_ID));
+    }
+    if [&set.active, &set.next].into_iter().flatten().any(|known| known.id == authority.id) {
+        return Err(Rejection::new(Code::AlreadyExists, "an authority with this ID exists"));
+    }
+    match authority.kind {
+        AuthorityKind::X509 if authority.upstream_authority_id.is_empty() => {
+            bundle::publish(writer, std::slice::from_ref(&authority.certificate), &[])?
+        }
+        AuthorityKind::X509 => bundle::publish(writer, upstream_roots, &[])?,
+        AuthorityKind::Jwt => bundle::publish(writer, &[], &[public_half(authority)])?,
+    };
+    let authority = Authority { status: AuthorityStatus::Prepared, ..authority.clone() };
+    let outcome = answer(&authority);
+    writer.set_slot(authority.kind, Slot::Next, Some(authority));
+    Ok(outcome)
+}
+
+pub(super) fn activate(writer: &mut Writer<'_>, kind: AuthorityKind, id: &str) -> Result<Outcome, Rejection> {
+    let next = next_named(writer, kind, id)?;
+    if next.status != AuthorityStatus::Prepared {
+        return Err(Rejection::internal(unsupported("only Prepared authorities can be activated", next.status)));
+    }
+    let previous = writer.state().authority_set(kind).active.clone().map(|active| Authority {
+        status: AuthorityStatus::Old,
+        // It never signs again, so nobody needs its key.
+        key: SealedKey { keyring_term: 0, ciphertext: Vec::new() },
+        ..active
+    });
+    let active = Authority { status: AuthorityStatus::Active, ..next };
+    let outcome = answer(&active);
+    writer.set_slot(kind, Slot::Active, Some(active));
+    writer.set_slot(kind, Slot::Next, previous);
+    Ok(outcome)
+}
+
+pub(super) fn taint(writer: &mut Writer<'_>, kind: AuthorityKind, id: &str) -> Result<Outcome, Rejection> {
+    let set = writer.state().authority_set(kind);
+    if set.active.as_ref().is_some_and(|active| active.id == id) {
+        return Err(Rejection::invalid("unable to taint current local authority"));
+    }
+    let old = next_named(writer, kind, id)?;
+    if old.status != AuthorityStatus::Old {
+        return Err(Rejection::invalid(unsupported("only Old local authorities can be tainted", old.status)));
+    }
+    if !old.upstream_authority_id.is_empty() {
+        return Err(Rejection::precondition("local authority can't be tainted if there is an upstream authority"));
+    }
+    change_own(writer, |bundle| taint_in(bundle, &old))?;
+    Ok(answer(&old))
+}
+
+pub(super) fn revoke(writer: &mut Writer<'_>, kind: AuthorityKind, id: &str) -> Result<Outcome, Rejection> {
+    let invalid = |reason: &str| Rejection::invalid(format!("invalid authority ID: {reason}"));
+    let set = writer.state().authority_set(kind);
+    if id.is_empty() {
+        return Err(invalid(NO_ID));
+    }
+    if set.active.as_ref().is_some_and(|active| active.id == id) {
+        return Err(invalid("unable to use current authority"));
+    }
+    let next = set.next.clone().filter(|next| next.id == id);
+    let old = next.clone().filter(|next| next.status == AuthorityStatus::Old);
+    match kind {
+        AuthorityKind::X509 => {
+            let old = old.ok_or_else(|| invalid("only Old local authority can be revoked"))?;
+            change_own(writer, |bundle| revoke_x509(bundle, &old))?;
+            Ok(answer(&old))
+        }
+        AuthorityKind::Jwt => {
+            if next.is_some() && old.is_none() {
+                return Err(invalid("unable to use a prepared key"));
+            }
+            let published = writer.state().own_bundle().and_then(|bundle| find_jwt(bundle, id).cloned());
+            if old.is_none() && published.is_none() {
+                return Err(invalid("no JWT authority found with provided authority ID"));
+            }
+            change_own(writer, |bundle| revoke_jwt(bundle, id))?;
+            let expires_at = published.map_or(0, |published| published.expires_at);
+            let not_after = old.map_or(steeple_core::Timestamp::from_secs(expires_at), |old| old.not_after);
+            Ok(Outcome::Authority { id: id.to_owned(), not_after })
+        }
+    }
+}
+
+/// The bundle keeps what was published until it is pruned or revoked.
+pub(super) fn forget(writer: &mut Writer<'_>, kind: AuthorityKind, id: &str) -> Result<Outcome, Rejection> {
+    let old = next_named(writer, kind, id)?;
+    if old.status != AuthorityStatus::Old {
+        return Err(Rejection::precondition(unsupported("only Old local authorities can be forgotten", old.status)));
+    }
+    writer.set_slot(kind, Slot::Next, None);
+    Ok(answer(&old))
+}
+
+fn next_named(writer: &Writer<'_>, kind: AuthorityKind, id: &str) -> Result<Authority, Rejection> {
+    if id.is_empty() {
+        return Err(Rejection::invalid(NO_ID));
+    }
+    let next = writer.state().authority_set(kind).next.clone();
+    next.filter(|next| next.id == id).ok_or_else(|| Rejection::invalid("unexpected authority ID"))
+}
+
+/// Changes the own bundle and raises its sequence.
+fn change_own(
+    writer: &mut Writer<'_>,
+    change: impl FnOnce(&mut Bundle) -> Result<(), Rejection>,
+) -> Result<(), Rejection> {
+    let stored = writer.state().own_bundle().cloned();
+    let stored = stored.ok_or_else(|| Rejection::internal("bundle not found"))?;
+    let mut bundle = (*stored).clone();
+    change(&mut bundle)?;
+    bundle::write_own(writer, Some(stored), bundle);
+    Ok(())
+}
+
+fn taint_in(bundle: &mut Bundle, authority: &Authority) -> Result<(), Rejection> {
+    match authority.kind {
+        AuthorityKind::X509 => {
+            let failed = |reason| Rejection::internal(format!("failed to taint X.509 authority: {reason}"));
+            let root = bundle.x509_authorities.iter_mut().find(|root| root.der == authority.certificate);
+            let root = root.ok_or_else(|| failed(ROOT_MISSING))?;
+            if std::mem::replace(&mut root.tainted, true) { Err(failed("root CA is already tainted")) } else { Ok(()) }
+        }
+        AuthorityKind::Jwt => {
+            let failed = |reason| Rejection::internal(format!("failed to taint JWT authority: {reason}"));
+            let key = bundle.jwt_authorities.iter_mut().find(|key| key.key_id == authority.id);
+            let key = key.ok_or_else(|| failed(KEY_MISSING))?;
+            if std::mem::replace(&mut key.tainted, true) { Err(failed("key is already tainted")) } else { Ok(()) }
+        }
+    }
+}
+
+fn revoke_x509(bundle: &mut Bundle, authority: &Authority) -> Result<(), Rejection> {
+    let failed = |reason| Rejection::internal(format!("failed to revoke X.509 authority: {reason}"));
+    let at = bundle.x509_authorities.iter().position(|root| root.der == authority.certificate);
+    let at = at.ok_or_else(|| failed(ROOT_MISSING))?;
+    if !bundle.x509_authorities[at].tainted {
+        return Err(failed("it is not possible to revoke an untainted root CA"));
+    }
+    bundle.x509_authorities.remove(at);
+    Ok(())
+}
+
+fn revoke_jwt(bundle: &mut Bundle, key_id: &str) -> Result<(), Rejection> {
+    let failed = |reason| Rejection::internal(format!("failed to revoke JWT authority: {reason}"));
+    let at = bundle.jwt_authorities.iter().position(|key| key.key_id == key_id);
+    let at = at.ok_or_else(|| failed(KEY_MISSING))?;
+    if !bundle.jwt_authorities[at].tainted {
+        return Err(failed("it is not possible to revoke an untainted key"));
+    }
+    bundle.jwt_authorities.remove(at);
+    Ok(())
+}
+
+fn find_jwt<'a>(bundle: &'a Bundle, key_id: &str) -> Option<&'a JwtAuthority> {
+    bundle.jwt_authorities.iter().find(|key| key.key_id == key_id)
+}
+
+fn public_half(authority: &Authority) -> JwtAuthority {
+    JwtAuthority {
+        public_key: authority.public_key.clone(),
+        key_id: authority.id.clone(),
+        expires_at: authority.not_after.as_secs(),
+        tainted: false,
+    }
+}
+
+fn answer(authority: &Authority) -> Outcome {
+    Outcome::Authority { id: authority.id.clone(), not_after: authority.not_after }
+}
+
+fn unsupported(rule: &str, status: AuthorityStatus) -> String {
+    let name = match status {
+        AuthorityStatus::Prepared => "PREPARED",
+        AuthorityStatus::Active => "ACTIVE",
+        AuthorityStatus::Old => "OLD",
+    };
+    format!("{rule}: unsupported local authority status: {name}")
+}
+
+const NO_ID: &str = "no authority ID provided";
+const ROOT_MISSING: &str = "no root CA found with provided subject key ID";
+const KEY_MISSING: &str = "no JWT Key found with provided key ID";

@@ -1,0 +1,98 @@
+//! Commands take effect here, one file for each noun. All of them change the state through [`Writer`], which keeps
+//! memory, rows, hash and events together.
+
+mod agent;
+mod authority;
+mod bundle;
+mod cluster;
+mod entry;
+mod join_token;
+mod relationship;
+mod remembered;
+mod writer;
+
+use crate::{Applied, Command, CommandKind, NO_REQUEST, Outcome, State};
+
+use writer::Writer;
+
+impl State {
+    /// Applies one command of the log entry at `index`. A request id seen before yields the first outcome again and no
+    /// change but the clock's.
+    pub fn apply(&mut self, index: u64, command: &Command) -> Applied {
+        let mut writer = Writer::new(self, index, command.at);
+        let outcome = match remembered::outcome(&writer, command) {
+            Some(outcome) => outcome,
+            None => {
+                let outcome = effect(&mut writer, &command.kind);
+                if command.request_id != NO_REQUEST {
+                    remembered::remember(&mut writer, command, &outcome);
+                }
+                outcome
+            }
+        };
+        writer.finish(outcome)
+    }
+}
+
+fn effect(writer: &mut Writer<'_>, kind: &CommandKind) -> Outcome {
+    match kind {
+        CommandKind::Noop => Outcome::Done,
+
+        CommandKind::CreateEntries { entries } => entry::create(writer, entries),
+        CommandKind::UpdateEntries { updates } => entry::update(writer, updates),
+        CommandKind::DeleteEntries { ids } => entry::delete(writer, ids),
+        CommandKind::PruneEntries { before } => entry::prune(writer, *before),
+
+        CommandKind::AttestAgent(attestation) => agent::attest(writer, attestation).into(),
+        CommandKind::SetPendingSerial { id, serial, not_after } => {
+            agent::set_pending_serial(writer, id, serial, *not_after).into()
+        }
+        CommandKind::PromoteSerial { id, serial } => agent::promote_serial(writer, id, serial).into(),
+        CommandKind::SetAgentVersion { id, version } => agent::set_version(writer, id, version).into(),
+        CommandKind::BanAgent { id } => agent::ban(writer, id).into(),
+        CommandKind::DeleteAgent { id } => agent::delete(writer, id).into(),
+        CommandKind::PruneAgents { expired_before, include_tofu, items_max } => {
+            agent::prune(writer, *expired_before, *include_tofu, *items_max)
+        }
+
+        CommandKind::CreateJoinToken { token, alias } => join_token::create(writer, token, alias.as_deref()).into(),
+        CommandKind::PruneJoinTokens { before } => join_token::prune(writer, *before),
+
+        CommandKind::AppendBundle { x509_authorities, jwt_authorities } => {
+            bundle::append(writer, x509_authorities, jwt_authorities).into()
+        }
+        CommandKind::PublishJwtAuthority { authority } => bundle::publish_jwt(writer, authority).into(),
+        CommandKind::PruneBundle { x509_authorities, jwt_expired_before } => {
+            bundle::prune(writer, x509_authorities, *jwt_expired_before).into()
+        }
+        CommandKind::CreateBundles { bundles } => bundle::create(writer, bundles),
+        CommandKind::UpdateBundles { updates } => bundle::update(writer, updates),
+        CommandKind::SetBundles { bundles } => bundle::set(writer, bundles),
+        CommandKind::DeleteBundles { trust_domains, mode } => bundle::delete(writer, trust_domains, *mode),
+
+        CommandKind::CreateRelationships { relationships } => relationship::create(writer, relationships),
+        CommandKind::UpdateRelationships { updates } => relationship::update(writer, updates),
+        CommandKind::DeleteRelationships { trust_domains } => relationship::delete(writer, trust_domains),
+
+        CommandKind::PrepareAuthority { authority, upstream_roots } => {
+            authority::prepare(writer, authority, upstream_roots).into()
+        }
+        CommandKind::ActivateAuthority { kind, id } => authority::activate(writer, *kind, id).into(),
+        CommandKind::TaintAuthority { kind, id } => authority::taint(writer, *kind, id).into(),
+        CommandKind::RevokeAuthority { kind, id } => authority::revoke(writer, *kind, id).into(),
+        CommandKind::ForgetAuthority { kind, id } => authority::forget(writer, *kind, id).into(),
+
+        CommandKind::InitCluster(init) => cluster::init(writer, init).into(),
+        CommandKind::AllocateMember { member } => cluster::allocate_member(writer, member).into(),
+        CommandKind::UpdateMember { node_id, name, peer_address, api_address } => {
+            cluster::update_member(writer, *node_id, name, peer_address, api_address).into()
+        }
+        CommandKind::RemoveMember { node_id } => cluster::remove_member(writer, *node_id).into(),
+        CommandKind::SetKeyring { content, expected_revision } => {
+            cluster::set_sealed(writer, crate::SealedName::Keyring, content, *expected_revision).into()
+        }
+        CommandKind::SetPeerCa { content, expected_revision } => {
+            cluster::set_sealed(writer, crate::SealedName::PeerCa, content, *expected_revision).into()
+        }
+    }
+}

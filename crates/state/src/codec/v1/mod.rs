@@ -1,0 +1,13 @@
+//! Version 1 as protobuf messages. Tags are never used twice: a field that goes away leaves its number behind.
+
+mod command;
+mod mask;
+mod noun;
+mod outcome;
+mod payload;
+mod row;
+
+pub(super) use command::{Command, Commands};
+pub(super) use noun::{Agent, Authority, Bundle, Cluster, Entry, JoinToken, MemberFacts, Relationship, uuid};
+pub(super) use outcome::{Outcome, StoredOutcome};
+pub(super) use row::{AuthorityRow, BundleRow, EntryRow, Member, Meta, RelationshipRow, RequestRow, SealedRow};

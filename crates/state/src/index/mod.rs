@@ -1,0 +1,9 @@
+//! Entries in memory and the indexes over them.
+
+mod by_domain;
+mod entries;
+mod number_set;
+
+pub(crate) use by_domain::ByDomain;
+pub(crate) use entries::EntryIndex;
+pub(crate) use number_set::NumberSet;

@@ -1,0 +1,44 @@
+//! The replicated state as a pure machine.
+//!
+//! ```text
+//!   log entry = [Command] ──> State::apply ──> Outcome     the answer, kept for retries
+//!                               │        ├───> Event       for drivers and watch streams
+//!                               │        └───> RowChange   for storage, one batch per log entry
+//!                               │
+//!   rows ──> State::from_rows ──┘
+//!   &State ──> view/            what services and drivers read
+//! ```
+//!
+//! Four promises:
+//!
+//! * **pure**: no I/O, no clock, no random source; time is the leader's stamp in the command;
+//! * **total**: every command has an outcome, a refusal being one, and nothing panics on input;
+//! * **deterministic**: the same commands at the same indexes give the same rows, hash and outcomes everywhere;
+//! * **bounded**: what one command can do, and what is kept for retries, has a named limit in [`limits`].
+
+mod apply;
+mod cluster;
+pub mod codec;
+mod command;
+mod event;
+mod hash;
+mod index;
+pub mod limits;
+mod outcome;
+mod requests;
+mod row;
+mod state;
+pub mod validate;
+pub mod view;
+
+pub use cluster::{Cluster, Member, MemberFacts, Sealed, SealedName, Uuid};
+pub use codec::DecodeError;
+pub use command::{
+    Attestation, BundleMask, BundleUpdate, ClusterInit, Command, CommandKind, DeleteMode, EntryMask, EntryUpdate,
+    NO_REQUEST, RelationshipDraft, RelationshipMask, RelationshipUpdate, RequestId,
+};
+pub use event::{AgentChange, Change, Event};
+pub use hash::StateHash;
+pub use outcome::{Applied, Code, EntryCreation, Outcome, Rejection, Relationship};
+pub use row::{RowChange, Table};
+pub use state::State;

@@ -1,0 +1,37 @@
+//! Every bound of the machine, by name.
+
+use std::time::Duration;
+
+/// How far a leader's clock may lie from the median of a quorum before it may not stamp commands. The consensus layer
+/// keeps to it on both sides, because one bad clock must not expire the trust domain.
+pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(10);
+
+/// An encoded list of commands, and so a log entry. Twice gRPC's 4 MiB message, for a full batch plus overhead.
+pub const COMMANDS_BYTES_MAX: usize = 8 << 20;
+
+/// Outcomes kept for retries. A retry comes within seconds of the first try; at 1,000 writes a second this is 16 s.
+pub const REQUESTS_MAX: usize = 16_384;
+
+/// Bytes of encoded outcomes kept for retries, beside [`REQUESTS_MAX`]: updates of large batches repeat their entries.
+pub const REQUESTS_BYTES_MAX: usize = 16 << 20;
+
+/// Records that one prune command removes, so that a prune never delays the next command by more than milliseconds.
+pub const PRUNE_ITEMS_MAX: u32 = 1_000;
+
+/// Entries that one deletion of a bundle or agent takes along; beyond it the command answers `Aborted` and is repeated.
+pub const CASCADE_ENTRIES_MAX: usize = 10_000;
+
+/// Members of a cluster, learners and those being replaced included. Raft is meant for three or five.
+pub const MEMBERS_MAX: usize = 32;
+
+/// The keyring and the peer CA each: a few hundred bytes for every data key or certificate kept.
+pub const SEALED_BYTES_MAX: usize = 1 << 20;
+
+/// An entry's id (SPIRE).
+pub const ENTRY_ID_BYTES_MAX: usize = 255;
+
+/// An entry's hint (SPIRE).
+pub const HINT_BYTES_MAX: usize = 1024;
+
+/// The version that an agent reports (SPIRE).
+pub const AGENT_VERSION_CHARS_MAX: usize = 255;

@@ -1,0 +1,16 @@
+//! What services and drivers read: methods on [`crate::State`], each over memory only.
+
+mod agent;
+mod authority;
+mod authorized;
+mod bundle;
+mod caller;
+mod cluster;
+mod entry;
+mod page;
+
+pub use agent::AgentFilter;
+pub use authorized::is_node_alias;
+pub use caller::CallerFlags;
+pub use entry::{EntryFilter, SelectorFilter, TrustDomainFilter};
+pub use page::{Page, PageRequest, TokenError};
