@@ -1,0 +1,181 @@
+//! Distinguished names as Go's `crypto/x509/pkix` knows them: a fixed set of attributes in a fixed order.
+
+use std::fmt;
+
+use x509_parser::prelude::FromDer;
+use x509_parser::x509::X509Name;
+use yasna::models::ObjectIdentifier;
+use yasna::{DERWriter, construct_der};
+
+/// A subject. Attributes that hold several values become one multi-valued RDN, as Go writes them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DistinguishedName {
+    pub country: Vec<String>,
+    pub organization: Vec<String>,
+    pub organizational_unit: Vec<String>,
+    pub locality: Vec<String>,
+    pub province: Vec<String>,
+    pub street_address: Vec<String>,
+    pub postal_code: Vec<String>,
+    /// Empty when absent.
+    pub common_name: String,
+    /// The `serialNumber` attribute, not the certificate's serial; empty when absent.
+    pub serial_number: String,
+}
+
+impl DistinguishedName {
+    /// `C=US, O=SPIFFE`: a CA's subject unless `ca_subject` is set (SPIRE behaviour).
+    pub fn default_ca() -> Self {
+        Self { country: vec!["US".into()], organization: vec!["SPIFFE".into()], ..Self::default() }
+    }
+
+    /// `C=US, O=SPIRE`: the subject of SVIDs (SPIRE behaviour).
+    pub fn default_svid() -> Self {
+        Self { country: vec!["US".into()], organization: vec!["SPIRE".into()], ..Self::default() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Keeps the attributes known here; Go drops the others when it writes a parsed name again.
+    pub(crate) fn from_x509(name: &X509Name<'_>) -> Self {
+        let mut read = Self::default();
+        for attribute in name.iter_attributes() {
+            let Ok(value) = attribute.as_str() else { continue };
+            let Some(arcs) = attribute.attr_type().iter() else { continue };
+            match arcs.collect::<Vec<_>>().as_slice() {
+                [2, 5, 4, 3] => read.common_name = value.into(),
+                [2, 5, 4, 5] => read.serial_number = value.into(),
+                [2, 5, 4, 6] => read.country.push(value.into()),
+                [2, 5, 4, 7] => read.locality.push(value.into()),
+                [2, 5, 4, 8] => read.province.push(value.into()),
+                [2, 5, 4, 9] => read.street_address.push(value.into()),
+                [2, 5, 4, 10] => read.organization.push(value.into()),
+                [2, 5, 4, 11] => read.organizational_unit.push(value.into()),
+                [2, 5, 4, 17] => read.postal_code.push(value.into()),
+                _ => {}
+            }
+        }
+        read
+    }
+
+    /// Reads DER of a `Name`; `None` when it is anything else.
+    pub fn from_der(der: &[u8]) -> Option<Self> {
+        match X509Name::from_der(der) {
+            Ok(([], name)) => Some(Self::from_x509(&name)),
+            _ => None,
+        }
+    }
+
+    /// DER of the `Name`, attributes in Go's order.
+    pub fn to_der(&self) -> Vec<u8> {
+        let single = |value: &'_ String| if value.is_empty() { vec![] } else { vec![value.clone()] };
+        let (common_name, serial_number) = (single(&self.common_name), single(&self.serial_number));
+        let attributes: [(u64, &[String]); 9] = [
+            (6, &self.country),
+            (10, &self.organization),
+            (11, &self.organizational_unit),
+            (7, &self.locality),
+            (8, &self.province),
+            (9, &self.street_address),
+            (17, &self.postal_code),
+            (3, &common_name),
+            (5, &serial_number),
+        ];
+        construct_der(|writer| {
+            writer.write_sequence(|names| {
+                for (arc, values) in attributes.into_iter().filter(|(_, values)| !values.is_empty()) {
+                    names.next().write_set_of(|set| {
+                        for value in values {
+                            set.next().write_sequence(|pair| {
+                                pair.next().write_oid(&ObjectIdentifier::from_slice(&[2, 5, 4, arc]));
+                                write_directory_string(pair.next(), value);
+                            });
+                        }
+                    });
+                }
+            });
+        })
+    }
+}
+
+/// As Go prints a name (RFC 2253): last attribute first, for instance `O=SPIRE,C=US`.
+impl fmt::Display for DistinguishedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let single = |value: &'_ String| if value.is_empty() { vec![] } else { vec![value.clone()] };
+        let (common_name, serial_number) = (single(&self.common_name), single(&self.serial_number));
+        let attributes: [(&str, &[String]); 9] = [
+            ("SERIALNUMBER", &serial_number),
+            ("CN", &common_name),
+            ("POSTALCODE", &self.postal_code),
+            ("STREET", &self.street_address),
+            ("ST", &self.province),
+            ("L", &self.locality),
+            ("OU", &self.organizational_unit),
+            ("O", &self.organization),
+            ("C", &self.country),
+        ];
+        let mut separator = "";
+        for (name, values) in attributes.into_iter().filter(|(_, values)| !values.is_empty()) {
+            f.write_str(separator)?;
+            let values: Vec<String> = values.iter().map(|value| format!("{name}={}", escaped(value))).collect();
+            f.write_str(&values.join("+"))?;
+            separator = ",";
+        }
+        Ok(())
+    }
+}
+
+/// RFC 2253, section 2.4.
+fn escaped(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    let last = value.chars().count().saturating_sub(1);
+    for (index, character) in value.chars().enumerate() {
+        let at_edge = character == ' ' && (index == 0 || index == last) || character == '#' && index == 0;
+        if at_edge || matches!(character, ',' | '+' | '"' | '\\' | '<' | '>' | ';') {
+            text.push('\\');
+        }
+        text.push(character);
+    }
+    text
+}
+
+/// Go writes a PrintableString where the characters allow one, else a UTF8String.
+fn write_directory_string(writer: DERWriter<'_>, value: &str) {
+    let printable = |byte: u8| byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(&byte);
+    if value.bytes().all(printable) {
+        writer.write_printable_string(value);
+    } else {
+        writer.write_utf8_string(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_as_go_does() {
+        assert_eq!(DistinguishedName::default_svid().to_string(), "O=SPIRE,C=US");
+        let name = DistinguishedName { common_name: "a, b".into(), ..DistinguishedName::default_ca() };
+        assert_eq!(name.to_string(), "CN=a\\, b,O=SPIFFE,C=US");
+        assert_eq!(DistinguishedName::from_der(&name.to_der()), Some(name));
+        assert_eq!(DistinguishedName::from_der(b"nonsense"), None);
+    }
+
+    #[test]
+    fn a_name_reads_back_as_written() {
+        let name = DistinguishedName {
+            organizational_unit: vec!["b".into(), "a".into()],
+            common_name: "Zoë".into(),
+            serial_number: "12".into(),
+            ..DistinguishedName::default_ca()
+        };
+        let der = name.to_der();
+        let (_, parsed) = X509Name::from_der(&der).unwrap();
+        assert_eq!(parsed.to_string(), "C=US, O=SPIFFE, OU=a + OU=b, CN=Zoë, serialNumber=12");
+        let sorted = DistinguishedName { organizational_unit: vec!["a".into(), "b".into()], ..name };
+        assert_eq!(DistinguishedName::from_x509(&parsed), sorted);
+    }
+}

@@ -1,0 +1,195 @@
+//! Validates a JWT-SVID as SPIRE's agent does, in the same order and with the same reasons (the Workload API passes
+//! them on to callers).
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, Validation};
+use serde_json::{Map, Value};
+use steeple_core::{IdError, SpiffeId, Timestamp, TrustDomain};
+
+use super::JwtKeySet;
+use super::key_set::JwtKey;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidatedJwtSvid {
+    pub spiffe_id: SpiffeId,
+    /// All claims as they came, except that `aud` is always a list.
+    pub claims: Map<String, Value>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JwtError {
+    #[error("unable to parse JWT token: {0}")]
+    Parse(String),
+    #[error("token header missing key id")]
+    MissingKeyId,
+    #[error("token missing subject claim")]
+    MissingSubject,
+    #[error("token missing exp claim")]
+    MissingExpiry,
+    #[error("token has in invalid subject claim: {0}")]
+    BadSubject(IdError),
+    #[error("no keys found for trust domain {:?}", .0.name())]
+    UnknownTrustDomain(TrustDomain),
+    #[error("public key {key_id:?} not found in trust domain {:?}", .trust_domain.name())]
+    UnknownKey { key_id: String, trust_domain: TrustDomain },
+    #[error("go-jose/go-jose: error in cryptographic primitive")]
+    Signature,
+    #[error("expected audience in {} (audience={})", quoted(.expected), quoted(.actual))]
+    Audience { expected: Vec<String>, actual: Vec<String> },
+    #[error("go-jose/go-jose/jwt: validation failed, token not valid yet (nbf)")]
+    NotYetValid,
+    #[error("token has expired")]
+    Expired,
+    #[error("go-jose/go-jose/jwt: validation field, token issued in the future (iat)")]
+    IssuedInTheFuture,
+}
+
+/// The claims that are looked at.
+struct Claims {
+    subject: String,
+    audience: Vec<String>,
+    expires_at: i64,
+    not_before: Option<i64>,
+    issued_at: Option<i64>,
+}
+
+/// Checks signature, audience (one of `audience` must be named) and dates, the latter with [`LEEWAY`].
+pub fn validate(
+    token: &str,
+    audience: &[String],
+    now: Timestamp,
+    keys: &JwtKeySet,
+) -> Result<ValidatedJwtSvid, JwtError> {
+    if token.len() > TOKEN_BYTES_MAX {
+        return Err(JwtError::Parse(format!("token has more than {TOKEN_BYTES_MAX} bytes")));
+    }
+    let header = jsonwebtoken::decode_header(token).map_err(|error| JwtError::Parse(error.to_string()))?;
+    if !ALLOWED_ALGORITHMS.contains(&header.alg) {
+        return Err(JwtError::Parse(format!("unexpected signature algorithm {:?}", header.alg)));
+    }
+    let key_id = header.kid.filter(|id| !id.is_empty()).ok_or(JwtError::MissingKeyId)?;
+    let claims = Claims::read(&unverified_payload(token)?)?;
+    let spiffe_id = SpiffeId::parse(&claims.subject).map_err(JwtError::BadSubject)?;
+    let trust_domain = spiffe_id.trust_domain();
+    let Some(domain_keys) = keys.domain(&trust_domain) else {
+        return Err(JwtError::UnknownTrustDomain(trust_domain));
+    };
+    let Some(key) = domain_keys.get(&key_id) else { return Err(JwtError::UnknownKey { key_id, trust_domain }) };
+    let mut verified = verify_signature(token, key)?;
+    claims.check(audience, now)?;
+    if verified.contains_key("aud") {
+        verified.insert("aud".into(), claims.audience.into());
+    }
+    Ok(ValidatedJwtSvid { spiffe_id, claims: verified })
+}
+
+/// What a caller may see of a token from a foreign trust domain: `sub`, `exp`, `aud` and what the agent's
+/// `allowed_foreign_jwt_claims` names.
+pub fn keep_allowed_claims(claims: &mut Map<String, Value>, allowed: &[String]) {
+    claims.retain(|name, _| matches!(name.as_str(), "sub" | "exp" | "aud") || allowed.contains(name));
+}
+
+fn verify_signature(token: &str, key: &JwtKey) -> Result<Map<String, Value>, JwtError> {
+    let mut validation = Validation::new(key.algorithms[0]);
+    validation.algorithms = key.algorithms.to_vec();
+    // Time is a value here, while the library reads the system's clock; claims are checked by `Claims::check`.
+    validation.required_spec_claims = HashSet::new();
+    validation.leeway = 0;
+    validation.reject_tokens_expiring_in_less_than = 0;
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    validation.validate_aud = false;
+    validation.aud = None;
+    validation.iss = None;
+    validation.sub = None;
+    let decoded = jsonwebtoken::decode::<Map<String, Value>>(token, &key.key, &validation);
+    decoded.map(|data| data.claims).map_err(|_| JwtError::Signature)
+}
+
+fn unverified_payload(token: &str) -> Result<Map<String, Value>, JwtError> {
+    let malformed = || JwtError::Parse("payload is not a JSON object".into());
+    let payload = token.split('.').nth(1).ok_or_else(malformed)?;
+    let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| malformed())?;
+    serde_json::from_slice(&payload).map_err(|_| malformed())
+}
+
+impl Claims {
+    fn read(payload: &Map<String, Value>) -> Result<Self, JwtError> {
+        let bad = |claim: &str| JwtError::Parse(format!("claim {claim:?} has the wrong type"));
+        let date = |claim: &str| match payload.get(claim) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => whole_seconds(value).map(Some).ok_or_else(|| bad(claim)),
+        };
+        let subject = match payload.get("sub") {
+            None | Some(Value::Null) => String::new(),
+            Some(value) => value.as_str().ok_or_else(|| bad("sub"))?.to_owned(),
+        };
+        if subject.is_empty() {
+            return Err(JwtError::MissingSubject);
+        }
+        let audience = match payload.get("aud") {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::String(one)) => vec![one.clone()],
+            Some(Value::Array(several)) => {
+                let names = several.iter().map(|name| name.as_str().map(str::to_owned));
+                names.collect::<Option<_>>().ok_or_else(|| bad("aud"))?
+            }
+            Some(_) => return Err(bad("aud")),
+        };
+        Ok(Self {
+            subject,
+            audience,
+            expires_at: date("exp")?.ok_or(JwtError::MissingExpiry)?,
+            not_before: date("nbf")?,
+            issued_at: date("iat")?,
+        })
+    }
+
+    fn check(&self, expected: &[String], now: Timestamp) -> Result<(), JwtError> {
+        if !expected.iter().any(|name| self.audience.contains(name)) {
+            return Err(JwtError::Audience { expected: expected.to_vec(), actual: self.audience.clone() });
+        }
+        let (earliest, latest) = (now.saturating_sub(LEEWAY), now.saturating_add(LEEWAY));
+        if self.not_before.is_some_and(|at| latest < Timestamp::from_secs(at)) {
+            return Err(JwtError::NotYetValid);
+        }
+        if earliest > Timestamp::from_secs(self.expires_at) {
+            return Err(JwtError::Expired);
+        }
+        if self.issued_at.is_some_and(|at| latest < Timestamp::from_secs(at)) {
+            return Err(JwtError::IssuedInTheFuture);
+        }
+        Ok(())
+    }
+}
+
+/// A NumericDate (RFC 7519, section 2) may have a fraction, which is cut off.
+fn whole_seconds(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_f64().filter(|secs| secs.is_finite()).map(|secs| secs as i64))
+}
+
+/// As Go prints a list of strings with `%q`.
+fn quoted(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    format!("[{}]", quoted.join(" "))
+}
+
+/// How far a token's dates may be off, for clocks that disagree (SPIRE behaviour).
+pub const LEEWAY: Duration = Duration::from_secs(60);
+/// HTTP servers refuse headers far below this.
+pub const TOKEN_BYTES_MAX: usize = 64 * 1024;
+/// SPIRE's list without ES512, which neither SPIRE's nor our servers can sign.
+const ALLOWED_ALGORITHMS: &[Algorithm] = &[
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+];
