@@ -1,0 +1,130 @@
+//! The data directory: who holds it, and which format it has.
+//!
+//! ```text
+//!   LOCK        flock of the running server, with its process id for the error of the second one
+//!   FORMAT      one line, written before anything else
+//!   BALLAST     room that an operator can give back
+//!   db/         RocksDB
+//!   snapshots/  snapshot files and the pointer to the current one
+//! ```
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::{StorageError, durable};
+
+/// The format that this release writes, and the newest that it reads.
+pub(crate) const FORMAT: u32 = 1;
+const FORMAT_FILE: &str = "FORMAT";
+const FORMAT_NAME: &str = "steeple-store";
+/// A longer format line is not ours; reading stops there.
+const FORMAT_LINE_BYTES_MAX: u64 = 64;
+const LOCK_FILE: &str = "LOCK";
+
+/// A data directory that this process may write to. Dropping it lets the next process in.
+pub(crate) struct DataDir {
+    dir: PathBuf,
+    _lock: File,
+}
+
+impl DataDir {
+    /// Creates the directory with mode 0700 if it is missing, takes the lock, and checks or writes the format.
+    ///
+    /// An existing directory keeps its mode, because it may be a volume root that belongs to somebody else; what lies
+    /// in it is private in either case.
+    pub(crate) fn open(dir: &Path) -> Result<Self, StorageError> {
+        durable::create_dir(dir)?;
+        let lock = lock(dir)?;
+        match read_format(dir)? {
+            Some(_) => {}
+            None if db_path(dir).exists() => {
+                return Err(StorageError::ForeignFormat { dir: dir.to_path_buf(), found: "db/ without FORMAT".into() });
+            }
+            None => durable::replace_file(dir, FORMAT_FILE, format!("{FORMAT_NAME} {FORMAT}\n").as_bytes())?,
+        }
+        durable::create_private_dir(&db_path(dir))?;
+        durable::create_private_dir(&snapshots_path(dir))?;
+        durable::sync_dir(dir)?;
+        Ok(Self { dir: dir.to_path_buf(), _lock: lock })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.dir
+    }
+}
+
+pub(crate) fn db_path(dir: &Path) -> PathBuf {
+    dir.join("db")
+}
+
+pub(crate) fn snapshots_path(dir: &Path) -> PathBuf {
+    dir.join("snapshots")
+}
+
+/// The format of the store in `dir`, `None` when there is no store, an error when it is not ours or too new.
+pub(crate) fn read_format(dir: &Path) -> Result<Option<u32>, StorageError> {
+    let path = dir.join(FORMAT_FILE);
+    let mut line = Vec::new();
+    match File::open(&path) {
+        Ok(file) => {
+            let read = file.take(FORMAT_LINE_BYTES_MAX).read_to_end(&mut line);
+            read.map_err(|error| StorageError::io("read", &path, &error))?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StorageError::io("read", &path, &error)),
+    }
+    match parse_format(&String::from_utf8_lossy(&line)) {
+        None => Err(StorageError::ForeignFormat { dir: dir.to_path_buf(), found: "unknown FORMAT file".into() }),
+        Some(found) if found > FORMAT => {
+            Err(StorageError::NewerFormat { dir: dir.to_path_buf(), found, supported: FORMAT })
+        }
+        Some(found) => Ok(Some(found)),
+    }
+}
+
+fn parse_format(line: &str) -> Option<u32> {
+    let version = line.strip_prefix(FORMAT_NAME)?.strip_prefix(' ')?.strip_suffix('\n')?;
+    version.parse().ok().filter(|version| *version > 0)
+}
+
+fn lock(dir: &Path) -> Result<File, StorageError> {
+    let path = dir.join(LOCK_FILE);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| StorageError::io("open", &path, &error))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // The process id only improves the message; without it the answer is the same.
+            let _ = file.take(32).read_to_string(&mut holder);
+            return Err(StorageError::InUse { dir: dir.to_path_buf(), holder: holder.trim().parse().ok() });
+        }
+        Err(TryLockError::Error(error)) => return Err(StorageError::io("lock", &path, &error)),
+    }
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(|error| StorageError::io("write", &path, &error))?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn format_line() {
+        assert_eq!(parse_format("steeple-store 1\n"), Some(1));
+        for foreign in ["", "steeple-store", "steeple-store 0\n", "steeple-store 1", "other 1\n", "steeple-store x\n"] {
+            assert_eq!(parse_format(foreign), None, "{foreign:?}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Disks that change bits: what is read is right or refused by name, never skipped.
+
+use std::path::Path;
+
+use steeple_storage::{LogEntry, Storage, StorageError};
+
+use crate::support::{append, apply, copy, entries, files_ending, fresh, open, options, raw, wal_files};
+
+fn refusal(dir: &Path) -> StorageError {
+    Storage::open(dir, options()).err().unwrap()
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[at] ^= 0x04;
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// Puts what our own checksum must find into a database that RocksDB finds whole.
+fn put(dir: &Path, family: &str, key: &[u8], change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) {
+    raw(dir, |db| {
+        let family = db.cf_handle(family).unwrap();
+        let old = db.get_cf(&family, key).unwrap().unwrap();
+        match change(old) {
+            Some(new) => db.put_cf(&family, key, new).unwrap(),
+            None => db.delete_cf(&family, key).unwrap(),
+        }
+    });
+}
+
+fn flipped(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    *bytes.last_mut().unwrap() ^= 1;
+    Some(bytes)
+}
+
+#[test]
+fn trap_unreadable_entry_stops_the_start() {
+    let (dir, storage) = fresh();
+    append(&storage, entries(0..10));
+    drop(storage);
+    put(dir.path(), "raft_log", &4_u64.to_be_bytes(), flipped);
+    assert!(matches!(refusal(dir.path()), StorageError::CorruptLogEntry { index: 4, .. }));
+}
+
+#[test]
+fn trap_missing_entry_stops_the_start() {
+    let (dir, storage) = fresh();
+    append(&storage, entries(0..10));
+    storage.log().purge_to(2, vec![1]).unwrap();
+    drop(storage);
+    let behind_the_marker = copy(dir.path());
+    put(dir.path(), "raft_log", &5_u64.to_be_bytes(), |_| None);
+    assert_eq!(refusal(dir.path()), StorageError::MissingLogEntry { index: 5 });
+    put(behind_the_marker.path(), "raft_log", &3_u64.to_be_bytes(), |_| None);
+    assert_eq!(refusal(behind_the_marker.path()), StorageError::MissingLogEntry { index: 3 });
+}
+
+#[test]
+fn an_entry_that_goes_bad_later_is_named_by_the_read() {
+    let (dir, storage) = fresh();
+    append(&storage, entries(0..10));
+    drop(storage);
+    // The same value under two indexes: intact, and yet not what belongs there.
+    let moved =
+        raw(dir.path(), |db| db.get_cf(&db.cf_handle("raft_log").unwrap(), 3_u64.to_be_bytes()).unwrap().unwrap());
+    put(dir.path(), "raft_log", &7_u64.to_be_bytes(), |_| Some(moved));
+    assert!(matches!(refusal(dir.path()), StorageError::CorruptLogEntry { index: 7, .. }));
+}
+
+#[test]
+fn trap_unreadable_vote_stops_the_start() {
+    for (family, key) in [("raft_meta", &b"vote"[..]), ("raft_meta", b"identity/node_id"), ("state_meta", b"\0applied")]
+    {
+        let (dir, storage) = fresh();
+        storage.log().save_vote(b"vote".to_vec()).unwrap();
+        storage.identity().put("node_id", b"1").unwrap();
+        apply(&storage, 1, 1);
+        drop(storage);
+        put(dir.path(), family, key, flipped);
+        assert!(matches!(refusal(dir.path()), StorageError::Corrupt { .. }), "{family}");
+    }
+}
+
+#[test]
+fn trap_corrupted_middle_of_wal_refuses_to_open() {
+    let (dir, storage) = fresh();
+    for index in 0..200 {
+        append(&storage, vec![LogEntry { index, term: 1, bytes: vec![index as u8; 1_000] }]);
+    }
+    drop(storage);
+    let [wal] = &wal_files(dir.path())[..] else { panic!("more than one WAL") };
+    let name = wal.file_name().unwrap();
+    let length = wal.metadata().unwrap().len() as usize;
+    // RocksDB frames its WAL in blocks of 32 KiB; only within the last one can damage pass for a torn tail.
+    let last_block = length - length % 32_768;
+    for at in (0..last_block).step_by(6_133) {
+        let copied = copy(dir.path());
+        flip(&copied.path().join("db").join(name), at);
+        let refused = refusal(copied.path());
+        assert!(matches!(refused, StorageError::Corrupt { .. }), "byte {at}: {refused}");
+        assert!(refused.to_string().contains("rejoin"), "says what to do: {refused}");
+    }
+    // In the last block it is refused or leaves a prefix, whose end the leader's progress then gives away.
+    for at in (last_block..length).step_by(997) {
+        let copied = copy(dir.path());
+        flip(&copied.path().join("db").join(name), at);
+        match Storage::open(copied.path(), options()) {
+            Err(refused) => assert!(matches!(refused, StorageError::Corrupt { .. }), "byte {at}: {refused}"),
+            Ok(storage) => {
+                let read = storage.log().read(0..u64::MAX, usize::MAX).unwrap();
+                assert!(read.len() >= 160, "byte {at}: {} entries", read.len());
+                assert!(read.iter().enumerate().all(|(at, entry)| entry.bytes == vec![at as u8; 1_000]));
+            }
+        }
+    }
+}
+
+#[test]
+fn trap_a_flipped_bit_in_a_table_file_is_refused_or_harmless() {
+    let (dir, storage) = fresh();
+    append(&storage, entries(0..50));
+    apply(&storage, 49, 50);
+    storage.log().save_vote(b"vote".to_vec()).unwrap();
+    drop(storage);
+    // Recovery writes the WAL out to table files.
+    drop(open(dir.path()));
+    let tables = files_ending(&dir.path().join("db"), ".sst");
+    assert!(tables.len() >= 3, "{tables:?}");
+    let mut refused = 0;
+    for table in &tables {
+        let length = table.metadata().unwrap().len() as usize;
+        for at in (0..length).step_by(length / 12 + 1) {
+            let copied = copy(dir.path());
+            flip(&copied.path().join("db").join(table.file_name().unwrap()), at);
+            let read = Storage::open(copied.path(), options()).and_then(|storage| {
+                let rows = storage.kv().view()?.rows().collect::<Result<Vec<_>, _>>()?;
+                Ok((rows.len(), storage.log().read(0..u64::MAX, usize::MAX)?, storage.log().vote()?))
+            });
+            match read {
+                Err(StorageError::Corrupt { .. }) => refused += 1,
+                Err(other) => panic!("byte {at} of {}: {other}", table.display()),
+                Ok(read) => assert_eq!(read, (50, entries(0..50), Some(b"vote".to_vec())), "byte {at}"),
+            }
+        }
+    }
+    assert!(refused > 0);
+}
