@@ -1,0 +1,41 @@
+//! Channels: to a server at one of several addresses, and to a Unix socket.
+
+mod dial;
+mod order;
+mod unprocessed;
+
+use std::path::Path;
+
+use http::uri::{Authority, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint};
+use tower::service_fn;
+
+pub use dial::{DialError, ServerDialer};
+pub(crate) use order::random;
+pub use unprocessed::is_unprocessed;
+
+/// A channel that dials on first use and again whenever its connection is gone: each dial resolves names anew and goes
+/// through the addresses, so a call is tried on every replica before it fails as `Unavailable`.
+///
+/// `authority` is what `:authority` says, usually the configured `host:port`.
+///
+/// A call that meets a connection at the end of its age fails; [`is_unprocessed`] tells that it may be repeated.
+///
+/// There are no HTTP/2 keep-alive pings: grpc-go servers answer frequent ones with GOAWAY "too_many_pings". Dead peers
+/// are found by TCP keep-alive.
+pub fn server_channel(dialer: ServerDialer, authority: Authority) -> Result<Channel, http::Error> {
+    let uri = Uri::builder().scheme("https").authority(authority).path_and_query("/").build()?;
+    Ok(Endpoint::from(uri).connect_with_connector_lazy(dialer))
+}
+
+/// A channel to a Unix socket; it dials on first use.
+pub fn uds_channel(path: &Path) -> Channel {
+    let path = path.to_owned();
+    let connector = service_fn(move |_: Uri| {
+        let path = path.clone();
+        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+    });
+    Endpoint::from_static("http://localhost").connect_with_connector_lazy(connector)
+}

@@ -1,0 +1,103 @@
+//! The life of one connection: serve, be told to go, finish, be dropped.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tonic::body::Body;
+use tonic::transport::server::Connected;
+use tower::{BoxError, service_fn};
+use tracing::debug;
+
+use super::deadline::{Deadline, before};
+use super::limits::ServeLimits;
+use super::preface::Prefaced;
+use crate::client::random;
+
+/// Ends when the connection does; `stopping` tells, by its sender's end, that the server shuts down.
+pub(super) async fn drive<IO, S, B>(io: IO, service: S, limits: ServeLimits, mut stopping: watch::Receiver<()>)
+where
+    IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    S: tower::Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: http_body::Body<Data = Bytes> + Default + Send + 'static,
+    B::Error: Into<BoxError> + Send + Sync,
+{
+    let connect_info = io.connect_info();
+    let io = tokio::select! {
+        io = Prefaced::read(io, limits.preface_timeout) => io,
+        // Nothing was asked yet, so nothing is lost.
+        _ = stopping.changed() => return,
+    };
+    let io = match io {
+        Ok(io) => io,
+        Err(error) => {
+            debug!(%error, "connection dropped");
+            return;
+        }
+    };
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(connect_info.clone());
+        let deadline = Deadline::of(request.headers());
+        if let Some(deadline) = deadline {
+            request.extensions_mut().insert(deadline);
+        }
+        let mut service = service.clone();
+        before(deadline, async move {
+            std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
+            service.call(request).await
+        })
+    });
+    let mut connection = pin!(limits.http2().serve_connection(TokioIo::new(io), TowerToHyperService::new(service)));
+
+    let told_to_go = async {
+        let age = async {
+            match limits.connection_age {
+                Some(age) => sleep(jittered(age)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = age => limits.connection_age_grace,
+            _ = stopping.changed() => {
+                sleep(limits.drain_spread.mul_f64(fraction())).await;
+                limits.drain_max
+            }
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        grace = told_to_go => {
+            connection.as_mut().graceful_shutdown();
+            match timeout(grace, connection).await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    debug!("connection dropped: calls still open after the grace period");
+                    return;
+                }
+            }
+        }
+    };
+    if let Err(error) = outcome {
+        debug!(%error, "connection failed");
+    }
+}
+
+/// Clients that came together must not come back together. A tenth either way, as in grpc-go.
+fn jittered(age: Duration) -> Duration {
+    age.mul_f64(0.9 + 0.2 * fraction())
+}
+
+/// In [0, 1).
+fn fraction() -> f64 {
+    (random() >> 11) as f64 / (1_u64 << 53) as f64
+}

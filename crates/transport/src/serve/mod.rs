@@ -1,0 +1,68 @@
+//! HTTP/2 serving of accepted connections, with limits, an age for connections and an end for everything.
+//!
+//! This drives hyper itself rather than through `tonic::transport::Server`, whose `max_connection_age_grace` drops a
+//! connection without ever sending GOAWAY, whose ages have no jitter and whose shutdown waits without end.
+
+mod connection;
+mod deadline;
+mod limits;
+mod preface;
+
+use std::future::Future;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tonic::body::Body;
+use tonic::transport::server::Connected;
+use tower::BoxError;
+use tracing::debug;
+
+pub use deadline::Deadline;
+pub use limits::{MESSAGE_BYTES_MAX, ServeLimits};
+
+/// Serves every connection from `incoming` until `shutdown` completes or the senders are gone; then sends GOAWAY to
+/// all, spread over `limits.drain_spread`, waits up to `limits.drain_max`, and drops what is left.
+///
+/// `service` is usually [`tonic::service::Routes`]. Each request carries the connection's `ConnectInfo` and, where the
+/// client set one, its [`Deadline`] in the extensions.
+pub async fn serve<IO, S, B>(
+    service: S,
+    mut incoming: mpsc::Receiver<IO>,
+    limits: ServeLimits,
+    shutdown: impl Future<Output = ()>,
+) where
+    IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    S: tower::Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: http_body::Body<Data = Bytes> + Default + Send + 'static,
+    B::Error: Into<BoxError> + Send + Sync,
+{
+    let (stop, stopping) = watch::channel(());
+    let mut connections = JoinSet::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            accepted = incoming.recv() => match accepted {
+                Some(io) => {
+                    connections.spawn(connection::drive(io, service.clone(), limits, stopping.clone()));
+                }
+                None => break,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    // Acceptors notice that nobody receives, and stop.
+    drop(incoming);
+    drop(stop);
+    let drained = timeout(limits.drain_max, async { while connections.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        debug!(connections = connections.len(), "connections dropped at the end of the drain");
+        connections.shutdown().await;
+    }
+}

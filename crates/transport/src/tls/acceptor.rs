@@ -1,0 +1,272 @@
+//! From accepted TCP connections to authenticated ones, with every stranger's share of our resources bounded.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustls::{ServerConfig, ServerConnection};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::server::TlsStream;
+use tonic::transport::server::Connected;
+use tracing::{debug, warn};
+
+use super::{TlsPeer, VerifyError};
+use crate::limit::{ConnectionLimit, ConnectionSlot};
+
+/// What strangers may use before and after they are authenticated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcceptLimits {
+    /// Handshakes going on at one time. Each may hold a 64 KiB message, and all compete for the same cores.
+    pub handshakes_max: usize,
+    /// A peer that has not finished its handshake by then is dropped.
+    pub handshake_timeout: Duration,
+    /// Open connections; keep it below the limit of file descriptors.
+    pub connections_max: usize,
+    /// Open connections of one IPv4 address or one IPv6 /64. Generous: whole sites sit behind one NAT address.
+    pub connections_per_ip_max: usize,
+}
+
+/// A source of connections: a TCP listener, or a simulated network.
+pub trait Accept: Send + 'static {
+    type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, SocketAddr)>> + Send;
+}
+
+/// Does handshakes under limits; its TLS configuration is replaced while it runs.
+#[derive(Debug)]
+pub struct TlsAcceptor {
+    config: ArcSwap<ServerConfig>,
+    limits: AcceptLimits,
+    connections: ConnectionLimit<IpAddr>,
+}
+
+/// An established connection that knows its peer.
+#[derive(Debug)]
+pub struct TlsConnection<IO> {
+    stream: TlsStream<IO>,
+    peer: TlsPeer,
+    _slot: Option<ConnectionSlot<IpAddr>>,
+}
+
+/// Why a connection did not come about.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    #[error("TLS handshake failed: {0}")]
+    Io(#[source] io::Error),
+    #[error("client certificate is unreadable")]
+    Peer(#[source] VerifyError),
+    #[error("TLS handshake took longer than {limit:?}")]
+    Timeout { limit: Duration },
+    #[error("TLS handshake failed: {0}")]
+    Tls(#[source] rustls::Error),
+}
+
+impl TlsAcceptor {
+    pub fn new(config: Arc<ServerConfig>, limits: AcceptLimits) -> Arc<Self> {
+        let connections = ConnectionLimit::new(limits.connections_max, limits.connections_per_ip_max);
+        Arc::new(Self { config: ArcSwap::new(config), limits, connections })
+    }
+
+    /// For every later handshake. Established connections are not touched; their age limit ends them.
+    pub fn reload(&self, config: Arc<ServerConfig>) {
+        self.config.store(config);
+    }
+
+    /// Connections open now, those in a handshake included.
+    pub fn open_connections(&self) -> usize {
+        self.connections.open()
+    }
+
+    /// Accepts until `ready` has no receiver. A full `ready` holds back new handshakes, not established connections.
+    pub async fn run<A: Accept>(self: Arc<Self>, mut listener: A, ready: mpsc::Sender<TlsConnection<A::Io>>) {
+        let handshakes = Arc::new(Semaphore::new(self.limits.handshakes_max));
+        loop {
+            let accepted = async {
+                // The semaphore is never closed, so an error cannot come; it would end the loop.
+                let permit = Arc::clone(&handshakes).acquire_owned().await.ok()?;
+                Some((permit, listener.accept().await))
+            };
+            let accepted = tokio::select! {
+                accepted = accepted => accepted,
+                () = ready.closed() => None,
+            };
+            let Some((permit, accepted)) = accepted else { return };
+            let (io, remote_addr) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    pause_after(&error).await;
+                    continue;
+                }
+            };
+            let slot = match self.connections.admit(origin(remote_addr.ip())) {
+                Ok(slot) => slot,
+                Err(reason) => {
+                    warn!(%remote_addr, %reason, "connection refused");
+                    continue;
+                }
+            };
+            let (acceptor, ready) = (Arc::clone(&self), ready.clone());
+            tokio::spawn(async move {
+                let outcome = acceptor.handshake(io, remote_addr).await;
+                match outcome {
+                    Ok(connection) => {
+                        let connection = TlsConnection { _slot: Some(slot), ..connection };
+                        // Nobody receives any more: the server is stopping.
+                        let _ = ready.send(connection).await;
+                    }
+                    Err(error) => error.log(remote_addr),
+                }
+                drop(permit);
+            });
+        }
+    }
+
+    /// One handshake over any byte stream, under the timeout but outside the counts.
+    pub async fn handshake<IO>(&self, io: IO, remote_addr: SocketAddr) -> Result<TlsConnection<IO>, HandshakeError>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let acceptor = tokio_rustls::TlsAcceptor::from(self.config.load_full());
+        let limit = self.limits.handshake_timeout;
+        let stream = timeout(limit, acceptor.accept(io))
+            .await
+            .map_err(|_| HandshakeError::Timeout { limit })?
+            .map_err(HandshakeError::from_io)?;
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let peer = TlsPeer::new(remote_addr, chain).map_err(HandshakeError::Peer)?;
+        Ok(TlsConnection { stream, peer, _slot: None })
+    }
+}
+
+impl AcceptLimits {
+    /// Sized for one replica that serves thousands of agents.
+    pub const DEFAULT: Self = Self {
+        handshakes_max: 256,
+        handshake_timeout: Duration::from_secs(5),
+        connections_max: 32_768,
+        connections_per_ip_max: 8_192,
+    };
+}
+
+impl<IO> TlsConnection<IO> {
+    pub fn peer(&self) -> &TlsPeer {
+        &self.peer
+    }
+
+    /// The TLS session, for its exporter.
+    pub fn session(&self) -> &ServerConnection {
+        self.stream.get_ref().1
+    }
+}
+
+impl HandshakeError {
+    fn from_io(error: io::Error) -> Self {
+        match error.downcast::<rustls::Error>() {
+            Ok(tls) => Self::Tls(tls),
+            Err(io) => Self::Io(io),
+        }
+    }
+
+    /// A refused certificate is worth an operator's attention; port scanners and health probes are not.
+    fn log(&self, remote_addr: SocketAddr) {
+        match self {
+            Self::Tls(rustls::Error::InvalidCertificate(reason)) => {
+                warn!(%remote_addr, %reason, "client certificate refused");
+            }
+            other => debug!(%remote_addr, error = %other, "handshake failed"),
+        }
+    }
+}
+
+impl Accept for TcpListener {
+    type Io = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, remote_addr) = TcpListener::accept(self).await?;
+        // Small gRPC messages must not wait for Nagle; failing to say so is no reason to drop the peer.
+        let _ = stream.set_nodelay(true);
+        Ok((stream, remote_addr))
+    }
+}
+
+impl<IO> Connected for TlsConnection<IO> {
+    type ConnectInfo = TlsPeer;
+
+    fn connect_info(&self) -> TlsPeer {
+        self.peer.clone()
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsConnection<IO> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsConnection<IO> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// A stranger with an IPv6 address commands a whole /64, so that is what counts as one origin.
+fn origin(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        v4 => v4,
+    }
+}
+
+/// Without file descriptors `accept` fails at once, over and over: wait for some to come back.
+pub(crate) async fn pause_after(error: &io::Error) {
+    if error.kind() == io::ErrorKind::ConnectionAborted {
+        return;
+    }
+    warn!(%error, "cannot accept connections; check the limit of open files");
+    sleep(ACCEPT_PAUSE).await;
+}
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_ipv6_network_is_one_origin() {
+        let same = ["2001:db8::1", "2001:db8::ffff:1"].map(|ip| origin(ip.parse().unwrap()));
+        assert_eq!(same[0], same[1]);
+        assert_ne!(same[0], origin("2001:db8:0:1::1".parse().unwrap()));
+        assert_eq!(origin("::ffff:10.0.0.1".parse().unwrap()), origin("10.0.0.1".parse().unwrap()));
+    }
+}

@@ -1,0 +1,107 @@
+//! rustls configurations with everything named that SPIRE's peers depend on: versions, ALPN, no resumption, our clock.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
+use rustls::time_provider::TimeProvider;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, Error, ServerConfig, SupportedProtocolVersion};
+use rustls_pki_types::UnixTime;
+use steeple_core::Clock;
+
+use super::verify::unix_time;
+
+/// Which key exchanges are offered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyExchange {
+    /// TLS 1.2 and 1.3, a post-quantum hybrid preferred where the peer has it.
+    #[default]
+    Compatible,
+    /// `require_pq_kem`: TLS 1.3 with an ML-KEM hybrid or nothing.
+    PostQuantumOnly,
+}
+
+/// For the acceptor. Client certificates are handled as `verifier` says.
+///
+/// Resumption is off in both protocol versions: a resumed session would skip the check against the current bundle.
+pub fn server_config(
+    identity: Arc<dyn ResolvesServerCert>,
+    verifier: Arc<dyn ClientCertVerifier>,
+    key_exchange: KeyExchange,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<ServerConfig>, Error> {
+    let mut config = ServerConfig::builder_with_details(key_exchange.provider(), Arc::new(RustlsClock(clock)))
+        .with_protocol_versions(key_exchange.versions())?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(identity);
+    config.alpn_protocols = alpn_h2();
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.max_early_data_size = 0;
+    Ok(Arc::new(config))
+}
+
+/// For dialling. Without `identity` no client certificate is offered.
+pub fn client_config(
+    verifier: Arc<dyn ServerCertVerifier>,
+    identity: Option<Arc<dyn ResolvesClientCert>>,
+    key_exchange: KeyExchange,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<ClientConfig>, Error> {
+    let builder = ClientConfig::builder_with_details(key_exchange.provider(), Arc::new(RustlsClock(clock)))
+        .with_protocol_versions(key_exchange.versions())?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    let mut config = match identity {
+        Some(identity) => builder.with_client_cert_resolver(identity),
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = alpn_h2();
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
+/// gRPC's only application protocol; rustls does not set it by itself.
+pub fn alpn_h2() -> Vec<Vec<u8>> {
+    vec![b"h2".to_vec()]
+}
+
+impl KeyExchange {
+    fn provider(self) -> Arc<CryptoProvider> {
+        let mut provider = aws_lc_rs::default_provider();
+        if self == Self::PostQuantumOnly {
+            provider.kx_groups = vec![aws_lc_rs::kx_group::X25519MLKEM768, aws_lc_rs::kx_group::SECP256R1MLKEM768];
+        }
+        Arc::new(provider)
+    }
+
+    fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
+        match self {
+            Self::Compatible => ALL_VERSIONS,
+            Self::PostQuantumOnly => TLS13_ONLY,
+        }
+    }
+}
+
+/// rustls asks our clock, so that tests and guarded time reach certificate checks too.
+struct RustlsClock(Arc<dyn Clock>);
+
+impl TimeProvider for RustlsClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(unix_time(self.0.now()))
+    }
+}
+
+impl fmt::Debug for RustlsClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RustlsClock")
+    }
+}
+
+static ALL_VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+static TLS13_ONLY: &[&SupportedProtocolVersion] = &[&TLS13];

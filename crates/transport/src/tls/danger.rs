@@ -1,0 +1,69 @@
+//! The one verifier that trusts without a root. Only `insecure_bootstrap` may use it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::{DigitallySignedStruct, Error, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use steeple_core::SpiffeId;
+
+use super::verifier::{expect_id, handshake_algorithms, join, typed};
+use super::verify::{check_shape, spiffe_id};
+
+/// Accepts any chain whose leaf names the expected SPIFFE ID, whoever signed it and whatever its dates.
+/// An attacker on the path can pretend to be the server: SPIRE behaviour under `insecure_bootstrap`.
+pub struct UnverifiedServerId {
+    expected: SpiffeId,
+}
+
+impl UnverifiedServerId {
+    pub fn new(expected: SpiffeId) -> Arc<Self> {
+        Arc::new(Self { expected })
+    }
+}
+
+impl ServerCertVerifier for UnverifiedServerId {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let chain = join(end_entity, intermediates);
+        let id = check_shape(&chain).and_then(|leaf| spiffe_id(&leaf)).map_err(typed)?;
+        expect_id(id, &self.expected).map_err(typed)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &handshake_algorithms())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &handshake_algorithms())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        handshake_algorithms().supported_schemes()
+    }
+}
+
+impl fmt::Debug for UnverifiedServerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UnverifiedServerId({})", self.expected)
+    }
+}

@@ -1,0 +1,20 @@
+//! TLS by SPIFFE rules: roots per trust domain, chain verification as a pure function, rustls adapters around it,
+//! and an acceptor whose identity, roots and policy are replaced while it runs.
+
+mod acceptor;
+mod config;
+pub mod danger;
+mod identity;
+mod peer;
+mod roots;
+mod verifier;
+mod verify;
+
+pub(crate) use acceptor::pause_after;
+pub use acceptor::{Accept, AcceptLimits, HandshakeError, TlsAcceptor, TlsConnection};
+pub use config::{KeyExchange, alpn_h2, client_config, server_config};
+pub use identity::{Identity, IdentityError, IdentitySink, IdentityStore};
+pub use peer::{PeerIdError, PeerIdentity, TlsPeer};
+pub use roots::{RootsError, SharedRoots, TrustRoots};
+pub use verifier::{ClientIdVerifier, IdPolicy, ServerIdVerifier};
+pub use verify::{Usage, VerifyError, verify_chain};
