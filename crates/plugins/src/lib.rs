@@ -1,0 +1,16 @@
+//! Built-in plugins, one folder each, with a page of the same name under `docs/plugins/`.
+//!
+//! | kind | name | module |
+//! |---|---|---|
+//! | NodeAttestor (server and agent) | `x509pop` | [`x509pop`] |
+//! | NodeAttestor (agent; the server's half is in its core) | `join_token` | [`join_token`] |
+//! | WorkloadAttestor | `unix` | [`unix`] |
+//! | KeyManager (agent) | `disk`, `memory` | [`key_manager`] |
+
+pub mod join_token;
+pub mod key_manager;
+mod registry;
+pub mod unix;
+pub mod x509pop;
+
+pub use registry::{AGENT_PLUGINS, BuiltIn, Kind, SERVER_PLUGINS, is_built_in};

@@ -1,0 +1,50 @@
+//! The visible list of what is built in: a missing plugin is one line away.
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    DataStore,
+    KeyManager,
+    NodeAttestor,
+    WorkloadAttestor,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BuiltIn {
+    pub kind: Kind,
+    pub name: &'static str,
+}
+
+/// What a server configuration may name. DataStore and KeyManager blocks are accepted with a notice: the log holds
+/// both.
+pub const SERVER_PLUGINS: &[BuiltIn] = &[
+    BuiltIn { kind: Kind::DataStore, name: "sql" },
+    BuiltIn { kind: Kind::KeyManager, name: "disk" },
+    BuiltIn { kind: Kind::KeyManager, name: "memory" },
+    BuiltIn { kind: Kind::NodeAttestor, name: "join_token" },
+    BuiltIn { kind: Kind::NodeAttestor, name: "x509pop" },
+];
+
+/// What an agent configuration may name.
+pub const AGENT_PLUGINS: &[BuiltIn] = &[
+    BuiltIn { kind: Kind::KeyManager, name: "disk" },
+    BuiltIn { kind: Kind::KeyManager, name: "memory" },
+    BuiltIn { kind: Kind::NodeAttestor, name: "join_token" },
+    BuiltIn { kind: Kind::NodeAttestor, name: "x509pop" },
+    BuiltIn { kind: Kind::WorkloadAttestor, name: "unix" },
+];
+
+pub fn is_built_in(list: &[BuiltIn], kind: &str, name: &str) -> bool {
+    list.iter().any(|plugin| plugin.kind.config_name() == kind && plugin.name == name)
+}
+
+impl Kind {
+    /// The block's type in a configuration file.
+    pub fn config_name(self) -> &'static str {
+        match self {
+            Self::DataStore => "DataStore",
+            Self::KeyManager => "KeyManager",
+            Self::NodeAttestor => "NodeAttestor",
+            Self::WorkloadAttestor => "WorkloadAttestor",
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Chain verification for proof-of-possession certificates: any extended key usage, as SPIRE asks for.
+
+use std::time::Duration;
+
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use steeple_core::Timestamp;
+use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter};
+
+/// Accepts every extended key usage (Go's `ExtKeyUsageAny`).
+struct AnyUsage;
+
+impl ExtendedKeyUsageValidator for AnyUsage {
+    fn validate(&self, purposes: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
+        for purpose in purposes {
+            purpose?;
+        }
+        Ok(())
+    }
+}
+
+/// Verifies `leaf` and returns the chain after it, root last, as DER.
+pub(super) fn verify(
+    leaf: &[u8],
+    intermediates: &[Vec<u8>],
+    roots: &[Vec<u8>],
+    now: Timestamp,
+) -> Result<Vec<Vec<u8>>, webpki::Error> {
+    let roots_der: Vec<CertificateDer<'_>> = roots.iter().map(|root| CertificateDer::from(root.as_slice())).collect();
+    let mut anchors: Vec<TrustAnchor<'_>> = Vec::with_capacity(roots_der.len());
+    for root in &roots_der {
+        anchors.push(webpki::anchor_from_trusted_cert(root)?);
+    }
+    let leaf = CertificateDer::from(leaf);
+    let intermediates: Vec<CertificateDer<'_>> =
+        intermediates.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
+    let time = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now.as_secs()).unwrap_or(0)));
+    let certificate = EndEntityCert::try_from(&leaf)?;
+    let path = certificate.verify_for_usage(
+        webpki::ALL_VERIFICATION_ALGS,
+        &anchors,
+        &intermediates,
+        time,
+        AnyUsage,
+        None,
+        None,
+    )?;
+    let mut chain: Vec<Vec<u8>> = path.intermediate_certificates().map(|cert| cert.der().to_vec()).collect();
+    let anchor = path.anchor();
+    let root = anchors.iter().position(|candidate| candidate == anchor).and_then(|index| roots.get(index));
+    chain.extend(root.cloned());
+    Ok(chain)
+}
