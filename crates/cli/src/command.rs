@@ -1,0 +1,295 @@
+//! The table of commands and the choice of one, as `mitchellh/cli` (SPIRE's library) makes it.
+
+use crate::usage::usage;
+use crate::{Flag, Values};
+
+/// A program: its name as it was called, and its commands. `A` is what the program does for a command.
+#[derive(Clone, Copy, Debug)]
+pub struct Program<A: 'static> {
+    pub name: &'static str,
+    pub version: &'static str,
+    pub groups: &'static [Group],
+    /// Lists, so that each group of commands stands next to its code.
+    pub commands: &'static [&'static [Command<A>]],
+}
+
+/// A word that only holds further commands, such as `entry`.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    /// Words separated by one space.
+    pub path: &'static str,
+    pub synopsis: &'static str,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Command<A> {
+    /// Words separated by one space, such as `entry create`.
+    pub path: &'static str,
+    pub synopsis: &'static str,
+    /// Lists, so that commands share what they have in common.
+    pub flags: &'static [&'static [Flag]],
+    pub action: A,
+}
+
+/// A command that is to run.
+#[derive(Clone, Debug)]
+pub struct Invocation<A: 'static> {
+    pub command: &'static Command<A>,
+    pub values: Values,
+}
+
+/// The command line is dealt with already: print `text` on standard error and end with `code`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
+    pub text: String,
+    pub code: u8,
+}
+
+impl<A> Command<A> {
+    pub fn flags(&self) -> impl Iterator<Item = Flag> + '_ {
+        self.flags.iter().flat_map(|list| list.iter().copied())
+    }
+
+    pub fn usage(&self) -> String {
+        usage(self.path, self.flags())
+    }
+}
+
+impl<A> Program<A> {
+    /// `args` without the program's name.
+    pub fn select(&self, args: &[String]) -> Result<Invocation<A>, Exit> {
+        let words = before_terminator(args);
+        let help = words.iter().any(|word| is_one_of(word, &["-h", "-help", "--help"]));
+        let Some(first) = words.iter().position(|word| !word.starts_with('-')) else {
+            return Err(self.without_command(words, help));
+        };
+        if let Some(flag) = words[..first].iter().find(|word| !is_one_of(word, &["-h", "-help", "--help"])) {
+            let text = format!("{flag} stands before the command; put flags of a command behind it\n");
+            return Err(Exit { text, code: EXIT_FAILURE });
+        }
+        let words = &args[first..];
+        let command = self.commands().filter(|command| starts_with_path(words, command.path));
+        if let Some(command) = command.max_by_key(|command| command.path.len()) {
+            return if help { Err(self.command_help(command)) } else { parse(command, words) };
+        }
+        let group = self.groups.iter().filter(|group| starts_with_path(words, group.path));
+        match group.max_by_key(|group| group.path.len()) {
+            Some(group) => Err(self.group_help(group, if help { 0 } else { EXIT_FAILURE })),
+            None => Err(Exit { text: self.overview(), code: if help { 0 } else { EXIT_UNKNOWN_COMMAND } }),
+        }
+    }
+
+    pub fn commands(&self) -> impl Iterator<Item = &'static Command<A>> + use<A> {
+        self.commands.iter().copied().flatten()
+    }
+
+    /// The top level help.
+    pub fn overview(&self) -> String {
+        format!(
+            "Usage: {} [--version] [--help] <command> [<args>]\n\nAvailable commands are:\n{}",
+            self.name,
+            self.children("")
+        )
+    }
+
+    /// What is wrong with the table itself, for a test of each program: paths given twice, words without a group, flags
+    /// given twice, texts that are no sentence fragment.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut paths: Vec<&str> = Vec::new();
+        for command in self.commands() {
+            let path = command.path;
+            if paths.contains(&path) {
+                problems.push(format!("{path} is there twice"));
+            }
+            paths.push(path);
+            if let Some((above, _)) = path.rsplit_once(' ')
+                && !self.groups.iter().any(|group| group.path == above)
+                && !self.commands().any(|command| command.path == above)
+            {
+                problems.push(format!("{path} has no group"));
+            }
+            let mut names: Vec<&str> = command.flags().map(|flag| flag.name).collect();
+            let count = names.len();
+            names.sort_unstable();
+            names.dedup();
+            if names.len() != count {
+                problems.push(format!("{path} has a flag twice"));
+            }
+            let texts = command.flags().map(|flag| flag.help).chain([command.synopsis]);
+            problems.extend(
+                texts
+                    .filter(|text| text.is_empty() || text.ends_with('.') || text.contains('\n'))
+                    .map(|text| format!("{path}: {text:?} is not one line without a full stop")),
+            );
+        }
+        problems
+    }
+
+    fn without_command(&self, words: &[String], help: bool) -> Exit {
+        if words.iter().any(|word| is_one_of(word, &["-v", "-version", "--version"])) {
+            return Exit { text: format!("{}\n", self.version), code: 0 };
+        }
+        Exit { text: self.overview(), code: if help { 0 } else { EXIT_UNKNOWN_COMMAND } }
+    }
+
+    fn command_help(&self, command: &Command<A>) -> Exit {
+        let mut text = command.usage();
+        let children = self.children(command.path);
+        if !children.is_empty() {
+            text += &format!("\nSubcommands:\n{children}");
+        }
+        Exit { text, code: 0 }
+    }
+
+    fn group_help(&self, group: &Group, code: u8) -> Exit {
+        let text = format!(
+            "Usage: {} {} <subcommand> [<args>]\n\n{}\n\nSubcommands:\n{}",
+            self.name,
+            group.path,
+            group.synopsis,
+            self.children(group.path)
+        );
+        Exit { text, code }
+    }
+
+    /// One line for each command or group directly below `path`.
+    fn children(&self, path: &str) -> String {
+        let commands = self.commands().map(|command| (command.path, command.synopsis));
+        let groups = self.groups.iter().map(|group| (group.path, group.synopsis));
+        let mut lines: Vec<(&str, &str)> = commands
+            .chain(groups)
+            .filter_map(|(child, synopsis)| Some((last_word_below(path, child)?, synopsis)))
+            .collect();
+        lines.sort_unstable();
+        lines.dedup_by_key(|(name, _)| *name);
+        let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        lines.iter().map(|(name, synopsis)| format!("    {name:width$}    {synopsis}\n")).collect()
+    }
+}
+
+fn parse<A>(command: &'static Command<A>, words: &[String]) -> Result<Invocation<A>, Exit> {
+    let args = &words[command.path.split(' ').count()..];
+    match Values::parse(command.flags(), args) {
+        Ok(values) => Ok(Invocation { command, values }),
+        Err(error) => Err(Exit { text: format!("{error}\n{}", command.usage()), code: EXIT_FAILURE }),
+    }
+}
+
+fn before_terminator(args: &[String]) -> &[String] {
+    let end = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
+    &args[..end]
+}
+
+fn is_one_of(word: &str, words: &[&str]) -> bool {
+    words.contains(&word)
+}
+
+fn starts_with_path(words: &[String], path: &str) -> bool {
+    let mut words = words.iter();
+    path.split(' ').all(|part| words.next().is_some_and(|word| word == part))
+}
+
+/// The name of `child` when it stands exactly one word below `path`.
+fn last_word_below<'a>(path: &str, child: &'a str) -> Option<&'a str> {
+    let rest = if path.is_empty() { child } else { child.strip_prefix(path)?.strip_prefix(' ')? };
+    (!rest.contains(' ')).then_some(rest)
+}
+
+const EXIT_FAILURE: u8 = 1;
+/// What `mitchellh/cli` answers to a command that it does not know.
+const EXIT_UNKNOWN_COMMAND: u8 = 127;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static COMMANDS: [Command<u8>; 4] = [
+        Command { path: "api fetch", synopsis: "Fetches", flags: &[&[Flag::bool("silent", "No output")]], action: 1 },
+        Command {
+            path: "api fetch jwt",
+            synopsis: "Fetches a JWT",
+            flags: &[&[Flag::text("audience", "For whom")]],
+            action: 2,
+        },
+        Command { path: "entry create", synopsis: "Creates", flags: &[], action: 3 },
+        Command { path: "run", synopsis: "Runs", flags: &[], action: 4 },
+    ];
+    const PROGRAM: Program<u8> = Program {
+        name: "prog",
+        version: "1.2.3",
+        groups: &[Group { path: "api", synopsis: "API" }, Group { path: "entry", synopsis: "Entries" }],
+        commands: &[&COMMANDS],
+    };
+
+    fn select(line: &str) -> Result<Invocation<u8>, Exit> {
+        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        PROGRAM.select(&args)
+    }
+
+    fn code(line: &str) -> u8 {
+        select(line).unwrap_err().code
+    }
+
+    #[test]
+    fn the_longest_command_wins() {
+        assert_eq!(select("api fetch -silent").unwrap().command.action, 1);
+        let jwt = select("api fetch jwt -audience a").unwrap();
+        assert_eq!((jwt.command.action, jwt.values.text("audience")), (2, "a"));
+        assert_eq!(select("api fetch other").unwrap().values.rest(), ["other"]);
+    }
+
+    #[test]
+    fn exit_codes_are_those_of_mitchellh_cli() {
+        for (line, expected) in [
+            ("", 127),
+            ("dance", 127),
+            ("entry", 1),
+            ("entry dance", 1),
+            ("entry -h", 0),
+            ("--help", 0),
+            ("--version", 0),
+            ("run -help", 0),
+            ("run -x", 1),
+            ("-x run", 1),
+        ] {
+            assert_eq!(code(line), expected, "{line}");
+        }
+        assert_eq!(select("--version").unwrap_err().text, "1.2.3\n");
+    }
+
+    #[test]
+    fn help_lists_flags_and_subcommands() {
+        let text = select("api fetch -help").unwrap_err().text;
+        assert!(
+            text.starts_with("Usage of api fetch:\n  -silent\n") && text.contains("\n    jwt    Fetches a JWT\n"),
+            "{text}"
+        );
+        let text = select("").unwrap_err().text;
+        assert!(text.contains("\n    api      API\n    entry    Entries\n    run      Runs\n"), "{text}");
+    }
+
+    #[test]
+    fn a_wrong_flag_prints_the_reason_before_the_usage() {
+        let text = select("run -nonsense").unwrap_err().text;
+        assert_eq!(text, "flag provided but not defined: -nonsense\nUsage of run:\n");
+    }
+
+    #[test]
+    fn a_table_is_checked() {
+        assert!(PROGRAM.problems().is_empty(), "{:?}", PROGRAM.problems());
+        const FLAGS: &[Flag] = &[Flag::text("a", "A"), Flag::text("a", "A.")];
+        static BAD: [Command<u8>; 2] = [
+            Command { path: "x y", synopsis: "", flags: &[FLAGS], action: 0 },
+            Command { path: "x y", synopsis: "S", flags: &[], action: 0 },
+        ];
+        static LISTS: [&[Command<u8>]; 1] = [&BAD];
+        let problems = Program { groups: &[], commands: &LISTS, ..PROGRAM }.problems();
+        assert_eq!(problems.len(), 6, "{problems:?}");
+    }
+
+    #[test]
+    fn help_after_the_terminator_is_an_argument() {
+        assert_eq!(select("run -- -h").unwrap().values.rest(), ["-h"]);
+    }
+}

@@ -1,0 +1,46 @@
+//! What both command lines share: flags as Go's `flag` package reads them, a table of commands, sockets from flags and
+//! environment, gRPC over a Unix socket, and output as people (`pretty`) or scripts (`json`) read it.
+//!
+//! ```text
+//!   arguments ──► Program::select ──► Invocation { command, values } ──► the program's own action
+//!                   │ command.rs        │ parse.rs, flag.rs                 │ call.rs, dial.rs
+//!                   └► Exit (help, version, usage errors; usage.rs)         └► json.rs, go_time.rs
+//! ```
+//!
+//! Commands and flags are data, so that help, completions and manual pages come from one table. Texts and exit codes
+//! are those that scripts written for SPIRE know.
+
+mod call;
+mod command;
+mod dial;
+mod failure;
+mod files;
+mod flag;
+mod go_time;
+mod json;
+mod logger;
+mod output;
+mod parse;
+mod pem;
+mod process;
+mod rpc_error;
+mod socket;
+mod streams;
+mod usage;
+
+pub use call::{Call, Environment};
+pub use command::{Command, Exit, Group, Invocation, Program};
+pub use dial::{DialError, connect};
+pub use failure::{Context, Failure};
+pub use files::{write_private_file, write_public_file};
+pub use flag::{Flag, Kind};
+pub use go_time::{local_time, parse_offset_time, rfc3339_time, utc_time};
+pub use json::{JsonError, one_line, proto_json};
+pub use logger::{log_level, print_logger};
+pub use output::{OUTPUT, OutputFormat};
+pub use parse::{FlagError, Values};
+pub use pem::pem_text;
+pub use process::{StopSignals, hostname, raise_open_files, restrict_umask};
+pub use rpc_error::{code_name, rpc_error};
+pub use socket::{SocketError, SocketNames};
+pub use streams::{Captured, Streams};

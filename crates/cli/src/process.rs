@@ -1,0 +1,46 @@
+//! What a long-running program does to its own process at start, and how it hears that it should end.
+
+use nix::sys::stat::{Mode, umask};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Files that this program makes are not for others: at least 0027, as SPIRE does it.
+pub fn restrict_umask() {
+    let strict = Mode::from_bits_truncate(0o027);
+    let inherited = umask(strict);
+    umask(inherited | strict);
+}
+
+/// As many open files as the hard limit allows: every connection is one.
+pub fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        // Refused only where a sandbox forbids it; the inherited limit holds then.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    }
+}
+
+/// This host's name; empty when it has none that is text.
+pub fn hostname() -> String {
+    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default()
+}
+
+/// SIGINT and SIGTERM.
+pub struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    /// From now on these signals no longer end the process by themselves.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    pub async fn received(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

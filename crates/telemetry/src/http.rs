@@ -1,0 +1,128 @@
+//! A small HTTP/1 server for probes and scrapes, with every resource bounded.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    #[error("cannot listen on {host}:{port}: {source}")]
+    Listen { host: String, port: u16, source: io::Error },
+}
+
+/// `host` is an address or a name such as `localhost`.
+pub async fn bind(host: &str, port: u16) -> Result<TcpListener, HttpError> {
+    let bound = TcpListener::bind((host, port)).await;
+    bound.map_err(|source| HttpError::Listen { host: host.to_owned(), port, source })
+}
+
+/// Serves until `stop` ends, then breaks off what is open. Connections beyond [`CONNECTIONS_MAX`] wait in the kernel's
+/// queue.
+pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+    tokio::select! {
+        () = stop => {}
+        () = accept(listener, router) => {}
+    }
+}
+
+async fn accept(listener: TcpListener, router: Router) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let Ok(permit) = permits.clone().acquire_owned().await else {
+            return;
+        };
+        while connections.try_join_next().is_some() {}
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, as a rule: give others time to close theirs.
+                tracing::warn!(error = &error as &dyn std::error::Error, "failed to accept an HTTP connection");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+                continue;
+            }
+        };
+        let service = TowerToHyperService::new(router.clone());
+        connections.spawn(async move {
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_READ_MAX)
+                .serve_connection(TokioIo::new(stream), service);
+            // A client that breaks off is no event.
+            let _ = tokio::time::timeout(CONNECTION_MAX, connection).await;
+            drop(permit);
+        });
+    }
+}
+
+/// Probes and scrapers open a handful.
+const CONNECTIONS_MAX: usize = 64;
+/// A client that sends its request more slowly than this is not one of ours.
+const HEADER_READ_MAX: Duration = Duration::from_secs(5);
+/// Also the longest that a kept-alive connection lives, so that a stuck one frees its place.
+const CONNECTION_MAX: Duration = Duration::from_secs(300);
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    async fn start() -> (std::net::SocketAddr, tokio::sync::oneshot::Sender<()>) {
+        let listener = bind("localhost", 0).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().fallback(async || "hello");
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        tokio::spawn(serve(listener, router, async { stopped.await.unwrap_or_default() }));
+        (address, stop)
+    }
+
+    async fn send(address: std::net::SocketAddr, text: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.unwrap();
+        reply
+    }
+
+    const REQUEST: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_finish_its_request_is_dropped() {
+        let (address, _stop) = start().await;
+        let begun = tokio::time::Instant::now();
+        assert!(!send(address, "GET / HT").await.contains("hello"));
+        assert!(begun.elapsed() >= HEADER_READ_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_connections_cannot_keep_others_out() {
+        let (address, _stop) = start().await;
+        let mut idle = Vec::new();
+        for _ in 0..CONNECTIONS_MAX {
+            idle.push(TcpStream::connect(address).await.unwrap());
+        }
+        assert!(send(address, REQUEST).await.ends_with("hello"));
+    }
+
+    #[tokio::test]
+    async fn it_stops_when_told_and_a_used_port_is_named() {
+        let (address, stop) = start().await;
+        assert!(send(address, REQUEST).await.starts_with("HTTP/1.1 200 OK\r\n"));
+        let error = bind("localhost", address.port()).await.unwrap_err().to_string();
+        assert!(error.starts_with(&format!("cannot listen on localhost:{}: ", address.port())), "{error}");
+        stop.send(()).unwrap();
+        // The listener goes with the task; wait until the kernel refuses.
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! How Steeple tells what it does: logs, metrics and health, in the forms that SPIRE's users have tools for.
+//!
+//! ```text
+//!   tracing events ──► log::Layer ──► logrus text or JSON ──► stdout, or a file that SIGUSR2 reopens
+//!                       ▲ log::Levels (Logger API: set, reset)
+//!   metrics macros ──► metric::Metrics (prefix, labels, values) ──► GET <any path>, hooks run before each rendering
+//!   health::Checks ──► GET /live, GET /ready: 200 or 500 with JSON
+//! ```
+
+pub mod health;
+mod http;
+pub mod log;
+pub mod metric;
+
+pub use http::{HttpError, bind, serve};

@@ -1,0 +1,14 @@
+//! Logs: tracing events written exactly as logrus (SPIRE's library) writes them, because scripts wait for its lines.
+
+mod format;
+mod layer;
+mod level;
+mod levels;
+mod record;
+mod sink;
+mod start;
+
+pub use levels::Levels;
+pub use sink::Sink;
+pub use start::{LogError, Logging, start};
+pub use steeple_config::{LogFormat, LogLevel as Level, LogSettings};

@@ -1,0 +1,105 @@
+//! One line of the log before it is formatted.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+
+use steeple_config::LogLevel;
+use tracing::field::{Field, Visit};
+
+/// Fields sorted by name, as logrus sorts them.
+pub(crate) type Fields = BTreeMap<String, Value>;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value {
+    Bool(bool),
+    Float(f64),
+    Int(i64),
+    Text(String),
+    Uint(u64),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Record {
+    /// RFC 3339 with seconds.
+    pub time: String,
+    pub level: LogLevel,
+    pub message: String,
+    pub caller: Option<Caller>,
+    pub fields: Fields,
+}
+
+/// Where the message came from; shown with `log_source_location`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    pub function: String,
+    /// `path:line`.
+    pub file: String,
+}
+
+/// Collects an event's or span's fields; the message is not one of them.
+#[derive(Debug, Default)]
+pub(crate) struct Collector {
+    pub message: String,
+    pub fields: Fields,
+}
+
+impl Collector {
+    fn put(&mut self, field: &Field, value: Value) {
+        match (field.name(), value) {
+            ("message", Value::Text(text)) => self.message = text,
+            (name, value) => {
+                self.fields.insert(name.to_owned(), value);
+            }
+        }
+    }
+}
+
+impl Visit for Collector {
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, Value::Bool(value));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, Value::Text(format!("{value:?}")));
+    }
+
+    /// The error with its causes, as Go prints wrapped errors.
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        let mut text = value.to_string();
+        let mut source = value.source();
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        self.put(field, Value::Text(text));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, Value::Float(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, Value::Int(value));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, Value::Text(value.to_owned()));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, Value::Uint(value));
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(value) => value.fmt(f),
+            Self::Float(value) => value.fmt(f),
+            Self::Int(value) => value.fmt(f),
+            Self::Text(value) => f.write_str(value),
+            Self::Uint(value) => value.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Puts the pieces together.
+
+use std::io;
+use std::path::PathBuf;
+
+use steeple_config::LogSettings;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::Subscriber;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{Layer as _, Registry, reload};
+
+use super::layer::{Layer, Threshold};
+use super::{Levels, Sink};
+
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error("cannot open the log file {}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("logging was started before in this process")]
+    StartedBefore,
+}
+
+/// Logging that runs.
+#[derive(Clone)]
+pub struct Logging {
+    pub levels: Levels,
+    sink: Sink,
+}
+
+/// Once per process, before the first message.
+pub fn start(settings: &LogSettings) -> Result<Logging, LogError> {
+    let sink = match &settings.file {
+        None => Sink::stdout(),
+        Some(path) => Sink::file(path).map_err(|source| LogError::File { path: path.clone(), source })?,
+    };
+    let (subscriber, logging) = build(settings, sink);
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::StartedBefore)?;
+    Ok(logging)
+}
+
+fn build(settings: &LogSettings, sink: Sink) -> (impl Subscriber + Send + Sync, Logging) {
+    let (filter, handle) = reload::Layer::new(Threshold(settings.level));
+    let layer = Layer { sink: sink.clone(), format: settings.format, source_location: settings.source_location };
+    let subscriber = Registry::default().with(layer.with_filter(filter));
+    (subscriber, Logging { levels: Levels::new(settings.level, handle), sink })
+}
+
+impl Logging {
+    pub fn reopen(&self) -> io::Result<()> {
+        self.sink.reopen()
+    }
+
+    /// Reopens the log file at each SIGUSR2, for ever. Ends only when the signal cannot be received.
+    pub async fn reopen_on_sigusr2(self) -> io::Result<()> {
+        let mut signals = signal(SignalKind::user_defined2())?;
+        while signals.recv().await.is_some() {
+            match self.reopen() {
+                Ok(()) => tracing::info!("reopened log file"),
+                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "failed to reopen log file"),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::sync::Arc;
+    use steeple_config::{LogFormat, LogLevel};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<parking_lot::Mutex<Vec<u8>>>);
+
+    impl Lines {
+        /// The lines since the last call, without their time.
+        fn take(&self) -> Vec<String> {
+            let text = String::from_utf8(std::mem::take(&mut *self.0.lock())).unwrap();
+            text.lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
+        }
+    }
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn settings(level: LogLevel) -> LogSettings {
+        LogSettings { level, format: LogFormat::Text, file: None, source_location: false }
+    }
+
+    #[test]
+    fn levels_change_at_run_time() {
+        let lines = Lines::default();
+        let (subscriber, logging) = build(&settings(LogLevel::Info), Sink::to(lines.clone()));
+        tracing::subscriber::with_default(subscriber, || {
+            let both = || {
+                tracing::info!("shown");
+                tracing::debug!("hidden");
+            };
+            both();
+            assert_eq!(lines.take(), ["level=info msg=shown"]);
+            logging.levels.set(LogLevel::Debug);
+            both();
+            assert_eq!(lines.take(), ["level=info msg=shown", "level=debug msg=hidden"]);
+            logging.levels.set(LogLevel::Fatal);
+            both();
+            tracing::error!("not even this");
+            assert!(lines.take().is_empty());
+            assert_eq!((logging.levels.current(), logging.levels.launch()), (LogLevel::Fatal, LogLevel::Info));
+            logging.levels.reset();
+            both();
+            assert_eq!(lines.take(), ["level=info msg=shown"]);
+        });
+    }
+
+    #[test]
+    fn libraries_stay_quiet_below_warning() {
+        let lines = Lines::default();
+        let (subscriber, logging) = build(&settings(LogLevel::Debug), Sink::to(lines.clone()));
+        tracing::subscriber::with_default(subscriber, || {
+            let library = || {
+                tracing::info!(target: "h2", "chatter");
+                tracing::warn!(target: "h2", "trouble");
+            };
+            library();
+            assert_eq!(lines.take(), ["level=warning msg=trouble"]);
+            logging.levels.set(LogLevel::Trace);
+            library();
+            assert_eq!(lines.take().len(), 2);
+            logging.levels.set(LogLevel::Error);
+            library();
+            assert!(lines.take().is_empty());
+        });
+    }
+
+    #[test]
+    fn spans_lend_their_fields_and_errors_show_their_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot store")]
+        struct Outer(#[source] io::Error);
+
+        let lines = Lines::default();
+        let (subscriber, _logging) = build(&settings(LogLevel::Info), Sink::to(lines.clone()));
+        tracing::subscriber::with_default(subscriber, || {
+            let span = tracing::info_span!("rpc", method = "Get", late = tracing::field::Empty);
+            let _entered = span.enter();
+            span.record("late", 5);
+            let error = Outer(io::Error::other("disk full"));
+            tracing::warn!(error = &error as &dyn std::error::Error, method = "Put", "call failed");
+        });
+        assert_eq!(
+            lines.take(),
+            ["level=warning msg=\"call failed\" error=\"cannot store: disk full\" late=5 method=Put"]
+        );
+    }
+}
