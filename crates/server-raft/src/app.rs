@@ -1,0 +1,413 @@
+//! From settings to a running server.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use steeple_ca::DistinguishedName;
+use steeple_ca::policy::Policy;
+use steeple_ca::seal::SealingKey;
+use steeple_cli::{StopSignals, hostname, raise_open_files, restrict_umask};
+use steeple_config::{HostPort, Loaded, NoticeLevel, PluginBlock, Section, ServerSettings};
+use steeple_core::plugin::NodeAttestor;
+use steeple_core::{AuthorityKind, Clock, SystemClock, TrustDomain};
+use steeple_plugins::x509pop::{X509PopServer, X509PopSettings};
+use steeple_storage::Storage;
+use steeple_telemetry::log::Logging;
+use steeple_transport::tls::{
+    AcceptLimits, ClientIdVerifier, IdentityStore, KeyExchange, TlsAcceptor, TrustRoots, Usage, server_config,
+};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::authz::Authorizer;
+use crate::driver::ca::CaDriver;
+use crate::driver::prune::{PruneAgents, PruneDriver};
+use crate::driver::roots;
+use crate::driver::server_svid::ServerSvidDriver;
+use crate::issue::{AuthorityKeys, Issuer, KeysError, Signer};
+use crate::peer::PeerListener;
+use crate::raft::{self, ClusterStart, Limits, Replica, Start, Timing};
+use crate::service::{Shared, Switches};
+use crate::{endpoint, http, sealing_key};
+
+/// Settings and log, before anything runs.
+pub struct App {
+    settings: ServerSettings,
+    logging: Logging,
+}
+
+impl App {
+    /// Starts the log and says what of the configuration needs saying.
+    pub fn new(loaded: Loaded<ServerSettings>) -> anyhow::Result<Self> {
+        let Loaded { settings, notices } = loaded;
+        restrict_umask();
+        raise_open_files();
+        let logging = steeple_telemetry::log::start(&settings.log).context("log")?;
+        for notice in notices {
+            match notice.level {
+                NoticeLevel::Info => tracing::info!("{}", notice.message),
+                NoticeLevel::Warn => tracing::warn!("{}", notice.message),
+            }
+        }
+        Ok(Self { settings, logging })
+    }
+
+    /// Runs until a signal.
+    pub fn run(self) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(self.live())
+    }
+
+    async fn live(self) -> anyhow::Result<()> {
+        let Self { settings, logging } = self;
+        let started_at = Instant::now();
+        let mut signals = StopSignals::new()?;
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        tracing::info!(
+            data_dir = %settings.data_dir.display(),
+            version = env!("CARGO_PKG_VERSION"),
+            trust_domain_id = %settings.trust_domain.id(),
+            "Configured"
+        );
+
+        // Everything that can be refused is tried before the first replicated effect.
+        let attestors = attestors(&settings, &clock)?;
+        let tcp = bind_tcp(&settings.bind).await?;
+        let admin = endpoint::bind_admin(&settings.socket_path)?;
+        let storage = open_storage(&settings)?;
+        let sealing_key = Arc::new(sealing_key(&settings, &storage)?);
+        let replica = tokio::select! {
+            started = start_replica(&settings, storage, Arc::clone(&sealing_key), Arc::clone(&clock)) => started?,
+            () = signals.received() => return Ok(()),
+        };
+
+        let policy = policy(&settings);
+        let keys = Arc::new(AuthorityKeys::new(sealing_key, settings.ca.jwt_issuer.clone()));
+        if let Err(error) = check_sealing_key(&keys, &replica) {
+            replica.shutdown().await;
+            return Err(error).with_context(|| settings.cluster.sealing_key_path.display().to_string());
+        }
+        replica.set_signing_handler(Arc::new(Signer::new(
+            replica.clone(),
+            Arc::clone(&keys),
+            policy.clone(),
+            Arc::clone(&clock),
+        )));
+        let (shown, server_svid) = watch::channel(None);
+        let shared = Arc::new(Shared {
+            replica: replica.clone(),
+            issuer: Issuer::new(replica.clone()),
+            keys: Arc::clone(&keys),
+            trust_domain: settings.trust_domain.clone(),
+            policy: policy.clone(),
+            clock: Arc::clone(&clock),
+            attestors,
+            switches: Switches {
+                jwt_svids_disabled: settings.disable_jwt_svids,
+                agent_id_as_selector: settings.agent_spiffe_id_as_selector,
+            },
+            server_svid: server_svid.clone(),
+            started_at,
+        });
+        http::serve_health(&settings, Arc::clone(&shared), &tasks, &stop).await?;
+        http::serve_metrics(&settings, replica.clone(), Arc::clone(&clock), &tasks, &stop).await?;
+
+        let trust_roots = TrustRoots::empty().into_shared();
+        let own_domain = settings.trust_domain.clone();
+        let identity = IdentityStore::new(
+            Arc::clone(&trust_roots),
+            Arc::new(move |id| *id == own_domain.server_id()),
+            Usage::Server,
+            Arc::clone(&clock),
+        );
+        tasks.spawn(roots::run(replica.clone(), Arc::clone(&trust_roots), stop.clone()));
+        let mut kinds = vec![AuthorityKind::X509];
+        if !settings.disable_jwt_svids {
+            kinds.push(AuthorityKind::Jwt);
+        }
+        let ca = CaDriver {
+            replica: replica.clone(),
+            keys,
+            policy,
+            trust_domain: settings.trust_domain.clone(),
+            clock: Arc::clone(&clock),
+            kinds,
+        };
+        tasks.spawn(ca.run(stop.clone()));
+        let prune = PruneDriver {
+            replica: replica.clone(),
+            clock: Arc::clone(&clock),
+            agents: settings.prune_attested_nodes.map(|prune| PruneAgents {
+                expired_for: prune.expired_for,
+                batch_size: prune.batch_size,
+                include_tofu: prune.tofu_nodes,
+            }),
+        };
+        tasks.spawn(prune.run(stop.clone()));
+        let own_svid = ServerSvidDriver {
+            replica: replica.clone(),
+            issuer: Issuer::new(replica.clone()),
+            trust_domain: settings.trust_domain.clone(),
+            key_type: settings.ca.key_type,
+            store: Arc::clone(&identity),
+            roots: Arc::clone(&trust_roots),
+            clock: Arc::clone(&clock),
+            shown,
+        };
+        tasks.spawn(own_svid.run(stop.clone()));
+
+        // The admin socket answers at once: an operator wants to know why a server is not ready.
+        let authorizer = Authorizer::new(replica.clone(), settings.admin_ids.iter().cloned(), Arc::clone(&clock));
+        endpoint::serve_admin(admin, &shared, logging.levels.clone(), authorizer.layer(), &tasks, &stop);
+        let mut identified = server_svid;
+        tokio::select! {
+            shown = identified.wait_for(Option::is_some) => { shown?; }
+            () = signals.received() => return end(replica, tasks, stop).await,
+        }
+        let acceptor = tls_acceptor(&settings, identity, trust_roots, &clock)?;
+        endpoint::serve_tcp(tcp, acceptor, &shared, authorizer.layer(), &tasks, &stop)?;
+        tokio::spawn(logging.reopen_on_sigusr2());
+        say_what_next(&settings);
+
+        signals.received().await;
+        end(replica, tasks, stop).await
+    }
+}
+
+/// Stops taking connections, sends clients away, hands over leadership, then stops the replica.
+async fn end(replica: Replica, tasks: TaskTracker, stop: CancellationToken) -> anyhow::Result<()> {
+    tracing::info!("Stopping server");
+    stop.cancel();
+    tasks.close();
+    let drained = tokio::time::timeout(DRAIN_MAX, tasks.wait());
+    let (drained, ()) = tokio::join!(drained, replica.shutdown());
+    if drained.is_err() {
+        tracing::warn!("some tasks did not end in time");
+    }
+    tracing::info!("Server stopped gracefully");
+    Ok(())
+}
+
+fn open_storage(settings: &ServerSettings) -> anyhow::Result<Storage> {
+    Ok(Storage::open(&settings.data_dir, steeple_storage::Options::default())?)
+}
+
+/// Made by a founder on an empty directory; in every other case its absence is an error, because a new key would not
+/// open what is stored.
+fn sealing_key(settings: &ServerSettings, storage: &Storage) -> anyhow::Result<SealingKey> {
+    let cluster = &settings.cluster;
+    let founds = (!cluster.enabled || cluster.bootstrap) && !raft::is_member(storage)?;
+    let key = sealing_key::load(&cluster.sealing_key_path, founds)?;
+    if cluster.sealing_key_path.starts_with(&settings.data_dir) {
+        tracing::warn!(
+            path = %cluster.sealing_key_path.display(),
+            "the sealing key lies beside the data that it protects: keep it elsewhere (cluster.sealing_key_path)"
+        );
+    }
+    Ok(key)
+}
+
+/// Refuses a key that does not open the keyring, before anything would be sealed or signed. A replica that joined a
+/// moment ago has no keyring yet; its key was tried in the join.
+fn check_sealing_key(keys: &AuthorityKeys, replica: &Replica) -> anyhow::Result<()> {
+    match keys.keyring(&replica.state().read()) {
+        Ok(_) | Err(KeysError::NoKeyring) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Founds a cluster, joins one or comes back to one.
+async fn start_replica(
+    settings: &ServerSettings,
+    storage: Storage,
+    sealing_key: Arc<SealingKey>,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Replica> {
+    let cluster = &settings.cluster;
+    let api_address = advertised(cluster.api_advertise.as_ref(), &settings.bind);
+    let cluster_start = match cluster.enabled {
+        false => None,
+        true => {
+            let listener = PeerListener::bind(resolve(&cluster.peer_bind).await?)?;
+            let advertise = advertised(cluster.peer_advertise.as_ref(), &cluster.peer_bind);
+            Some(ClusterStart {
+                name: cluster.name.clone(),
+                listener,
+                advertise,
+                join: cluster.join.iter().map(ToString::to_string).collect(),
+                bootstrap: cluster.bootstrap,
+            })
+        }
+    };
+    let start = Start {
+        storage,
+        trust_domain: settings.trust_domain.clone(),
+        sealing_key,
+        clock,
+        timing: Timing {
+            heartbeat: cluster.raft.heartbeat_interval,
+            election_min: cluster.raft.election_timeout_min,
+            election_max: cluster.raft.election_timeout_max,
+            ..Timing::default()
+        },
+        limits: Limits { snapshot_entries: cluster.snapshot_entries, ..Limits::default() },
+        api_address,
+        cluster: cluster_start,
+    };
+    let key_path = cluster.sealing_key_path.display();
+    raft::start(start).await.with_context(|| format!("replica with sealing key {key_path}"))
+}
+
+/// What others are told: the configured address, or this host's name where the listener has no address of its own.
+fn advertised(configured: Option<&HostPort>, bind: &HostPort) -> String {
+    match configured {
+        Some(address) => address.to_string(),
+        None if bind.is_unspecified() => HostPort::new(hostname(), bind.port).to_string(),
+        None => bind.to_string(),
+    }
+}
+
+async fn resolve(address: &HostPort) -> anyhow::Result<SocketAddr> {
+    let text = address.to_string();
+    let mut found = tokio::net::lookup_host(&text).await.with_context(|| format!("cannot resolve {text}"))?;
+    found.next().with_context(|| format!("{text} resolves to no address"))
+}
+
+async fn bind_tcp(address: &HostPort) -> anyhow::Result<TcpListener> {
+    let bound = TcpListener::bind(resolve(address).await?).await;
+    bound.with_context(|| {
+        format!("cannot listen on {address}: stop what is using the port, or set bind_port (flag -serverPort)")
+    })
+}
+
+fn tls_acceptor(
+    settings: &ServerSettings,
+    identity: Arc<IdentityStore>,
+    roots: steeple_transport::tls::SharedRoots,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Arc<TlsAcceptor>> {
+    let (own, admins): (TrustDomain, Vec<_>) = (settings.trust_domain.clone(), settings.admin_ids.clone());
+    let permits = Arc::new(move |id: &steeple_core::SpiffeId| id.is_member_of(&own) || admins.contains(id));
+    let verifier = ClientIdVerifier::new(roots, permits);
+    let key_exchange = if settings.require_pq_kem { KeyExchange::PostQuantumOnly } else { KeyExchange::Compatible };
+    let config = server_config(identity, verifier, key_exchange, Arc::clone(clock))?;
+    Ok(TlsAcceptor::new(config, AcceptLimits::DEFAULT))
+}
+
+fn attestors(
+    settings: &ServerSettings,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<BTreeMap<String, Arc<dyn NodeAttestor>>> {
+    let mut attestors: BTreeMap<String, Arc<dyn NodeAttestor>> = BTreeMap::new();
+    for block in settings.plugins.iter().filter(|block| block.enabled && block.kind == "NodeAttestor") {
+        match block.name.as_str() {
+            // In the core: it needs the state.
+            "join_token" => {}
+            "x509pop" => {
+                let plugin = X509PopServer::new(settings.trust_domain.clone(), x509pop(block)?, Arc::clone(clock));
+                attestors.insert(block.name.clone(), Arc::new(plugin));
+            }
+            other => bail!("NodeAttestor {other:?} is not built in"),
+        }
+    }
+    Ok(attestors)
+}
+
+fn x509pop(block: &PluginBlock) -> anyhow::Result<X509PopSettings> {
+    let tree = block.load_data()?;
+    let mut section = Section::new("x509pop", &tree);
+    let mut paths = section.texts("ca_bundle_paths")?.unwrap_or_default();
+    let single = section.text("ca_bundle_path")?.filter(|path| !path.is_empty());
+    if single.is_some() && !paths.is_empty() {
+        bail!("x509pop: only one of ca_bundle_path or ca_bundle_paths can be configured, not both");
+    }
+    paths.extend(single);
+    if let Some(mode) = section.text("mode")?.filter(|mode| mode != "external_pki") {
+        bail!("x509pop: mode {mode:?} is not supported by this version: use external_pki");
+    }
+    if section.text("agent_path_template")?.is_some() {
+        bail!("x509pop: agent_path_template is not supported by this version: remove it");
+    }
+    if paths.is_empty() {
+        bail!("x509pop: one of ca_bundle_path or ca_bundle_paths must be configured");
+    }
+    let mut certificates = Vec::new();
+    for path in &paths {
+        let unreadable = || format!("x509pop: unable to load trust bundle {path:?}");
+        let text = std::fs::read(path).with_context(unreadable)?;
+        let blocks = pem::parse_many(&text).with_context(unreadable)?;
+        certificates
+            .extend(blocks.into_iter().filter(|block| block.tag() == "CERTIFICATE").map(pem::Pem::into_contents));
+    }
+    let mut settings = X509PopSettings::new(certificates);
+    let positive = |name: &str, value: Option<i64>| match value.map(usize::try_from) {
+        None => Ok(None),
+        Some(Ok(value)) if value > 0 => Ok(Some(value)),
+        Some(_) => Err(anyhow::anyhow!("x509pop: {name} must be greater than 0")),
+    };
+    if let Some(most) = positive("max_intermediates", section.int("max_intermediates")?)? {
+        settings.max_intermediates = most;
+    }
+    if let Some(most) = positive("max_rsa_key_size", section.int("max_rsa_key_size")?)? {
+        settings.max_rsa_key_bits = most;
+    }
+    settings.verify_client_ip = section.flag("verify_client_ip")?.unwrap_or(false);
+    Ok(settings)
+}
+
+fn policy(settings: &ServerSettings) -> Policy {
+    let subject = &settings.ca.subject;
+    Policy {
+        ca_ttl: settings.ttl.ca,
+        ca_key_type: settings.ca.key_type,
+        jwt_key_type: settings.ca.jwt_key_type,
+        ca_subject: DistinguishedName {
+            country: subject.country.clone(),
+            organization: subject.organization.clone(),
+            common_name: subject.common_name.clone(),
+            ..DistinguishedName::default()
+        },
+        jwt_issuer: settings.ca.jwt_issuer.clone(),
+        x509_svid_ttl: settings.ttl.x509_svid,
+        jwt_svid_ttl: settings.ttl.jwt_svid,
+        agent_ttl: settings.ttl.agent,
+        ..Policy::default()
+    }
+}
+
+/// For whoever started the program by hand, without a configuration: what was chosen, and three commands to go on with.
+fn say_what_next(settings: &ServerSettings) {
+    if settings.config_path.is_some() || !std::io::stdout().is_terminal() && settings.log.file.is_some() {
+        return;
+    }
+    let socket = settings.socket_path.display();
+    println!(
+        "\nThis server runs without a configuration file. It chose:\n\
+         \x20 trust domain   {domain}\n\
+         \x20 data           {data}\n\
+         \x20 sealing key    {key} (keep a copy apart from the data)\n\
+         \x20 API for agents {bind}\n\
+         \x20 admin socket   {socket}\n\
+         Next:\n\
+         \x20 steeple-server bundle show -socketPath {socket} > bundle.pem\n\
+         \x20 steeple-server token generate -spiffeID spiffe://{domain}/my-node -socketPath {socket}\n\
+         \x20 steeple-agent run -serverAddress 127.0.0.1 -serverPort {port} -trustDomain {domain} \
+         -trustBundle bundle.pem -joinToken TOKEN\n",
+        domain = settings.trust_domain,
+        data = settings.data_dir.display(),
+        key = settings.cluster.sealing_key_path.display(),
+        bind = settings.bind,
+        port = settings.bind.port,
+    );
+}
+
+/// SPIRE's limit for a graceful stop.
+const DRAIN_MAX: Duration = Duration::from_secs(10);

@@ -1,0 +1,90 @@
+//! The proof that a call was authorized.
+
+use steeple_core::SpiffeId;
+use tonic::{Request, Status};
+
+use super::{Caller, Transport};
+
+/// Made by this module alone, once a call passed the table. Handlers that act on somebody's behalf ask for it.
+#[derive(Clone, Debug)]
+pub struct Authorized {
+    pub(super) caller: Caller,
+    pub(super) class: Class,
+}
+
+/// As what a caller was let in (SPIRE's `authorized_as` and `authorized_via`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    Admin { via_config: bool },
+    Agent,
+    Downstream,
+    Local,
+    Nobody,
+}
+
+impl Authorized {
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
+    /// The calling agent's ID; an error in any other class, which the table does not let through.
+    pub fn agent_id(&self) -> Result<&SpiffeId, Status> {
+        match (self.class, &self.caller.id) {
+            (Class::Agent, Some(id)) => Ok(id),
+            _ => Err(Status::internal("caller ID missing from request context")),
+        }
+    }
+
+    /// The calling downstream server's ID.
+    pub fn downstream_id(&self) -> Result<&SpiffeId, Status> {
+        match (self.class, &self.caller.id) {
+            (Class::Downstream, Some(id)) => Ok(id),
+            _ => Err(Status::internal("caller ID missing from request context")),
+        }
+    }
+
+    /// The serial of the caller's certificate, in decimal; empty without one.
+    pub fn serial(&self) -> &str {
+        match &self.caller.transport {
+            Transport::Tcp { identity: Some(identity), .. } => &identity.serial,
+            _ => "",
+        }
+    }
+}
+
+impl Class {
+    /// SPIRE's log field `authorized_as`.
+    pub fn authorized_as(self) -> &'static str {
+        match self {
+            Self::Admin { .. } => "admin",
+            Self::Agent => "agent",
+            Self::Downstream => "downstream",
+            Self::Local => "local",
+            Self::Nobody => "nobody",
+        }
+    }
+
+    /// SPIRE's log field `authorized_via`.
+    pub fn authorized_via(self) -> &'static str {
+        match self {
+            Self::Admin { via_config: true } => "config",
+            Self::Admin { via_config: false } | Self::Downstream => "entries",
+            Self::Agent => "datastore",
+            Self::Local => "transport",
+            Self::Nobody => "",
+        }
+    }
+}
+
+/// What the layer left in the request.
+pub fn authorized<T>(request: &Request<T>) -> Result<Authorized, Status> {
+    request
+        .extensions()
+        .get::<Authorized>()
+        .cloned()
+        .ok_or_else(|| Status::internal("the call reached its handler without authorization"))
+}

@@ -1,0 +1,174 @@
+//! The tower layer in front of every service: table, then handler.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use http::{Request, Response};
+use steeple_api::status;
+use steeple_core::{Clock, SpiffeId};
+use steeple_state::{CommandKind, NO_REQUEST, Outcome};
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use super::{AgentDecision, Authorized, Caller, Class, Denial, Row, decide, row};
+use crate::raft::{Origin, ReadMode, Replica};
+use crate::service::failure;
+
+/// Evaluates the table. Cheap to clone.
+#[derive(Clone)]
+pub struct Authorizer {
+    replica: Replica,
+    rules: Arc<Rules>,
+}
+
+struct Rules {
+    admin_ids: BTreeSet<SpiffeId>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Authorizer {
+    pub fn new(replica: Replica, admin_ids: impl IntoIterator<Item = SpiffeId>, clock: Arc<dyn Clock>) -> Self {
+        let rules = Rules { admin_ids: admin_ids.into_iter().collect(), clock };
+        Self { replica, rules: Arc::new(rules) }
+    }
+
+    pub fn layer(&self) -> AuthorizeLayer {
+        AuthorizeLayer { authorizer: self.clone() }
+    }
+
+    /// First success wins, in SPIRE's order: any, local, configured admin, entries, agent.
+    async fn authorize(&self, row: &Row, caller: Caller) -> Result<Authorized, Status> {
+        let grant = |class, caller| Ok(Authorized { caller, class });
+        if row.any {
+            return grant(Class::Nobody, caller);
+        }
+        if caller.is_local() {
+            return if row.local { grant(Class::Local, caller) } else { Err(denied(row)) };
+        }
+        let Some(id) = caller.id.clone() else { return Err(denied(row)) };
+        if row.admin && self.rules.admin_ids.contains(&id) {
+            return grant(Class::Admin { via_config: true }, caller);
+        }
+        if row.admin || row.downstream {
+            let flags = self.replica.state().read().caller_flags(&id);
+            if row.admin && flags.admin {
+                return grant(Class::Admin { via_config: false }, caller);
+            }
+            if row.downstream && flags.downstream {
+                return grant(Class::Downstream, caller);
+            }
+        }
+        // Administrators of other trust domains too: they are told that they are no agents (recorded SPIRE behaviour).
+        if row.agent {
+            self.authorize_agent(row, &id, &caller).await?;
+            return grant(Class::Agent, caller);
+        }
+        Err(denied(row))
+    }
+
+    /// Denials are final only on a fresh view: a follower may not have heard yet of an agent that attested elsewhere.
+    async fn authorize_agent(&self, row: &Row, id: &SpiffeId, caller: &Caller) -> Result<(), Status> {
+        let identity = caller.identity().ok_or_else(|| denied(row))?;
+        let decide_now = || {
+            let state = self.replica.state().read();
+            let now = self.rules.clock.now();
+            decide(state.agent(id).map(AsRef::as_ref), &identity.serial, identity.not_after, now)
+        };
+        let mut decision = decide_now();
+        if matches!(decision, AgentDecision::Deny(reason) if reason != Denial::Expired) {
+            self.replica
+                .read(ReadMode::Linearizable, Instant::now() + FRESH_VIEW_TIMEOUT)
+                .await
+                .map_err(|error| failure::of_read(&error))?;
+            decision = decide_now();
+        }
+        match decision {
+            AgentDecision::Allow => Ok(()),
+            AgentDecision::Promote => self.promote(row, id, &identity.serial).await,
+            AgentDecision::Deny(reason) => Err(denied_because(row, reason)),
+        }
+    }
+
+    async fn promote(&self, row: &Row, id: &SpiffeId, serial: &str) -> Result<(), Status> {
+        let kind = CommandKind::PromoteSerial { id: id.clone(), serial: serial.to_owned() };
+        let origin =
+            Origin { actor: id.to_string(), request_id: NO_REQUEST, deadline: Instant::now() + PROMOTION_TIMEOUT };
+        match self.replica.propose(kind, origin).await.map_err(|error| failure::of_propose(&error))? {
+            Outcome::Rejected(_) => Err(denied_because(row, Denial::NotActive)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Wraps services in the authorizer.
+#[derive(Clone)]
+pub struct AuthorizeLayer {
+    authorizer: Authorizer,
+}
+
+#[derive(Clone)]
+pub struct AuthorizeService<S> {
+    authorizer: Authorizer,
+    inner: S,
+}
+
+impl<S> Layer<S> for AuthorizeLayer {
+    type Service = AuthorizeService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        AuthorizeService { authorizer: self.authorizer.clone(), inner }
+    }
+}
+
+impl<S> Service<Request<Body>> for AuthorizeService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        // The clone that was polled ready serves this call; the fresh one stays behind.
+        let fresh = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, fresh);
+        let authorizer = self.authorizer.clone();
+        Box::pin(async move {
+            // A method without a row is one that no service here has: the router answers `Unimplemented`.
+            let Some(row) = row(request.uri().path()) else { return inner.call(request).await };
+            let authorized = match Caller::of(request.extensions()) {
+                Ok(caller) => authorizer.authorize(row, caller).await,
+                Err(status) => Err(status),
+            };
+            match authorized {
+                Ok(authorized) => {
+                    request.extensions_mut().insert(authorized);
+                    inner.call(request).await
+                }
+                Err(status) => Ok(status.into_http()),
+            }
+        })
+    }
+}
+
+fn denied(row: &Row) -> Status {
+    status::authorization_denied(row.method, None)
+}
+
+fn denied_because(row: &Row, reason: Denial) -> Status {
+    status::authorization_denied(row.method, Some(reason.into()))
+}
+
+/// How long a denial may wait to be confirmed by the leader.
+const FRESH_VIEW_TIMEOUT: Duration = Duration::from_secs(2);
+const PROMOTION_TIMEOUT: Duration = Duration::from_secs(5);

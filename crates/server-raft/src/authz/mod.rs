@@ -1,0 +1,23 @@
+//! Who may call what.
+//!
+//! ```text
+//!   request ── layer ── caller (who, over which transport) ── table (a row per RPC) ──▶ Authorized, or a status
+//!                                        │
+//!                                        └─ agent: is this certificate still the agent's?
+//! ```
+//!
+//! A handler gets its [`Authorized`] from the request; nothing outside this module can make one.
+
+mod agent;
+mod authorized;
+mod caller;
+mod layer;
+mod table;
+mod unknown;
+
+pub use agent::{AgentDecision, Denial, decide};
+pub use authorized::{Authorized, Class, authorized};
+pub use caller::{Caller, Transport};
+pub use layer::{AuthorizeLayer, Authorizer};
+pub use table::{Row, TABLE, row};
+pub use unknown::UnknownService;

@@ -1,0 +1,117 @@
+//! Bundles as files: PEM certificates or the SPIFFE document.
+
+use std::io::Write;
+
+use serde::Deserialize;
+use steeple_api::convert::{bundle_from_wire, bundle_to_wire};
+use steeple_api::types::{Bundle, X509Certificate};
+use steeple_ca::jwks::{parse_spiffe_bundle, print_spiffe_bundle};
+use steeple_cli::{Context, Failure, pem_text};
+use steeple_core::TrustDomain;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BundleFormat {
+    Pem,
+    Spiffe,
+}
+
+#[derive(Deserialize)]
+struct Sequence {
+    #[serde(default)]
+    spiffe_sequence: u64,
+}
+
+/// The value of `-format`; empty is PEM.
+pub(super) fn bundle_format(text: &str) -> Result<BundleFormat, Failure> {
+    match text.to_lowercase().as_str() {
+        "" | "pem" => Ok(BundleFormat::Pem),
+        "spiffe" => Ok(BundleFormat::Spiffe),
+        lower => Err(Failure::Message(format!("invalid format: {lower:?}"))),
+    }
+}
+
+/// A bundle for the trust domain `id` (a name or a SPIFFE ID, which the server checks).
+pub(super) fn parse_bundle(id: &str, data: &[u8], format: BundleFormat) -> Result<Bundle, Failure> {
+    match format {
+        BundleFormat::Pem => {
+            let x509_authorities = parse_certificates(data)?;
+            Ok(Bundle { trust_domain: id.to_owned(), x509_authorities, ..Bundle::default() })
+        }
+        BundleFormat::Spiffe => {
+            let trust_domain = TrustDomain::parse(id).map_err(Failure::message)?;
+            let parsed = parse_spiffe_bundle(&trust_domain, data).map_err(Failure::message);
+            let mut bundle = parsed.context("unable to parse to spiffe bundle")?;
+            // A server that polls makes up its own sequence; an operator's file says it (SPIRE behaviour).
+            let sequence: Sequence = serde_json::from_slice(data).map_err(Failure::message)?;
+            bundle.sequence = sequence.spiffe_sequence;
+            Ok(bundle_to_wire(&bundle, None))
+        }
+    }
+}
+
+pub(super) fn print_bundle(out: &mut dyn Write, bundle: &Bundle, format: BundleFormat) -> Result<(), Failure> {
+    match format {
+        BundleFormat::Pem => {
+            let mut authorities = bundle.x509_authorities.iter();
+            authorities.try_for_each(|authority| Ok(write!(out, "{}", pem_text("CERTIFICATE", &authority.asn1))?))
+        }
+        BundleFormat::Spiffe => {
+            let bundle = bundle_from_wire(bundle, None).map_err(Failure::message)?;
+            let document = print_spiffe_bundle(&bundle).map_err(Failure::message)?;
+            Ok(writeln!(out, "{document}")?)
+        }
+    }
+}
+
+fn parse_certificates(data: &[u8]) -> Result<Vec<X509Certificate>, Failure> {
+    let mut certificates = Vec::new();
+    for block in pem::parse_many(data).map_err(Failure::message).context("unable to parse bundle data")? {
+        if block.tag() != "CERTIFICATE" {
+            return Err(Failure::Message(format!(
+                "unable to parse bundle data: expected block type \"CERTIFICATE\"; got {:?}",
+                block.tag()
+            )));
+        }
+        certificates.push(X509Certificate { asn1: block.into_contents(), tainted: false });
+    }
+    if certificates.is_empty() {
+        return Err(Failure::message("unable to parse bundle data: no PEM blocks"));
+    }
+    Ok(certificates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats() {
+        assert_eq!(bundle_format("PEM").unwrap(), BundleFormat::Pem);
+        assert_eq!(bundle_format("der").unwrap_err().to_string(), "invalid format: \"der\"");
+    }
+
+    #[test]
+    fn pem_reads_back() {
+        let certificates = parse_certificates(pem_text("CERTIFICATE", &[7; 100]).as_bytes()).unwrap();
+        assert_eq!(certificates.len(), 1);
+        assert_eq!(certificates[0].asn1, [7; 100]);
+    }
+
+    #[test]
+    fn a_documents_sequence_is_kept() {
+        let bundle = parse_bundle("one.test", br#"{"keys": [], "spiffe_sequence": 4}"#, BundleFormat::Spiffe).unwrap();
+        assert_eq!((bundle.trust_domain.as_str(), bundle.sequence_number), ("one.test", 4));
+    }
+
+    #[test]
+    fn what_is_no_bundle_is_refused() {
+        for data in [&b""[..], b"nonsense"] {
+            let error = parse_bundle("one.test", data, BundleFormat::Pem).unwrap_err();
+            assert_eq!(error.to_string(), "unable to parse bundle data: no PEM blocks");
+        }
+        let key = pem_text("PRIVATE KEY", &[1]);
+        assert!(parse_bundle("one.test", key.as_bytes(), BundleFormat::Pem).is_err());
+        assert!(parse_bundle("one.test", b"{}", BundleFormat::Spiffe).is_err());
+        assert!(parse_bundle("b d", b"{\"keys\":[]}", BundleFormat::Spiffe).is_err());
+    }
+}

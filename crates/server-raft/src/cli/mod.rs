@@ -1,0 +1,38 @@
+//! The server's command line: SPIRE's commands with SPIRE's flags, texts and exit codes, and our own `cluster`.
+//!
+//! All but `run` and `validate` are clients of the admin socket. A file holds one group of commands: its flags, what it
+//! asks of the server, and how it prints the answer.
+//!
+//! ```text
+//!   table.rs      the program: groups, common flags, how a command is called
+//!   start.rs      from arguments to an exit code; `run` is handed back to main
+//!   run_flags.rs  the flags of run and validate, and the settings they lead to
+//!   entry/ agent/ bundle federation/ token x509 jwt        identities
+//!   local_authority upstream_authority cluster             the server itself
+//!   healthcheck logger debug validate                      operation
+//! ```
+
+mod agent;
+mod bundle;
+mod bundle_data;
+mod cluster;
+mod debug;
+mod entry;
+mod federation;
+mod healthcheck;
+mod jwt;
+mod local_authority;
+mod logger;
+mod reply;
+mod run_flags;
+mod selectors;
+mod start;
+mod table;
+mod token;
+mod upstream_authority;
+mod validate;
+mod x509;
+
+pub use run_flags::RunFlags;
+pub use start::{Outcome, start};
+pub use table::{Action, program};

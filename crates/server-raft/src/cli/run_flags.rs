@@ -1,0 +1,82 @@
+//! The flags of `run` and `validate`, and the settings they lead to.
+
+use std::path::PathBuf;
+
+use steeple_cli::{Command, Flag, Values};
+use steeple_config::{ConfigError, Loaded, ServerOverrides, ServerSettings, Supported, load_server};
+use steeple_plugins::SERVER_PLUGINS;
+
+use super::Action;
+
+/// What the command line of `run` said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunFlags {
+    /// `-config`; SPIRE's default path applies when it is absent.
+    pub config: Option<PathBuf>,
+    pub expand_env: bool,
+    /// Flags that win over the file.
+    pub overrides: ServerOverrides,
+}
+
+impl RunFlags {
+    pub fn of(values: &Values) -> Self {
+        let text = |name: &str| values.text_if_any(name).map(str::to_owned);
+        let port = Some(values.int("serverPort")).filter(|port| *port != 0);
+        Self {
+            config: text("config").map(PathBuf::from),
+            expand_env: values.bool("expandEnv"),
+            overrides: ServerOverrides {
+                bind_address: text("bindAddress"),
+                bind_port: port,
+                data_dir: text("dataDir"),
+                log_file: text("logFile"),
+                log_format: text("logFormat"),
+                log_level: text("logLevel"),
+                log_source_location: values.bool("logSourceLocation"),
+                socket_path: text("socketPath"),
+                trust_domain: text("trustDomain"),
+            },
+        }
+    }
+
+    /// The settings, checked against what this server can do. Reads the configuration file.
+    pub fn load(&self) -> Result<Loaded<ServerSettings>, ConfigError> {
+        let plugins: Vec<(&str, &str)> =
+            SERVER_PLUGINS.iter().map(|plugin| (plugin.kind.config_name(), plugin.name)).collect();
+        let supported = Supported { plugins: Some(&plugins), refused_keys: REFUSED_KEYS };
+        load_server(self.config.as_deref(), self.expand_env, &self.overrides, &supported)
+    }
+}
+
+pub(super) const COMMANDS: &[Command<Action>] = &[
+    Command { path: "run", synopsis: "Runs the server", flags: &[FLAGS], action: Action::Run },
+    Command {
+        path: "validate",
+        synopsis: "Checks a configuration file without starting the server",
+        flags: &[FLAGS],
+        action: Action::Validate,
+    },
+];
+
+const FLAGS: &[Flag] = &[
+    Flag::text("bindAddress", "IP address that agents and clients connect to"),
+    Flag::text("config", "Path of the configuration file; without one, conf/server/server.conf or built-in defaults"),
+    Flag::text("dataDir", "Directory of the replicated state"),
+    Flag::bool("expandEnv", "Replace $VARIABLE and ${VARIABLE} in the configuration file"),
+    Flag::text("logFile", "File to write the log to instead of standard output"),
+    Flag::text("logFormat", "text or json"),
+    Flag::text("logLevel", "panic, fatal, error, warn, info, debug or trace"),
+    Flag::bool("logSourceLocation", "Add file, line and function to each line of the log"),
+    Flag::int("serverPort", 0, "Port that agents and clients connect to"),
+    Flag::text("socketPath", "Path of the admin socket to create"),
+    Flag::text("trustDomain", "The trust domain that this server is the authority of"),
+];
+
+/// SPIRE's keys that would change what the server does and that it cannot honour.
+const REFUSED_KEYS: &[(&str, &str)] = &[
+    ("server.profiling_enabled", "use perf or another profiler of the operating system"),
+    (
+        "server.experimental.auth_opa_policy_engine",
+        "the authorization table is fixed; use admin_ids and entries with admin",
+    ),
+];

@@ -1,0 +1,57 @@
+//! From arguments to an exit code.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use steeple_cli::{Call, Failure};
+
+use super::table::{Action, Remote, SOCKET, program};
+use super::{RunFlags, validate};
+
+/// What main does next.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The command ran; end with this code.
+    Exit(ExitCode),
+    /// `run`: start the server.
+    Run(Box<RunFlags>),
+}
+
+/// `args` begins with the name that the program was called as.
+pub fn start(args: &[String]) -> Outcome {
+    let called_as = args.first().map(String::as_str).unwrap_or_default();
+    let name = Path::new(called_as).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    match program(name).select(args.get(1..).unwrap_or_default()) {
+        Err(exit) => {
+            // With standard error gone there is nobody to tell.
+            let _ = std::io::stderr().write_all(exit.text.as_bytes());
+            Outcome::Exit(ExitCode::from(exit.code))
+        }
+        Ok(invocation) => match invocation.command.action {
+            Action::Remote(remote) => Outcome::Exit(finish(Call::of_process(invocation.values), remote)),
+            Action::Run => Outcome::Run(Box::new(RunFlags::of(&invocation.values))),
+            Action::Validate => Outcome::Exit(validate::validate(&RunFlags::of(&invocation.values))),
+        },
+    }
+}
+
+fn finish(mut call: Call, remote: Remote) -> ExitCode {
+    let result = ask(&mut call, remote).and_then(|()| Ok(call.streams.stdout.flush()?));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(call.streams.stderr, "Error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn ask(call: &mut Call, remote: Remote) -> Result<(), Failure> {
+    let socket = SOCKET.resolve(&call.values, &call.environment).map_err(Failure::message)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let channel = steeple_cli::connect(&socket);
+        remote(call, channel).await
+    })
+}

@@ -1,0 +1,145 @@
+//! The program as data.
+
+use std::pin::Pin;
+
+use steeple_cli::{Call, Command, Failure, Flag, Group, OUTPUT, Program, SocketNames};
+use tonic::transport::Channel;
+
+use super::{
+    agent, bundle, cluster, debug, entry, federation, healthcheck, jwt, local_authority, logger, run_flags, token,
+    upstream_authority, x509,
+};
+
+/// What a command does.
+#[derive(Clone, Copy, Debug)]
+pub enum Action {
+    /// A client of the admin socket.
+    Remote(Remote),
+    Run,
+    Validate,
+}
+
+pub type Remote = for<'a> fn(&'a mut Call, Channel) -> Done<'a>;
+pub type Done<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>>;
+
+/// Makes an [`Action`] of an async function.
+macro_rules! remote {
+    ($run:path) => {
+        $crate::cli::table::Action::Remote(|call, channel| Box::pin($run(call, channel)))
+    };
+}
+pub(super) use remote;
+
+/// `name` is what the binary was called as.
+pub fn program(name: &str) -> Program<Action> {
+    let name = if name == SPIRE_NAME { SPIRE_NAME } else { OWN_NAME };
+    Program { name, version: env!("CARGO_PKG_VERSION"), groups: GROUPS, commands: COMMANDS }
+}
+
+pub(super) const SOCKET: SocketNames = SocketNames {
+    default_path: "/tmp/spire-server/private/api.sock",
+    path_env: "SPIRE_SERVER_PRIVATE_SOCKET",
+    template_env: "SPIRE_SERVER_PRIVATE_SOCKET_TEMPLATE",
+};
+
+pub(super) const SOCKET_FLAGS: &[Flag] = &[
+    SOCKET.path_flag("Path of the server's admin socket (or environment SPIRE_SERVER_PRIVATE_SOCKET)"),
+    Flag::text("instance", "Name that replaces %i in the environment variable SPIRE_SERVER_PRIVATE_SOCKET_TEMPLATE"),
+];
+
+/// What every command that asks the server for something has.
+pub(super) const COMMON_FLAGS: &[Flag] = &[SOCKET_FLAGS[0], SOCKET_FLAGS[1], OUTPUT];
+
+const OWN_NAME: &str = "steeple-server";
+const SPIRE_NAME: &str = "spire-server";
+
+const GROUPS: &[Group] = &[
+    Group { path: "agent", synopsis: "Attested agents" },
+    Group { path: "bundle", synopsis: "Trust bundles" },
+    Group { path: "cluster", synopsis: "Replicas of this server" },
+    Group { path: "debug", synopsis: "What the server is doing" },
+    Group { path: "entry", synopsis: "Registration entries" },
+    Group { path: "federation", synopsis: "Dynamic federation relationships" },
+    Group { path: "jwt", synopsis: "JWT-SVIDs" },
+    Group { path: "localauthority", synopsis: "The server's own signing authorities" },
+    Group { path: "localauthority jwt", synopsis: "JWT authorities" },
+    Group { path: "localauthority x509", synopsis: "X.509 authorities" },
+    Group { path: "logger", synopsis: "The log level at run time" },
+    Group { path: "token", synopsis: "Join tokens" },
+    Group { path: "upstreamauthority", synopsis: "X.509 authorities above this server" },
+    Group { path: "x509", synopsis: "X.509-SVIDs" },
+];
+
+const COMMANDS: &[&[Command<Action>]] = &[
+    agent::COMMANDS,
+    bundle::COMMANDS,
+    cluster::COMMANDS,
+    debug::COMMANDS,
+    entry::COMMANDS,
+    federation::COMMANDS,
+    healthcheck::COMMANDS,
+    jwt::COMMANDS,
+    local_authority::COMMANDS,
+    logger::COMMANDS,
+    run_flags::COMMANDS,
+    token::COMMANDS,
+    upstream_authority::COMMANDS,
+    x509::COMMANDS,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    use steeple_cli::{Environment, Kind, Streams, Values, pem_text};
+
+    /// Something that a command accepts, or `None` for flags that name files or exclude others.
+    fn sample(flag: &Flag) -> Option<String> {
+        let value = match flag.name {
+            "data" | "file" | "node" | "path" | "trustDomainBundlePath" | "write" => return None,
+            "bundleEndpointProfile" => "https_web",
+            "expiresBefore" => "2000-01-01 00:00:00 +0000 -00",
+            "format" | "trustDomainBundleFormat" => "pem",
+            "level" => "debug",
+            "matchFederatesWithOn" | "matchSelectorsOn" => "exact",
+            "mode" => "delete",
+            "output" => "json",
+            "parentID" | "spiffeID" => "spiffe://example.org/x",
+            "selector" => "unix:uid:1",
+            _ if flag.kind == Kind::Bool => return Some(format!("-{}", flag.name)),
+            _ if matches!(flag.kind, Kind::Int(_)) => "7",
+            _ if matches!(flag.kind, Kind::Duration(_)) => "1s",
+            _ => "x",
+        };
+        Some(format!("-{}={value}", flag.name))
+    }
+
+    #[test]
+    fn the_table_is_well_formed() {
+        assert_eq!(program("x").problems(), Vec::<String>::new());
+        assert_eq!((program("spire-server").name, program("x").name), ("spire-server", "steeple-server"));
+    }
+
+    /// Every flag is accepted and read as what it is declared; without a socket, a command gets as far as dialling.
+    #[tokio::test]
+    async fn every_command_gets_as_far_as_the_network() {
+        for command in program("x").commands() {
+            let remote = match command.action {
+                Action::Remote(remote) => remote,
+                Action::Run | Action::Validate => continue,
+            };
+            // `entry show` takes an entry's ID or a filter, not both.
+            let fits = |flag: &Flag| (command.path, flag.name) != ("entry show", "entryID");
+            let args: Vec<String> = command.flags().filter(fits).filter_map(|flag| sample(&flag)).collect();
+            let values = Values::parse(command.flags(), &args).unwrap();
+            let (streams, captured) = Streams::captured(&pem_text("CERTIFICATE", b"for bundle set"));
+            let mut call = Call { values, environment: Environment::default(), streams };
+            let failure = remote(&mut call, steeple_cli::connect(Path::new("/nonexistent/x.sock"))).await.unwrap_err();
+            let text = format!("{}{failure}", captured.stderr());
+            let dialled =
+                text.contains("code = Unavailable desc = connection error") || text.contains("determine health");
+            assert!(dialled, "{}: {text}", command.path);
+        }
+    }
+}

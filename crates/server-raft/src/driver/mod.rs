@@ -1,0 +1,72 @@
+//! Tasks that act by themselves: they watch the state and the clock, decide through a pure function, do the I/O and
+//! propose the result. Those marked "leader" rest while another replica leads.
+//!
+//! | task | where | decides with |
+//! |---|---|---|
+//! | [`ca`] | leader | `ca::lifecycle::plan` |
+//! | [`prune`] | leader | expiry against the clock |
+//! | [`roots`] | every replica | the bundles in the state |
+//! | [`server_svid`] | every replica | half-life, taint |
+
+pub mod ca;
+pub mod prune;
+pub mod roots;
+pub mod server_svid;
+
+use std::time::{Duration, Instant};
+
+use steeple_state::{CommandKind, NO_REQUEST, Outcome, Rejection};
+use tokio_util::sync::CancellationToken;
+
+use crate::raft::{Origin, ProposeError, Replica};
+
+/// Why a driver's step had no effect. It is logged and tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    #[error(transparent)]
+    Issue(#[from] steeple_ca::IssueError),
+    #[error(transparent)]
+    Key(#[from] steeple_ca::KeyError),
+    #[error(transparent)]
+    Keys(#[from] crate::issue::KeysError),
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
+    #[error(transparent)]
+    Random(#[from] steeple_ca::RandomError),
+    #[error("refused: {0}")]
+    Rejected(#[from] Rejection),
+    #[error(transparent)]
+    Seal(#[from] steeple_ca::seal::SealError),
+}
+
+/// Proposes on a driver's behalf. Drivers' commands may be repeated, so they carry no request id.
+async fn propose(replica: &Replica, actor: &str, kind: CommandKind) -> Result<Outcome, StepError> {
+    let deadline = Instant::now() + PROPOSE_TIMEOUT;
+    let origin = Origin { actor: actor.to_owned(), request_id: NO_REQUEST, deadline };
+    match replica.propose(kind, origin).await? {
+        Outcome::Rejected(why) => Err(why.into()),
+        outcome => Ok(outcome),
+    }
+}
+
+/// Returns once this replica leads; `None` when the server stops first.
+async fn until_leader(replica: &Replica, stop: &CancellationToken) -> Option<()> {
+    let mut leadership = replica.leadership();
+    tokio::select! {
+        () = stop.cancelled() => None,
+        leads = leadership.wait_for(|now| now.is_leader) => leads.ok().map(|_| ()),
+    }
+}
+
+/// Sleeps until `duration` has passed, leadership moved, or the server stops (`false`).
+async fn rest(replica: &Replica, duration: Duration, stop: &CancellationToken) -> bool {
+    let mut leadership = replica.leadership();
+    leadership.mark_unchanged();
+    tokio::select! {
+        () = stop.cancelled() => false,
+        () = tokio::time::sleep(duration) => true,
+        _ = leadership.changed() => !stop.is_cancelled(),
+    }
+}
+
+const PROPOSE_TIMEOUT: Duration = Duration::from_secs(5);

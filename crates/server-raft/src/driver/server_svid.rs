@@ -1,0 +1,137 @@
+//! This replica's own X.509-SVID, `spiffe://<td>/spire/server`, which agents ask every server for. Its key lives in
+//! memory only.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use steeple_ca::{SigningKey, certificate, generate_pkcs8};
+use steeple_core::{Clock, KeyType, Timestamp, TrustDomain};
+use steeple_telemetry::metric::{CallTimer, code_name};
+use steeple_transport::tls::{Identity, IdentitySink as _, IdentityStore, SharedRoots};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
+
+use super::{StepError, roots};
+use crate::issue::{Issuer, WorkloadSvid, workload_svid};
+use crate::metrics;
+use crate::raft::Replica;
+
+pub struct ServerSvidDriver {
+    pub replica: Replica,
+    pub issuer: Issuer,
+    pub trust_domain: TrustDomain,
+    pub key_type: KeyType,
+    pub store: Arc<IdentityStore>,
+    pub roots: SharedRoots,
+    pub clock: Arc<dyn Clock>,
+    /// The chain that is shown now, for the Debug API.
+    pub shown: watch::Sender<Option<ServerSvid>>,
+}
+
+/// What this replica shows in TLS handshakes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSvid {
+    /// DER, leaf first, without the root.
+    pub chain: Vec<Vec<u8>>,
+    pub issued_at: Timestamp,
+    pub not_after: Timestamp,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum RotateError {
+    #[error(transparent)]
+    Step(#[from] StepError),
+    #[error(transparent)]
+    Issue(#[from] crate::issue::IssueFailure),
+    #[error(transparent)]
+    Publish(#[from] steeple_transport::tls::IdentityError),
+}
+
+impl RotateError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Issue(failure) => failure.code,
+            Self::Step(_) | Self::Publish(_) => Code::Unknown,
+        }
+    }
+}
+
+impl ServerSvidDriver {
+    /// Runs until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut retry = RETRY_PAUSE_MIN;
+        loop {
+            let pause = if self.is_due() {
+                let timer = CallTimer::start(metrics::SVID_ROTATE);
+                let rotated = self.rotate().await;
+                timer.done(code_name(rotated.as_ref().map_or_else(RotateError::code, |()| Code::Ok) as i32));
+                match rotated {
+                    Ok(()) => {
+                        retry = RETRY_PAUSE_MIN;
+                        CHECK_INTERVAL
+                    }
+                    Err(error) => {
+                        // Ordinary while the cluster forms or elects: the first authority is not there yet.
+                        tracing::debug!(error = %error, "server SVID is not rotated yet");
+                        retry = (retry * 2).min(RETRY_PAUSE_MAX);
+                        retry
+                    }
+                }
+            } else {
+                CHECK_INTERVAL
+            };
+            let mut authority = self.replica.applied();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+                // Before the first SVID every applied entry may be the one that makes signing possible.
+                _ = authority.changed(), if self.shown.borrow().is_none() => {
+                    tokio::time::sleep(RETRY_PAUSE_MIN).await;
+                }
+            }
+        }
+    }
+
+    /// At half-life, or at once when the authority that signed it is tainted.
+    fn is_due(&self) -> bool {
+        let shown = self.shown.borrow();
+        let Some(svid) = shown.as_ref() else { return true };
+        let half_life = svid.not_after.since(svid.issued_at) / 2;
+        self.clock.now() >= svid.issued_at.saturating_add(half_life) || self.is_tainted(svid)
+    }
+
+    fn is_tainted(&self, svid: &ServerSvid) -> bool {
+        let state = self.replica.state().read();
+        let Some(bundle) = state.own_bundle() else { return false };
+        bundle.x509_authorities.iter().any(|root| {
+            root.tainted && svid.chain.last().is_some_and(|last| certificate::is_signed_by(last, &root.der))
+        })
+    }
+
+    async fn rotate(&self) -> Result<(), RotateError> {
+        let pkcs8 = generate_pkcs8(self.key_type).map_err(StepError::from)?;
+        let key = SigningKey::from_pkcs8(&pkcs8).map_err(StepError::from)?;
+        let item = workload_svid(&WorkloadSvid {
+            spiffe_id: &self.trust_domain.server_id(),
+            public_key: key.public_key(),
+            ttl_secs: 0,
+            dns_names: &[],
+            subject: None,
+        });
+        let issued = self.issuer.x509(item).await?;
+        // The store checks the chain against the roots, which must not be older than the authority.
+        roots::refresh(&self.replica, &self.roots);
+        let identity = Identity { chain: issued.chain.clone(), key: pkcs8 };
+        self.store.publish(&identity)?;
+        let not_after = Timestamp::from_secs(issued.not_after);
+        tracing::info!(spiffe_id = %self.trust_domain.server_id(), expiration = %not_after, "Server SVID rotated");
+        self.shown.send_replace(Some(ServerSvid { chain: issued.chain, issued_at: self.clock.now(), not_after }));
+        Ok(())
+    }
+}
+
+/// SPIRE looks as often.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+const RETRY_PAUSE_MIN: Duration = Duration::from_millis(20);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);

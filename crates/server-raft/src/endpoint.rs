@@ -1,0 +1,97 @@
+//! The two listeners of the API: TCP for agents and remote administrators, a Unix socket for local ones.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use steeple_api::health::health_server::HealthServer;
+use steeple_api::server::agent::agent_server::AgentServer;
+use steeple_api::server::bundle::bundle_server::BundleServer;
+use steeple_api::server::debug::debug_server::DebugServer;
+use steeple_api::server::entry::entry_server::EntryServer;
+use steeple_api::server::localauthority::local_authority_server::LocalAuthorityServer;
+use steeple_api::server::logger::logger_server::LoggerServer;
+use steeple_api::server::svid::svid_server::SvidServer;
+use steeple_api::server::trustdomain::trust_domain_server::TrustDomainServer;
+use steeple_api::steeple::server::cluster_server::ClusterServer;
+use steeple_telemetry::log::Levels;
+use steeple_telemetry::metric::CountCalls;
+use steeple_transport::serve::{ServeLimits, serve};
+use steeple_transport::tls::TlsAcceptor;
+use steeple_transport::uds::{BindError, BindModes, PeerTracking, UdsAcceptor, UdsLimits, UdsListener};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::service::{Routes, RoutesBuilder};
+use tower::ServiceBuilder;
+
+use crate::authz::{AuthorizeLayer, TABLE, UnknownService};
+use crate::service::{
+    AgentService, BundleService, ClusterService, DebugService, EntryService, HealthService, LocalAuthorityService,
+    LoggerService, Shared, SvidService, TrustDomainService,
+};
+
+/// Binds the admin socket: 0770 in a directory of 0750, which is the only check of local callers.
+pub fn bind_admin(path: &Path) -> Result<UdsListener, BindError> {
+    UdsListener::bind(path, BindModes { dir: 0o750, socket: 0o770 })
+}
+
+pub fn serve_admin(
+    listener: UdsListener,
+    shared: &Arc<Shared>,
+    levels: Levels,
+    authorize: AuthorizeLayer,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let mut routes = common(shared);
+    routes.add_service(LoggerServer::new(LoggerService { levels }));
+    routes.add_service(DebugServer::new(DebugService { shared: Arc::clone(shared) }));
+    routes.add_service(HealthServer::new(HealthService { shared: Arc::clone(shared) }));
+    let service =
+        ServiceBuilder::new().layer(UnknownService).layer(counted()).layer(authorize).service(routes.routes());
+    let acceptor = UdsAcceptor { tracking: PeerTracking::CredentialsOnly, limits: ADMIN_LIMITS };
+    let (ready, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
+    tracing::info!(address = %listener.path().display(), network = "unix", "Starting Server APIs");
+    tasks.spawn(acceptor.run(listener, ready));
+    tasks.spawn(serve(service, incoming, ServeLimits::UDS, stop.clone().cancelled_owned()));
+}
+
+pub fn serve_tcp(
+    listener: TcpListener,
+    acceptor: Arc<TlsAcceptor>,
+    shared: &Arc<Shared>,
+    authorize: AuthorizeLayer,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> std::io::Result<()> {
+    let service =
+        ServiceBuilder::new().layer(UnknownService).layer(counted()).layer(authorize).service(common(shared).routes());
+    let (ready, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
+    tracing::info!(address = %listener.local_addr()?, network = "tcp", "Starting Server APIs");
+    tasks.spawn(acceptor.run(listener, ready));
+    tasks.spawn(serve(service, incoming, ServeLimits::TCP, stop.clone().cancelled_owned()));
+    Ok(())
+}
+
+/// Refusals count too, so this stands in front of the authorizer.
+fn counted() -> CountCalls {
+    CountCalls::of(TABLE.iter().map(|row| row.method))
+}
+
+/// What both listeners offer.
+fn common(shared: &Arc<Shared>) -> RoutesBuilder {
+    let mut routes: RoutesBuilder = Routes::builder();
+    routes.add_service(AgentServer::new(AgentService { shared: Arc::clone(shared) }));
+    routes.add_service(BundleServer::new(BundleService { shared: Arc::clone(shared) }));
+    routes.add_service(EntryServer::new(EntryService { shared: Arc::clone(shared) }));
+    routes.add_service(SvidServer::new(SvidService { shared: Arc::clone(shared) }));
+    routes.add_service(TrustDomainServer::new(TrustDomainService { shared: Arc::clone(shared) }));
+    routes.add_service(LocalAuthorityServer::new(LocalAuthorityService { shared: Arc::clone(shared) }));
+    routes.add_service(ClusterServer::new(ClusterService { shared: Arc::clone(shared) }));
+    routes
+}
+
+const ADMIN_LIMITS: UdsLimits = UdsLimits { connections_max: 1024, connections_per_uid_max: 1024 };
+/// Connections that passed TLS and wait to be served.
+const ACCEPTED_WAITING_MAX: usize = 128;

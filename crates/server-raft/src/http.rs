@@ -1,0 +1,112 @@
+//! Health and metrics over HTTP.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use steeple_cli::hostname;
+use steeple_config::ServerSettings;
+use steeple_core::Clock;
+use steeple_telemetry::health::{Checks, Report};
+use steeple_telemetry::metric::{MetricSettings, Metrics};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::metrics;
+use crate::raft::Replica;
+use crate::service::Shared;
+
+/// `live` means that this process works; it never depends on a quorum, or a partition would restart every replica.
+/// `ready` means that it can serve: it knows a leader, has the bundle, and can have things signed.
+pub async fn serve_health(
+    settings: &ServerSettings,
+    shared: Arc<Shared>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let health = &settings.health_checks;
+    if !health.listener_enabled {
+        return Ok(());
+    }
+    let checks = Checks::builder()
+        .check("catalog.datastore", {
+            let shared = Arc::clone(&shared);
+            move || {
+                let report = match shared.replica.status().stopped {
+                    Some(reason) => Report::dead("list_bundle_err", reason),
+                    None => Report::ok(),
+                };
+                async move { report }
+            }
+        })
+        .check("server", {
+            let shared = Arc::clone(&shared);
+            move || {
+                let has_bundle = shared.replica.state().read().own_bundle().is_some();
+                let report = if has_bundle {
+                    Report::ok()
+                } else {
+                    Report::not_ready("get_bundle_err", "the bundle is not there yet")
+                };
+                async move { report }
+            }
+        })
+        .check("server.ca", {
+            let shared = Arc::clone(&shared);
+            move || {
+                let signs =
+                    shared.server_svid.borrow().is_some() && shared.replica.leadership().borrow().leader.is_some();
+                let report = if signs {
+                    Report::ok()
+                } else {
+                    Report::not_ready("sign_x509_svid_err", "no leader that signs is known; see `cluster status`")
+                };
+                async move { report }
+            }
+        })
+        .check("server.ca.rotator", || async { Report::ok() })
+        .build();
+    let listener = steeple_telemetry::bind(&health.listen.host, health.listen.port).await?;
+    let router = steeple_telemetry::health::router(checks, health.live_path.clone(), health.ready_path.clone());
+    tasks.spawn(steeple_telemetry::serve(listener, router, stop.clone().cancelled_owned()));
+    Ok(())
+}
+
+pub async fn serve_metrics(
+    settings: &ServerSettings,
+    replica: Replica,
+    clock: Arc<dyn Clock>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let telemetry = &settings.telemetry;
+    let Some(prometheus) = &telemetry.prometheus else { return Ok(()) };
+    let prefix = match telemetry.metric_prefix.as_str() {
+        "" => DEFAULT_PREFIX,
+        prefix => prefix,
+    };
+    let recorder = Metrics::new(&MetricSettings {
+        prefix: prefix.to_owned(),
+        host: telemetry.hostname_label.then(hostname),
+        trust_domain: telemetry.trust_domain_label.then(|| settings.trust_domain.to_string()),
+    })?;
+    recorder.install()?;
+    let started_at = std::time::Instant::now();
+    let trust_domain = settings.trust_domain.to_string();
+    ::metrics::gauge!(metrics::STARTED, "version" => env!("CARGO_PKG_VERSION"), "trust_domain_id" => trust_domain)
+        .set(1.0);
+    for prefix in BTreeSet::from([prefix, DEFAULT_PREFIX]) {
+        let (replica, clock) = (replica.clone(), Arc::clone(&clock));
+        recorder.before_render_under(prefix, move || metrics::observe_expiry(&replica, clock.now()));
+    }
+    recorder.before_render(move || {
+        ::metrics::gauge!(metrics::UPTIME_MS).set(started_at.elapsed().as_millis() as f64);
+        metrics::observe(&replica);
+    });
+    let listener = steeple_telemetry::bind(&prometheus.listen.host, prometheus.listen.port).await?;
+    let router = steeple_telemetry::metric::router(recorder);
+    tasks.spawn(steeple_telemetry::serve(listener, router, stop.clone().cancelled_owned()));
+    Ok(())
+}
+
+/// SPIRE's.
+const DEFAULT_PREFIX: &str = "spire_server";

@@ -1,0 +1,23 @@
+//! Issuing: from an authorized wish to a signed SVID.
+//!
+//! ```text
+//!   service ── Issuer ── this replica leads? ── yes ──▶ Signer: fence, sign, fence again, release
+//!                  │                └── no ──▶ batch ──▶ peer channel ──▶ the leader's Signer
+//!                  └─ keys: opened once per authority from the replicated, sealed record
+//! ```
+//!
+//! Nothing is written to the log when an SVID is issued. The signer chooses authority, serial and dates; everything
+//! else was decided by the replica that authorized the request.
+
+mod issuer;
+mod keys;
+mod signer;
+mod wire;
+
+pub use issuer::{
+    AgentClaim, IssueFailure, IssuedJwt, IssuedX509, Issuer, WorkloadSvid, agent_svid, claimed, downstream_ca,
+    jwt_svid, workload_svid,
+};
+pub(crate) use keys::record_type;
+pub use keys::{AuthorityKeys, KeysError};
+pub use signer::Signer;

@@ -1,0 +1,192 @@
+//! The leader's signer: fence, sign, check the fence and the authority again, release.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::rand::SystemRandom;
+use steeple_api::steeple::peer as wire;
+use steeple_ca::policy::Policy;
+use steeple_ca::template::Template;
+use steeple_ca::{CaIssuer, CaRequest, JwtIssuer, JwtSvidRequest, PublicKey, Serial, SvidRequest, random_bytes};
+use steeple_core::{AuthorityId, AuthorityKind, Clock, SpiffeId, Timestamp};
+use tonic::Code;
+
+use super::keys::{AuthorityKeys, KeysError};
+use super::wire::{Refused, distinguished_name, refused, x509_signed};
+use crate::authz::{AgentDecision, decide};
+use crate::metrics;
+use crate::peer::SigningHandler;
+use crate::raft::Replica;
+
+/// Signs for this replica's services and for followers. Refuses unless this replica leads.
+#[derive(Clone)]
+pub struct Signer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    replica: Replica,
+    keys: Arc<AuthorityKeys>,
+    policy: Policy,
+    clock: Arc<dyn Clock>,
+}
+
+/// The authorities that one batch is signed with.
+struct Batch {
+    now: Timestamp,
+    x509: Result<(AuthorityId, Arc<CaIssuer>), KeysError>,
+    jwt: Result<(AuthorityId, Arc<JwtIssuer>), KeysError>,
+}
+
+impl Signer {
+    pub fn new(replica: Replica, keys: Arc<AuthorityKeys>, policy: Policy, clock: Arc<dyn Clock>) -> Self {
+        Self { inner: Arc::new(Inner { replica, keys, policy, clock }) }
+    }
+}
+
+#[tonic::async_trait]
+impl SigningHandler for Signer {
+    /// Results in the order of the items. Signing takes tens of microseconds an item, so a batch leaves the caller's
+    /// thread: heartbeats may live there.
+    async fn sign(&self, items: Vec<wire::SignItem>) -> Vec<wire::SignResult> {
+        let inner = Arc::clone(&self.inner);
+        let count = items.len();
+        match tokio::task::spawn_blocking(move || inner.sign(&items)).await {
+            Ok(results) => results,
+            Err(error) => all(count, &Refused::new(Code::Internal, format!("signing stopped: {error}"))),
+        }
+    }
+}
+
+impl Inner {
+    fn sign(&self, items: &[wire::SignItem]) -> Vec<wire::SignResult> {
+        let fence = match self.replica.fence() {
+            Ok(fence) => fence,
+            Err(error) => return all(items.len(), &Refused::new(Code::Unavailable, error.to_string())),
+        };
+        let batch = self.open_batch();
+        let results: Vec<wire::SignResult> =
+            items.iter().map(|item| self.sign_one(&batch, item).unwrap_or_else(refused)).collect();
+        if let Err(error) = self.replica.check(&fence) {
+            return all(items.len(), &Refused::new(Code::Unavailable, error.to_string()));
+        }
+        if !self.still_active(&batch) {
+            let why = "the signing authority changed meanwhile; retry";
+            return all(items.len(), &Refused::new(Code::Unavailable, why));
+        }
+        metrics::signed(items, &results);
+        results
+    }
+
+    fn open_batch(&self) -> Batch {
+        let state = self.replica.state().read();
+        Batch { now: self.clock.now(), x509: self.keys.x509(&state), jwt: self.keys.jwt(&state) }
+    }
+
+    fn still_active(&self, batch: &Batch) -> bool {
+        let state = self.replica.state().read();
+        let is_active = |kind, id: &AuthorityId| state.active_authority(kind).is_some_and(|active| active.id == *id);
+        batch.x509.as_ref().map_or(true, |(id, _)| is_active(AuthorityKind::X509, id))
+            && batch.jwt.as_ref().map_or(true, |(id, _)| is_active(AuthorityKind::Jwt, id))
+    }
+
+    fn sign_one(&self, batch: &Batch, item: &wire::SignItem) -> Result<wire::SignResult, Refused> {
+        use wire::sign_item::Kind;
+        if let Some(claim) = &item.claim {
+            self.check_claim(batch.now, claim)?;
+        }
+        match &item.kind {
+            Some(Kind::X509Svid(params)) => self.x509_svid(batch, params),
+            Some(Kind::JwtSvid(params)) => self.jwt_svid(batch, params),
+            Some(Kind::DownstreamCa(params)) => self.downstream_ca(batch, params),
+            None => Err(Refused::new(Code::InvalidArgument, "empty signing request")),
+        }
+    }
+
+    /// The replica that asks may not have applied yet what this one acknowledged: a ban, or the end of an entry.
+    fn check_claim(&self, now: Timestamp, claim: &wire::AgentClaim) -> Result<(), Refused> {
+        let agent_id = parse_id(&claim.agent_id)?;
+        let state = self.replica.state().read();
+        let record = state.agent(&agent_id).map(AsRef::as_ref);
+        // The certificate's dates were checked where the connection is; here only the record matters.
+        if let AgentDecision::Deny(_) = decide(record, &claim.serial, now, now) {
+            return Err(Refused::new(Code::PermissionDenied, "the agent is not active"));
+        }
+        match state.authorized_entry(&agent_id, &claim.entry_id) {
+            Some(_) => Ok(()),
+            None => Err(Refused::new(Code::NotFound, "entry not found or not authorized")),
+        }
+    }
+
+    fn x509_svid(&self, batch: &Batch, params: &wire::X509SvidParams) -> Result<wire::SignResult, Refused> {
+        let (_, issuer) = batch.x509.as_ref()?;
+        let spiffe_id = parse_id(&params.spiffe_id)?;
+        let serial = Serial::random(&SystemRandom::new())?;
+        let (template, default_ttl) = if params.agent {
+            (Template::svid(spiffe_id, serial), self.policy.agent_ttl)
+        } else {
+            let subject = distinguished_name(&params.subject)?;
+            (Template::workload_svid(spiffe_id, params.dns_names.clone(), subject, serial), self.policy.x509_svid_ttl)
+        };
+        let public_key = PublicKey::from_spki(&params.public_key)?;
+        let ttl = ttl(params.ttl_secs, default_ttl);
+        Ok(x509_signed(issuer.issue_svid(batch.now, SvidRequest { template, public_key, ttl })?))
+    }
+
+    fn jwt_svid(&self, batch: &Batch, params: &wire::JwtSvidParams) -> Result<wire::SignResult, Refused> {
+        let (_, issuer) = batch.jwt.as_ref()?;
+        let request = JwtSvidRequest {
+            spiffe_id: &parse_id(&params.spiffe_id)?,
+            audience: &params.audience,
+            ttl: ttl(params.ttl_secs, self.policy.jwt_svid_ttl),
+            token_id: if params.include_jti { Some(random_bytes(&SystemRandom::new())?) } else { None },
+        };
+        let svid = issuer.issue(batch.now, &request)?;
+        Ok(wire::SignResult {
+            result: Some(wire::sign_result::Result::Jwt(wire::JwtSigned {
+                token: svid.token,
+                issued_at: svid.issued_at.as_secs(),
+                expires_at: svid.expires_at.as_secs(),
+            })),
+        })
+    }
+
+    fn downstream_ca(&self, batch: &Batch, params: &wire::DownstreamCaParams) -> Result<wire::SignResult, Refused> {
+        let (_, issuer) = batch.x509.as_ref()?;
+        let trust_domain = parse_id(&params.spiffe_id)?.trust_domain();
+        let request = CaRequest {
+            trust_domain: &trust_domain,
+            subject: &self.policy.ca_subject,
+            serial: Serial::random(&SystemRandom::new())?,
+            ttl: ttl(params.ttl_secs, self.policy.ca_ttl),
+        };
+        let public_key = PublicKey::from_spki(&params.public_key)?;
+        let (certificate, chain) = issuer.issue_downstream_ca(batch.now, &public_key, request)?;
+        let state = self.replica.state().read();
+        let roots =
+            state.own_bundle().map(|bundle| bundle.x509_authorities.iter().map(|root| root.der.clone()).collect());
+        Ok(wire::SignResult {
+            result: Some(wire::sign_result::Result::X509(wire::X509Signed {
+                cert_chain: chain,
+                not_after: certificate.not_after.as_secs(),
+                upstream_roots: roots.unwrap_or_default(),
+            })),
+        })
+    }
+}
+
+fn all(count: usize, why: &Refused) -> Vec<wire::SignResult> {
+    (0..count).map(|_| refused(why.clone())).collect()
+}
+
+fn parse_id(text: &str) -> Result<SpiffeId, Refused> {
+    SpiffeId::parse(text).map_err(|error| Refused::new(Code::InvalidArgument, format!("invalid SPIFFE ID: {error}")))
+}
+
+/// Zero and negative mean the default (SPIRE behaviour).
+fn ttl(secs: i64, default: Duration) -> Duration {
+    match u64::try_from(secs) {
+        Ok(secs) if secs > 0 => Duration::from_secs(secs),
+        _ => default,
+    }
+}

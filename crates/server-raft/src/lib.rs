@@ -1,0 +1,24 @@
+//! The server: SPIRE's API over replicated state.
+//!
+//! ```text
+//!   TCP 8081 ─┐                                     ┌─ state (read)
+//!             ├─ authz ── service ── issue (sign) ──┤
+//!   admin UDS ┘             │                       └─ raft (propose) ── storage
+//!                           │                            ▲
+//!                        driver (CA, prune, own SVID) ───┘         peer ── the other replicas
+//! ```
+//!
+//! `docs/book/one-request.md` follows one request through it.
+
+pub mod app;
+pub mod authz;
+pub mod cli;
+pub mod driver;
+mod endpoint;
+mod http;
+pub mod issue;
+pub mod metrics;
+pub mod peer;
+pub mod raft;
+mod sealing_key;
+pub mod service;

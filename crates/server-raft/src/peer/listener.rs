@@ -1,0 +1,187 @@
+//! The peer port's acceptor: TLS handshakes off the accept loop, all of it bounded.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Sleep;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::Connected;
+
+use super::proof::JoinProof;
+use super::verifier::peer_id;
+use super::{PeerCredentials, PeerError, PeerId};
+
+/// Handshakes at once: a cluster restarts with a few dozen connections; more is somebody else.
+const HANDSHAKES_MAX: usize = 64;
+/// A peer in the same network needs milliseconds.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections without a certificate at once. Joining is rare; strangers must not exhaust us (CVE-2024-8185).
+const STRANGERS_MAX: usize = 8;
+/// How long such a connection may last: one call, including the leader's commit.
+const STRANGER_LIFETIME: Duration = Duration::from_secs(20);
+/// Accepted connections that wait for the server.
+const ACCEPTED_QUEUE_MAX: usize = 16;
+/// The pause after the process ran out of descriptors, so that the loop does not spin.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// A bound peer port.
+pub struct PeerListener {
+    /// Handed to tokio where it is served, on the threads of the consensus.
+    listener: std::net::TcpListener,
+    address: SocketAddr,
+}
+
+/// What the services know of a connection; it is in the extensions of each request.
+#[derive(Clone, Debug)]
+pub struct ConnectionInfo {
+    pub remote: SocketAddr,
+    /// `None`: no certificate, which is enough for `Join` only.
+    pub peer: Option<PeerId>,
+    pub proof: Arc<JoinProof>,
+}
+
+pub(crate) struct PeerConnection {
+    stream: TlsStream<TcpStream>,
+    info: ConnectionInfo,
+    stranger: Option<StrangerBound>,
+}
+
+struct StrangerBound {
+    end: Pin<Box<Sleep>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl PeerListener {
+    pub fn bind(address: SocketAddr) -> Result<Self, PeerError> {
+        let refused = |source| PeerError::Listen { address, source };
+        let listener = std::net::TcpListener::bind(address).map_err(refused)?;
+        listener.set_nonblocking(true).map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        Ok(Self { listener, address })
+    }
+
+    /// The address with the port that was given, also when port 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts until the returned stream is dropped.
+    pub(crate) fn accept(
+        self,
+        credentials: &PeerCredentials,
+    ) -> Result<impl futures::Stream<Item = io::Result<PeerConnection>> + Send + 'static, PeerError> {
+        let tls = credentials.server_config()?;
+        let refused = |source| PeerError::Listen { address: self.address, source };
+        let listener = TcpListener::from_std(self.listener).map_err(refused)?;
+        let (sender, accepted) = mpsc::channel(ACCEPTED_QUEUE_MAX);
+        tokio::spawn(accept_loop(listener, tls, sender));
+        Ok(ReceiverStream::new(accepted))
+    }
+}
+
+async fn accept_loop(
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    accepted: mpsc::Sender<io::Result<PeerConnection>>,
+) {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+    loop {
+        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
+        let connection = tokio::select! {
+            connection = listener.accept() => connection,
+            () = accepted.closed() => return,
+        };
+        let (stream, remote) = match connection {
+            Ok(connection) => connection,
+            Err(error) => {
+                tracing::warn!(%error, "accepting a peer connection failed");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+                continue;
+            }
+        };
+        let (tls, strangers, accepted) = (Arc::clone(&tls), Arc::clone(&strangers), accepted.clone());
+        tokio::spawn(async move {
+            let _permit = permit;
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake(stream, remote, tls, strangers)).await {
+                Ok(Ok(connection)) => drop(accepted.send(Ok(connection)).await),
+                Ok(Err(error)) => tracing::debug!(%remote, %error, "peer handshake failed"),
+                Err(_) => tracing::debug!(%remote, "peer handshake took too long"),
+            }
+        });
+    }
+}
+
+async fn handshake(
+    stream: TcpStream,
+    remote: SocketAddr,
+    tls: Arc<ServerConfig>,
+    strangers: Arc<Semaphore>,
+) -> io::Result<PeerConnection> {
+    stream.set_nodelay(true)?;
+    let stream = TlsAcceptor::from(tls).accept(stream).await?;
+    let (_, session) = stream.get_ref();
+    let proof = Arc::new(JoinProof::of(session).map_err(io::Error::other)?);
+    let peer = match session.peer_certificates().and_then(|chain| chain.first()) {
+        Some(certificate) => Some(peer_id(certificate).map_err(io::Error::other)?),
+        None => None,
+    };
+    let stranger = match peer {
+        Some(_) => None,
+        None => {
+            let permit = strangers
+                .try_acquire_owned()
+                .map_err(|_| io::Error::other("too many connections without a certificate"))?;
+            Some(StrangerBound { end: Box::pin(tokio::time::sleep(STRANGER_LIFETIME)), _permit: permit })
+        }
+    };
+    Ok(PeerConnection { stream, info: ConnectionInfo { remote, peer, proof }, stranger })
+}
+
+impl Connected for PeerConnection {
+    type ConnectInfo = ConnectionInfo;
+
+    fn connect_info(&self) -> ConnectionInfo {
+        self.info.clone()
+    }
+}
+
+impl AsyncRead for PeerConnection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Some(stranger) = &mut self.stranger
+            && stranger.end.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for PeerConnection {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,42 @@
+//! The peer port: how the replicas of one cluster know and reach each other.
+//!
+//! ```text
+//!   joiner ── Join (TLS without a client certificate, sealing-key proof) ──┐
+//!                                                                          ├─ listener ── guard ── services
+//!   member ── Raft, Cluster (mutual TLS under the peer CA) ────────────────┘
+//! ```
+//!
+//! Peers have a certificate authority of their own, kept sealed in the replicated state, so that an outage longer than
+//! an SVID's life cannot keep the cluster from forming, and a SPIFFE certificate never opens this port. A certificate
+//! binds cluster, node and disk; the guard compares it with the membership it knows, for every call.
+//!
+//! Private keys of peers are never stored: whoever can open the keyring makes a new one at each start and certifies it
+//! with the peer CA of its own state. Who has no state yet, or an outdated CA, asks a member through `Join`.
+
+mod authority;
+mod credentials;
+mod dial;
+mod error;
+mod guard;
+mod id;
+mod join;
+mod listener;
+mod pool;
+mod proof;
+mod sign;
+mod verifier;
+
+pub use authority::{AuthorityError, PeerAuthority, PeerCaContent};
+pub use credentials::PeerCredentials;
+pub use error::PeerError;
+pub use guard::{MemberView, PeerGuard, Standing};
+pub use id::{PeerId, PeerIdError};
+pub(crate) use join::ask_all;
+pub use join::{JoinAnswer, JoinError, JoinRequest, join};
+pub use listener::{ConnectionInfo, PeerListener};
+pub use pool::{Lane, PeerPool, PeerTarget};
+pub use proof::{JoinProof, ProofError};
+pub use sign::{SIGN_ITEMS_MAX, SignError, SigningHandler};
+
+/// A message on the peer port: a log entry of the largest size allowed, twice.
+pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -1,0 +1,27 @@
+//! Signing on behalf of followers: who does it, and what can go wrong on the way there.
+
+use std::time::Duration;
+
+use steeple_api::steeple::peer::{SignItem, SignResult};
+
+/// Signs at the leader. Implemented by the module that holds the authorities.
+///
+/// The items were authorized by the replica that sends them; what is left to decide here is the authority, the serial
+/// and the fence: check, sign, check again, release.
+#[tonic::async_trait]
+pub trait SigningHandler: Send + Sync + 'static {
+    /// One result for each item, in order. Never fewer.
+    async fn sign(&self, items: Vec<SignItem>) -> Vec<SignResult>;
+}
+
+/// Why a batch has no results at all. `Unavailable` in every case.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignError {
+    #[error("no leader could be reached for signing within {waited:?}; retry")]
+    NoLeader { waited: Duration },
+    #[error("this server does not sign yet; retry")]
+    NotReady,
+}
+
+/// Items in one batch: what a follower sends in one message and the leader signs in a few milliseconds.
+pub const SIGN_ITEMS_MAX: usize = 512;

@@ -1,0 +1,76 @@
+//! What the tasks of one replica share. It owns no task, so that nothing keeps itself alive.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use steeple_core::Clock;
+use tokio::sync::watch;
+
+use super::clock_guard::Offsets;
+use super::config::{Limits, Timing};
+use super::error::{Refusal, StopReason};
+use super::leadership::Leadership;
+use super::pinger::Reports;
+use super::published::Published;
+use super::types::{Metrics, Node, NodeId, Raft};
+use crate::peer::PeerPool;
+
+pub(super) struct Consensus {
+    pub(super) node_id: NodeId,
+    pub(super) raft: Raft,
+    pub(super) published: Arc<Published>,
+    /// None on a single server that has no peer port.
+    pub(super) peers: Option<PeerPool>,
+    pub(super) leadership: watch::Receiver<Leadership>,
+    pub(super) offsets: Offsets,
+    pub(super) reports: Reports,
+    /// One membership change at a time: two at once can leave a joint configuration that both believe to be done.
+    pub(super) membership_change: tokio::sync::Mutex<()>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) timing: Timing,
+    pub(super) limits: Limits,
+}
+
+/// Where a request that needs the leader has to go.
+pub(super) enum Route {
+    /// This replica leads, as far as it knows.
+    Here,
+    There(NodeId, Node),
+    Nowhere,
+}
+
+impl Consensus {
+    pub(super) fn metrics(&self) -> Metrics {
+        use openraft::async_runtime::watch::WatchReceiver;
+        self.raft.metrics().borrow_watched().clone()
+    }
+
+    pub(super) fn route(&self) -> Route {
+        match self.raft.as_leader() {
+            Ok(_) => Route::Here,
+            Err(forward) => match (forward.leader_id, forward.leader_node) {
+                (Some(id), Some(node)) if id != self.node_id => Route::There(id, node),
+                _ => Route::Nowhere,
+            },
+        }
+    }
+
+    /// Waits until this replica has applied `index`. False when the deadline came first.
+    pub(super) async fn applied_at_least(&self, index: u64, deadline: Instant) -> bool {
+        let mut applied = self.published.applied.subscribe();
+        let reached = applied.wait_for(|applied| *applied >= index);
+        matches!(tokio::time::timeout_at(deadline.into(), reached).await, Ok(Ok(_)))
+    }
+
+    /// Why the consensus stopped, if it did.
+    pub(super) fn stopped(&self) -> Option<StopReason> {
+        self.metrics().running_state.err().map(|fatal| StopReason(fatal.to_string()))
+    }
+
+    pub(super) fn refuse_if_stopped(&self) -> Result<(), Refusal> {
+        match self.stopped() {
+            Some(reason) => Err(Refusal::Stopped(reason)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The leader's care for the Raft membership: it plans (`membership_plan`), takes one step, and plans again.
+//!
+//! The replicated list of members says who belongs to the cluster; Raft's membership follows it. A member that Raft
+//! does not know becomes a learner, a learner that caught up becomes a voter, and who left the list leaves Raft. Each
+//! step starts from what is committed, so a new leader continues in the middle.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{ChangeMembers, Instant as _};
+use steeple_state::{CommandKind, Member, Outcome};
+
+use super::consensus::Consensus;
+use super::leadership::Leadership;
+use super::membership_plan::{Situation, Step, plan};
+use super::propose::{Queue, driver_command};
+use super::types::{Metrics, NodeId};
+
+/// A learner that did not answer within this is not promoted, as it would weaken the quorum.
+pub(super) const HEARD_WITHIN: Duration = Duration::from_secs(2);
+/// How long the leader waits before it looks again when nothing told it to.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long one step may take; it is looked at again afterwards.
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Runs while this replica lives; acts while it leads.
+pub(super) async fn care(consensus: Arc<Consensus>, queue: Queue) {
+    let mut metrics = consensus.raft.metrics();
+    let mut events = consensus.published.events.subscribe();
+    let mut leading_since: Option<std::time::Instant> = None;
+    loop {
+        let now = metrics.borrow_watched().clone();
+        if !Leadership::of(&now).is_leader {
+            leading_since = None;
+            if metrics.changed().await.is_err() {
+                return;
+            }
+            continue;
+        }
+        let since = *leading_since.get_or_insert_with(std::time::Instant::now);
+        let change_in_progress = now.membership_config != now.committed_membership_config;
+        let step = if change_in_progress { None } else { next(&consensus, &now, since.elapsed()) };
+        if let Some(step) = step {
+            let _one_at_a_time = consensus.membership_change.lock().await;
+            tracing::info!(?step, "changing the membership");
+            match tokio::time::timeout(STEP_TIMEOUT, take(&consensus, &queue, step)).await {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => tracing::warn!(%error, "the membership change failed, trying again"),
+                Err(_) => tracing::warn!("the membership change takes long"),
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+            // Lagging behind events is no matter: the plan starts from the state.
+            _ = events.recv() => {}
+            changed = membership_or_progress(&mut metrics, &now) => if !changed { return },
+        }
+    }
+}
+
+/// Waits for news that a plan depends on. False when the consensus ended.
+async fn membership_or_progress<R>(metrics: &mut R, seen: &Metrics) -> bool
+where
+    R: WatchReceiver<openraft::alias::WatchOf<super::types::TypeConfig>, Metrics>,
+{
+    loop {
+        if metrics.changed().await.is_err() {
+            return false;
+        }
+        let now = metrics.borrow_watched();
+        if now.state != seen.state
+            || now.membership_config != seen.membership_config
+            || now.committed_membership_config != seen.committed_membership_config
+            || now.replication != seen.replication
+        {
+            return true;
+        }
+    }
+}
+
+fn next(consensus: &Consensus, metrics: &Metrics, leading_for: Duration) -> Option<Step> {
+    let members: Vec<Member> = consensus.published.state.read().members().cloned().collect();
+    let acked = metrics.heartbeat.iter().flatten();
+    let ages: BTreeMap<NodeId, Option<Duration>> =
+        acked.map(|(id, at)| (*id, at.as_ref().map(|at| at.elapsed()))).collect();
+    let age = |id: NodeId| ages.get(&id).copied().flatten();
+    let ids = || members.iter().map(|member| member.node_id);
+    let us = consensus.node_id;
+    let silent_after = consensus.timing.silent_after;
+    let matched = metrics.replication.iter().flatten();
+    plan(&Situation {
+        us,
+        members: &members,
+        membership: metrics.membership_config.membership(),
+        last_log: metrics.last_log_index.unwrap_or(0),
+        matched: &matched.filter_map(|(id, log_id)| log_id.map(|log_id| (*id, log_id.index()))).collect(),
+        heard: &ids().filter(|id| *id == us || age(*id).is_some_and(|age| age < HEARD_WITHIN)).collect(),
+        silent: &ids()
+            .filter(|id| *id != us && leading_for > silent_after && age(*id).is_none_or(|age| age > silent_after))
+            .collect(),
+    })
+}
+
+async fn take(consensus: &Consensus, queue: &Queue, step: Step) -> Result<(), String> {
+    let raft = &consensus.raft;
+    let voters: BTreeSet<NodeId> = raft.voter_ids().collect();
+    let change = match step {
+        // Nothing to add: openraft then writes the uniform half of the joint configuration.
+        Step::Settle => ChangeMembers::AddVoterIds(BTreeSet::new()),
+        Step::AddLearner(id, node) => ChangeMembers::AddNodes(BTreeMap::from([(id, node)])),
+        Step::Update(id, node) => ChangeMembers::SetNodes(BTreeMap::from([(id, node)])),
+        Step::Promote { learner, replaces } => {
+            let kept = voters.into_iter().filter(|id| Some(*id) != replaces);
+            ChangeMembers::ReplaceAllVoters(kept.chain([learner]).collect())
+        }
+        Step::Remove(id) if voters.contains(&id) => ChangeMembers::RemoveVoters(BTreeSet::from([id])),
+        Step::Remove(id) => ChangeMembers::RemoveNodes(BTreeSet::from([id])),
+        Step::Forget(node_id) => return forget(queue, node_id).await,
+    };
+    // Retained as learners: who leaves the voters leaves the nodes by a step of its own.
+    raft.change_membership(change, true).await.map(drop).map_err(|error| error.to_string())
+}
+
+async fn forget(queue: &Queue, node_id: NodeId) -> Result<(), String> {
+    let command = driver_command("membership", CommandKind::RemoveMember { node_id });
+    let deadline = std::time::Instant::now() + STEP_TIMEOUT;
+    match queue.submit(command, deadline).await {
+        Ok(committed) => match committed.outcome {
+            Outcome::Rejected(rejection) => Err(rejection.message),
+            _ => Ok(()),
+        },
+        Err(refusal) => Err(format!("{refusal:?}")),
+    }
+}

@@ -1,0 +1,71 @@
+//! Consensus: the only folder that names openraft (docs/adr/0001-openraft-line.md).
+//!
+//! The rest of the server sees a [`Replica`]: one door to write, one to read, and a few watches.
+//!
+//! ```text
+//!   services, drivers
+//!        │ propose(kind, origin)            read(mode)
+//!        ▼                                      ▼
+//!   replica ── propose ── entry of many ──► openraft ──► log_store ───► storage (one flusher)
+//!        │       commands      ▲               │
+//!        │ forward (once)      │               └──► state_machine ──► storage (one batch per entry)
+//!        ▼                     │                        │
+//!   peer port of the leader ───┘                        └─► State, applied index, events
+//! ```
+//!
+//! * A write is acknowledged when a quorum has it on disk and this replica has applied it, so whoever wrote through a
+//!   follower reads the result on that same follower.
+//! * A read says its mode. During an election a linearizable read fails; it is never answered from a short list.
+//! * Everything here and on the peer port runs on threads of its own, so that load cannot delay a heartbeat.
+
+mod admin;
+mod admit;
+mod clock_guard;
+mod codec;
+mod config;
+mod consensus;
+mod credentials;
+mod error;
+mod fence;
+mod forward;
+mod found;
+mod identity;
+mod leadership;
+mod log_store;
+mod members;
+mod membership;
+mod membership_plan;
+mod network;
+mod peer_ca;
+mod pinger;
+mod propose;
+mod published;
+mod read;
+mod remote;
+mod replica;
+mod rpc;
+mod runtime;
+mod service;
+mod sign;
+mod snapshot;
+mod start;
+mod state_machine;
+mod status;
+#[cfg(test)]
+mod suite;
+mod types;
+mod wire;
+
+pub use admin::MembershipError;
+pub use config::{Limits, Timing};
+pub use error::{ProposeError, ReadError, StartError};
+pub use fence::{Fence, FenceError};
+pub use identity::is_member;
+pub use leadership::Leadership;
+pub use peer_ca::open_keyring;
+pub use published::SharedState;
+pub use read::{ReadMode, View};
+pub use replica::{AppliedEvents, Origin, Replica};
+pub use start::{ClusterStart, Start, start};
+pub use status::{MemberStatus, Role, Status};
+pub use types::NodeId;

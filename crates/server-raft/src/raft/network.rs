@@ -1,0 +1,257 @@
+//! openraft's calls to peers, over the peer port.
+//!
+//! Heartbeats and snapshots have connections of their own: neither a large batch nor a snapshot delays a heartbeat.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use futures::stream;
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
+use openraft::network::RPCOption;
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
+    VoteRequest, VoteResponse,
+};
+use openraft::{OptionalSend, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
+use steeple_api::steeple::peer as pb;
+use steeple_api::steeple::peer::raft_client::RaftClient;
+use steeple_storage::SnapshotFile;
+use tokio::sync::mpsc;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use super::codec::{self, CodecError};
+use super::snapshot::SnapshotData;
+use super::types::{Node, NodeId, TypeConfig, Vote};
+use super::wire;
+use crate::peer::{Lane, MESSAGE_BYTES_MAX, PeerPool, PeerTarget};
+
+type Snapshot = openraft::alias::SnapshotOf<TypeConfig, SnapshotData>;
+
+/// Bytes of a snapshot in one frame.
+const SNAPSHOT_CHUNK_BYTES: usize = 256 * 1024;
+/// Frames read ahead of the connection.
+const SNAPSHOT_FRAMES_AHEAD: usize = 4;
+
+#[derive(Clone)]
+pub(super) struct Network {
+    node_id: NodeId,
+    /// None on a single server: there is nobody to call.
+    peers: Option<PeerPool>,
+}
+
+/// An append is answered when the peer's disk holds it. openraft offers the heartbeat interval for that, which a slow
+/// disk exceeds on every attempt; a peer that is gone is noticed by its heartbeats, on their own connection.
+const APPEND_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// One lane to one peer.
+pub(super) struct PeerClient {
+    node_id: NodeId,
+    target: NodeId,
+    lane: Lane,
+    channel: Option<Channel>,
+}
+
+impl Network {
+    pub(super) fn new(node_id: NodeId, peers: Option<PeerPool>) -> Self {
+        Self { node_id, peers }
+    }
+
+    fn client(&self, target: NodeId, node: &Node, lane: Lane) -> PeerClient {
+        let channel = self.peers.as_ref().and_then(|peers| match peers.channel(&node.target(target), lane) {
+            Ok(channel) => Some(channel),
+            Err(error) => {
+                tracing::error!(target, %error, "no channel to the peer");
+                None
+            }
+        });
+        PeerClient { node_id: self.node_id, target, lane, channel }
+    }
+}
+
+impl Node {
+    pub(super) fn target(&self, node_id: NodeId) -> PeerTarget {
+        PeerTarget { node_id, address: self.address.clone(), storage_uuid: self.storage_uuid }
+    }
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = PeerClient;
+
+    async fn new_client(&mut self, target: NodeId, node: &Node) -> PeerClient {
+        self.client(target, node, Lane::Replication)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: NodeId, node: &Node) -> PeerClient {
+        self.client(target, node, Lane::Heartbeat)
+    }
+
+    async fn new_snapshot_client(&mut self, target: NodeId, node: &Node) -> PeerClient {
+        self.client(target, node, Lane::Snapshot)
+    }
+}
+
+impl PeerClient {
+    fn raft(&self) -> Result<RaftClient<Channel>, RPCError<TypeConfig>> {
+        let channel = self.channel.clone().ok_or_else(|| {
+            let reason = io::Error::other("this server has no peer port; give it a cluster block to add replicas");
+            RPCError::Unreachable(Unreachable::new(&reason))
+        })?;
+        Ok(RaftClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    fn request<T>(&self, message: T, timeout: Duration) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        request.set_timeout(timeout);
+        request
+    }
+
+    fn failure(&self, status: &Status, action: RPCTypes, timeout: Duration) -> RPCError<TypeConfig> {
+        match status.code() {
+            Code::Unavailable | Code::PermissionDenied | Code::Unauthenticated => {
+                RPCError::Unreachable(Unreachable::new(status))
+            }
+            Code::DeadlineExceeded | Code::Cancelled => {
+                RPCError::Timeout(Timeout { action, id: self.node_id, target: self.target, timeout })
+            }
+            _ => RPCError::Network(NetworkError::new(status)),
+        }
+    }
+}
+
+/// Waits for `call` no longer than openraft allows; its own limit would leave the stream half closed.
+async fn within<T>(
+    timeout: Duration,
+    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+) -> Result<T, Status> {
+    match tokio::time::timeout(timeout, call).await {
+        Ok(answer) => answer.map(tonic::Response::into_inner),
+        Err(_) => Err(Status::deadline_exceeded("the peer did not answer in time")),
+    }
+}
+
+fn malformed(error: &CodecError) -> RPCError<TypeConfig> {
+    RPCError::Network(NetworkError::new(error))
+}
+
+impl RaftNetworkV2<TypeConfig> for PeerClient {
+    type SnapshotData = SnapshotData;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let mut raft = self.raft()?;
+        let timeout = if self.lane == Lane::Replication { APPEND_TIMEOUT } else { option.soft_ttl() };
+        let request = self.request(wire::append_request_to_pb(&rpc), timeout);
+        let answer = within(timeout, raft.append_entries(request)).await;
+        let answer = answer.map_err(|status| self.failure(&status, RPCTypes::AppendEntries, timeout))?;
+        wire::append_response_from_pb(answer).map_err(|error| malformed(&error))
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let mut raft = self.raft()?;
+        let timeout = option.soft_ttl();
+        let request = self.request(wire::vote_request_to_pb(&rpc), timeout);
+        let answer = within(timeout, raft.vote(request)).await;
+        let answer = answer.map_err(|status| self.failure(&status, RPCTypes::Vote, timeout))?;
+        wire::vote_response_from_pb(answer).map_err(|error| malformed(&error))
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let mut raft = self.raft()?;
+        let timeout = option.soft_ttl();
+        let request = self.request(wire::vote_request_to_pb(&rpc), timeout);
+        let answer = within(timeout, raft.pre_vote(request)).await;
+        let answer = answer.map_err(|status| self.failure(&status, RPCTypes::Vote, timeout))?;
+        wire::vote_response_from_pb(answer).map_err(|error| malformed(&error))
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        rpc: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let mut raft = self.raft()?;
+        let timeout = option.soft_ttl();
+        let request = self.request(wire::transfer_request_to_pb(&rpc), timeout);
+        let answer = within(timeout, raft.transfer_leader(request)).await;
+        let answer = answer.map_err(|status| self.failure(&status, RPCTypes::TransferLeader, timeout))?;
+        wire::transfer_response_from_pb(answer).map_err(|error| malformed(&error))
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let mut raft = self.raft()?;
+        let timeout = option.soft_ttl();
+        let SnapshotData::Stored(file) = snapshot.snapshot else {
+            let reason = io::Error::other("a snapshot that was received is not sent on");
+            return Err(StreamingError::Network(NetworkError::new(&reason)));
+        };
+        let header = pb::SnapshotHeader {
+            vote: Some(codec::vote_to_pb(&vote)),
+            meta: Some(codec::snapshot_meta_to_pb(&snapshot.meta)),
+        };
+        let request = self.request(frames(header, file), timeout);
+        let answer = tokio::select! {
+            closed = cancel => return Err(StreamingError::Closed(closed)),
+            answer = within(timeout, raft.install_snapshot(request)) => answer,
+        };
+        let answer = answer.map_err(|status| self.failure(&status, RPCTypes::InstallSnapshot, timeout))?;
+        let vote = codec::required(answer.vote, "vote").map_err(|error| malformed(&error))?;
+        Ok(SnapshotResponse::new(codec::vote_from_pb(&vote)))
+    }
+}
+
+/// The frames of a snapshot, read from disk as the connection takes them.
+fn frames(
+    header: pb::SnapshotHeader,
+    file: SnapshotFile,
+) -> impl futures::Stream<Item = pb::SnapshotFrame> + Send + 'static {
+    let (sender, receiver) = mpsc::channel(SNAPSHOT_FRAMES_AHEAD);
+    tokio::task::spawn_blocking(move || {
+        // Cut short, the stream lacks its end, and the receiver discards it.
+        if let Err(error) = read_frames(header, file, &sender) {
+            tracing::warn!(%error, "sending a snapshot failed");
+        }
+    });
+    stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|frame| (frame, receiver)) })
+}
+
+fn read_frames(
+    header: pb::SnapshotHeader,
+    mut file: SnapshotFile,
+    frames: &mpsc::Sender<pb::SnapshotFrame>,
+) -> io::Result<()> {
+    use std::io::Read;
+    let send = |frame| {
+        let frame = pb::SnapshotFrame { frame: Some(frame) };
+        frames.blocking_send(frame).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+    };
+    send(pb::snapshot_frame::Frame::Header(header))?;
+    let mut size_bytes = 0;
+    let mut buffer = vec![0; SNAPSHOT_CHUNK_BYTES];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return send(pb::snapshot_frame::Frame::End(pb::SnapshotEnd { size_bytes }));
+        }
+        size_bytes += read as u64;
+        send(pb::snapshot_frame::Frame::Chunk(buffer[..read].to_vec()))?;
+    }
+}

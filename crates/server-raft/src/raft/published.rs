@@ -1,0 +1,54 @@
+//! What the state machine shows to the rest of the server: the state, how far it is, and what changed.
+
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use steeple_state::{Event, State, StateHash};
+use tokio::sync::{broadcast, watch};
+
+use super::replica::{AppliedEvents, EVENTS_QUEUE_MAX};
+
+/// The state in memory. Its lock is held for microseconds by the writer and must not be held across an `.await`.
+pub type SharedState = Arc<RwLock<State>>;
+
+pub(super) struct Published {
+    pub(super) state: SharedState,
+    /// The index up to which `state` is complete and stored.
+    pub(super) applied: watch::Sender<u64>,
+    pub(super) events: broadcast::Sender<Arc<AppliedEvents>>,
+    /// The state's hash at an applied index; `state` itself may be one entry ahead of `applied` for an instant.
+    hashed: Mutex<(u64, StateHash)>,
+}
+
+impl Published {
+    pub(super) fn new(state: State, applied: u64) -> Self {
+        Self {
+            hashed: Mutex::new((applied, state.hash())),
+            state: Arc::new(RwLock::new(state)),
+            applied: watch::Sender::new(applied),
+            events: broadcast::Sender::new(EVENTS_QUEUE_MAX),
+        }
+    }
+
+    pub(super) fn hash(&self) -> (u64, StateHash) {
+        *self.hashed.lock()
+    }
+
+    /// An entry has been applied and stored.
+    pub(super) fn advance(&self, index: u64, hash: StateHash, events: Vec<Event>) {
+        *self.hashed.lock() = (index, hash);
+        self.applied.send_replace(index);
+        if !events.is_empty() {
+            // No receiver is no error: drivers come and go.
+            let _ = self.events.send(Arc::new(AppliedEvents { index, events, replaced: false }));
+        }
+    }
+
+    /// A snapshot took the place of everything.
+    pub(super) fn replace(&self, state: State, index: u64) {
+        *self.hashed.lock() = (index, state.hash());
+        *self.state.write() = state;
+        self.applied.send_replace(index);
+        let _ = self.events.send(Arc::new(AppliedEvents { index, events: Vec::new(), replaced: true }));
+    }
+}

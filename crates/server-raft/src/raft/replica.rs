@@ -1,0 +1,185 @@
+//! The handle that the rest of the server holds: one door to write, one to read, and watches.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use steeple_api::steeple::peer::{SignItem, SignResult};
+use steeple_state::{CommandKind, Event, Outcome, RequestId, StateHash, Uuid};
+use tokio::sync::{broadcast, watch};
+
+use super::admin::{self, MembershipError};
+use super::consensus::Consensus;
+use super::error::{ProposeError, ReadError};
+use super::fence::{Fence, FenceError};
+use super::leadership::Leadership;
+use super::propose::Queue;
+use super::published::SharedState;
+use super::read::{ReadIndexQueue, ReadMode, View};
+use super::runtime::RaftThreads;
+use super::status::{self, Status};
+use super::types::NodeId;
+use crate::peer::{SignError, SigningHandler};
+
+/// On whose behalf something is proposed, and for how long they wait.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// A SPIFFE ID, `local`, or the name of a driver. For the log's reader; it decides nothing.
+    pub actor: String,
+    /// A retry under the same id is answered with the first outcome. Drivers whose commands may be repeated use
+    /// [`steeple_state::NO_REQUEST`].
+    pub request_id: RequestId,
+    pub deadline: Instant,
+}
+
+/// What one log entry changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AppliedEvents {
+    pub index: u64,
+    pub events: Vec<Event>,
+    /// A snapshot replaced the whole state: whoever follows events starts again from the state.
+    pub replaced: bool,
+}
+
+/// Log entries with events that a slow receiver may lag behind before it has to start again from the state.
+pub(super) const EVENTS_QUEUE_MAX: usize = 1024;
+/// How long a graceful stop tries to hand leadership over: an election and a little.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// One replica of the cluster, running. Clones are the same replica; when the last one is dropped it stops at once.
+#[derive(Clone)]
+pub struct Replica {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) consensus: Arc<Consensus>,
+    pub(super) queue: Queue,
+    pub(super) reads: ReadIndexQueue,
+    pub(super) signer: Arc<OnceLock<Arc<dyn SigningHandler>>>,
+    pub(super) storage_uuid: Uuid,
+    pub(super) peer_address: Option<SocketAddr>,
+    pub(super) threads: RaftThreads,
+}
+
+impl Replica {
+    /// The only door to write. Returns when a quorum holds the command on disk and *this* replica has applied it.
+    ///
+    /// On a follower the command is carried to the leader, with its actor and request id, and retried there until the
+    /// deadline. A command that the state refuses is an `Ok(Outcome::Rejected(..))`.
+    pub async fn propose(&self, kind: CommandKind, origin: Origin) -> Result<Outcome, ProposeError> {
+        self.propose_indexed(kind, origin).await.map(|(_, outcome)| outcome)
+    }
+
+    /// As [`Self::propose`], with the log index at which the command was applied.
+    pub async fn propose_indexed(&self, kind: CommandKind, origin: Origin) -> Result<(u64, Outcome), ProposeError> {
+        let committed = super::forward::propose(&self.inner.consensus, &self.inner.queue, kind, origin).await?;
+        Ok((committed.index, committed.outcome))
+    }
+
+    /// The state as of now ([`ReadMode::Linearizable`]: it includes every write acknowledged anywhere before this call)
+    /// or as this replica has it ([`ReadMode::Local`]).
+    pub async fn read(&self, mode: ReadMode, deadline: Instant) -> Result<View, ReadError> {
+        super::read::read(&self.inner.consensus, &self.inner.reads, mode, deadline).await
+    }
+
+    /// The state as this replica has it, without waiting for anything. Never hold its lock across an `.await`.
+    pub fn state(&self) -> &SharedState {
+        &self.inner.consensus.published.state
+    }
+
+    /// The index up to which [`Self::state`] is complete.
+    pub fn applied(&self) -> watch::Receiver<u64> {
+        self.inner.consensus.published.applied.subscribe()
+    }
+
+    /// What each applied entry changed, from now on. A receiver that lags starts again from the state.
+    pub fn events(&self) -> broadcast::Receiver<Arc<AppliedEvents>> {
+        self.inner.consensus.published.events.subscribe()
+    }
+
+    /// Applied index and state hash of one instant. Equal on all replicas at equal indexes.
+    pub fn state_hash(&self) -> (u64, StateHash) {
+        self.inner.consensus.published.hash()
+    }
+
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.inner.consensus.leadership.clone()
+    }
+
+    /// The right to act outside the log as the leader of this moment, such as to sign. Check it again afterwards.
+    pub fn fence(&self) -> Result<Fence, FenceError> {
+        super::fence::acquire(&self.inner.consensus)
+    }
+
+    /// Whether the leader that took `fence` still leads and still hears from a quorum.
+    pub fn check(&self, fence: &Fence) -> Result<(), FenceError> {
+        super::fence::check(&self.inner.consensus, fence)
+    }
+
+    /// Signs `items` at the leader, here or there. One result for each item, in order.
+    pub async fn forward_sign(&self, items: Vec<SignItem>, deadline: Instant) -> Result<Vec<SignResult>, SignError> {
+        super::sign::forward(&self.inner.consensus, &self.inner.signer, items, deadline).await
+    }
+
+    /// Who signs for this replica and for its followers while it leads. Set once, by the issuing module.
+    pub fn set_signing_handler(&self, handler: Arc<dyn SigningHandler>) {
+        // A second handler would be a defect of the program's start; the first one stays.
+        let _ = self.inner.signer.set(handler);
+    }
+
+    /// This replica and the cluster as it knows them.
+    pub fn status(&self) -> Status {
+        status::of(&self.inner.consensus)
+    }
+
+    /// Takes a member out of the cluster for good. Refused when that would lose the quorum.
+    pub async fn remove_member(&self, node_id: NodeId, deadline: Instant) -> Result<(), MembershipError> {
+        admin::remove(&self.inner.consensus, &self.inner.queue, node_id, deadline).await
+    }
+
+    /// Hands leadership to `to`, or to the voter that holds most of the log. Returns who leads then.
+    pub async fn transfer_leadership(&self, to: Option<NodeId>, deadline: Instant) -> Result<NodeId, MembershipError> {
+        admin::transfer(&self.inner.consensus, to, deadline).await
+    }
+
+    /// Stops: a leader hands over first, so that the others need no election.
+    pub async fn shutdown(&self) {
+        if self.leadership().borrow().leader == Some(self.node_id()) {
+            let deadline = Instant::now() + HAND_OVER_TIMEOUT;
+            match admin::transfer_here(&self.inner.consensus, None, deadline).await {
+                Ok(_) | Err(MembershipError::NoSuccessor) => {}
+                Err(error) => tracing::warn!(%error, "leadership was not handed over"),
+            }
+        }
+        self.halt().await;
+    }
+
+    /// Stops at once, without a word to the others; for tests, which play a crash with it, and for lost storage.
+    pub async fn halt(&self) {
+        let consensus = Arc::clone(&self.inner.consensus);
+        let stopped = self.inner.threads.run(async move { consensus.raft.shutdown().await });
+        // Every way to fail here means that it has stopped already.
+        let _ = stopped.await;
+        self.inner.threads.stop().await;
+    }
+
+    pub fn node_id(&self) -> NodeId {
+        self.inner.consensus.node_id
+    }
+
+    pub fn storage_uuid(&self) -> Uuid {
+        self.inner.storage_uuid
+    }
+
+    /// Where this replica listens for peers.
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        self.inner.peer_address
+    }
+}
+
+impl std::fmt::Debug for Replica {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Replica({})", self.node_id())
+    }
+}

@@ -1,0 +1,200 @@
+//! The peers' side of the consensus: what other replicas may ask of this one.
+//!
+//! openraft cannot tell who speaks to it. Here every message is checked against the identity of its connection: a
+//! replica speaks for itself only.
+
+use std::io;
+use std::sync::Arc;
+
+use openraft::EntryPayload;
+use openraft::entry::RaftEntry;
+use openraft::raft::{AppendEntriesRequest, SnapshotResponse};
+use steeple_api::steeple::peer as pb;
+use steeple_api::steeple::peer::raft_server;
+use steeple_storage::{IncomingSnapshot, Snapshots, StorageError, VerifiedSnapshot};
+use tokio::sync::mpsc;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::codec::{self, CodecError};
+use super::consensus::Consensus;
+use super::snapshot::SnapshotData;
+use super::types::{NodeId, Raft, SnapshotMeta, TypeConfig, Vote};
+use super::wire;
+use crate::peer::PeerGuard;
+
+/// Chunks taken from the connection ahead of the disk.
+const CHUNKS_AHEAD: usize = 4;
+
+pub(crate) struct RaftService {
+    consensus: Arc<Consensus>,
+    raft: Raft,
+    snapshots: Snapshots,
+    guard: PeerGuard,
+}
+
+impl RaftService {
+    pub(super) fn new(consensus: Arc<Consensus>, snapshots: Snapshots, guard: PeerGuard) -> Self {
+        Self { raft: consensus.raft.clone(), consensus, snapshots, guard }
+    }
+
+    /// Refuses entries stamped with a time that the quorum's clocks contradict. The leader cannot commit them then.
+    ///
+    /// Only what this very leader stamped and nobody has committed yet: what is committed must be taken, and what a
+    /// later leader found in its log must not keep that one from leading.
+    fn check_stamps(&self, rpc: &AppendEntriesRequest<TypeConfig>) -> Result<(), Status> {
+        let committed = rpc.leader_commit.map_or(0, |id| id.index());
+        let fresh = rpc.entries.iter().filter(|entry| {
+            let log_id = entry.log_id();
+            log_id.index() > committed && *log_id.committed_leader_id() == rpc.vote.leader_id
+        });
+        let stamps = fresh.filter_map(|entry| match &entry.payload {
+            EntryPayload::Normal(proposal) => Some(proposal.stamped_at),
+            EntryPayload::Blank | EntryPayload::Membership(_) => None,
+        });
+        match stamps.max() {
+            Some(stamp) if self.consensus.is_from_the_future(stamp) => {
+                let leader = rpc.vote.leader_id.node_id;
+                tracing::error!(%stamp, leader, "the leader's clock is ahead of the quorum's");
+                Err(Status::failed_precondition("the stamp of these entries lies in the future"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl raft_server::Raft for RaftService {
+    async fn append_entries(
+        &self,
+        request: Request<pb::AppendEntriesRequest>,
+    ) -> Result<Response<pb::AppendEntriesResponse>, Status> {
+        let caller = self.guard.member(&request)?;
+        let rpc = wire::append_request_from_pb(request.into_inner()).map_err(invalid)?;
+        speaks_for_itself(caller, &rpc.vote)?;
+        self.check_stamps(&rpc)?;
+        let answer = self.raft.append_entries(rpc).await.map_err(failed)?;
+        Ok(Response::new(wire::append_response_to_pb(&answer)))
+    }
+
+    async fn vote(&self, request: Request<pb::VoteRequest>) -> Result<Response<pb::VoteResponse>, Status> {
+        let caller = self.guard.member(&request)?;
+        let rpc = wire::vote_request_from_pb(request.get_ref()).map_err(invalid)?;
+        speaks_for_itself(caller, &rpc.vote)?;
+        let answer = self.raft.vote(rpc).await.map_err(failed)?;
+        Ok(Response::new(wire::vote_response_to_pb(&answer)))
+    }
+
+    async fn pre_vote(&self, request: Request<pb::VoteRequest>) -> Result<Response<pb::VoteResponse>, Status> {
+        let caller = self.guard.member(&request)?;
+        let rpc = wire::vote_request_from_pb(request.get_ref()).map_err(invalid)?;
+        speaks_for_itself(caller, &rpc.vote)?;
+        let answer = self.raft.pre_vote(rpc).await.map_err(failed)?;
+        Ok(Response::new(wire::vote_response_to_pb(&answer)))
+    }
+
+    async fn install_snapshot(
+        &self,
+        request: Request<Streaming<pb::SnapshotFrame>>,
+    ) -> Result<Response<pb::InstallSnapshotResponse>, Status> {
+        let caller = self.guard.member(&request)?;
+        let mut frames = request.into_inner();
+        let (vote, meta) = header(&mut frames).await?;
+        speaks_for_itself(caller, &vote)?;
+        let verified = self.receive(&mut frames).await?;
+        let snapshot = openraft::Snapshot { meta, snapshot: SnapshotData::Received(verified) };
+        let answer: SnapshotResponse<TypeConfig> =
+            self.raft.install_full_snapshot(vote, snapshot).await.map_err(failed)?;
+        Ok(Response::new(pb::InstallSnapshotResponse { vote: Some(codec::vote_to_pb(&answer.vote)) }))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<pb::TransferLeaderRequest>,
+    ) -> Result<Response<pb::TransferLeaderResponse>, Status> {
+        let caller = self.guard.member(&request)?;
+        let rpc = wire::transfer_request_from_pb(request.get_ref()).map_err(invalid)?;
+        speaks_for_itself(caller, rpc.from_leader())?;
+        let answer = self.raft.handle_transfer_leader(rpc).await.map_err(failed)?;
+        Ok(Response::new(wire::transfer_response_to_pb(&answer)))
+    }
+}
+
+impl RaftService {
+    /// Writes the chunks to disk on a thread that may wait for it, and verifies the whole.
+    async fn receive(&self, frames: &mut Streaming<pb::SnapshotFrame>) -> Result<VerifiedSnapshot, Status> {
+        let incoming = self.snapshots.receive().map_err(unstored)?;
+        let (chunks, taken) = mpsc::channel(CHUNKS_AHEAD);
+        let writer = tokio::task::spawn_blocking(move || write(incoming, taken));
+        let announced = loop {
+            match frames.message().await?.and_then(|frame| frame.frame) {
+                Some(pb::snapshot_frame::Frame::Chunk(chunk)) => {
+                    if chunks.send(Some(chunk)).await.is_err() {
+                        break None; // The writer failed; its result says why.
+                    }
+                }
+                Some(pb::snapshot_frame::Frame::End(end)) => {
+                    let _ = chunks.send(None).await;
+                    break Some(end.size_bytes);
+                }
+                Some(pb::snapshot_frame::Frame::Header(_)) | None => {
+                    return Err(Status::invalid_argument("the snapshot stream ended before its end frame"));
+                }
+            }
+        };
+        drop(chunks);
+        let (verified, size_bytes) =
+            writer.await.map_err(|error| Status::internal(error.to_string()))?.map_err(unstored)?;
+        if announced != Some(size_bytes) {
+            return Err(Status::data_loss(format!(
+                "{size_bytes} bytes of a snapshot came, {announced:?} were announced"
+            )));
+        }
+        Ok(verified)
+    }
+}
+
+/// `None` ends the file; a channel that closes without it discards what came.
+fn write(
+    mut incoming: IncomingSnapshot,
+    mut chunks: mpsc::Receiver<Option<Vec<u8>>>,
+) -> Result<(VerifiedSnapshot, u64), StorageError> {
+    let mut size_bytes = 0;
+    while let Some(chunk) = chunks.blocking_recv() {
+        let Some(chunk) = chunk else {
+            return Ok((incoming.finish()?, size_bytes));
+        };
+        size_bytes += chunk.len() as u64;
+        incoming.write(&chunk)?;
+    }
+    Err(StorageError::Stopped)
+}
+
+async fn header(frames: &mut Streaming<pb::SnapshotFrame>) -> Result<(Vote, SnapshotMeta), Status> {
+    match frames.message().await?.and_then(|frame| frame.frame) {
+        Some(pb::snapshot_frame::Frame::Header(header)) => {
+            let vote = codec::required(header.vote, "vote").map_err(invalid)?;
+            let meta = codec::required(header.meta, "meta").map_err(invalid)?;
+            Ok((codec::vote_from_pb(&vote), codec::snapshot_meta_from_pb(meta).map_err(invalid)?))
+        }
+        _ => Err(Status::invalid_argument("a snapshot stream starts with its header")),
+    }
+}
+
+fn speaks_for_itself(caller: NodeId, vote: &Vote) -> Result<(), Status> {
+    if vote.leader_id.node_id == caller {
+        return Ok(());
+    }
+    Err(Status::permission_denied(format!("node {caller} sent a message of node {}", vote.leader_id.node_id)))
+}
+
+fn invalid(error: CodecError) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+fn failed(error: impl std::fmt::Display) -> Status {
+    Status::unavailable(error.to_string())
+}
+
+fn unstored(error: StorageError) -> Status {
+    Status::from_error(Box::new(io::Error::other(error)))
+}

@@ -1,0 +1,147 @@
+//! The `Cluster` service of the peer port: what members ask of each other beside consensus.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use steeple_api::steeple::peer as pb;
+use steeple_api::steeple::peer::cluster_server;
+use steeple_state::codec as state_codec;
+use tokio::runtime::Handle;
+use tonic::{Request, Response, Status};
+
+use super::admin;
+use super::admit::Admission;
+use super::consensus::Consensus;
+use super::error::Refusal;
+use super::propose::Queue;
+use super::read::read_index;
+use super::remote::{HOPS, refusal_to_pb};
+use crate::peer::{PeerGuard, SIGN_ITEMS_MAX, SigningHandler};
+
+/// No caller waits longer, whatever it says: a slot here must come free again.
+const TIMEOUT_MAX: Duration = Duration::from_secs(60);
+
+pub(super) struct ClusterService {
+    pub(super) consensus: Arc<Consensus>,
+    pub(super) queue: Queue,
+    pub(super) guard: PeerGuard,
+    pub(super) admission: Arc<Admission>,
+    pub(super) signer: Arc<OnceLock<Arc<dyn SigningHandler>>>,
+    /// Signing is work of the server's own threads, not of those that answer heartbeats.
+    pub(super) server_threads: Handle,
+}
+
+#[tonic::async_trait]
+impl cluster_server::Cluster for ClusterService {
+    async fn propose(&self, request: Request<pb::ProposeRequest>) -> Result<Response<pb::ProposeResponse>, Status> {
+        self.guard.known_member(&request)?;
+        let request = request.into_inner();
+        check_hops(request.hops)?;
+        let commands = state_codec::decode_commands(&request.command);
+        let mut commands = commands.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let (Some(command), true) = (commands.pop(), commands.is_empty()) else {
+            return Err(Status::invalid_argument("one command is forwarded at a time"));
+        };
+        let result = match self.queue.submit(command, deadline(request.timeout_ms)).await {
+            Ok(committed) => pb::propose_response::Result::Applied(pb::Applied {
+                index: committed.index,
+                outcome: state_codec::encode_outcome(&committed.outcome),
+            }),
+            Err(refusal) => pb::propose_response::Result::Refused(refusal_to_pb(&refusal)),
+        };
+        Ok(Response::new(pb::ProposeResponse { result: Some(result) }))
+    }
+
+    async fn read_index(
+        &self,
+        request: Request<pb::ReadIndexRequest>,
+    ) -> Result<Response<pb::ReadIndexResponse>, Status> {
+        self.guard.known_member(&request)?;
+        let until = deadline(request.get_ref().timeout_ms);
+        let index = tokio::time::timeout_at(until.into(), read_index(&self.consensus)).await;
+        match index {
+            Ok(Some(index)) => {
+                Ok(Response::new(pb::ReadIndexResponse { index, term: self.consensus.metrics().current_term }))
+            }
+            Ok(None) | Err(_) => Err(Status::unavailable("this replica does not lead, or no quorum confirmed it")),
+        }
+    }
+
+    async fn sign(&self, request: Request<pb::SignRequest>) -> Result<Response<pb::SignResponse>, Status> {
+        self.guard.known_member(&request)?;
+        let request = request.into_inner();
+        check_hops(request.hops)?;
+        if request.items.len() > SIGN_ITEMS_MAX {
+            return Err(Status::invalid_argument(format!("at most {SIGN_ITEMS_MAX} items are signed at once")));
+        }
+        let signer = self.signer.get().cloned().ok_or_else(|| Status::unavailable("this replica does not sign yet"))?;
+        if !self.consensus.applied_at_least(request.applied_index, deadline(request.timeout_ms)).await {
+            return Err(Status::unavailable("this replica lacks what the authorization was based on"));
+        }
+        let signing = self.server_threads.spawn(async move { signer.sign(request.items).await });
+        let results = signing.await.map_err(|error| Status::internal(error.to_string()))?;
+        Ok(Response::new(pb::SignResponse { results }))
+    }
+
+    async fn ping(&self, request: Request<pb::PingRequest>) -> Result<Response<pb::PingResponse>, Status> {
+        self.guard.member(&request)?;
+        let metrics = self.consensus.metrics();
+        let (applied_index, hash) = self.consensus.published.hash();
+        Ok(Response::new(pb::PingResponse {
+            at_ms: self.consensus.clock.now().as_ms(),
+            term: metrics.current_term,
+            leader_id: metrics.current_leader.unwrap_or(0),
+            last_log_index: metrics.last_log_index.unwrap_or(0),
+            applied_index,
+            state_hash: hash.to_bytes().to_vec(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }))
+    }
+
+    async fn admit(&self, request: Request<pb::AdmitRequest>) -> Result<Response<pb::JoinResponse>, Status> {
+        self.guard.known_member(&request)?;
+        let request = request.into_inner();
+        check_hops(request.hops)?;
+        let join = request.join.ok_or_else(|| Status::invalid_argument("the join is missing"))?;
+        Ok(Response::new(self.admission.admit(join, request.hops).await?))
+    }
+
+    async fn remove_member(
+        &self,
+        request: Request<pb::RemoveMemberRequest>,
+    ) -> Result<Response<pb::RemoveMemberResponse>, Status> {
+        self.guard.known_member(&request)?;
+        let request = request.into_inner();
+        check_hops(request.hops)?;
+        let until = deadline(request.timeout_ms);
+        admin::remove_here(&self.consensus, &self.queue, request.node_id, until).await.map_err(Status::from)?;
+        Ok(Response::new(pb::RemoveMemberResponse {}))
+    }
+
+    async fn transfer_leadership(
+        &self,
+        request: Request<pb::TransferLeadershipRequest>,
+    ) -> Result<Response<pb::TransferLeadershipResponse>, Status> {
+        self.guard.known_member(&request)?;
+        let request = request.into_inner();
+        check_hops(request.hops)?;
+        let to = (request.to_node_id != 0).then_some(request.to_node_id);
+        let until = deadline(request.timeout_ms);
+        let leader_id = admin::transfer_here(&self.consensus, to, until).await.map_err(Status::from)?;
+        Ok(Response::new(pb::TransferLeadershipResponse { leader_id }))
+    }
+}
+
+fn check_hops(hops: u32) -> Result<(), Status> {
+    if hops == HOPS { Ok(()) } else { Err(Status::invalid_argument("a request is forwarded once")) }
+}
+
+fn deadline(timeout_ms: u64) -> Instant {
+    Instant::now() + Duration::from_millis(timeout_ms).min(TIMEOUT_MAX)
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        Self::unavailable(format!("{refusal:?}"))
+    }
+}

@@ -1,0 +1,111 @@
+//! What a replica knows of itself and of the cluster, for `cluster status`, health and metrics.
+
+use std::time::Duration;
+
+use steeple_state::{StateHash, Uuid};
+
+use super::admin;
+use super::consensus::Consensus;
+use super::types::NodeId;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Leader,
+    Voter,
+    /// Catching up; it does not count for the quorum.
+    Learner,
+}
+
+#[derive(Clone, Debug)]
+pub struct Status {
+    pub node_id: NodeId,
+    pub cluster_uuid: Option<Uuid>,
+    pub term: u64,
+    pub leader_id: Option<NodeId>,
+    pub last_log_index: u64,
+    pub applied_index: u64,
+    /// The last log entry that the latest snapshot of this replica covers.
+    pub snapshot_index: u64,
+    /// The last log entry that is not in this replica's log any more.
+    pub purged_index: u64,
+    pub state_hash: StateHash,
+    /// Why this replica stopped, if it did.
+    pub stopped: Option<String>,
+    /// A membership change is under way.
+    pub changing: bool,
+    /// By ascending id.
+    pub members: Vec<MemberStatus>,
+}
+
+#[derive(Clone, Debug)]
+pub struct MemberStatus {
+    pub node_id: NodeId,
+    pub name: String,
+    pub peer_address: String,
+    pub api_address: String,
+    pub storage_uuid: Uuid,
+    pub role: Role,
+    /// The last log entry that the member is known to hold, and the last one it applied, as of its last answer.
+    pub last_log_index: u64,
+    pub applied_index: u64,
+    /// It answered within the last seconds.
+    pub reachable: bool,
+}
+
+/// Pings come every second; one may be lost.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(2500);
+
+pub(super) fn of(consensus: &Consensus) -> Status {
+    let metrics = consensus.metrics();
+    let (applied_index, state_hash) = consensus.published.hash();
+    let membership = &metrics.membership_config;
+    let state = consensus.published.state.read();
+    let members = membership.nodes().map(|(id, node)| {
+        let is_us = *id == consensus.node_id;
+        let report = consensus.reports.of(*id);
+        // The leader knows how much of the log each member holds; others believe what the member said.
+        let matched = metrics.replication.as_ref().and_then(|matched| matched.get(id).cloned().flatten());
+        let matched = matched.map(|log_id| log_id.index());
+        let told = report.as_ref().map_or((0, 0), |report| (report.last_log_index, report.applied_index));
+        let (last_log_index, applied) = if is_us {
+            (metrics.last_log_index.unwrap_or(0), applied_index)
+        } else {
+            (matched.unwrap_or(told.0), told.1)
+        };
+        // The leader knows from its heartbeats, others from their pings.
+        let answers = match metrics.heartbeat {
+            Some(_) => admin::heard(&metrics, *id),
+            None => report.is_some_and(|report| report.at.elapsed() < ANSWERED_WITHIN),
+        };
+        MemberStatus {
+            node_id: *id,
+            name: node.name.clone(),
+            peer_address: node.address.clone(),
+            api_address: state.member(*id).map(|member| member.facts.api_address.clone()).unwrap_or_default(),
+            storage_uuid: node.storage_uuid,
+            role: match membership.voter_ids().any(|voter| voter == *id) {
+                true if metrics.current_leader == Some(*id) => Role::Leader,
+                true => Role::Voter,
+                false => Role::Learner,
+            },
+            last_log_index,
+            applied_index: applied,
+            reachable: is_us || answers,
+        }
+    });
+    Status {
+        node_id: consensus.node_id,
+        cluster_uuid: state.cluster().map(|cluster| cluster.uuid),
+        term: metrics.current_term,
+        leader_id: metrics.current_leader,
+        last_log_index: metrics.last_log_index.unwrap_or(0),
+        applied_index,
+        snapshot_index: metrics.snapshot.map_or(0, |id| id.index()),
+        purged_index: metrics.purged.map_or(0, |id| id.index()),
+        state_hash,
+        stopped: metrics.running_state.as_ref().err().map(ToString::to_string),
+        changing: metrics.membership_config != metrics.committed_membership_config
+            || membership.get_joint_config().len() > 1,
+        members: members.collect(),
+    }
+}

@@ -1,0 +1,112 @@
+//! The file with the sealing key: made by the node that founds a cluster, given to every other one.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::rand::SystemRandom;
+use steeple_ca::seal::{SealError, SealingKey, SealingKeyError};
+use zeroize::Zeroizing;
+
+#[derive(Debug, thiserror::Error)]
+pub enum SealingKeyFileError {
+    #[error(
+        "no sealing key at {path}: copy the file of that name from a running replica (mode 0600), \
+         or set cluster.sealing_key_path; only the node that founds a cluster makes one"
+    )]
+    Missing { path: PathBuf },
+    #[error("{path} can be read by others (mode {mode:04o}): run chmod 600 {path}")]
+    TooOpen { path: PathBuf, mode: u32 },
+    #[error("sealing key {path}: {source}; make the file readable for this server, or set cluster.sealing_key_path")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{path} is no sealing key: {source}; copy the file of that name from a running replica")]
+    Unreadable { path: PathBuf, source: SealingKeyError },
+    #[error("no sealing key could be made: {0}")]
+    Random(#[from] SealError),
+}
+
+/// Reads the key. With `may_create` a missing one is made, once, and durable before anything is sealed with it.
+pub fn load(path: &Path, may_create: bool) -> Result<SealingKey, SealingKeyFileError> {
+    let io = |source| SealingKeyFileError::Io { path: path.to_owned(), source };
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound && may_create => return create(path),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(SealingKeyFileError::Missing { path: path.to_owned() });
+        }
+        Err(error) => return Err(io(error)),
+    };
+    let mode = file.metadata().map_err(io)?.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(SealingKeyFileError::TooOpen { path: path.to_owned(), mode });
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(io)?;
+    SealingKey::parse(&text).map_err(|source| SealingKeyFileError::Unreadable { path: path.to_owned(), source })
+}
+
+fn create(path: &Path) -> Result<SealingKey, SealingKeyFileError> {
+    let io = |source| SealingKeyFileError::Io { path: path.to_owned(), source };
+    let key = SealingKey::generate(&SystemRandom::new())?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        fs::create_dir_all(parent).map_err(io)?;
+    }
+    // The temporary name is this process's own: of two that start at once, link lets one win.
+    let temporary = path.with_extension(format!("new-{}", std::process::id()));
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(io)?;
+    let content = key.to_file();
+    let written = file.write_all(content.expose()).and_then(|()| file.sync_all());
+    let linked = written.and_then(|()| fs::hard_link(&temporary, path));
+    let _ = fs::remove_file(&temporary);
+    match linked {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return load(path, false),
+        Err(error) => return Err(io(error)),
+    }
+    fs::File::open(parent.unwrap_or(Path::new("."))).and_then(|directory| directory.sync_all()).map_err(io)?;
+    tracing::info!(path = %path.display(), "sealing key made; keep a copy apart from the data and its backups");
+    Ok(key)
+}
+
+/// A key file has some seventy bytes; whatever is larger is something else.
+const FILE_BYTES_MAX: u64 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_founder_makes_it_once_and_others_must_be_given_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys/sealing.key");
+        let missing = load(&path, false).err().unwrap().to_string();
+        assert!(missing.contains(path.to_str().unwrap()) && missing.contains("copy the file"), "{missing}");
+        let made = load(&path, true).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(load(&path, false).unwrap().id().unwrap(), made.id().unwrap());
+        assert_eq!(load(&path, true).unwrap().id().unwrap(), made.id().unwrap());
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sealing.key");
+        load(&path, true).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(load(&path, true), Err(SealingKeyFileError::TooOpen { mode: 0o644, .. })));
+    }
+
+    #[test]
+    fn another_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sealing.key");
+        fs::write(&path, "hello").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(matches!(load(&path, true), Err(SealingKeyFileError::Unreadable { .. })));
+    }
+}

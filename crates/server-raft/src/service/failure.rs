@@ -1,0 +1,36 @@
+//! From what the replica and the state say to gRPC statuses: the one place where that is decided.
+
+use steeple_api::{status, types};
+use steeple_state::{Code as StateCode, Rejection};
+use tonic::{Code, Status};
+
+use crate::raft::{ProposeError, ReadError};
+
+pub fn of_propose(error: &ProposeError) -> Status {
+    let code = match error {
+        ProposeError::NoLeader { .. }
+        | ProposeError::Timeout { .. }
+        | ProposeError::ClockSkew { .. }
+        | ProposeError::Stopped { .. } => Code::Unavailable,
+        ProposeError::Overloaded { .. } => Code::ResourceExhausted,
+        ProposeError::TooLarge { .. } => Code::InvalidArgument,
+    };
+    Status::new(code, error.to_string())
+}
+
+pub fn of_read(error: &ReadError) -> Status {
+    Status::unavailable(error.to_string())
+}
+
+pub fn of_rejection(why: &Rejection) -> Status {
+    Status::new(code(why.code), why.message.clone())
+}
+
+/// The status of one item of a batch.
+pub fn item(why: &Rejection) -> types::Status {
+    status::status_of(code(why.code), why.message.clone())
+}
+
+pub fn code(code: StateCode) -> Code {
+    Code::from(code.number())
+}

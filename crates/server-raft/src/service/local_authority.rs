@@ -1,0 +1,270 @@
+//! `spire.api.server.localauthority.v1.LocalAuthority`, for the whole cluster: there is one set of authorities.
+
+use std::sync::Arc;
+
+use steeple_api::server::localauthority::local_authority_server::LocalAuthority as LocalAuthorityApi;
+use steeple_api::server::localauthority::*;
+use steeple_core::{Authority, AuthorityId, AuthorityKind, AuthoritySet, Timestamp};
+use steeple_state::{CommandKind, Outcome};
+use steeple_telemetry::metric::code_name;
+use tonic::{Code, Request, Response, Status};
+
+use super::shared::{Shared, unexpected};
+use crate::authz::{Authorized, authorized};
+use crate::driver::ca;
+use crate::metrics;
+
+pub struct LocalAuthorityService {
+    pub shared: Arc<Shared>,
+}
+
+#[tonic::async_trait]
+impl LocalAuthorityApi for LocalAuthorityService {
+    async fn get_jwt_authority_state(
+        &self,
+        _request: Request<GetJwtAuthorityStateRequest>,
+    ) -> Result<Response<GetJwtAuthorityStateResponse>, Status> {
+        self.require_jwt()?;
+        let set = self.state(AuthorityKind::Jwt).await?;
+        Ok(Response::new(GetJwtAuthorityStateResponse {
+            active: set.active.as_ref().map(to_wire),
+            prepared: set.prepared().map(to_wire),
+            old: set.old().map(to_wire),
+        }))
+    }
+
+    async fn prepare_jwt_authority(
+        &self,
+        request: Request<PrepareJwtAuthorityRequest>,
+    ) -> Result<Response<PrepareJwtAuthorityResponse>, Status> {
+        self.require_jwt()?;
+        let prepared = self.prepare(&authorized(&request)?, AuthorityKind::Jwt).await?;
+        Ok(Response::new(PrepareJwtAuthorityResponse { prepared_authority: Some(prepared) }))
+    }
+
+    async fn activate_jwt_authority(
+        &self,
+        request: Request<ActivateJwtAuthorityRequest>,
+    ) -> Result<Response<ActivateJwtAuthorityResponse>, Status> {
+        let caller = authorized(&request)?;
+        let id = request.into_inner().authority_id;
+        let activated = self.activate(&caller, AuthorityKind::Jwt, id).await?;
+        Ok(Response::new(ActivateJwtAuthorityResponse { activated_authority: Some(activated) }))
+    }
+
+    async fn taint_jwt_authority(
+        &self,
+        request: Request<TaintJwtAuthorityRequest>,
+    ) -> Result<Response<TaintJwtAuthorityResponse>, Status> {
+        let caller = authorized(&request)?;
+        let id = request.into_inner().authority_id;
+        let kind = CommandKind::TaintAuthority { kind: AuthorityKind::Jwt, id };
+        let tainted = without_expiry(self.change(&caller, kind).await?);
+        Ok(Response::new(TaintJwtAuthorityResponse { tainted_authority: Some(tainted) }))
+    }
+
+    async fn revoke_jwt_authority(
+        &self,
+        request: Request<RevokeJwtAuthorityRequest>,
+    ) -> Result<Response<RevokeJwtAuthorityResponse>, Status> {
+        let caller = authorized(&request)?;
+        let id = request.into_inner().authority_id;
+        let kind = CommandKind::RevokeAuthority { kind: AuthorityKind::Jwt, id };
+        let revoked = without_expiry(self.change(&caller, kind).await?);
+        Ok(Response::new(RevokeJwtAuthorityResponse { revoked_authority: Some(revoked) }))
+    }
+
+    async fn get_x509_authority_state(
+        &self,
+        _request: Request<GetX509AuthorityStateRequest>,
+    ) -> Result<Response<GetX509AuthorityStateResponse>, Status> {
+        let set = self.state(AuthorityKind::X509).await?;
+        Ok(Response::new(GetX509AuthorityStateResponse {
+            active: set.active.as_ref().map(to_wire),
+            prepared: set.prepared().map(to_wire),
+            old: set.old().map(to_wire),
+        }))
+    }
+
+    async fn prepare_x509_authority(
+        &self,
+        request: Request<PrepareX509AuthorityRequest>,
+    ) -> Result<Response<PrepareX509AuthorityResponse>, Status> {
+        let prepared = self.prepare(&authorized(&request)?, AuthorityKind::X509).await?;
+        Ok(Response::new(PrepareX509AuthorityResponse { prepared_authority: Some(prepared) }))
+    }
+
+    async fn activate_x509_authority(
+        &self,
+        request: Request<ActivateX509AuthorityRequest>,
+    ) -> Result<Response<ActivateX509AuthorityResponse>, Status> {
+        let caller = authorized(&request)?;
+        let id = request.into_inner().authority_id;
+        let activated = self.activate(&caller, AuthorityKind::X509, id).await?;
+        Ok(Response::new(ActivateX509AuthorityResponse { activated_authority: Some(activated) }))
+    }
+
+    async fn taint_x509_authority(
+        &self,
+        request: Request<TaintX509AuthorityRequest>,
+    ) -> Result<Response<TaintX509AuthorityResponse>, Status> {
+        let caller = authorized(&request)?;
+        let id = request.into_inner().authority_id;
+        let kind = CommandKind::TaintAuthority { kind: AuthorityKind::X509, id };
+        let tainted = self.change(&caller, kind).await?;
+        Ok(Response::new(TaintX509AuthorityResponse { tainted_authority: Some(tainted) }))
+    }
+
+    async fn taint_x509_upstream_authority(
+        &self,
+        _request: Request<TaintX509UpstreamAuthorityRequest>,
+    ) -> Result<Response<TaintX509UpstreamAuthorityResponse>, Status> {
+        Err(no_upstream())
+    }
+
+    async fn revoke_x509_authority(
+        &self,
+        request: Request<RevokeX509AuthorityRequest>,
+    ) -> Result<Response<RevokeX509AuthorityResponse>, Status> {
+        let caller = authorized(&request)?;
+        let id = request.into_inner().authority_id;
+        let kind = CommandKind::RevokeAuthority { kind: AuthorityKind::X509, id };
+        let revoked = without_expiry(self.change(&caller, kind).await?);
+        Ok(Response::new(RevokeX509AuthorityResponse { revoked_authority: Some(revoked) }))
+    }
+
+    async fn revoke_x509_upstream_authority(
+        &self,
+        _request: Request<RevokeX509UpstreamAuthorityRequest>,
+    ) -> Result<Response<RevokeX509UpstreamAuthorityResponse>, Status> {
+        Err(no_upstream())
+    }
+
+    async fn get_wit_authority_state(
+        &self,
+        _request: Request<GetWitAuthorityStateRequest>,
+    ) -> Result<Response<GetWitAuthorityStateResponse>, Status> {
+        Err(no_wit())
+    }
+
+    async fn prepare_wit_authority(
+        &self,
+        _request: Request<PrepareWitAuthorityRequest>,
+    ) -> Result<Response<PrepareWitAuthorityResponse>, Status> {
+        Err(no_wit())
+    }
+
+    async fn activate_wit_authority(
+        &self,
+        _request: Request<ActivateWitAuthorityRequest>,
+    ) -> Result<Response<ActivateWitAuthorityResponse>, Status> {
+        Err(no_wit())
+    }
+
+    async fn taint_wit_authority(
+        &self,
+        _request: Request<TaintWitAuthorityRequest>,
+    ) -> Result<Response<TaintWitAuthorityResponse>, Status> {
+        Err(no_wit())
+    }
+
+    async fn revoke_wit_authority(
+        &self,
+        _request: Request<RevokeWitAuthorityRequest>,
+    ) -> Result<Response<RevokeWitAuthorityResponse>, Status> {
+        Err(no_wit())
+    }
+}
+
+impl LocalAuthorityService {
+    fn require_jwt(&self) -> Result<(), Status> {
+        if self.shared.switches.jwt_svids_disabled {
+            return Err(Status::unimplemented("JWT functionality is disabled"));
+        }
+        Ok(())
+    }
+
+    async fn state(&self, kind: AuthorityKind) -> Result<AuthoritySet, Status> {
+        let view = self.shared.fresh().await?;
+        let set = view.state().authorities(kind).clone();
+        if set.active.is_none() {
+            return Err(Status::unavailable("server is initializing"));
+        }
+        Ok(set)
+    }
+
+    async fn prepare(&self, caller: &Authorized, kind: AuthorityKind) -> Result<AuthorityState, Status> {
+        let timer = metrics::preparation(kind);
+        let prepared = self.make_and_publish(caller, kind).await;
+        timer.done(code_name(prepared.as_ref().map_or_else(Status::code, |_| Code::Ok) as i32));
+        prepared
+    }
+
+    async fn make_and_publish(&self, caller: &Authorized, kind: AuthorityKind) -> Result<AuthorityState, Status> {
+        let shared = Arc::clone(&self.shared);
+        // Making an RSA key takes a good part of a second.
+        let made = tokio::task::spawn_blocking(move || {
+            let now = shared.clock.now();
+            ca::make(&shared.replica, &shared.keys, &shared.policy, &shared.trust_domain, now, kind)
+        });
+        let authority = made
+            .await
+            .map_err(|error| Status::internal(error.to_string()))?
+            .map_err(|error| Status::internal(format!("failed to prepare {} authority: {error}", noun(kind))))?;
+        let prepared = to_wire(&authority);
+        let command = CommandKind::PrepareAuthority { authority: Box::new(authority), upstream_roots: Vec::new() };
+        self.change(caller, command).await?;
+        Ok(prepared)
+    }
+
+    async fn activate(
+        &self,
+        caller: &Authorized,
+        kind: AuthorityKind,
+        id: AuthorityId,
+    ) -> Result<AuthorityState, Status> {
+        let activated = self.change(caller, CommandKind::ActivateAuthority { kind, id }).await?;
+        let not_after = Timestamp::from_secs(activated.expires_at);
+        metrics::activated(kind, &self.shared.trust_domain, self.shared.clock.now(), not_after);
+        Ok(activated)
+    }
+
+    async fn change(&self, caller: &Authorized, command: CommandKind) -> Result<AuthorityState, Status> {
+        match self.shared.propose(caller, command).await? {
+            Outcome::Authority { id, not_after } => Ok(AuthorityState {
+                authority_id: id,
+                expires_at: not_after.as_secs(),
+                upstream_authority_subject_key_id: String::new(),
+            }),
+            _ => Err(unexpected()),
+        }
+    }
+}
+
+fn to_wire(authority: &Authority) -> AuthorityState {
+    AuthorityState {
+        authority_id: authority.id.clone(),
+        expires_at: authority.not_after.as_secs(),
+        upstream_authority_subject_key_id: authority.upstream_authority_id.clone(),
+    }
+}
+
+/// JWT taint and revoke, and X.509 revoke, answer without a time (recorded SPIRE behaviour).
+fn without_expiry(state: AuthorityState) -> AuthorityState {
+    AuthorityState { expires_at: 0, ..state }
+}
+
+fn noun(kind: AuthorityKind) -> &'static str {
+    match kind {
+        AuthorityKind::Jwt => "JWT",
+        AuthorityKind::X509 => "X.509",
+    }
+}
+
+fn no_upstream() -> Status {
+    Status::failed_precondition("upstream authority is not configured")
+}
+
+fn no_wit() -> Status {
+    Status::unimplemented("WIT-SVID functionality is not yet implemented")
+}

@@ -1,0 +1,33 @@
+//! One file per gRPC service: parse, (authorized already), act, convert.
+//!
+//! Handlers hold no rules: entries are judged by `state`, certificates shaped by `ca`, callers let in by `authz`.
+
+mod agent;
+mod attest;
+mod audience;
+mod bundle;
+mod cluster;
+mod debug;
+mod entry;
+pub mod failure;
+mod go_time;
+mod health;
+mod local_authority;
+mod logger;
+mod query;
+mod shared;
+mod svid;
+mod sync;
+mod trust_domain;
+
+pub use agent::AgentService;
+pub use bundle::BundleService;
+pub use cluster::ClusterService;
+pub use debug::DebugService;
+pub use entry::EntryService;
+pub use health::HealthService;
+pub use local_authority::LocalAuthorityService;
+pub use logger::LoggerService;
+pub use shared::{Shared, Switches};
+pub use svid::SvidService;
+pub use trust_domain::TrustDomainService;

@@ -1,0 +1,32 @@
+//! Pages and filters as every list call has them.
+
+use steeple_api::convert::{ConvertError, selector_filter_from_wire};
+use steeple_api::types;
+use steeple_state::view::{PageRequest, SelectorFilter, TokenError};
+use tonic::Status;
+
+/// Zero and negative sizes mean everything at once (SPIRE behaviour: several commands rely on it).
+pub fn page(size: i32, token: &str) -> PageRequest<'_> {
+    match usize::try_from(size) {
+        Ok(size) if size > 0 => PageRequest { size: size.min(PAGE_ITEMS_MAX), token },
+        _ => PageRequest::ALL,
+    }
+}
+
+pub fn selector_filter(wire: &types::SelectorMatch) -> Result<SelectorFilter, ConvertError> {
+    let (selectors, how) = selector_filter_from_wire(wire)?;
+    Ok(SelectorFilter { selectors, how })
+}
+
+/// `what` is SPIRE's outer text. A token that was never given out is `Internal` everywhere.
+pub fn bad_token(what: &str) -> impl FnOnce(TokenError) -> Status {
+    move |error| Status::internal(format!("{what}: {error}"))
+}
+
+/// "outer: inner", SPIRE's convention for errors.
+pub fn invalid(what: &str, error: &ConvertError) -> Status {
+    Status::invalid_argument(format!("{what}: {error}"))
+}
+
+/// More would not fit into a client's 4 MiB message with any likely entry.
+const PAGE_ITEMS_MAX: usize = 10_000;

@@ -1,0 +1,90 @@
+//! What every service needs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use steeple_ca::policy::Policy;
+use steeple_core::plugin::NodeAttestor;
+use steeple_core::{AuthorityKind, Clock, TrustDomain};
+use steeple_state::{CommandKind, Outcome, State};
+use tokio::sync::watch;
+use tonic::Status;
+
+use super::failure;
+use crate::authz::Authorized;
+use crate::driver::server_svid::ServerSvid;
+use crate::issue::{AuthorityKeys, Issuer};
+use crate::raft::{Origin, ReadMode, Replica, View};
+
+/// Shared by all services of one process.
+pub struct Shared {
+    pub replica: Replica,
+    pub issuer: Issuer,
+    pub keys: Arc<AuthorityKeys>,
+    pub trust_domain: TrustDomain,
+    pub policy: Policy,
+    pub clock: Arc<dyn Clock>,
+    /// By attestation type; `join_token` is not among them.
+    pub attestors: BTreeMap<String, Arc<dyn NodeAttestor>>,
+    pub switches: Switches,
+    pub server_svid: watch::Receiver<Option<ServerSvid>>,
+    pub started_at: Instant,
+}
+
+/// Configuration that turns parts of the API off or on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Switches {
+    /// `disable_jwt_svids`.
+    pub jwt_svids_disabled: bool,
+    /// `experimental.agent_spiffe_id_as_selector`.
+    pub agent_id_as_selector: bool,
+}
+
+impl Shared {
+    /// Everything acknowledged so far, on any replica; `Unavailable` while no leader can confirm it.
+    pub async fn fresh(&self) -> Result<View, Status> {
+        let deadline = Instant::now() + READ_TIMEOUT;
+        self.replica.read(ReadMode::Linearizable, deadline).await.map_err(|error| failure::of_read(&error))
+    }
+
+    /// What this replica holds, for agents' syncs. A replica that has not caught up once has nothing to say.
+    pub async fn local(&self) -> Result<View, Status> {
+        let deadline = Instant::now() + READ_TIMEOUT;
+        let view = self.replica.read(ReadMode::Local, deadline).await.map_err(|error| failure::of_read(&error))?;
+        if view.state().cluster().is_none() {
+            return Err(Status::unavailable("server is initializing"));
+        }
+        Ok(view)
+    }
+
+    /// Whether there is an authority of each kind that signs. The bundle alone says less: an authority is in it before
+    /// it is activated. SPIRE opens its API after this.
+    pub fn is_initialized(&self, state: &State) -> bool {
+        let signs = |kind| state.active_authority(kind).is_some();
+        signs(AuthorityKind::X509) && (self.switches.jwt_svids_disabled || signs(AuthorityKind::Jwt))
+    }
+
+    /// Proposes on the caller's behalf. `Outcome::Rejected` becomes its status.
+    pub async fn propose(&self, caller: &Authorized, kind: CommandKind) -> Result<Outcome, Status> {
+        let origin = Origin {
+            actor: caller.caller().actor(),
+            request_id: *uuid::Uuid::new_v4().as_bytes(),
+            deadline: Instant::now() + WRITE_TIMEOUT,
+        };
+        match self.replica.propose(kind, origin).await.map_err(|error| failure::of_propose(&error))? {
+            Outcome::Rejected(why) => Err(failure::of_rejection(&why)),
+            outcome => Ok(outcome),
+        }
+    }
+}
+
+/// For an outcome of another kind than the command names: a defect, never the client's fault.
+pub(super) fn unexpected() -> Status {
+    Status::internal("the replicated state answered something else")
+}
+
+/// Covers an election with room for a second attempt.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// As [`READ_TIMEOUT`], and a slow disk.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);

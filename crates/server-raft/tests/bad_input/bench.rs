@@ -1,0 +1,131 @@
+//! Servers to be fed, and commands that must fail.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use steeple_api::server::entry::ListEntriesRequest;
+use steeple_api::types;
+use steeple_testkit::{Binaries, Port, Scratch, Server, ServerSpec, until, workload_entry};
+use tokio::process::Command;
+
+/// A refusal is a matter of milliseconds; a command that hangs is a finding.
+const REFUSAL_MAX: Duration = Duration::from_secs(30);
+const READY_AGAIN_MAX: Duration = Duration::from_secs(30);
+
+pub struct Bench {
+    pub scratch: Scratch,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        Self { scratch: Scratch::new().expect("a temporary directory") }
+    }
+
+    /// A single server that is ready.
+    pub async fn server(&self, name: &str) -> Server {
+        let mut server = self.launch(&spec(name));
+        server.ready().await.expect("the server becomes ready");
+        server
+    }
+
+    pub fn launch(&self, spec: &ServerSpec) -> Server {
+        let binaries = Binaries { server: program(), agent: PathBuf::new() };
+        Server::start(&binaries, self.scratch.path(), spec).expect("the server starts")
+    }
+
+    /// The configuration of `server`, which is stopped or stands in the way.
+    pub fn config_of(&self, server: &Server) -> PathBuf {
+        self.scratch.join(server.name()).join("server.conf")
+    }
+
+    /// A configuration for a directory of its own, `lines` added to its `server` section.
+    pub fn config(&self, name: &str, lines: &str) -> PathBuf {
+        let dir = self.scratch.join(name);
+        let port = Port::reserve().expect("a free port").number();
+        std::fs::create_dir_all(&dir).expect("a directory");
+        let text = format!(
+            "server {{\n trust_domain = \"example.org\"\n bind_address = \"127.0.0.1\"\n bind_port = {port}\n \
+             socket_path = \"{0}/api.sock\"\n data_dir = \"{0}/data\"\n{lines}\n}}\n\
+             plugins {{\n DataStore \"sql\" {{ plugin_data {{}} }}\n \
+             KeyManager \"memory\" {{ plugin_data {{}} }}\n}}\n",
+            dir.display()
+        );
+        let path = dir.join("server.conf");
+        std::fs::write(&path, text).expect("a configuration file");
+        path
+    }
+
+    /// Runs the server with flags that it must refuse, and returns what it says.
+    pub async fn refused(&self, config: &Path, flags: &[&str]) -> String {
+        let mut command = Command::new(program());
+        command.arg("run").arg("-config").arg(config).args(flags).current_dir(self.scratch.path()).kill_on_drop(true);
+        let ended = tokio::time::timeout(REFUSAL_MAX, command.output()).await.expect("it ends by itself");
+        let output = ended.expect("the program runs");
+        let text = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(!text.contains("panicked"), "{text}");
+        text
+    }
+}
+
+fn program() -> PathBuf {
+    env!("CARGO_BIN_EXE_steeple-server").into()
+}
+
+pub fn spec(name: &str) -> ServerSpec {
+    ServerSpec {
+        name: name.to_owned(),
+        trust_domain: "example.org".to_owned(),
+        cluster: None,
+        x509pop_root: None,
+        log_level: "info".to_owned(),
+        env: Vec::new(),
+    }
+}
+
+pub async fn create(server: &Server, id: &str) {
+    server.admin().create_entry(entry(id)).await.expect("an entry");
+}
+
+pub fn entry(id: &str) -> types::Entry {
+    let parent = types::Spiffeid { trust_domain: "example.org".to_owned(), path: "/parent".to_owned() };
+    let selector = types::Selector { r#type: "unix".to_owned(), value: format!("user:{id}") };
+    workload_entry(id, &parent, &format!("/{id}"), vec![selector])
+}
+
+/// The ids of all entries, in order.
+pub async fn entries(server: &Server) -> Vec<String> {
+    let request = ListEntriesRequest { output_mask: Some(types::EntryMask::default()), ..Default::default() };
+    let response = server.admin().entries().list_entries(request).await.expect("a list").into_inner();
+    let mut ids: Vec<String> = response.entries.into_iter().map(|entry| entry.id).collect();
+    ids.sort();
+    ids
+}
+
+/// The server answers, writes, and holds exactly `ids` besides.
+pub async fn assert_unharmed(server: &Server, ids: &[&str]) {
+    assert_eq!(entries(server).await, ids);
+    create(server, "zz-afterwards").await;
+    assert_eq!(entries(server).await.len(), ids.len() + 1);
+}
+
+/// Starts a stopped server again and waits for it.
+pub async fn relaunch(server: &mut Server) {
+    server.launch().expect("the server starts");
+    server.ready().await.expect("the server becomes ready");
+}
+
+/// Waits until the process has said `text`.
+pub async fn until_said(server: &Server, text: &str) {
+    let said = until(text, READY_AGAIN_MAX, async || {
+        let tail = server.process().map(|process| process.tail()).unwrap_or_default();
+        if tail.contains(text) { Ok(()) } else { Err(tail) }
+    });
+    said.await.expect("the server says so");
+}
+
+pub fn assert_says(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is not in: {text}");
+    }
+}

@@ -1,0 +1,123 @@
+//! Disks that fill up or change bits, under a real server.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use steeple_api::server::entry::BatchCreateEntryRequest;
+use steeple_testkit::{Binaries, Server, ServerSpec};
+use tonic::IntoRequest as _;
+
+use crate::bench::{Bench, assert_says, assert_unharmed, create, entries, entry, relaunch, spec, until_said};
+
+/// Enough that the record that is damaged lies before the last block of the log file (32 KiB), where damage cannot
+/// pass for the torn tail of a crash.
+const ENTRIES: usize = 100;
+
+#[tokio::test]
+async fn a_corrupted_log_record_stops_the_start() {
+    let bench = Bench::new();
+    let mut server = bench.server("server").await;
+    for number in 0..ENTRIES {
+        create(&server, &format!("kept-{number:03}")).await;
+    }
+    let kept = entries(&server).await;
+    // Orderly or not, the records are in the write-ahead log.
+    server.kill9().await.expect("it ends");
+    let wal = write_ahead_log(&server);
+    let intact = std::fs::read(&wal).expect("a log");
+    assert!(intact.len() > 40_000, "the log is too short to be damaged in the middle: {}", intact.len());
+    let mut damaged = intact.clone();
+    damaged[1_000] ^= 0x10;
+    std::fs::write(&wal, damaged).expect("a damaged log");
+    let text = bench.refused(&bench.config_of(&server), &[]).await;
+    let next =
+        "remove this replica from the cluster and let it rejoin with an empty data directory, or restore a backup";
+    assert_says(&text, &["is corrupt", "do not delete files by hand", next]);
+
+    // The refusal changed nothing: with the bit back everything is there.
+    std::fs::write(&wal, intact).expect("the log");
+    relaunch(&mut server).await;
+    let ids: Vec<&str> = kept.iter().map(String::as_str).collect();
+    assert_unharmed(&server, &ids).await;
+}
+
+fn write_ahead_log(server: &Server) -> PathBuf {
+    let files = std::fs::read_dir(server.data_dir().join("db")).expect("a database");
+    let logs =
+        files.map(|file| file.expect("a file").path()).filter(|path| path.extension().is_some_and(|e| e == "log"));
+    logs.max_by_key(|path| path.metadata().map(|facts| facts.len()).unwrap_or(0)).expect("a log file")
+}
+
+/// Runs the server on a small file system of its own; when it ended there, makes room and runs it again.
+const ON_A_SMALL_DISK: &str = r#"#!/bin/sh
+ulimit -c 0
+exec unshare --user --map-root-user --mount sh -c '
+    mount -t tmpfs -o size=80m,mode=0700 tmpfs "$DISK" || exit 9
+    "$@"
+    echo "ended on the full disk with $?"
+    mount -o remount,size=400m "$DISK" || exit 9
+    exec "$@"
+' sh "$SERVER" "$@"
+"#;
+/// Bytes of one entry that fills the disk; a batch of them is below the limit of a log entry.
+const FILLING_BYTES: usize = 8_000;
+const BATCH: usize = 64;
+/// More than the disk holds.
+const BATCHES_MAX: usize = 400;
+
+#[tokio::test]
+async fn a_full_disk_ends_the_server_and_loses_nothing_acknowledged() {
+    let mut probe = std::process::Command::new("unshare");
+    probe.args(["--user", "--map-root-user", "--mount", "true"]).stderr(Stdio::null());
+    if !probe.status().is_ok_and(|status| status.success()) {
+        println!("not run: user and mount namespaces are not available here");
+        return;
+    }
+    let bench = Bench::new();
+    let script = bench.scratch.join("on-a-small-disk");
+    std::fs::write(&script, ON_A_SMALL_DISK).expect("a script");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    let disk = bench.scratch.join("server/data");
+    std::fs::create_dir_all(&disk).expect("a mount point");
+    let env = [("DISK", disk.display().to_string()), ("SERVER", env!("CARGO_BIN_EXE_steeple-server").to_owned())];
+    let spec = ServerSpec { env: env.map(|(name, value)| (name.to_owned(), value)).to_vec(), ..spec("server") };
+    let binaries = Binaries { server: script, agent: PathBuf::new() };
+    let mut server = Server::start(&binaries, bench.scratch.path(), &spec).expect("the server starts");
+    server.ready().await.expect("the server becomes ready");
+
+    let mut acknowledged = Vec::new();
+    let mut refusal = None;
+    for batch in 0..BATCHES_MAX {
+        let ids: Vec<String> = (0..BATCH).map(|number| format!("kept-{batch:03}-{number:02}")).collect();
+        let request =
+            BatchCreateEntryRequest { entries: ids.iter().map(|id| filling(id)).collect(), output_mask: None };
+        match server.admin().entries().batch_create_entry(request.into_request()).await {
+            Ok(response) => {
+                let results = response.into_inner().results;
+                assert!(results.iter().all(|result| result.status.as_ref().is_some_and(|status| status.code == 0)));
+                acknowledged.extend(ids);
+            }
+            Err(status) => {
+                refusal = Some(status);
+                break;
+            }
+        }
+    }
+    let refusal = refusal.expect("the disk is smaller than that");
+    assert!(acknowledged.len() > BATCH, "the disk was full from the start: {refusal}");
+    until_said(&server, "no space left on the volume of").await;
+    until_said(&server, "free space or grow it, then restart the server").await;
+    until_said(&server, "ended on the full disk with").await;
+    server.ready().await.expect("with more space it starts again");
+    let kept = entries(&server).await;
+    let lost: Vec<_> = acknowledged.iter().filter(|id| kept.binary_search(id).is_err()).collect();
+    assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+    create(&server, "zz-afterwards").await;
+}
+
+fn filling(id: &str) -> steeple_api::types::Entry {
+    let mut entry = entry(id);
+    entry.selectors[0].value.push_str(&"x".repeat(FILLING_BYTES));
+    entry
+}

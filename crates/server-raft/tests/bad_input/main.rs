@@ -1,0 +1,7 @@
+//! Real servers and bad input: each refusal says what to do, and leaves everything as it was.
+
+mod bench;
+mod disk;
+mod join;
+mod start;
+mod wire;

@@ -1,0 +1,167 @@
+//! What a server refuses to start with.
+
+use std::fs::Permissions;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+
+use steeple_testkit::Port;
+
+use crate::bench::{Bench, assert_says, assert_unharmed, create, relaunch};
+
+#[tokio::test]
+async fn a_config_with_a_typo_is_refused_by_line_and_suggestion() {
+    let bench = Bench::new();
+    let config = bench.config("typo", " log_levle = \"debug\"");
+    let text = bench.refused(&config, &[]).await;
+    let hint = "server: \"log_levle\" at 7:2 (did you mean \"log_level\"?)";
+    assert_says(&text, &["unknown configuration detected", hint]);
+    assert!(!bench.scratch.join("typo/data").exists(), "nothing is made");
+}
+
+#[tokio::test]
+async fn an_api_port_in_use_is_named() {
+    let bench = Bench::new();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address");
+    let config = bench.config("port", "");
+    let text = bench.refused(&config, &["-serverPort", &address.port().to_string()]).await;
+    assert_says(&text, &[&format!("cannot listen on {address}"), "stop what is using the port, or set bind_port"]);
+    assert!(!bench.scratch.join("port/data/db").exists(), "no cluster is founded");
+}
+
+#[tokio::test]
+async fn a_peer_port_in_use_is_named() {
+    let bench = Bench::new();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address");
+    let cluster = format!(
+        " cluster {{ peer_bind_address = \"127.0.0.1\" peer_bind_port = {} sealing_key_path = \"{}\" }}",
+        address.port(),
+        bench.scratch.join("key").display()
+    );
+    let text = bench.refused(&bench.config("peer", &cluster), &[]).await;
+    assert_says(&text, &[&format!("cannot listen for peers on {address}"), "set cluster.peer_bind_port"]);
+}
+
+#[tokio::test]
+async fn an_admin_socket_in_use_is_left_to_its_server() {
+    let bench = Bench::new();
+    let server = bench.server("first").await;
+    create(&server, "kept").await;
+    let socket = server.admin_socket();
+    let text = bench.refused(&bench.config("second", ""), &["-socketPath", &socket.display().to_string()]).await;
+    assert_says(&text, &[&socket.display().to_string(), "in use: stop the process that serves on it"]);
+    assert_unharmed(&server, &["kept"]).await;
+}
+
+#[tokio::test]
+async fn what_lies_at_the_socket_path_is_not_overwritten() {
+    let bench = Bench::new();
+    let config = bench.config("file", "");
+    let path = bench.scratch.join("precious");
+    std::fs::write(&path, "content").expect("a file");
+    let text = bench.refused(&config, &["-socketPath", &path.display().to_string()]).await;
+    assert_says(&text, &["exists and is not a socket: move it away"]);
+    assert_eq!(std::fs::read_to_string(&path).expect("still there"), "content");
+
+    let long = bench.scratch.join("x".repeat(120));
+    let text = bench.refused(&config, &["-socketPath", &long.display().to_string()]).await;
+    assert_says(&text, &["is too long: a socket path has at most 107 bytes"]);
+}
+
+#[tokio::test]
+async fn two_servers_on_one_data_directory_leave_the_first_alone() {
+    let bench = Bench::new();
+    let server = bench.server("first").await;
+    create(&server, "kept").await;
+    let data = server.data_dir().display().to_string();
+    let text = bench.refused(&bench.config("second", ""), &["-dataDir", &data]).await;
+    let pid = server.process().expect("it runs").pid();
+    assert_says(&text, &[&data, &format!("is in use by process {pid}"), "a data directory of its own"]);
+    assert_unharmed(&server, &["kept"]).await;
+}
+
+#[tokio::test]
+async fn a_sealing_key_that_cannot_be_used_is_named() {
+    let bench = Bench::new();
+    let mut server = bench.server("server").await;
+    create(&server, "kept").await;
+    server.stop().await.expect("it stops");
+    let config = bench.config_of(&server);
+    let key = sealing_key(&bench);
+    let name = key.display().to_string();
+    let original = std::fs::read(&key).expect("a sealing key");
+
+    std::fs::set_permissions(&key, Permissions::from_mode(0o644)).expect("a mode");
+    let text = bench.refused(&config, &[]).await;
+    assert_says(&text, &["can be read by others (mode 0644)", &format!("run chmod 600 {name}")]);
+
+    std::fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("a mode");
+    std::fs::write(&key, "steeple-sealing-key-v1:dHJ1bmNhdGVk\n").expect("another content");
+    assert_says(&bench.refused(&config, &[]).await, &[&name, "sealing key is damaged", "copy the file of that name"]);
+
+    // A new key would not open what is stored, so none is made.
+    std::fs::remove_file(&key).expect("it was there");
+    assert_says(&bench.refused(&config, &[]).await, &[&format!("no sealing key at {name}"), "copy the file"]);
+    assert!(!key.exists());
+
+    std::fs::write(&key, original).expect("the key");
+    std::fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("a mode");
+    relaunch(&mut server).await;
+    assert_unharmed(&server, &["kept"]).await;
+}
+
+#[tokio::test]
+async fn a_wrong_sealing_key_is_told_from_the_right_one() {
+    let bench = Bench::new();
+    let (mut server, mut other) = tokio::join!(bench.server("server"), bench.server("other"));
+    create(&server, "kept").await;
+    let roots = server.admin().bundle().await.expect("a bundle").x509_authorities;
+    server.stop().await.expect("it stops");
+    other.stop().await.expect("it stops");
+    let (key, foreign) = (sealing_key(&bench), bench.scratch.join("other/data.sealing-key"));
+    let original = std::fs::read(&key).expect("a sealing key");
+    std::fs::copy(foreign, &key).expect("a copy");
+    let text = bench.refused(&bench.config_of(&server), &[]).await;
+    let reason = "does not open this cluster's keyring";
+    assert_says(&text, &[&key.display().to_string(), reason, "give this server the sealing key file of the cluster"]);
+
+    std::fs::write(&key, original).expect("the key");
+    relaunch(&mut server).await;
+    assert_eq!(server.admin().bundle().await.expect("a bundle").x509_authorities, roots);
+    assert_unharmed(&server, &["kept"]).await;
+}
+
+#[tokio::test]
+async fn another_trust_domain_does_not_take_over_a_directory() {
+    let bench = Bench::new();
+    let mut server = bench.server("server").await;
+    create(&server, "kept").await;
+    server.stop().await.expect("it stops");
+    let text = bench.refused(&bench.config_of(&server), &["-trustDomain", "other.test"]).await;
+    assert_says(&text, &["holds trust domain example.org, the configuration says other.test"]);
+    relaunch(&mut server).await;
+    assert_unharmed(&server, &["kept"]).await;
+}
+
+#[tokio::test]
+async fn a_health_port_in_use_is_named() {
+    let bench = Bench::new();
+    let (taken, free) = (TcpListener::bind("127.0.0.1:0").expect("a port"), Port::reserve().expect("a port"));
+    let address = taken.local_addr().expect("an address");
+    let config = bench.config("health", "");
+    let text = std::fs::read_to_string(&config).expect("a file");
+    let health = |port: u16| {
+        format!(
+            "{text}health_checks {{ listener_enabled = true bind_address = \"127.0.0.1\" bind_port = \"{port}\" }}\n"
+        )
+    };
+    std::fs::write(&config, health(address.port())).expect("a file");
+    assert_says(&bench.refused(&config, &[]).await, &[&address.to_string()]);
+    drop(free);
+}
+
+/// Where a single server keeps it without a `cluster` section.
+fn sealing_key(bench: &Bench) -> std::path::PathBuf {
+    bench.scratch.join("server/data.sealing-key")
+}

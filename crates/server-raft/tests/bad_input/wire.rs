@@ -1,0 +1,268 @@
+//! Bytes, messages and clients that no server should meet.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, SanType};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use steeple_api::server::agent::ListAgentsRequest;
+use steeple_api::server::entry::ListEntriesRequest;
+use steeple_api::server::svid::{MintJwtsvidRequest, MintX509svidRequest};
+use steeple_api::types;
+use steeple_testkit::{ClusterRole, Server, ServerSpec};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tonic::Code;
+
+use crate::bench::{Bench, assert_unharmed, create, entry, spec};
+
+/// The server drops a client that says nothing sensible after 10 s at the latest.
+const DROPPED_MAX: Duration = Duration::from_secs(15);
+/// What a client may have to wait while others hold their connections.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+async fn clustered(bench: &Bench) -> Server {
+    let role = ClusterRole { join: Vec::new(), sealing_key_path: bench.scratch.join("cluster.key") };
+    let mut server = bench.launch(&ServerSpec { cluster: Some(role), ..spec("server") });
+    server.ready().await.expect("the server becomes ready");
+    create(&server, "kept").await;
+    server
+}
+
+#[tokio::test]
+async fn garbage_and_truncated_frames_end_one_connection_only() {
+    let bench = Bench::new();
+    let server = clustered(&bench).await;
+    let bytes: [&[u8]; 5] = [
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        &[0xff; 4096],
+        // A TLS record that announces more than it may.
+        &[0x16, 0x03, 0x01, 0xff, 0xff, 0x01],
+        // A preface and the head of a frame of 16 MiB.
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\x00\x00\x00\x00\x00\x01rest",
+        // SETTINGS, then a HEADERS frame that ends early.
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x20\x01\x04\x00\x00\x00\x01\x82",
+    ];
+    for bytes in bytes {
+        for address in [server.api_address(), server.peer_address()] {
+            let stream = TcpStream::connect(&address).await.expect("the port is open");
+            assert_dropped(stream, bytes, &address).await;
+        }
+        let socket = server.admin_socket();
+        let stream = UnixStream::connect(&socket).await.expect("the socket is open");
+        assert_dropped(stream, bytes, &socket.display().to_string()).await;
+    }
+    assert_unharmed(&server, &["kept"]).await;
+}
+
+/// Sends `bytes` and no more; the server must end the connection.
+async fn assert_dropped(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8], what: &str) {
+    // The server may have enough of it before the end.
+    let _ = stream.write_all(bytes).await;
+    let _ = stream.shutdown().await;
+    let mut answer = Vec::new();
+    let ended = tokio::time::timeout(DROPPED_MAX, stream.read_to_end(&mut answer)).await;
+    assert!(ended.is_ok(), "{what} keeps a connection that said {:?}", String::from_utf8_lossy(bytes));
+}
+
+#[tokio::test]
+async fn an_oversized_message_is_refused_before_it_is_read() {
+    let bench = Bench::new();
+    let server = bench.server("server").await;
+    create(&server, "kept").await;
+    let mut large = entry("large");
+    large.selectors[0].value.push_str(&"x".repeat(5 << 20));
+    let error = server.admin().create_entry(large).await.expect_err("5 MiB");
+    let status = error.downcast_ref::<tonic::Status>().expect("a status");
+    assert_eq!(status.code(), Code::OutOfRange, "{status}");
+    assert!(status.message().contains("the limit is: 4194304 bytes"), "{status}");
+    assert_unharmed(&server, &["kept"]).await;
+}
+
+#[tokio::test]
+async fn slow_clients_keep_nobody_waiting() {
+    let bench = Bench::new();
+    let server = clustered(&bench).await;
+    let mut held = Vec::new();
+    for address in [server.api_address(), server.peer_address()] {
+        for number in 0..32 {
+            let mut stream = TcpStream::connect(&address).await.expect("the port is open");
+            // Half of them say the beginning of a handshake and then nothing.
+            if number % 2 == 0 {
+                stream.write_all(&[0x16, 0x03, 0x01, 0x00, 0x80]).await.expect("five bytes");
+            }
+            held.push(stream);
+        }
+    }
+    let mut waiting = Vec::new();
+    for _ in 0..32 {
+        waiting.push(UnixStream::connect(server.admin_socket()).await.expect("the socket is open"));
+    }
+    tokio::time::timeout(ANSWER_MAX, assert_unharmed(&server, &["kept"])).await.expect("the admin socket answers");
+    let address = server.api_address();
+    let handshake = tls(&address, None);
+    tokio::time::timeout(ANSWER_MAX, handshake).await.expect("the API port answers").expect("a handshake");
+    for mut stream in held {
+        let mut answer = Vec::new();
+        let ended = tokio::time::timeout(DROPPED_MAX, stream.read_to_end(&mut answer)).await;
+        assert!(ended.is_ok(), "a client that never goes on is never dropped");
+    }
+}
+
+#[tokio::test]
+async fn a_spiffe_certificate_does_not_open_the_peer_port() {
+    let bench = Bench::new();
+    let server = clustered(&bench).await;
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
+    let request = MintX509svidRequest { csr: csr(&key, "spiffe://example.org/intruder"), ttl: 600 };
+    let minted = server.admin().svids().mint_x509svid(request).await.expect("an SVID").into_inner();
+    let chain = minted.svid.expect("an SVID").cert_chain;
+
+    let identity = || Some((chain.clone(), key.serialize_der()));
+    let mut api = tls(&server.api_address(), identity()).await.expect("the API port takes it");
+    api.write_all(b"x").await.expect("and goes on");
+    let refused = match tls(&server.peer_address(), identity()).await {
+        // In TLS 1.3 the client hears of it when it reads.
+        Ok(mut stream) => stream.read(&mut [0; 64]).await.map(drop),
+        Err(error) => Err(error),
+    };
+    let refused = refused.expect_err("the peer port does not").to_string();
+    assert!(refused.contains("fatal alert"), "{refused}");
+    assert_unharmed(&server, &["kept"]).await;
+}
+
+#[tokio::test]
+async fn malformed_requests_have_their_codes_and_change_nothing() {
+    let bench = Bench::new();
+    let server = bench.server("server").await;
+    create(&server, "kept").await;
+    let admin = server.admin();
+    let mint = async |csr: Vec<u8>| {
+        let status = admin.svids().mint_x509svid(MintX509svidRequest { csr, ttl: 0 }).await.expect_err("a bad CSR");
+        (status.code(), status.message().to_owned())
+    };
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
+    let good = csr(&key, "spiffe://example.org/w");
+    assert_eq!(mint(Vec::new()).await, (Code::InvalidArgument, "missing CSR".to_owned()));
+    for (csr, reason) in [
+        (b"not DER".to_vec(), "malformed CSR: "),
+        (good[..good.len() - 1].to_vec(), "malformed CSR: "),
+        (vec![0x30; 1 << 20], "malformed CSR: "),
+        (changed_at_the_end(&good), "failed to verify CSR signature: "),
+        (csr(&key, "spiffe://other.test/w"), "CSR URI SAN is invalid: "),
+        (csr(&key, "https://example.org/w"), "CSR URI SAN is invalid: "),
+    ] {
+        let (code, message) = mint(csr).await;
+        assert_eq!(code, Code::InvalidArgument, "{message}");
+        assert!(message.starts_with(reason), "{message}");
+    }
+
+    let id = types::Spiffeid { trust_domain: "example.org".to_owned(), path: "/w".to_owned() };
+    for (audience, reason) in [
+        (Vec::new(), "at least one audience is required"),
+        (vec!["x".repeat(1 << 20)], "the audience has more than 1000 members or 65536 bytes"),
+        (vec!["x".to_owned(); 100_000], "the audience has more than 1000 members or 65536 bytes"),
+    ] {
+        let request = MintJwtsvidRequest { id: Some(id.clone()), audience, ttl: 0 };
+        let status = admin.svids().mint_jwtsvid(request).await.expect_err(reason);
+        assert_eq!((status.code(), status.message()), (Code::InvalidArgument, reason));
+    }
+
+    let page_token = "never given out".to_owned();
+    let request = ListEntriesRequest { page_size: 10, page_token: page_token.clone(), ..Default::default() };
+    let status = admin.entries().list_entries(request).await.expect_err("a bad token");
+    // SPIRE's code for it.
+    assert_eq!(status.code(), Code::Internal, "{status}");
+    assert!(status.message().starts_with("failed to list entries: "), "{status}");
+    let request = ListAgentsRequest { page_size: 10, page_token, ..Default::default() };
+    let status = admin.agents().list_agents(request).await.expect_err("a bad token");
+    assert!(status.message().starts_with("failed to list agents: "), "{status}");
+
+    let mut bad = entry("bad");
+    bad.spiffe_id = Some(types::Spiffeid { trust_domain: "example.org".to_owned(), path: "no slash".to_owned() });
+    let refused = admin.create_entry(bad).await.expect_err("a bad path").to_string();
+    assert!(refused.contains("failed to convert entry: invalid spiffe ID"), "{refused}");
+    assert_unharmed(&server, &["kept"]).await;
+}
+
+fn csr(key: &KeyPair, uri: &str) -> Vec<u8> {
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = vec![SanType::URI(uri.try_into().expect("ASCII"))];
+    params.serialize_request(key).expect("a request").der().to_vec()
+}
+
+/// The last byte is in the signature's second number, and the encoding stays valid.
+fn changed_at_the_end(csr: &[u8]) -> Vec<u8> {
+    let mut csr = csr.to_vec();
+    if let Some(last) = csr.last_mut() {
+        *last ^= 1;
+    }
+    csr
+}
+
+type Identity = (Vec<Vec<u8>>, Vec<u8>);
+
+/// A handshake that believes every server, to find out what the server believes.
+async fn tls(address: &str, identity: Option<Identity>) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .expect("usual versions")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyServer(provider)));
+    let mut config = match identity {
+        Some((chain, key)) => {
+            let chain = chain.into_iter().map(CertificateDer::from).collect();
+            let key = PrivateKeyDer::try_from(key).expect("PKCS#8");
+            config.with_client_auth_cert(chain, key).expect("a certificate and its key")
+        }
+        None => config.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = TcpStream::connect(address).await?;
+    let name = ServerName::try_from("server.test").expect("a name");
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+}
+
+#[derive(Debug)]
+struct AnyServer(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyServer {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

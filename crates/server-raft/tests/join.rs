@@ -1,0 +1,102 @@
+//! Who may join, and what becomes of those who come back with nothing.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use aws_lc_rs::rand::SystemRandom;
+use steeple_ca::seal::SealingKey;
+use steeple_core::{SystemClock, TrustDomain};
+use steeple_server_raft::peer::{JoinError, PeerError};
+use steeple_server_raft::raft::{Limits, ReadMode, Role, Start, StartError, Timing, start};
+use steeple_storage::{Options, Storage};
+use support::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_single_server_founds_and_comes_back() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let key = Arc::new(SealingKey::generate(&SystemRandom::new()).expect("randomness"));
+    let parts = |trust_domain: &str| Start {
+        storage: Storage::open(directory.path(), Options::default()).expect("a store"),
+        trust_domain: TrustDomain::from_name(trust_domain).expect("a name"),
+        sealing_key: Arc::clone(&key),
+        clock: Arc::new(SystemClock),
+        timing: Timing::default(),
+        limits: Limits::default(),
+        api_address: "localhost:8081".to_owned(),
+        cluster: None,
+    };
+    let replica = start(parts("example.org")).await.expect("it starts");
+    let outcome = replica.propose(create("kept"), origin()).await.expect("written");
+    assert!(is_created(&outcome));
+    let hash = replica.state_hash().1;
+    let cluster = replica.status().cluster_uuid;
+    replica.shutdown().await;
+    drop(replica);
+
+    let refused = start(parts("other.org")).await.map(drop);
+    assert!(matches!(refused, Err(StartError::TrustDomain { .. })), "{refused:?}");
+
+    let replica = start(parts("example.org")).await.expect("it starts again");
+    let view = replica.read(ReadMode::Linearizable, Instant::now() + PATIENCE).await.expect("a leader of one");
+    assert!(view.state().entry("kept").is_some());
+    assert_eq!((replica.state_hash().1, replica.status().cluster_uuid), (hash, cluster));
+    replica.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_joiner_without_the_sealing_key_is_refused() {
+    let cluster = Cluster::default();
+    let servers = cluster.servers(&["a"]).await;
+    let stranger = Cluster::default();
+    let refused = stranger.server("b", &[servers[0].address]).await.map(drop);
+    assert!(
+        matches!(refused, Err(StartError::Peer(PeerError::Join(JoinError::WrongSealingKey { .. })))),
+        "{refused:?}"
+    );
+    assert_eq!(servers[0].replica().status().members.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_joiner_may_ask_any_member() {
+    let cluster = Cluster::default();
+    let mut servers = cluster.servers(&["a", "b"]).await;
+    let first = leader(&servers).await;
+    let follower = servers[1 - first].address;
+    servers.push(cluster.server("c", &[follower]).await.expect("it joins"));
+    for server in &servers {
+        server.until(|replica| has_voters(replica, 3)).await;
+    }
+    assert_equal(&servers).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wiped_disk_comes_back_as_a_new_node() {
+    let cluster = Cluster::default();
+    let mut servers = cluster.servers(&["a", "b", "c"]).await;
+    servers[0].write("kept").await.expect("written");
+    let wiped = (leader(&servers).await + 1) % 3;
+    let old_id = servers[wiped].replica().node_id();
+    servers[wiped].kill().await;
+    let others: Vec<_> =
+        servers.iter().filter(|server| server.replica.is_some()).map(|server| server.address).collect();
+
+    // The same name, and nothing else of it.
+    let fresh = cluster.server(servers[wiped].name, &others).await.expect("it joins");
+    let new_id = fresh.replica().node_id();
+    assert!(new_id > 3, "ids are never used twice, this one is {new_id}");
+    servers[wiped] = fresh;
+    for server in &servers {
+        let settled = |replica: &steeple_server_raft::raft::Replica| {
+            let status = replica.status();
+            !status.changing
+                && status.members.len() == 3
+                && status.members.iter().all(|member| member.role != Role::Learner && member.node_id != old_id)
+        };
+        server.until(settled).await;
+    }
+    assert!(servers[wiped].has("kept"));
+    assert!(servers[0].replica().state().read().member(old_id).is_none());
+    assert_equal(&servers).await;
+}

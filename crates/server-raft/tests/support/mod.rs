@@ -1,0 +1,241 @@
+//! Replicas in one process, each with its own threads, disk and loopback socket.
+#![allow(dead_code)] // Each test binary uses a part of it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::rand::SystemRandom;
+use steeple_ca::seal::SealingKey;
+use steeple_core::{Clock, Entry, Selector, SelectorSet, SystemClock, Timestamp, TrustDomain};
+use steeple_server_raft::peer::PeerListener;
+use steeple_server_raft::raft::{
+    ClusterStart, Limits, Origin, ProposeError, ReadMode, Replica, Role, Start, StartError, Timing, start,
+};
+use steeple_state::{CommandKind, EntryCreation, Outcome, RequestId};
+use steeple_storage::{Options, Storage};
+use tempfile::TempDir;
+
+/// Everything that waits for an event gives up after this; no test relies on how long anything takes.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The operating system's clock, set wrong by as much as a test likes.
+#[derive(Default)]
+pub struct WrongClock {
+    pub ahead_ms: AtomicI64,
+}
+
+impl Clock for WrongClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_ms(SystemClock.now().as_ms() + self.ahead_ms.load(Ordering::SeqCst))
+    }
+}
+
+/// A server of the test cluster: a disk, a clock and an address, running or not.
+pub struct Server {
+    pub name: &'static str,
+    pub clock: Arc<WrongClock>,
+    pub directory: TempDir,
+    pub address: SocketAddr,
+    pub replica: Option<Replica>,
+}
+
+/// What all servers of one cluster have in common.
+pub struct Cluster {
+    pub key: Arc<SealingKey>,
+    pub limits: Limits,
+    pub timing: Timing,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        let key = SealingKey::generate(&SystemRandom::new()).expect("randomness");
+        // Slower than the product's defaults: tests share two cores with whatever else is being built.
+        let timing = Timing {
+            heartbeat: Duration::from_millis(100),
+            election_min: Duration::from_millis(500),
+            election_max: Duration::from_millis(1000),
+            silent_after: Duration::from_millis(2500),
+        };
+        Self { key: Arc::new(key), limits: Limits::default(), timing }
+    }
+}
+
+impl Cluster {
+    /// Founds a cluster of one, and lets the others join it.
+    pub async fn servers(&self, names: &[&'static str]) -> Vec<Server> {
+        let mut servers: Vec<Server> = Vec::new();
+        for name in names {
+            let join: Vec<SocketAddr> = servers.iter().map(|server| server.address).collect();
+            servers.push(self.server(name, &join).await.expect("the server starts"));
+        }
+        let voters = names.len();
+        for server in &servers {
+            server.until(|replica| has_voters(replica, voters)).await;
+        }
+        servers
+    }
+
+    pub async fn server(&self, name: &'static str, join: &[SocketAddr]) -> Result<Server, StartError> {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let listener = PeerListener::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+        let address = listener.address();
+        let clock = Arc::new(WrongClock::default());
+        let replica = start(self.parts(name, &clock, directory.path(), listener, join)).await?;
+        Ok(Server { name, clock, directory, address, replica: Some(replica) })
+    }
+
+    /// Starts a stopped server again, on the disk and address that it had.
+    pub async fn restart(&self, server: &mut Server) {
+        let listener = PeerListener::bind(server.address).expect("the port is free again");
+        let parts = self.parts(server.name, &server.clock, server.directory.path(), listener, &[]);
+        server.replica = Some(start(parts).await.expect("the server starts again"));
+    }
+
+    fn parts(
+        &self,
+        name: &str,
+        clock: &Arc<WrongClock>,
+        directory: &Path,
+        listener: PeerListener,
+        join: &[SocketAddr],
+    ) -> Start {
+        let advertise = listener.address().to_string();
+        Start {
+            storage: Storage::open(directory, Options::default()).expect("a store"),
+            trust_domain: TrustDomain::from_name("example.org").expect("a name"),
+            sealing_key: Arc::clone(&self.key),
+            clock: Arc::clone(clock) as Arc<dyn Clock>,
+            timing: self.timing,
+            limits: self.limits,
+            api_address: String::new(),
+            cluster: Some(ClusterStart {
+                name: name.to_owned(),
+                listener,
+                advertise,
+                join: join.iter().map(SocketAddr::to_string).collect(),
+                bootstrap: join.is_empty(),
+            }),
+        }
+    }
+}
+
+impl Server {
+    pub fn replica(&self) -> &Replica {
+        self.replica.as_ref().expect("the server runs")
+    }
+
+    /// As a crash: nobody is told.
+    pub async fn kill(&mut self) {
+        self.replica.take().expect("the server runs").halt().await;
+    }
+
+    /// Waits until `reached`, looking whenever something was applied, and now and then for what is no entry.
+    pub async fn until(&self, reached: impl Fn(&Replica) -> bool) {
+        let replica = self.replica();
+        let mut applied = replica.applied();
+        let wait = async {
+            while !reached(replica) {
+                let _ = tokio::time::timeout(Duration::from_millis(100), applied.changed()).await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, wait).await;
+        assert!(waited.is_ok(), "{} waited in vain: {:#?}", self.name, replica.status());
+    }
+
+    pub async fn until_leader(&self) -> u64 {
+        let mut leadership = self.replica().leadership();
+        let known = tokio::time::timeout(PATIENCE, leadership.wait_for(|now| now.leader.is_some())).await;
+        known.expect("a leader in time").expect("the replica runs").leader.expect("just seen")
+    }
+
+    pub async fn write(&self, id: &str) -> Result<Outcome, ProposeError> {
+        self.replica().propose(create(id), origin()).await
+    }
+
+    pub fn has(&self, id: &str) -> bool {
+        self.replica().state().read().entry(id).is_some()
+    }
+}
+
+/// The running server that leads, as `of` knows it.
+pub async fn leader(servers: &[Server]) -> usize {
+    let any = servers.iter().find(|server| server.replica.is_some()).expect("a running server");
+    let mut leadership = any.replica().leadership();
+    let position = |id| servers.iter().position(|server| server.replica.as_ref().is_some_and(|r| r.node_id() == id));
+    let wait = leadership.wait_for(|now| now.leader.and_then(position).is_some());
+    let now = tokio::time::timeout(PATIENCE, wait).await.expect("a leader in time");
+    now.expect("the replica runs").leader.and_then(position).expect("just seen")
+}
+
+/// Waits until all running servers have applied the same entries, and compares their states.
+pub async fn assert_equal(servers: &[Server]) {
+    let running: Vec<&Server> = servers.iter().filter(|server| server.replica.is_some()).collect();
+    let through = running[0].replica();
+    let view = through.read(ReadMode::Linearizable, Instant::now() + PATIENCE).await.expect("a leader");
+    let mut hashes = Vec::new();
+    for server in running {
+        server.until(|replica| replica.state_hash().0 >= view.index).await;
+        hashes.push((server.name, server.replica().state_hash()));
+    }
+    assert!(hashes.iter().all(|(_, hash)| *hash == hashes[0].1), "{hashes:#?}");
+}
+
+/// Whether the membership consists of this many voters, and nothing is being changed.
+pub fn has_voters(replica: &Replica, voters: usize) -> bool {
+    !replica.status().changing && count(replica, |role| role != Role::Learner) == voters
+}
+
+pub fn count(replica: &Replica, role: impl Fn(Role) -> bool) -> usize {
+    replica.status().members.iter().filter(|member| role(member.role)).count()
+}
+
+/// Silence is no event, so this looks again and again.
+pub async fn until_unreachable(replica: &Replica, node_id: u64) {
+    let reachable = || replica.status().members.iter().any(|member| member.node_id == node_id && member.reachable);
+    let wait = async {
+        while reachable() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("it falls silent");
+}
+
+pub fn origin() -> Origin {
+    origin_for(uuid::Uuid::new_v4().into_bytes(), PATIENCE)
+}
+
+pub fn origin_for(request_id: RequestId, timeout: Duration) -> Origin {
+    Origin { actor: "test".to_owned(), request_id, deadline: Instant::now() + timeout }
+}
+
+pub fn create(id: &str) -> CommandKind {
+    let trust_domain = TrustDomain::from_name("example.org").expect("a name");
+    let selector = Selector::new("unix", format!("uid:{id}")).expect("a selector");
+    let entry = Entry {
+        id: id.to_owned(),
+        spiffe_id: trust_domain.member(&format!("/workload/{id}")).expect("a path"),
+        parent_id: trust_domain.member("/parent").expect("a path"),
+        selectors: SelectorSet::from_iter([selector]),
+        x509_svid_ttl: 0,
+        jwt_svid_ttl: 0,
+        federates_with: Vec::new(),
+        admin: false,
+        downstream: false,
+        expires_at: 0,
+        dns_names: Vec::new(),
+        revision: 0,
+        store_svid: false,
+        hint: String::new(),
+        created_at: 0,
+        disable_x509_svid_prefetch: false,
+        jwt_svid_include_jti: false,
+    };
+    CommandKind::CreateEntries { entries: vec![Arc::new(entry)] }
+}
+
+pub fn is_created(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::EntriesCreated(results) if matches!(results.as_slice(), [EntryCreation::Created(_)]))
+}
