@@ -1,0 +1,95 @@
+//! Who is calling: all workload attestors at once, then one more look at whether the process is still the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use steeple_core::SelectorSet;
+use steeple_core::plugin::{WorkloadAttestor, WorkloadProcess};
+use steeple_telemetry::metric::{CallTimer, code_name};
+use steeple_transport::uds::UdsPeer;
+use tonic::{Code, Request, Status};
+
+use crate::metrics;
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WorkloadAttestation {
+    #[error("workload attestation failed")]
+    AllFailed,
+    #[error("workload attestation failed")]
+    PeerGone,
+}
+
+/// Attested once for each RPC: a stream keeps the selectors that its caller had when it began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    pub selectors: SelectorSet,
+    pub pid: u32,
+}
+
+/// Asks every attestor. The selectors of those that succeed are merged; a failure of all of them is an error.
+pub struct WorkloadAttestors {
+    attestors: Vec<Arc<dyn WorkloadAttestor>>,
+}
+
+impl WorkloadAttestors {
+    pub fn new(attestors: Vec<Arc<dyn WorkloadAttestor>>) -> Self {
+        Self { attestors }
+    }
+
+    /// The caller of an RPC; SPIRE's statuses for workloads.
+    pub async fn attest_caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        let peer =
+            request.extensions().get::<UdsPeer>().ok_or_else(|| Status::internal("the connection carries no peer"))?;
+        let timer = CallTimer::start(metrics::WORKLOAD_ATTESTATION);
+        let attested = self.attest(peer).await.map_err(|error| Status::unavailable(error.to_string()));
+        timer.done(code_name(attested.as_ref().map_or_else(Status::code, |_| Code::Ok) as i32));
+        let selectors = attested?;
+        ::metrics::histogram!(metrics::DISCOVERED_SELECTORS).record(selectors.len() as f64);
+        Ok(Caller { selectors, pid: peer.pid })
+    }
+
+    pub async fn attest(&self, peer: &UdsPeer) -> Result<SelectorSet, WorkloadAttestation> {
+        let process = WorkloadProcess {
+            pid: i32::try_from(peer.pid).map_err(|_| WorkloadAttestation::PeerGone)?,
+            uid: peer.uid,
+            gid: peer.gid,
+        };
+        let asked = self.attestors.iter().map(|attestor| async move {
+            let timer = CallTimer::start(metrics::WORKLOAD_ATTESTOR).label("attestor", attestor.name());
+            let answer = tokio::time::timeout(ATTESTOR_TIMEOUT, attestor.attest(process)).await;
+            timer.done(match &answer {
+                Ok(Ok(_)) => "OK",
+                Ok(Err(_)) => "Unknown",
+                Err(_) => "DeadlineExceeded",
+            });
+            match answer {
+                Ok(Ok(selectors)) => Some(selectors),
+                Ok(Err(error)) => {
+                    let plugin = attestor.name();
+                    tracing::error!(plugin, pid = process.pid, %error, "Failed to collect all selectors for PID");
+                    None
+                }
+                Err(_) => {
+                    tracing::error!(plugin = attestor.name(), pid = process.pid, "Workload attestor took too long");
+                    None
+                }
+            }
+        });
+        let answers: Vec<Option<Vec<_>>> = join_all(asked).await;
+        if answers.iter().all(Option::is_none) {
+            return Err(WorkloadAttestation::AllFailed);
+        }
+        // The pid may have been given to another process while we looked: whatever was found is void then.
+        if let Some(watch) = &peer.watch
+            && let Err(error) = watch.check()
+        {
+            tracing::warn!(pid = process.pid, error = %error, "Workload changed during attestation");
+            return Err(WorkloadAttestation::PeerGone);
+        }
+        Ok(answers.into_iter().flatten().flatten().collect())
+    }
+}
+
+/// A hanging attestor must not hold a workload for ever.
+const ATTESTOR_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,0 +1,378 @@
+//! The cache itself: entries by id, an index from selector to entries, bundles, and a number that changes with it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use steeple_core::{Bundle, Entry, Selector, SelectorSet, TrustDomain};
+use tokio::sync::watch;
+
+use super::X509Svid;
+use super::view::{WorkloadIdentity, WorkloadView};
+
+/// Shared by sync (which writes) and streams (which read).
+pub struct Cache {
+    trust_domain: TrustDomain,
+    inner: RwLock<Inner>,
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Inner {
+    entries: BTreeMap<String, Held>,
+    /// From an entry's first selector to the entry: a workload that lacks it cannot match.
+    by_first_selector: HashMap<Selector, BTreeSet<String>>,
+    bundles: BTreeMap<TrustDomain, Arc<Bundle>>,
+}
+
+struct Held {
+    entry: Arc<Entry>,
+    svid: Option<Arc<X509Svid>>,
+    /// To be replaced whatever its dates say: its authority is tainted.
+    outdated: bool,
+    /// Streams that want this entry now.
+    subscribers: usize,
+}
+
+/// What the plan needs to know of an entry.
+#[derive(Clone, Debug)]
+pub struct EntryState {
+    pub entry: Arc<Entry>,
+    pub svid: Option<Arc<X509Svid>>,
+    /// The SVID has to be replaced whatever its dates say.
+    pub outdated: bool,
+    pub subscribed: bool,
+}
+
+impl Cache {
+    pub fn new(trust_domain: TrustDomain) -> Self {
+        Self { trust_domain, inner: RwLock::default(), changed: watch::Sender::new(0) }
+    }
+
+    pub fn trust_domain(&self) -> &TrustDomain {
+        &self.trust_domain
+    }
+
+    /// A number that is different whenever something is. Streams await its change and look again.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Replaces the entries. SVIDs of entries that stay are kept, even when the entry changed: the plan replaces them.
+    pub fn set_entries(&self, entries: Vec<Entry>) {
+        let mut inner = self.inner.write();
+        let mut old = std::mem::take(&mut inner.entries);
+        inner.by_first_selector.clear();
+        let mut different = false;
+        for entry in entries {
+            let Some(first) = entry.selectors.as_slice().first().cloned() else { continue };
+            inner.by_first_selector.entry(first).or_default().insert(entry.id.clone());
+            let held = match old.remove(&entry.id) {
+                Some(held) if *held.entry == entry => held,
+                Some(held) => {
+                    different = true;
+                    Held { entry: Arc::new(entry), ..held }
+                }
+                None => {
+                    different = true;
+                    Held { entry: Arc::new(entry), svid: None, outdated: false, subscribers: 0 }
+                }
+            };
+            inner.entries.insert(held.entry.id.clone(), held);
+        }
+        different |= !old.is_empty();
+        drop(inner);
+        if different {
+            self.bump();
+        }
+    }
+
+    /// Replaces all bundles, the own one included. Equal ones keep their place, so that nobody is told about them.
+    pub fn set_bundles(&self, bundles: Vec<Bundle>) {
+        let mut inner = self.inner.write();
+        let mut old = std::mem::take(&mut inner.bundles);
+        let mut different = false;
+        for bundle in bundles {
+            let kept = old.remove(&bundle.trust_domain).filter(|kept| same_content(kept, &bundle));
+            different |= kept.is_none();
+            let bundle = kept.unwrap_or_else(|| Arc::new(bundle));
+            inner.bundles.insert(bundle.trust_domain.clone(), bundle);
+        }
+        different |= !old.is_empty();
+        drop(inner);
+        if different {
+            self.bump();
+        }
+    }
+
+    /// Stores a fresh SVID, unless its entry went away meanwhile.
+    pub fn put_svid(&self, entry_id: &str, svid: X509Svid) {
+        let mut inner = self.inner.write();
+        let Some(held) = inner.entries.get_mut(entry_id) else { return };
+        held.svid = Some(Arc::new(svid));
+        held.outdated = false;
+        drop(inner);
+        self.bump();
+    }
+
+    /// Drops the SVIDs of `entry_ids`, to make room or because their authority is tainted.
+    pub fn drop_svids(&self, entry_ids: &[String]) {
+        let mut inner = self.inner.write();
+        for id in entry_ids {
+            if let Some(held) = inner.entries.get_mut(id) {
+                held.svid = None;
+            }
+        }
+    }
+
+    /// Marks SVIDs as due now, while they go on being served until their successors are there.
+    pub fn outdate_svids(&self, entry_ids: &[String]) {
+        let mut inner = self.inner.write();
+        for id in entry_ids {
+            if let Some(held) = inner.entries.get_mut(id) {
+                held.outdated = held.svid.is_some();
+            }
+        }
+        drop(inner);
+        self.bump();
+    }
+
+    pub fn own_bundle(&self) -> Option<Arc<Bundle>> {
+        self.inner.read().bundles.get(&self.trust_domain).cloned()
+    }
+
+    /// Every bundle that the agent knows.
+    pub fn bundles(&self) -> Vec<Arc<Bundle>> {
+        self.inner.read().bundles.values().cloned().collect()
+    }
+
+    /// Every entry, by id.
+    pub fn entries(&self) -> Vec<EntryState> {
+        let inner = self.inner.read();
+        let states = inner.entries.values().map(|held| EntryState {
+            entry: Arc::clone(&held.entry),
+            svid: held.svid.clone(),
+            outdated: held.outdated,
+            subscribed: held.subscribers > 0,
+        });
+        states.collect()
+    }
+
+    pub fn svid_count(&self) -> usize {
+        self.inner.read().entries.values().filter(|held| held.svid.is_some()).count()
+    }
+
+    /// The entries that a workload with these selectors may have, by id.
+    pub fn matching(&self, selectors: &SelectorSet) -> Vec<Arc<Entry>> {
+        self.inner.read().matching(selectors).map(|held| Arc::clone(&held.entry)).collect()
+    }
+
+    /// What a workload with these selectors sees now. Entries whose SVID is not there yet are left out.
+    pub fn view(&self, selectors: &SelectorSet) -> WorkloadView {
+        let inner = self.inner.read();
+        let (mut identities, mut federated, mut awaited) = (Vec::new(), BTreeMap::new(), 0);
+        for held in inner.matching(selectors) {
+            match &held.svid {
+                Some(svid) => {
+                    identities.push(WorkloadIdentity { entry: Arc::clone(&held.entry), svid: Arc::clone(svid) });
+                }
+                None => awaited += 1,
+            }
+            for domain in &held.entry.federates_with {
+                if *domain != self.trust_domain
+                    && let Some(bundle) = inner.bundles.get(domain)
+                {
+                    federated.insert(domain.clone(), Arc::clone(bundle));
+                }
+            }
+        }
+        WorkloadView { identities, bundle: inner.bundles.get(&self.trust_domain).cloned(), federated, awaited }
+    }
+
+    /// Counts a stream as wanting what its selectors match, until the guard is dropped.
+    pub fn subscribe(self: &Arc<Self>, selectors: SelectorSet) -> Subscription {
+        let subscription = Subscription { cache: Arc::clone(self), selectors, entry_ids: BTreeSet::new() };
+        subscription.refreshed()
+    }
+
+    fn bump(&self) {
+        self.changed.send_modify(|version| *version += 1);
+    }
+}
+
+impl Inner {
+    fn matching<'a>(&'a self, selectors: &'a SelectorSet) -> impl Iterator<Item = &'a Held> {
+        let ids: BTreeSet<&String> =
+            selectors.iter().filter_map(|selector| self.by_first_selector.get(selector)).flatten().collect();
+        ids.into_iter()
+            .filter_map(|id| self.entries.get(id))
+            .filter(|held| held.entry.selectors.is_subset(selectors) && !held.entry.store_svid)
+    }
+}
+
+/// A stream's claim on its entries: they are minted first and never dropped for room.
+pub struct Subscription {
+    cache: Arc<Cache>,
+    selectors: SelectorSet,
+    entry_ids: BTreeSet<String>,
+}
+
+impl Subscription {
+    /// Follows a change of the entries.
+    pub fn refresh(&mut self) {
+        let now: BTreeSet<String> = {
+            let inner = self.cache.inner.read();
+            inner.matching(&self.selectors).map(|held| held.entry.id.clone()).collect()
+        };
+        if now == self.entry_ids {
+            return;
+        }
+        let mut inner = self.cache.inner.write();
+        for id in now.difference(&self.entry_ids) {
+            if let Some(held) = inner.entries.get_mut(id) {
+                held.subscribers += 1;
+            }
+        }
+        for id in self.entry_ids.difference(&now) {
+            if let Some(held) = inner.entries.get_mut(id) {
+                held.subscribers = held.subscribers.saturating_sub(1);
+            }
+        }
+        drop(inner);
+        self.entry_ids = now;
+    }
+
+    fn refreshed(mut self) -> Self {
+        self.refresh();
+        self
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut inner = self.cache.inner.write();
+        for id in &self.entry_ids {
+            if let Some(held) = inner.entries.get_mut(id) {
+                held.subscribers = held.subscribers.saturating_sub(1);
+            }
+        }
+    }
+}
+
+/// The sequence number alone is no change that a workload could see.
+fn same_content(a: &Bundle, b: &Bundle) -> bool {
+    a.x509_authorities == b.x509_authorities
+        && a.jwt_authorities == b.jwt_authorities
+        && a.refresh_hint == b.refresh_hint
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use steeple_core::{Secret, SpiffeId, Timestamp};
+
+    use super::*;
+    use crate::cache::Readiness;
+
+    pub(crate) fn set(values: &[&str]) -> SelectorSet {
+        values.iter().map(|value| Selector::new("unix", *value).unwrap()).collect()
+    }
+
+    pub(crate) fn entry(id: &str, selectors: &[&str]) -> Entry {
+        Entry {
+            id: id.into(),
+            spiffe_id: SpiffeId::parse(&format!("spiffe://td/{id}")).unwrap(),
+            parent_id: SpiffeId::parse("spiffe://td/spire/agent/x").unwrap(),
+            selectors: set(selectors),
+            x509_svid_ttl: 0,
+            jwt_svid_ttl: 0,
+            federates_with: Vec::new(),
+            admin: false,
+            downstream: false,
+            expires_at: 0,
+            dns_names: Vec::new(),
+            revision: 0,
+            store_svid: false,
+            hint: String::new(),
+            created_at: 1,
+            disable_x509_svid_prefetch: false,
+            jwt_svid_include_jti: false,
+        }
+    }
+
+    pub(crate) fn svid(id: &str, issued_at: i64, not_after: i64) -> X509Svid {
+        let (issued_at, not_after) = (Timestamp::from_secs(issued_at), Timestamp::from_secs(not_after));
+        X509Svid {
+            spiffe_id: SpiffeId::parse(&format!("spiffe://td/{id}")).unwrap(),
+            chain: vec![vec![1]],
+            key: Secret::new(vec![2]),
+            issued_at,
+            not_after,
+            rotate_at: super::super::svid::rotate_at(issued_at, not_after, 0.5),
+            revision: 0,
+            created_at: 1,
+        }
+    }
+
+    fn cache() -> Arc<Cache> {
+        Arc::new(Cache::new(TrustDomain::parse("td").unwrap()))
+    }
+
+    #[test]
+    fn an_entry_matches_when_its_selectors_are_a_subset() {
+        let cache = cache();
+        cache.set_entries(vec![entry("b", &["1"]), entry("a", &["1", "2"]), entry("c", &["3"])]);
+        let ids = |selectors: &[&str]| -> Vec<String> {
+            cache.matching(&set(selectors)).iter().map(|entry| entry.id.clone()).collect()
+        };
+        assert_eq!(ids(&["1"]), ["b"]);
+        assert_eq!(ids(&["2", "1"]), ["a", "b"]);
+        assert_eq!(ids(&["2"]), [""; 0]);
+        assert_eq!(ids(&[]), [""; 0]);
+    }
+
+    #[test]
+    fn the_first_message_waits_for_every_svid() {
+        let cache = cache();
+        cache.set_entries(vec![entry("a", &["1"]), entry("b", &["1"])]);
+        assert_eq!(cache.view(&set(&["1"])).readiness(), Readiness::Waiting);
+        cache.put_svid("a", svid("a", 0, 10));
+        assert_eq!(cache.view(&set(&["1"])).readiness(), Readiness::Waiting);
+        cache.put_svid("b", svid("b", 0, 10));
+        assert_eq!(cache.view(&set(&["1"])).readiness(), Readiness::Ready);
+        assert_eq!(cache.view(&set(&["9"])).readiness(), Readiness::NoIdentity);
+        let ids: Vec<String> =
+            cache.view(&set(&["1"])).identities.iter().map(|identity| identity.entry.id.clone()).collect();
+        assert_eq!(ids, ["a", "b"]);
+    }
+
+    #[test]
+    fn equal_content_tells_nobody() {
+        let cache = cache();
+        let mut changes = cache.changes();
+        let bundle = |sequence| Bundle { sequence, ..Bundle::empty(TrustDomain::parse("td").unwrap()) };
+        cache.set_entries(vec![entry("a", &["1"])]);
+        cache.set_bundles(vec![bundle(1)]);
+        changes.mark_unchanged();
+        cache.set_entries(vec![entry("a", &["1"])]);
+        cache.set_bundles(vec![bundle(2)]);
+        assert!(!changes.has_changed().unwrap());
+        cache.set_entries(vec![Entry { revision: 1, ..entry("a", &["1"]) }]);
+        assert!(changes.has_changed().unwrap());
+    }
+
+    #[test]
+    fn a_subscription_follows_entries_and_ends_with_its_guard() {
+        let cache = cache();
+        cache.set_entries(vec![entry("a", &["1"])]);
+        let mut subscription = cache.subscribe(set(&["1", "2"]));
+        let subscribed = || -> Vec<bool> { cache.entries().iter().map(|state| state.subscribed).collect() };
+        assert_eq!(subscribed(), [true]);
+        cache.set_entries(vec![entry("a", &["1"]), entry("b", &["2"])]);
+        subscription.refresh();
+        assert_eq!(subscribed(), [true, true]);
+        cache.set_entries(vec![entry("b", &["2"])]);
+        subscription.refresh();
+        drop(subscription);
+        assert_eq!(subscribed(), [false]);
+    }
+}

@@ -1,0 +1,51 @@
+//! `api fetch jwt`.
+
+use std::io::Write;
+
+use serde_json::Value;
+use steeple_api::workload::spiffe_workload_api_client::SpiffeWorkloadApiClient;
+use steeple_api::workload::{JwtBundlesRequest, JwtBundlesResponse, JwtsvidRequest, JwtsvidResponse};
+use steeple_cli::{Call, Context, Failure, OutputFormat, Streams, one_line, proto_json};
+use tonic::Status;
+use tonic::transport::Channel;
+
+use super::client::{request, time_limit, within};
+
+pub(super) async fn fetch(call: &mut Call, channel: Channel) -> Result<(), Failure> {
+    let values = &call.values;
+    if values.texts("audience").is_empty() {
+        return Err(Failure::message("audience must be specified"));
+    }
+    let wanted =
+        JwtsvidRequest { audience: values.texts("audience").to_vec(), spiffe_id: values.text("spiffeID").to_owned() };
+    let limit = time_limit(values);
+    let mut client = SpiffeWorkloadApiClient::new(channel);
+    let bundles = within(limit, first_bundles(&mut client)).await?;
+    let svids = within(limit, client.fetch_jwtsvid(request(wanted))).await?.into_inner();
+    let json = [values.output("output"), values.output("format")].contains(&OutputFormat::Json);
+    if json {
+        let array = Value::Array(vec![proto_json(&svids)?, proto_json(&bundles)?]);
+        return Ok(writeln!(call.streams.stdout, "{}", one_line(array))?);
+    }
+    print(&mut call.streams, &svids, &bundles)
+}
+
+async fn first_bundles(client: &mut SpiffeWorkloadApiClient<Channel>) -> Result<JwtBundlesResponse, Status> {
+    let mut stream = client.fetch_jwt_bundles(request(JwtBundlesRequest {})).await?.into_inner();
+    stream.message().await?.ok_or_else(|| Status::unavailable("the agent ended the stream without an answer"))
+}
+
+fn print(streams: &mut Streams, svids: &JwtsvidResponse, bundles: &JwtBundlesResponse) -> Result<(), Failure> {
+    let out = &mut streams.stdout;
+    for svid in &svids.svids {
+        writeln!(out, "token({}):\n\t{}", svid.spiffe_id, svid.svid)?;
+        if !svid.hint.is_empty() {
+            writeln!(out, "hint({}):\n\t{}", svid.spiffe_id, svid.hint)?;
+        }
+    }
+    for (trust_domain, keys) in &bundles.bundles {
+        let keys = std::str::from_utf8(keys).map_err(Failure::message);
+        writeln!(out, "bundle({trust_domain}):\n\t{}", keys.context("bundle is not a JSON text")?)?;
+    }
+    Ok(())
+}

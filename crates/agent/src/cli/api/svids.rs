@@ -1,0 +1,130 @@
+//! A Workload API answer, taken apart and checked as a workload would check it.
+
+use std::collections::BTreeMap;
+
+use steeple_api::workload::X509svidResponse;
+use steeple_ca::certificate::facts;
+use steeple_core::{Secret, SpiffeId, Timestamp};
+use steeple_transport::tls::{TrustRoots, Usage, verify_chain};
+
+#[derive(Debug)]
+pub(super) struct Svid {
+    pub id: SpiffeId,
+    pub hint: String,
+    /// The SVID first.
+    pub chain: Vec<Certificate>,
+    /// PKCS#8 DER.
+    pub key: Secret,
+    pub bundle: Vec<Certificate>,
+}
+
+/// With the facts that are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Certificate {
+    pub der: Vec<u8>,
+    pub not_before: Timestamp,
+    pub not_after: Timestamp,
+}
+
+#[derive(Debug)]
+pub(super) struct Svids {
+    pub svids: Vec<Svid>,
+    /// By SPIFFE ID of the trust domain.
+    pub federated: BTreeMap<String, Vec<Certificate>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SvidsError {
+    #[error("failed to parse bundle for federated domain {0:?}: not a series of certificates")]
+    FederatedBundle(String),
+    #[error("failed to parse svid entry {at} for spiffe id {id:?}: {reason}")]
+    Svid { at: usize, id: String, reason: String },
+    #[error("workload response contains no svids")]
+    NoSvids,
+    #[error("{id:?} SVID failed verification against bundle: {reason}")]
+    Unverified { id: SpiffeId, reason: String },
+}
+
+/// Everything parses and each SVID verifies against the bundle that came with it.
+pub(super) fn parse(response: X509svidResponse, now: Timestamp) -> Result<Svids, SvidsError> {
+    if response.svids.is_empty() {
+        return Err(SvidsError::NoSvids);
+    }
+    let mut federated = BTreeMap::new();
+    for (trust_domain, ders) in response.federated_bundles {
+        let bundle = certificates(&ders).ok_or_else(|| SvidsError::FederatedBundle(trust_domain.clone()))?;
+        federated.insert(trust_domain, bundle);
+    }
+    let mut svids = Vec::with_capacity(response.svids.len());
+    for (at, svid) in response.svids.into_iter().enumerate() {
+        let bad = |reason: &str| SvidsError::Svid { at, id: svid.spiffe_id.clone(), reason: reason.to_owned() };
+        let parsed = Svid {
+            id: SpiffeId::parse(&svid.spiffe_id).map_err(|error| bad(&error.to_string()))?,
+            chain: certificates(&svid.x509_svid).ok_or_else(|| bad("no certificates found"))?,
+            bundle: certificates(&svid.bundle).ok_or_else(|| bad("no certificates in trust bundle"))?,
+            hint: svid.hint,
+            key: Secret::new(svid.x509_svid_key),
+        };
+        verify(&parsed, now)?;
+        svids.push(parsed);
+    }
+    Ok(Svids { svids, federated })
+}
+
+fn verify(svid: &Svid, now: Timestamp) -> Result<(), SvidsError> {
+    let unverified = |reason: String| SvidsError::Unverified { id: svid.id.clone(), reason };
+    let roots: Vec<&[u8]> = svid.bundle.iter().map(|certificate| certificate.der.as_slice()).collect();
+    let roots =
+        TrustRoots::empty().with(svid.id.trust_domain(), &roots).map_err(|error| unverified(error.to_string()))?;
+    let chain: Vec<_> = svid.chain.iter().map(|certificate| certificate.der.as_slice().into()).collect();
+    let id = verify_chain(&chain, &roots, now, Usage::Client).map_err(|error| unverified(error.to_string()))?;
+    if id == svid.id { Ok(()) } else { Err(unverified(format!("it is a certificate of {id}"))) }
+}
+
+/// One certificate or more, one after the other. `None` when there is none or something else among them.
+fn certificates(ders: &[u8]) -> Option<Vec<Certificate>> {
+    let mut certificates = Vec::new();
+    let mut rest = ders;
+    while !rest.is_empty() {
+        let (der, after) = rest.split_at_checked(sequence_bytes(rest)?)?;
+        let facts = facts(der)?;
+        certificates.push(Certificate { der: der.to_vec(), not_before: facts.not_before, not_after: facts.not_after });
+        rest = after;
+    }
+    Some(certificates).filter(|certificates| !certificates.is_empty())
+}
+
+/// The length of the DER SEQUENCE that `der` begins with, header included (X.690, section 8.1.3).
+fn sequence_bytes(der: &[u8]) -> Option<usize> {
+    match der {
+        [0x30, short @ 0..=0x7f, ..] => Some(2 + usize::from(*short)),
+        [0x30, 0x81, a, ..] => Some(3 + usize::from(*a)),
+        [0x30, 0x82, a, b, ..] => Some(4 + usize::from(u16::from_be_bytes([*a, *b]))),
+        // 16 MiB would do; no certificate comes near it.
+        [0x30, 0x83, a, b, c, ..] => usize::try_from(u32::from_be_bytes([0, *a, *b, *c])).ok().map(|length| 5 + length),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_sequences() {
+        assert_eq!(sequence_bytes(&[0x30, 3, 0, 0, 0]), Some(5));
+        assert_eq!(sequence_bytes(&[0x30, 0x81, 200]), Some(203));
+        assert_eq!(sequence_bytes(&[0x30, 0x82, 1, 0]), Some(260));
+        for bad in [&[0x31, 0][..], &[0x30], &[0x30, 0x84, 1, 0, 0, 0], &[]] {
+            assert_eq!(sequence_bytes(bad), None);
+        }
+    }
+
+    #[test]
+    fn an_empty_answer_is_told() {
+        let error = parse(X509svidResponse::default(), Timestamp::from_secs(0)).unwrap_err();
+        assert_eq!(error, SvidsError::NoSvids);
+        assert_eq!(certificates(&[0x30, 0x10, 1]), None);
+        assert_eq!(certificates(&[]), None);
+    }
+}

@@ -1,0 +1,105 @@
+//! The flags of `run` and `validate`, and the settings they lead to.
+
+use std::path::PathBuf;
+
+use steeple_cli::{Command, Flag, Values};
+use steeple_config::{AgentOverrides, AgentSettings, ConfigError, Loaded, Supported, load_agent};
+use steeple_core::Secret;
+use steeple_plugins::AGENT_PLUGINS;
+
+use super::Action;
+
+/// What the command line of `run` said.
+#[derive(Debug, Default)]
+pub struct RunFlags {
+    /// `-config`; SPIRE's default path applies when it is absent.
+    pub config: Option<PathBuf>,
+    pub expand_env: bool,
+    /// Flags that win over the file.
+    pub overrides: AgentOverrides,
+}
+
+impl RunFlags {
+    pub fn of(values: &Values) -> Self {
+        let text = |name: &str| values.text_if_any(name).map(str::to_owned);
+        let mut overrides = AgentOverrides {
+            allow_unauthenticated_verifiers: values.bool("allowUnauthenticatedVerifiers"),
+            data_dir: text("dataDir"),
+            disable_sds_api: values.bool("disableSDSAPI"),
+            disable_workload_api: values.bool("disableWorkloadAPI"),
+            join_token: text("joinToken").map(|token| Secret::new(token.into_bytes())),
+            join_token_file: text("joinTokenFile"),
+            log_file: text("logFile"),
+            log_format: text("logFormat"),
+            log_level: text("logLevel"),
+            log_source_location: values.bool("logSourceLocation"),
+            rebootstrap_delay: text("rebootstrapDelay"),
+            rebootstrap_mode: text("rebootstrapMode"),
+            server_address: text("serverAddress"),
+            server_port: Some(values.int("serverPort")).filter(|port| *port != 0),
+            socket_path: text("socketPath"),
+            trust_domain: text("trustDomain"),
+            ..AgentOverrides::default()
+        };
+        overrides.trust_bundle.path = text("trustBundle");
+        overrides.trust_bundle.url = text("trustBundleUrl");
+        overrides.trust_bundle.format = text("trustBundleFormat");
+        overrides.trust_bundle.insecure_bootstrap = values.bool("insecureBootstrap");
+        Self { config: text("config").map(PathBuf::from), expand_env: values.bool("expandEnv"), overrides }
+    }
+
+    /// The settings, checked against what this agent can do. Reads the configuration file.
+    pub fn load(&self) -> Result<Loaded<AgentSettings>, ConfigError> {
+        let plugins: Vec<(&str, &str)> =
+            AGENT_PLUGINS.iter().map(|plugin| (plugin.kind.config_name(), plugin.name)).collect();
+        self.load_with(&Supported { plugins: Some(&plugins), refused_keys: REFUSED_KEYS })
+    }
+
+    /// As SPIRE's agent validates: any plugin will do.
+    pub fn load_with_any_plugin(&self) -> Result<Loaded<AgentSettings>, ConfigError> {
+        self.load_with(&Supported { plugins: None, refused_keys: REFUSED_KEYS })
+    }
+
+    fn load_with(&self, supported: &Supported<'_>) -> Result<Loaded<AgentSettings>, ConfigError> {
+        load_agent(self.config.as_deref(), self.expand_env, &self.overrides, supported)
+    }
+}
+
+pub(super) const COMMANDS: &[Command<Action>] = &[
+    Command { path: "run", synopsis: "Runs the agent", flags: &[FLAGS], action: Action::Run },
+    Command {
+        path: "validate",
+        synopsis: "Checks a configuration file without starting the agent",
+        flags: &[FLAGS],
+        action: Action::Validate,
+    },
+];
+
+const FLAGS: &[Flag] = &[
+    Flag::bool("allowUnauthenticatedVerifiers", "Let processes without an identity fetch trust bundles"),
+    Flag::text("config", "Path of the configuration file; without one, conf/agent/agent.conf or built-in defaults"),
+    Flag::text("dataDir", "Directory of the agent's own SVID and keys"),
+    Flag::bool("disableSDSAPI", "Do not serve Envoy's secret discovery service"),
+    Flag::bool("disableWorkloadAPI", "Do not serve the Workload API"),
+    Flag::bool("expandEnv", "Replace $VARIABLE and ${VARIABLE} in the configuration file"),
+    Flag::bool("insecureBootstrap", "Trust whatever server answers first; only for trials"),
+    Flag::text("joinToken", "A token from `token generate` on the server"),
+    Flag::text("joinTokenFile", "File with such a token"),
+    Flag::text("logFile", "File to write the log to instead of standard output"),
+    Flag::text("logFormat", "text or json"),
+    Flag::text("logLevel", "panic, fatal, error, warn, info, debug or trace"),
+    Flag::bool("logSourceLocation", "Add file, line and function to each line of the log"),
+    Flag::text("rebootstrapDelay", "How long the server may be untrusted before the agent bootstraps anew"),
+    Flag::text("rebootstrapMode", "When the agent bootstraps anew: never, auto or always"),
+    Flag::text("serverAddress", "Address or DNS name of the server"),
+    Flag::int("serverPort", 0, "Port of the server"),
+    Flag::text("socketPath", "Path of the Workload API socket to create"),
+    Flag::text("trustBundle", "File with the bundle that the server is first checked against"),
+    Flag::text("trustBundleFormat", "Form of the bundle: pem or spiffe"),
+    Flag::text("trustBundleUrl", "HTTPS URL of that bundle"),
+    Flag::text("trustDomain", "The trust domain that this agent belongs to"),
+];
+
+/// SPIRE's keys that would change what the agent does and that it cannot honour.
+const REFUSED_KEYS: &[(&str, &str)] =
+    &[("agent.profiling_enabled", "use perf or another profiler of the operating system")];

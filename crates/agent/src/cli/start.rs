@@ -1,0 +1,66 @@
+//! From arguments to an exit code.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use steeple_cli::{Call, Failure};
+
+use super::table::{Action, PUBLIC_SOCKET, Remote, program};
+use super::{RunFlags, validate};
+
+/// What main does next.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The command ran; end with this code.
+    Exit(ExitCode),
+    /// `run`: start the agent.
+    Run(Box<RunFlags>),
+}
+
+/// `args` begins with the name that the program was called as.
+pub fn start(args: &[String]) -> Outcome {
+    let called_as = args.first().map(String::as_str).unwrap_or_default();
+    let name = Path::new(called_as).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let invocation = match program(name).select(args.get(1..).unwrap_or_default()) {
+        Ok(invocation) => invocation,
+        Err(exit) => {
+            // With standard error gone there is nobody to tell.
+            let _ = std::io::stderr().write_all(exit.text.as_bytes());
+            return Outcome::Exit(ExitCode::from(exit.code));
+        }
+    };
+    match invocation.command.action {
+        Action::Admin(remote) => {
+            let call = Call::of_process(invocation.values);
+            let socket = PathBuf::from(call.values.text("socketPath"));
+            Outcome::Exit(finish(call, "Error: ", Ok(socket), remote))
+        }
+        Action::Public(before_error, remote) => {
+            let call = Call::of_process(invocation.values);
+            let socket = PUBLIC_SOCKET.resolve(&call.values, &call.environment).map_err(Failure::message);
+            Outcome::Exit(finish(call, before_error, socket, remote))
+        }
+        Action::Run => Outcome::Run(Box::new(RunFlags::of(&invocation.values))),
+        Action::Validate => Outcome::Exit(validate::validate(&RunFlags::of(&invocation.values))),
+    }
+}
+
+fn finish(mut call: Call, before_error: &str, socket: Result<PathBuf, Failure>, remote: Remote) -> ExitCode {
+    let result = socket.and_then(|socket| ask(&mut call, &socket, remote));
+    match result.and_then(|()| Ok(call.streams.stdout.flush()?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(call.streams.stderr, "{before_error}{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn ask(call: &mut Call, socket: &Path, remote: Remote) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let channel = steeple_cli::connect(socket);
+        remote(call, channel).await
+    })
+}

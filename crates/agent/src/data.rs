@@ -1,0 +1,146 @@
+//! `agent-data.json`, as SPIRE's agent writes it: the agent's SVID and the bundle, each certificate as base64 of a PEM
+//! block. An agent of either kind can take over the directory of the other.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::files;
+
+/// What survives a restart. Keys are the key manager's business.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentData {
+    /// DER, leaf first; empty before the first attestation and after a ban.
+    pub svid: Vec<Vec<u8>>,
+    /// Roots of the own trust domain, DER; empty before the first contact.
+    pub bundle: Vec<Vec<u8>>,
+    pub reattestable: bool,
+}
+
+/// Where [`AgentData`] is kept.
+#[derive(Clone, Debug)]
+pub struct DataFile {
+    path: PathBuf,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{path} is damaged ({reason}): remove it, and the agent attests anew")]
+    Damaged { path: PathBuf, reason: String },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    #[serde(default)]
+    svid: Option<Vec<String>>,
+    #[serde(default)]
+    bundle: Option<Vec<String>>,
+    #[serde(default)]
+    reattestable: bool,
+    /// Members that SPIRE keeps for its rebootstrapping, carried along unread.
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+impl DataFile {
+    pub fn in_dir(data_dir: &Path) -> Self {
+        Self { path: data_dir.join("agent-data.json") }
+    }
+
+    /// A missing file is an agent that never attested.
+    pub fn load(&self) -> Result<AgentData, DataError> {
+        let Some(stored) = self.stored()? else { return Ok(AgentData::default()) };
+        let decode = |list: Option<Vec<String>>| -> Result<Vec<Vec<u8>>, String> {
+            list.unwrap_or_default().iter().map(|text| der(text)).collect()
+        };
+        let damaged = |reason| DataError::Damaged { path: self.path.clone(), reason };
+        Ok(AgentData {
+            svid: decode(stored.svid).map_err(damaged)?,
+            bundle: decode(stored.bundle).map_err(damaged)?,
+            reattestable: stored.reattestable,
+        })
+    }
+
+    pub fn store(&self, data: &AgentData) -> Result<(), DataError> {
+        let encode = |list: &[Vec<u8>]| Some(list.iter().map(|der| encoded(der)).collect());
+        let rest = self.stored().ok().flatten().map(|stored| stored.rest).unwrap_or_default();
+        let stored =
+            Stored { svid: encode(&data.svid), bundle: encode(&data.bundle), reattestable: data.reattestable, rest };
+        let io = |source| DataError::Io { path: self.path.clone(), source };
+        let text = serde_json::to_vec_pretty(&stored).map_err(|error| io(error.into()))?;
+        files::replace(&self.path, &text, 0o600).map_err(io)
+    }
+
+    fn stored(&self) -> Result<Option<Stored>, DataError> {
+        match fs::read(&self.path) {
+            Ok(text) => match serde_json::from_slice(&text) {
+                Ok(stored) => Ok(Some(stored)),
+                Err(error) => Err(DataError::Damaged { path: self.path.clone(), reason: error.to_string() }),
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(DataError::Io { path: self.path.clone(), source }),
+        }
+    }
+}
+
+/// Base64 of a PEM block; some versions wrote bare DER.
+fn der(text: &str) -> Result<Vec<u8>, String> {
+    let bytes = STANDARD.decode(text).map_err(|error| error.to_string())?;
+    if !bytes.starts_with(b"-----BEGIN") {
+        return Ok(bytes);
+    }
+    let block = pem::parse(&bytes).map_err(|error| error.to_string())?;
+    if block.tag() == CERTIFICATE { Ok(block.into_contents()) } else { Err("a PEM block is no certificate".into()) }
+}
+
+fn encoded(der: &[u8]) -> String {
+    let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    STANDARD.encode(pem::encode_config(&pem::Pem::new(CERTIFICATE, der), config))
+}
+
+const CERTIFICATE: &str = "CERTIFICATE";
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn survives_a_restart_with_mode_0600() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = DataFile::in_dir(dir.path());
+        assert_eq!(file.load().unwrap(), AgentData::default());
+        let data = AgentData { svid: vec![vec![1, 2]], bundle: vec![vec![3], vec![4]], reattestable: true };
+        file.store(&data).unwrap();
+        assert_eq!(file.load().unwrap(), data);
+        assert_eq!(fs::metadata(&file.path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn keeps_members_that_only_spire_reads() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = DataFile::in_dir(dir.path());
+        fs::write(&file.path, br#"{"svid":null,"bundle":["AQ=="],"reattestable":false,"bootstrap_use":1}"#).unwrap();
+        let data = file.load().unwrap();
+        assert_eq!(data.bundle, [[1]]);
+        file.store(&data).unwrap();
+        let stored: Value = serde_json::from_slice(&fs::read(&file.path).unwrap()).unwrap();
+        assert_eq!(stored["bootstrap_use"], 1);
+    }
+
+    #[test]
+    fn a_damaged_file_says_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = DataFile::in_dir(dir.path());
+        fs::write(&file.path, b"{\"svid\":[\"!\"]}").unwrap();
+        assert!(file.load().unwrap_err().to_string().contains("remove it"));
+    }
+}

@@ -1,0 +1,30 @@
+//! The agent: attests its node, keeps SVIDs for the workloads on it and serves them over the Workload API.
+//!
+//! ```text
+//!   workload ── Workload API ── attest (who is it?) ── cache (what may it have?) ◀── sync ──┐
+//!                                                                                           │ entries, bundles,
+//!   identity (attest, renew, re-attest) ── upstream (mTLS to any replica) ◀────────────────┘ signing
+//! ```
+//!
+//! * [`identity`]: the agent's own SVID, from first attestation to renewal and ban.
+//! * [`upstream`]: the connection to the servers, one at a time, the next one when it fails.
+//! * [`sync`]: what is held, what is wanted, and what to do about it: a pure plan and a thin driver.
+//! * [`cache`]: entries, SVIDs and bundles in memory, with views for each workload.
+//! * [`attest`]: from a process to selectors.
+//! * [`workload_api`], [`sds`], [`admin`], [`http`]: what is served.
+
+pub mod admin;
+pub mod app;
+pub mod attest;
+mod bootstrap;
+pub mod cache;
+pub mod cli;
+mod data;
+mod files;
+pub mod http;
+pub mod identity;
+pub mod metrics;
+pub mod sds;
+pub mod sync;
+pub mod upstream;
+pub mod workload_api;

@@ -1,0 +1,34 @@
+//! The life of the agent: command line, settings, log, identity, sync, sockets, and an orderly end.
+
+use std::process::ExitCode;
+
+use steeple_agent::app::App;
+use steeple_agent::cli::{Outcome, start};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().collect();
+    let flags = match start(&args) {
+        Outcome::Exit(code) => return code,
+        Outcome::Run(flags) => flags,
+    };
+    let loaded = match flags.load() {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            // SPIRE names unknown keys in its log, which is standard output, and on standard error says that there are
+            // some: scripts compare the latter.
+            for hint in error.hints() {
+                println!("{hint}");
+            }
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match App::new(loaded).and_then(App::run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "Agent crashed");
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

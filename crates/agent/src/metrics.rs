@@ -1,0 +1,192 @@
+//! Every metric of the agent, in one place (`docs/metrics.md`). Names are SPIRE's, under the prefix `spire_agent`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use metrics::{counter, gauge};
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
+use steeple_core::Entry;
+use steeple_telemetry::metric::CountCalls;
+
+/// SVIDs held for workloads; label `svid_type`.
+pub const SVIDS: &str = "lru_cache_svid_map_size";
+/// Entries that the agent may serve; label `svid_type`.
+pub const ENTRIES: &str = "lru_cache_record_map_size";
+pub const ENTRY_ADD: &str = "lru_cache_entry_add";
+pub const ENTRY_UPDATE: &str = "lru_cache_entry_update";
+pub const ENTRY_REMOVE: &str = "lru_cache_entry_remove";
+pub const JWT_SVIDS: &str = "jwt_svid_cache_size";
+/// A call counter: a sync, entries and bundles.
+pub const FETCH_ENTRIES: &str = "manager_sync_fetch_entries_updates";
+/// A call counter: minting whatever a sync or the clock made due.
+pub const FETCH_SVIDS: &str = "manager_sync_fetch_svids_updates";
+/// What the last sync brought.
+pub const SYNC_BUNDLES: &str = "sync_bundles_total";
+pub const SYNC_ENTRIES: &str = "sync_entries_total";
+/// Entries that were new to the agent.
+pub const SYNC_MISSING: &str = "sync_entries_missing";
+/// Entries that had changed.
+pub const SYNC_STALE: &str = "sync_entries_stale";
+/// Entries that were gone.
+pub const SYNC_DROPPED: &str = "sync_entries_dropped";
+/// A call counter.
+pub const GENERATE_KEY: &str = "agent_key_manager_generate_key";
+/// A call counter.
+pub const GET_KEYS: &str = "agent_key_manager_get_keys";
+/// A call counter; label `attestor`.
+pub const NEW_SVID: &str = "node_attestor_new_svid";
+/// 1 once the agent has an SVID.
+pub const BOOTSTRAPPED: &str = "bootstrapped";
+/// Seconds that the last way to an SVID took; label `mode`.
+pub const BOOTSTRAP_SECS: &str = "bootstrap_seconds";
+/// Attempts that it took; label `mode`.
+pub const BOOTSTRAP_ATTEMPTS: &str = "bootstrap_attempts";
+/// Calls begun.
+pub const WORKLOAD_CONNECTION: &str = "workload_api_connection";
+/// Calls open now.
+pub const WORKLOAD_CONNECTIONS: &str = "workload_api_connections";
+pub const SDS_CONNECTION: &str = "sds_api_connection";
+pub const SDS_CONNECTIONS: &str = "sds_api_connections";
+pub const DEBUG_CONNECTION: &str = "debug_api_connection";
+pub const DEBUG_CONNECTIONS: &str = "debug_api_connections";
+pub const LOGGER_CONNECTION: &str = "logger_api_connection";
+pub const LOGGER_CONNECTIONS: &str = "logger_api_connections";
+/// A summary: selectors found for a caller.
+pub const DISCOVERED_SELECTORS: &str = "workload_api_discovered_selectors";
+/// A call counter: all attestors together.
+pub const WORKLOAD_ATTESTATION: &str = "workload_api_workload_attestation";
+/// A call counter; label `attestor`.
+pub const WORKLOAD_ATTESTOR: &str = "workload_api_workload_attestor";
+/// 1 while the agent runs; labels `version` and `trust_domain_id`.
+pub const STARTED: &str = "started";
+pub const UPTIME_MS: &str = "uptime_in_ms";
+
+/// The table of `docs/metrics.md`.
+pub const ALL: &[&str] = &[
+    SVIDS,
+    ENTRIES,
+    ENTRY_ADD,
+    ENTRY_UPDATE,
+    ENTRY_REMOVE,
+    JWT_SVIDS,
+    FETCH_ENTRIES,
+    FETCH_SVIDS,
+    SYNC_BUNDLES,
+    SYNC_ENTRIES,
+    SYNC_MISSING,
+    SYNC_STALE,
+    SYNC_DROPPED,
+    GENERATE_KEY,
+    GET_KEYS,
+    NEW_SVID,
+    BOOTSTRAPPED,
+    BOOTSTRAP_SECS,
+    BOOTSTRAP_ATTEMPTS,
+    WORKLOAD_CONNECTION,
+    WORKLOAD_CONNECTIONS,
+    SDS_CONNECTION,
+    SDS_CONNECTIONS,
+    DEBUG_CONNECTION,
+    DEBUG_CONNECTIONS,
+    LOGGER_CONNECTION,
+    LOGGER_CONNECTIONS,
+    DISCOVERED_SELECTORS,
+    WORKLOAD_ATTESTATION,
+    WORKLOAD_ATTESTOR,
+    STARTED,
+    UPTIME_MS,
+];
+
+/// The agent's services with the names that SPIRE counts their calls under.
+const APIS: &[(&str, Option<&str>)] = &[
+    ("SpiffeWorkloadAPI", Some("workload_api")),
+    ("envoy.service.secret.v3.SecretDiscoveryService", Some("sds_api")),
+    ("spire.agent.debug.v1.Debug", Some("debug_api")),
+    ("spire.api.agent.logger.v1.Logger", Some("logger_api")),
+    ("grpc.health.v1.Health", None),
+];
+
+/// Counts the calls of every method that the agent has.
+pub fn call_counts() -> CountCalls {
+    // The set is part of this program, and a test decodes it.
+    let files = FileDescriptorSet::decode(steeple_api::FILE_DESCRIPTOR_SET).unwrap_or_default().file;
+    let services = files.iter().flat_map(|file| file.service.iter().map(move |service| (file.package(), service)));
+    let methods = services.flat_map(|(package, service)| {
+        let name = if package.is_empty() { service.name().to_owned() } else { format!("{package}.{}", service.name()) };
+        let own = APIS.iter().any(|(api, _)| *api == name);
+        service.method.iter().filter(move |_| own).map(move |method| format!("/{name}/{}", method.name()))
+    });
+    let open = |counts: CountCalls, (service, api): &(&str, Option<&'static str>)| match api {
+        Some(api) => counts.with_open_calls(service, api),
+        None => counts,
+    };
+    APIS.iter().fold(CountCalls::of(methods), open)
+}
+
+/// A sync ended: `known` is what the agent had, `fetched` what it has now.
+pub fn synced(known: &BTreeMap<String, Arc<Entry>>, fetched: &[Entry], bundles: usize) {
+    let missing = fetched.iter().filter(|entry| !known.contains_key(&entry.id)).count();
+    let stale = fetched.iter().filter(|entry| known.get(&entry.id).is_some_and(|old| **old != **entry)).count();
+    let dropped = (known.len() + missing).saturating_sub(fetched.len());
+    gauge!(SYNC_BUNDLES).set(bundles as f64);
+    gauge!(SYNC_ENTRIES).set(fetched.len() as f64);
+    for (count, now, ever) in
+        [(missing, SYNC_MISSING, ENTRY_ADD), (stale, SYNC_STALE, ENTRY_UPDATE), (dropped, SYNC_DROPPED, ENTRY_REMOVE)]
+    {
+        gauge!(now).set(count as f64);
+        counter!(ever).increment(count as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use steeple_telemetry::metric::{MetricSettings, Metrics};
+
+    use super::*;
+    use crate::cache::tests::entry;
+
+    #[test]
+    fn the_documentation_lists_them_all() {
+        let page = include_str!("../../../docs/metrics.md");
+        let (_, agent) = page.split_once("## Agent").unwrap();
+        let documented: std::collections::BTreeSet<&str> =
+            agent.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name)).collect();
+        assert_eq!(documented, ALL.iter().copied().collect());
+    }
+
+    #[test]
+    fn every_method_is_counted() {
+        let counts = format!("{:?}", call_counts());
+        for method in [
+            "/SpiffeWorkloadAPI/FetchX509SVID",
+            "/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets",
+            "/spire.agent.debug.v1.Debug/GetInfo",
+            "/spire.api.agent.logger.v1.Logger/GetLogger",
+            "/grpc.health.v1.Health/Check",
+        ] {
+            assert!(counts.contains(&format!("{method:?}")), "{method}");
+        }
+    }
+
+    #[test]
+    fn a_sync_tells_what_it_changed() {
+        let metrics = Metrics::new(&MetricSettings { prefix: "t".into(), ..Default::default() }).unwrap();
+        let known = ["gone", "same", "changed"].map(|id| (id.to_owned(), Arc::new(entry(id, &["1"]))));
+        let changed = Entry { revision: 1, ..entry("changed", &["1"]) };
+        let fetched = [entry("same", &["1"]), changed, entry("new-1", &["1"]), entry("new-2", &["1"])];
+        metrics::with_local_recorder(&metrics, || synced(&BTreeMap::from(known), &fetched, 3));
+        let text = metrics.render();
+        for line in [
+            "t_sync_bundles_total 3",
+            "t_sync_entries_total 4",
+            "t_sync_entries_missing 2",
+            "t_lru_cache_entry_add 2",
+            "t_sync_entries_stale 1",
+            "t_sync_entries_dropped 1",
+            "t_lru_cache_entry_remove 1",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+        }
+    }
+}

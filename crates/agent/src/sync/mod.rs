@@ -1,0 +1,19 @@
+//! Keeping up with the servers.
+//!
+//! ```text
+//!   fetch ── entries and bundles ──▶ cache
+//!   plan(held, wanted, now) ──▶ what to mint, what to drop, when to look again
+//!   mint ── CSRs in batches ──▶ cache
+//! ```
+
+mod fetch;
+mod mint;
+mod plan;
+mod run;
+mod taint;
+
+pub use fetch::{FetchError, fetch_anonymous_bundle, fetch_bundles, fetch_entries};
+pub use mint::{Minter, random_fraction};
+pub use plan::{Plan, plan};
+pub use run::SyncDriver;
+pub use taint::{is_tainted, tainted_key_ids};

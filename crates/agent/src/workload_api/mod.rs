@@ -1,0 +1,14 @@
+//! The SPIFFE Workload API: seven RPCs fed from one cache.
+//!
+//! Codes and texts are SPIRE's (SPIFFE Workload API, sections 4 and 5): clients act on them. A stream never ends with
+//! OK or CANCELLED, which several clients take for good.
+
+mod encode;
+mod header;
+mod jwt;
+mod service;
+mod streams;
+
+pub use header::SecurityHeader;
+pub use jwt::JwtSource;
+pub use service::{WorkloadApi, WorkloadPolicy};

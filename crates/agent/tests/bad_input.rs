@@ -1,0 +1,282 @@
+//! Real agents and bad input: each refusal says what to do, and leaves everything as it was.
+
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use steeple_api::workload::spiffe_workload_api_client::SpiffeWorkloadApiClient;
+use steeple_api::workload::{JwtsvidRequest, ValidateJwtsvidRequest, X509svidRequest};
+use steeple_testkit::{
+    Agent, AgentSpec, Attestation, Binaries, NodeCertificateAuthority, Scratch, Server, ServerSpec, WorkloadStream,
+    own_uid_selector, until, workload_entry,
+};
+use steeple_transport::client::uds_channel;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::process::Command;
+use tonic::{Code, Request};
+
+/// A refusal is a matter of milliseconds; a command that hangs is a finding.
+const REFUSAL_MAX: Duration = Duration::from_secs(30);
+const EVENT_MAX: Duration = Duration::from_secs(20);
+/// The agent drops a client that says nothing sensible after 10 s at the latest.
+const DROPPED_MAX: Duration = Duration::from_secs(15);
+const TOKEN_TTL: Duration = Duration::from_secs(600);
+
+/// A configuration of an agent whose server does not exist, `lines` added to its `agent` section.
+fn config(scratch: &Scratch, lines: &str) -> PathBuf {
+    let dir = scratch.path().display();
+    let text = format!(
+        "agent {{\n trust_domain = \"example.org\"\n server_address = \"127.0.0.1\"\n server_port = 1\n \
+         data_dir = \"{dir}/data\"\n insecure_bootstrap = true\n{lines}\n}}\n\
+         plugins {{\n NodeAttestor \"join_token\" {{ plugin_data {{}} }}\n \
+         KeyManager \"disk\" {{ plugin_data {{ directory = \"{dir}/data\" }} }}\n \
+         WorkloadAttestor \"unix\" {{ plugin_data {{}} }}\n}}\n"
+    );
+    let path = scratch.join("agent.conf");
+    std::fs::write(&path, text).expect("a configuration file");
+    path
+}
+
+fn socket_line(path: &Path) -> String {
+    format!(" socket_path = \"{}\"", path.display())
+}
+
+/// Runs the agent, which must refuse, and returns what it says.
+async fn refused(config: &Path) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_steeple-agent"));
+    command.arg("run").arg("-config").arg(config).args(["-joinToken", "unused"]).kill_on_drop(true);
+    let ended = tokio::time::timeout(REFUSAL_MAX, command.output()).await.expect("it ends by itself");
+    let output = ended.expect("the program runs");
+    let text = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+    text
+}
+
+fn assert_says(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is not in: {text}");
+    }
+}
+
+#[tokio::test]
+async fn an_agents_config_with_a_typo_is_refused_by_line_and_suggestion() {
+    let scratch = Scratch::new().expect("a directory");
+    let text = refused(&config(&scratch, " scoket_path = \"/x\"")).await;
+    let hint = "agent: \"scoket_path\" at 7:2 (did you mean \"socket_path\"?)";
+    assert_says(&text, &["unknown configuration detected", hint]);
+    assert!(!scratch.join("data").exists(), "nothing is made");
+}
+
+#[tokio::test]
+async fn a_workload_socket_that_cannot_be_bound_is_told_before_attestation() {
+    let scratch = Scratch::new().expect("a directory");
+    let taken = scratch.join("taken.sock");
+    let _listener = UnixListener::bind(&taken).expect("a socket");
+    let text = refused(&config(&scratch, &socket_line(&taken))).await;
+    assert_says(&text, &[&taken.display().to_string(), "in use: stop the process that serves on it"]);
+
+    let file = scratch.join("precious");
+    std::fs::write(&file, "content").expect("a file");
+    let text = refused(&config(&scratch, &socket_line(&file))).await;
+    assert_says(&text, &["exists and is not a socket: move it away"]);
+    assert_eq!(std::fs::read_to_string(&file).expect("still there"), "content");
+
+    let text = refused(&config(&scratch, &socket_line(&scratch.join("x".repeat(120))))).await;
+    assert_says(&text, &["is too long: a socket path has at most 107 bytes"]);
+}
+
+#[tokio::test]
+async fn an_agents_health_port_in_use_is_named() {
+    let scratch = Scratch::new().expect("a directory");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address");
+    let config = config(&scratch, &socket_line(&scratch.join("api.sock")));
+    let text = std::fs::read_to_string(&config).expect("a file");
+    let health = format!(
+        "health_checks {{ listener_enabled = true bind_address = \"127.0.0.1\" bind_port = \"{}\" }}\n",
+        address.port()
+    );
+    std::fs::write(&config, text + &health).expect("a file");
+    assert_says(&refused(&config).await, &[&address.to_string()]);
+}
+
+#[tokio::test]
+async fn a_trust_bundle_without_certificates_is_named() {
+    let scratch = Scratch::new().expect("a directory");
+    let bundle = scratch.join("bundle.pem");
+    let config = config(&scratch, &socket_line(&scratch.join("api.sock")));
+    let text = std::fs::read_to_string(&config).expect("a file");
+    let with_bundle = format!("trust_bundle_path = \"{}\"", bundle.display());
+    std::fs::write(&config, text.replace("insecure_bootstrap = true", &with_bundle)).expect("a file");
+    let name = bundle.display().to_string();
+    assert_says(&refused(&config).await, &["could not parse trust bundle", &name, "No such file"]);
+    std::fs::write(&bundle, "no PEM at all").expect("a file");
+    assert_says(&refused(&config).await, &["no certificates found in trust bundle", &name]);
+    std::fs::write(&bundle, "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n").expect("a file");
+    assert_says(&refused(&config).await, &["could not parse trust bundle", &name]);
+}
+
+#[tokio::test]
+async fn damaged_files_of_an_agent_are_named_and_kept() {
+    let scratch = Scratch::new().expect("a directory");
+    let config = config(&scratch, &socket_line(&scratch.join("api.sock")));
+    std::fs::create_dir(scratch.join("data")).expect("a directory");
+    for (name, content) in [("agent-data.json", "{\"svid\": ["), ("keys.json", "{\"keys\": {\"a\": \"!\"}}")] {
+        let path = scratch.join("data").join(name);
+        std::fs::write(&path, content).expect("a file");
+        let text = refused(&config).await;
+        assert_says(&text, &[&path.display().to_string(), "remove", "the agent attests anew"]);
+        assert_eq!(std::fs::read_to_string(&path).expect("still there"), content);
+        std::fs::remove_file(&path).expect("it is there");
+    }
+}
+
+/// A server, and what an agent needs to attest there.
+struct World {
+    scratch: Scratch,
+    binaries: Binaries,
+    server: Server,
+    bundle: PathBuf,
+}
+
+impl World {
+    async fn new() -> Self {
+        let scratch = Scratch::new().expect("a directory");
+        let binaries = Binaries::find().expect("the programs");
+        let spec = ServerSpec {
+            name: "server".to_owned(),
+            trust_domain: "example.org".to_owned(),
+            cluster: None,
+            x509pop_root: None,
+            log_level: "info".to_owned(),
+            env: Vec::new(),
+        };
+        let mut server = Server::start(&binaries, scratch.path(), &spec).expect("the server starts");
+        server.ready().await.expect("the server becomes ready");
+        let roots = server.admin().bundle().await.expect("a bundle").x509_authorities;
+        let blocks: Vec<_> = roots.into_iter().map(|root| pem::Pem::new("CERTIFICATE", root.asn1)).collect();
+        let bundle = scratch.join("bundle.pem");
+        std::fs::write(&bundle, pem::encode_many(&blocks)).expect("a file");
+        Self { scratch, binaries, server, bundle }
+    }
+
+    fn agent(&self, name: &str, token: &str, trust_bundle: &Path) -> Agent {
+        let spec = AgentSpec {
+            name: name.to_owned(),
+            trust_domain: "example.org".to_owned(),
+            servers: vec![self.server.api_address()],
+            trust_bundle: trust_bundle.to_owned(),
+            attestation: Attestation::JoinToken(token.to_owned()),
+            log_level: "info".to_owned(),
+        };
+        Agent::start(&self.binaries, self.scratch.path(), &spec).expect("the agent starts")
+    }
+
+    async fn token(&self) -> String {
+        self.server.admin().create_join_token(TOKEN_TTL).await.expect("a token")
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_trust_bundle_spends_no_join_token() {
+    let world = World::new().await;
+    let token = world.token().await;
+    let stranger = NodeCertificateAuthority::new(world.scratch.path()).expect("another root");
+    let astray = world.agent("astray", &token, stranger.root_path());
+    let said = until("the refusal", EVENT_MAX, async || {
+        let text = astray.process().tail();
+        let reason = "x509: certificate signed by unknown authority (trust domain example.org)";
+        let refused = text.contains("Node attestation failed") && text.contains(reason);
+        if refused { Ok(()) } else { Err(text) }
+    });
+    said.await.expect("the agent says what is wrong");
+    drop(astray);
+    assert!(!world.scratch.join("astray/data/agent-data.json").exists(), "nothing of that server is kept");
+    assert!(world.server.admin().agent_ids("join_token").await.expect("a list").is_empty());
+
+    let mut agent = world.agent("agent", &token, &world.bundle);
+    agent.ready().await.expect("the same token with the right bundle");
+    agent.stop().await.expect("it stops");
+}
+
+#[tokio::test]
+async fn a_spent_join_token_ends_the_agent() {
+    let world = World::new().await;
+    let token = world.token().await;
+    let mut first = world.agent("first", &token, &world.bundle);
+    first.ready().await.expect("the agent attests");
+    let error = world.agent("second", &token, &world.bundle).ready().await.expect_err("a spent token");
+    assert_says(&format!("{error:#}"), &["ended (exit status: 1)", "join token"]);
+    assert_eq!(world.server.admin().agent_ids("join_token").await.expect("a list").len(), 1);
+    first.stop().await.expect("the other one is unharmed");
+}
+
+#[tokio::test]
+async fn bad_workloads_are_told_and_others_are_served() {
+    let world = World::new().await;
+    let token = world.token().await;
+    let mut agent = world.agent("agent", &token, &world.bundle);
+    agent.ready().await.expect("the agent attests");
+    let admin = world.server.admin();
+    let parent = admin.agent_ids("join_token").await.expect("a list").remove(0);
+    admin.create_entry(workload_entry("w", &parent, "/w", vec![own_uid_selector()])).await.expect("an entry");
+    let mut stream = until("the workload is known", EVENT_MAX, async || {
+        let mut stream = WorkloadStream::open(&agent.socket()).await?;
+        stream.wait_for("spiffe://example.org/w", EVENT_MAX).await?;
+        Ok::<_, anyhow::Error>(stream)
+    })
+    .await
+    .expect("an SVID");
+
+    let mut client = SpiffeWorkloadApiClient::new(uds_channel(&agent.socket()));
+    let status = client.fetch_x509svid(X509svidRequest {}).await.expect_err("no header");
+    assert_eq!((status.code(), status.message()), (Code::InvalidArgument, "security header missing from request"));
+
+    for (audience, part) in [
+        (Vec::new(), "audience must be specified"),
+        (vec!["x".repeat(1 << 20)], "the audience has more than 1000 members or 65536 bytes"),
+    ] {
+        let request = JwtsvidRequest { audience, spiffe_id: String::new() };
+        let status = client.fetch_jwtsvid(with_header(request)).await.expect_err(part);
+        assert!(status.message().contains(part), "{status}");
+    }
+    let request = JwtsvidRequest { audience: vec!["a".to_owned()], spiffe_id: "not an id".to_owned() };
+    let status = client.fetch_jwtsvid(with_header(request)).await.expect_err("a bad SPIFFE ID");
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    let request = ValidateJwtsvidRequest { audience: "a".to_owned(), svid: "a.b.c".to_owned() };
+    let status = client.validate_jwtsvid(with_header(request)).await.expect_err("no token");
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    let request = ValidateJwtsvidRequest { audience: "a".to_owned(), svid: "x".repeat(5 << 20) };
+    let status = client.validate_jwtsvid(with_header(request)).await.expect_err("5 MiB");
+    assert_eq!(status.code(), Code::OutOfRange, "{status}");
+
+    let garbage: [&[u8]; 3] = [
+        b"GET / HTTP/1.1\r\n\r\n",
+        &[0xff; 4096],
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x20\x01\x04\x00\x00\x00\x01\x82",
+    ];
+    for bytes in garbage {
+        let mut stream = UnixStream::connect(agent.socket()).await.expect("the socket is open");
+        let _ = stream.write_all(bytes).await;
+        let _ = stream.shutdown().await;
+        let mut answer = Vec::new();
+        let ended = tokio::time::timeout(DROPPED_MAX, stream.read_to_end(&mut answer)).await;
+        assert!(ended.is_ok(), "a connection that said {:?} is kept", String::from_utf8_lossy(bytes));
+    }
+
+    // Those who behave are served, old stream and new.
+    admin.create_entry(workload_entry("v", &parent, "/v", vec![own_uid_selector()])).await.expect("an entry");
+    stream.wait_for("spiffe://example.org/v", EVENT_MAX).await.expect("an update on the old stream");
+    let mut fresh = WorkloadStream::open(&agent.socket()).await.expect("a new stream");
+    fresh.next().await.expect("an answer");
+    agent.stop().await.expect("it stops");
+}
+
+fn with_header<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("workload.spiffe.io", "true".parse().expect("ASCII"));
+    request
+}
