@@ -1,0 +1,14 @@
+//! What happens to real processes when things go wrong.
+//!
+//! ```text
+//!   demo           the product in half a minute: three replicas, two agents, a workload, and the leader killed
+//!   leader_kills   hundreds of leader kills under load; a history is kept, a checker judges it
+//! ```
+//!
+//! Both start the programs through `steeple-testkit` and know nothing of their insides.
+
+pub mod demo;
+mod interrupt;
+pub mod leader_kills;
+
+pub use interrupt::until_interrupted;

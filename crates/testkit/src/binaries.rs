@@ -1,0 +1,41 @@
+//! Where the programs are.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+
+/// Names the folder of the programs, for a tool that was not built together with them.
+const BIN_DIR: &str = "STEEPLE_BIN_DIR";
+
+/// The programs under test.
+#[derive(Clone, Debug)]
+pub struct Binaries {
+    pub server: PathBuf,
+    pub agent: PathBuf,
+}
+
+impl Binaries {
+    /// In `STEEPLE_BIN_DIR`, or beside the running program as cargo puts them.
+    pub fn find() -> anyhow::Result<Self> {
+        let dir = match std::env::var_os(BIN_DIR) {
+            Some(dir) => PathBuf::from(dir),
+            None => beside(&std::env::current_exe().context("cannot tell where this program is")?),
+        };
+        let found = Self { server: dir.join("steeple-server"), agent: dir.join("steeple-agent") };
+        for program in [&found.server, &found.agent] {
+            ensure!(
+                program.is_file(),
+                "{} is missing: run `cargo build -p steeple-server-raft -p steeple-agent`, or set {BIN_DIR}",
+                program.display()
+            );
+        }
+        Ok(found)
+    }
+}
+
+/// Tests are in `deps`, one below the programs.
+fn beside(program: &Path) -> PathBuf {
+    let dir = program.parent().unwrap_or(Path::new("."));
+    let dir = if dir.ends_with("deps") { dir.parent().unwrap_or(dir) } else { dir };
+    dir.to_owned()
+}

@@ -1,0 +1,150 @@
+//! Several replicas that are one server.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use steeple_api::steeple::server::StatusResponse;
+
+use crate::{Binaries, ClusterRole, Server, ServerSpec, until};
+
+/// A few elections on a busy machine.
+const LEADER_MAX: Duration = Duration::from_secs(20);
+/// A replica that was away for minutes replays or installs a snapshot.
+const CAUGHT_UP_MAX: Duration = Duration::from_secs(30);
+
+/// Replicas by position; a killed one keeps its place.
+#[derive(Debug)]
+pub struct Cluster {
+    pub servers: Vec<Server>,
+}
+
+/// What a replica's state is at a log index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateAt {
+    pub applied_index: u64,
+    pub state_hash: String,
+}
+
+impl Cluster {
+    /// Founds a cluster with the first replica and lets the others join, one after the other. `template` gives all
+    /// that the replicas have in common; its `name` and `cluster` are not used.
+    pub async fn start(binaries: &Binaries, dir: &Path, size: usize, template: &ServerSpec) -> anyhow::Result<Self> {
+        let sealing_key_path = dir.join("sealing-key");
+        let mut cluster = Self { servers: Vec::with_capacity(size) };
+        for number in 1..=size {
+            let join = cluster.servers.iter().map(Server::peer_address).collect();
+            let role = ClusterRole { join, sealing_key_path: sealing_key_path.clone() };
+            let spec = ServerSpec { name: format!("server-{number}"), cluster: Some(role), ..template.clone() };
+            cluster.servers.push(Server::start(binaries, dir, &spec)?);
+            let last = cluster.servers.last_mut().context("a cluster has a replica")?;
+            last.ready().await?;
+        }
+        cluster.all_vote().await?;
+        Ok(cluster)
+    }
+
+    /// Waits until every replica is a voter, by the account of each.
+    pub async fn all_vote(&self) -> anyhow::Result<()> {
+        let size = self.servers.len();
+        until("all replicas vote", CAUGHT_UP_MAX, async || {
+            for server in &self.servers {
+                let status = server.admin().status().await.with_context(|| server.name().to_owned())?;
+                let voters = status.members.iter().filter(|member| member.voter).count();
+                ensure!(voters == size, "{} sees {voters} voters", server.name());
+            }
+            Ok::<_, anyhow::Error>(())
+        })
+        .await
+    }
+
+    /// The position of the replica that leads, by its own account.
+    pub async fn leader(&self) -> anyhow::Result<usize> {
+        until("a replica leads", LEADER_MAX, async || self.leads_now().await).await
+    }
+
+    /// The position of a running replica that does not lead.
+    pub async fn follower(&self) -> anyhow::Result<usize> {
+        let leader = self.leader().await?;
+        let running = |position: &usize| self.servers[*position].process().is_some();
+        let mut others = (0..self.servers.len()).filter(|position| *position != leader).filter(running);
+        others.next().context("no follower is running")
+    }
+
+    /// Waits until the replica at `position` has applied what the leader has applied by now.
+    pub async fn caught_up(&self, position: usize) -> anyhow::Result<u64> {
+        let goal = self.servers[self.leader().await?].admin().status().await?.applied_index;
+        let server = &self.servers[position];
+        until("the replica caught up", CAUGHT_UP_MAX, async || {
+            let applied = server.admin().status().await?.applied_index;
+            ensure!(applied >= goal, "{} applied {applied} of {goal}", server.name());
+            Ok::<_, anyhow::Error>(applied)
+        })
+        .await
+        .map_err(|error| server.failure(&format!("{error:#}")))
+    }
+
+    /// Waits until all replicas are at one log index, and demands one hash there. Answers by position.
+    pub async fn converged(&self) -> anyhow::Result<Vec<StateAt>> {
+        let states = until("all replicas are at one index", CAUGHT_UP_MAX, async || {
+            let mut states = Vec::with_capacity(self.servers.len());
+            for server in &self.servers {
+                states.push(StateAt::of(&server.admin().status().await?));
+            }
+            let index = states.first().map(|state| state.applied_index);
+            ensure!(states.iter().all(|state| Some(state.applied_index) == index), "{states:?}");
+            Ok::<_, anyhow::Error>(states)
+        })
+        .await?;
+        ensure!(
+            states.windows(2).all(|pair| pair[0] == pair[1]),
+            "replicas have different states at one index: {states:?}"
+        );
+        Ok(states)
+    }
+
+    /// Admin sockets by position.
+    pub fn admin_sockets(&self) -> Vec<PathBuf> {
+        self.servers.iter().map(Server::admin_socket).collect()
+    }
+
+    /// Addresses for agents.
+    pub fn api_addresses(&self) -> Vec<String> {
+        self.servers.iter().map(Server::api_address).collect()
+    }
+
+    /// Orderly, the leader last.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        let leader = self.leads_now().await.ok();
+        let mut order: Vec<usize> = (0..self.servers.len()).collect();
+        order.sort_by_key(|position| Some(*position) == leader);
+        for position in order {
+            self.servers[position].stop().await?;
+        }
+        Ok(())
+    }
+
+    async fn leads_now(&self) -> anyhow::Result<usize> {
+        for (position, server) in self.servers.iter().enumerate() {
+            if server.process().is_none() {
+                continue;
+            }
+            if let Ok(status) = server.admin().status().await
+                && leads(&status)
+            {
+                return Ok(position);
+            }
+        }
+        bail!("no running replica says that it leads")
+    }
+}
+
+impl StateAt {
+    fn of(status: &StatusResponse) -> Self {
+        Self { applied_index: status.applied_index, state_hash: status.state_hash.clone() }
+    }
+}
+
+fn leads(status: &StatusResponse) -> bool {
+    status.leader_id != 0 && status.leader_id == status.node_id
+}

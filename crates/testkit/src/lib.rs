@@ -1,0 +1,39 @@
+//! Real `steeple-server` and `steeple-agent` processes with real sockets on loopback, for tests and tools.
+//!
+//! ```text
+//!   Cluster ── Server ──┐                      ┌── Admin           gRPC on the admin socket
+//!              Agent  ──┴── Process ── Scratch └── WorkloadStream  gRPC on the Workload API
+//! ```
+//!
+//! Whatever is started ends with the value that stands for it, also when a test panics: each process leads a process
+//! group that is killed and reaped, each directory is removed. What a process said is shown when it disappoints.
+//! Nothing sleeps for a guessed time; [`until`] asks again until a bound.
+
+mod admin;
+mod agent;
+mod binaries;
+mod cluster;
+mod entry;
+mod fixture;
+mod hcl;
+mod port;
+mod process;
+mod scratch;
+mod server;
+mod until;
+mod workload;
+mod x509pop;
+
+pub use admin::Admin;
+pub use agent::{Agent, AgentSpec, Attestation};
+pub use binaries::Binaries;
+pub use cluster::{Cluster, StateAt};
+pub use entry::{own_uid_selector, workload_entry};
+pub use fixture::{Fixture, FixtureEntry};
+pub use port::Port;
+pub use process::Process;
+pub use scratch::Scratch;
+pub use server::{ClusterRole, Server, ServerSpec};
+pub use until::until;
+pub use workload::WorkloadStream;
+pub use x509pop::{NodeCertificate, NodeCertificateAuthority};
