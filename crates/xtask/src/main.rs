@@ -1,0 +1,66 @@
+//! The project's chores, called as `cargo xtask <chore>`. `verify` only reads the checkout; `fix` is the one that
+//! writes to it.
+
+mod cargo;
+mod checkout;
+mod codegen;
+mod direction;
+mod fix;
+mod librocksdb;
+mod programs;
+mod test;
+mod tidy;
+mod verify;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    let chore = words.next().unwrap_or_default();
+    let words: Vec<String> = words.collect();
+    let outcome = match chore.as_str() {
+        "bench" => programs::bench(&words),
+        "chaos" => programs::chaos(&words),
+        "codegen" => codegen::write(),
+        "conformance" => test::update_conformance(words.first().map_or("", String::as_str)),
+        "demo" => programs::demo(&words),
+        "direction" => direction::check(),
+        "fix" => fix::run(),
+        "rocksdb" => librocksdb::build(),
+        "test" | "test-full" | "interop" => match test::run(&test::Choice::new(&chore, &words)) {
+            // The last line stays the table's.
+            Ok(false) => return ExitCode::FAILURE,
+            outcome => outcome.map(|_| ()),
+        },
+        "tidy" => tidy::check(),
+        "verify" => verify::run(),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask {chore}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+const USAGE: &str = "\
+usage: cargo xtask <chore>
+  verify     every check below, format, lints and the tests; changes nothing
+  test       every suite that fits into twenty minutes, or the SUITES whose names hold one of the words given
+  test-full  the long suites as well
+  interop    only the foreign clients
+  conformance [FILTER]  play SPIRE's recorded cases and bring the lists in interop/conformance up to date
+  demo       three replicas, two agents, a workload, and the leader killed
+  chaos      the leader killed again and again under load; see --help
+  bench      memory, start, writes and issues, of release builds; see --help
+  fix        what a program can mend: generated code, line numbers in links, format
+  codegen    write crates/api/src/gen from crates/api/proto
+  direction  compare the arrows between crates with crates/xtask/direction.txt
+  tidy       rules for the text of the sources and documents
+  rocksdb    build librocksdb.a into the cache, once for all profiles
+";

@@ -1,0 +1,97 @@
+//! `docs/bad-input.md` maps each kind of bad input to the test that feeds it in. Every row must name one, and every
+//! name must be a test that exists.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::Finding;
+
+const DOCUMENT: &str = "docs/bad-input.md";
+
+#[derive(Default)]
+pub struct BadInput {
+    /// Functions of any source, in Rust, Go or Python.
+    functions: BTreeSet<String>,
+    /// Line, and the names in backticks in the row's last cell.
+    rows: Vec<(usize, Vec<String>)>,
+}
+
+impl BadInput {
+    pub fn read(&mut self, file: &Path, text: &str) {
+        if file == Path::new(DOCUMENT) {
+            self.rows = rows(text);
+            return;
+        }
+        let keyword = match file.extension().and_then(|extension| extension.to_str()) {
+            Some("rs") => "fn ",
+            Some("go") => "func ",
+            Some("py") => "def ",
+            _ => return,
+        };
+        self.functions.extend(text.lines().filter_map(|line| function(line, keyword)).map(str::to_owned));
+    }
+
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (line, names) in &self.rows {
+            if names.is_empty() {
+                findings.push(Finding::new(Path::new(DOCUMENT), *line, "the row names no test"));
+            }
+            for name in names.iter().filter(|name| !self.functions.contains(*name)) {
+                findings.push(Finding::new(Path::new(DOCUMENT), *line, format!("there is no test `{name}`")));
+            }
+        }
+        findings
+    }
+}
+
+/// Table rows below a `|---|` line.
+fn rows(text: &str) -> Vec<(usize, Vec<String>)> {
+    let mut rows = Vec::new();
+    let mut in_body = false;
+    for (number, line) in text.lines().enumerate() {
+        let Some(cells) = line.trim().strip_prefix('|').map(|line| line.trim_end_matches('|')) else {
+            in_body = false;
+            continue;
+        };
+        if cells.chars().all(|character| "-:| ".contains(character)) {
+            in_body = true;
+        } else if in_body {
+            let last = cells.rsplit('|').next().unwrap_or_default();
+            let names = last.split('`').skip(1).step_by(2);
+            rows.push((number + 1, names.map(|name| name.rsplit("::").next().unwrap_or(name).to_owned()).collect()));
+        }
+    }
+    rows
+}
+
+/// The name of the function that begins on this line.
+fn function<'a>(line: &'a str, keyword: &str) -> Option<&'a str> {
+    let before = line.trim_start().split(keyword).next()?;
+    let modifiers = before.split_whitespace().all(|word| word.starts_with("pub") || word == "async" || word == "const");
+    let (_, after) = line.split_once(keyword).filter(|_| modifiers)?;
+    after
+        .split(|character: char| !character.is_alphanumeric() && character != '_')
+        .next()
+        .filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_names_a_test_that_exists() {
+        let mut rule = BadInput::default();
+        rule.read(Path::new("a.rs"), "    async fn a_port_in_use() {\n// fn in_a_comment()\n");
+        rule.read(Path::new("b_test.go"), "func TestSlow(t *testing.T) {\n");
+        let table = "| input | test |\n|---|---|\n| port in use | `a::a_port_in_use` |\n| slow | `TestSlow` |\n\
+                     | typo | `in_a_comment` |\n| full disk | later |\n";
+        rule.read(Path::new(DOCUMENT), table);
+        let findings: Vec<_> = rule.findings().iter().map(Finding::to_string).collect();
+        assert_eq!(
+            findings,
+            ["docs/bad-input.md:5: there is no test `in_a_comment`", "docs/bad-input.md:6: the row names no test"]
+        );
+    }
+}

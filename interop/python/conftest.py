@@ -1,0 +1,50 @@
+"""A server and an agent for the whole run (../README.md)."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from cryptography import x509
+from spiffe import TrustDomain, WorkloadApiClient
+
+# Seconds. Half of its life, with the ten seconds by which it is backdated, is over five seconds after its issue.
+SHORT_TTL = 20
+
+ENTRIES = [
+    {"path": "/web", "dns_names": ["web.test"], "hint": "web"},
+    {"path": "/db", "x509_svid_ttl": 600, "jwt_svid_ttl": 60},
+    {"path": "/short", "x509_svid_ttl": SHORT_TTL},
+]
+
+
+@pytest.fixture(scope="session")
+def environment():
+    program = os.environ.get("STEEPLE_FIXTURE")
+    assert program, "STEEPLE_FIXTURE names no program: call `./x interop`"
+    arguments = [json.dumps(entry) for entry in ENTRIES]
+    pipe = subprocess.PIPE
+    with subprocess.Popen([program, *arguments], stdin=pipe, stdout=pipe, text=True) as process:
+        facts = json.loads(process.stdout.readline())
+        yield SimpleNamespace(
+            domain=TrustDomain(facts["trust_domain"]),
+            socket="unix://" + facts["agent_socket"],
+            authorities=set(x509.load_pem_x509_certificates(Path(facts["bundle_path"]).read_bytes())),
+        )
+        # It stops when its standard input closes.
+        process.stdin.close()
+        assert process.wait(timeout=30) == 0
+
+
+@pytest.fixture
+def client(environment):
+    # The timeout is only for a broken agent.
+    with WorkloadApiClient(environment.socket, default_timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def spiffe_id(environment):
+    return lambda path: f"spiffe://{environment.domain}{path}"
