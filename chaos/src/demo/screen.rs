@@ -45,6 +45,7 @@ impl Screen {
         for (at, (title, took)) in self.done.iter().enumerate() {
             println!("  {}. {title:<64} {:>5.1} s", at + 1, took.as_secs_f64());
         }
-        println!("  all {} steps succeeded {:>44.1} s", self.done.len(), self.started.elapsed().as_secs_f64());
+        let all = format!("all {} steps succeeded", self.done.len());
+        println!("  {all:<67} {:>5.1} s", self.started.elapsed().as_secs_f64());
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use spiffe::{SpiffeId, WorkloadApiClient};
-use steeple_testkit::{Binaries, Fixture, FixtureEntry, WorkloadStream, own_uid_selector, workload_entry};
+use steeple_testkit::{Binaries, Fixture, FixtureEntry, WorkloadStream, own_uid_selector, until, workload_entry};
 
 const STOCK_AGENT: &str = "STOCK_SPIRE_AGENT";
 const STOCK_SERVER: &str = "STOCK_SPIRE_SERVER";
@@ -42,8 +42,13 @@ async fn works_together(binaries: &Binaries) {
     let socket = fixture.agent.socket();
 
     // X.509: what is there, what comes, and what goes.
-    let mut stream = WorkloadStream::open(&socket).await.expect("a stream");
-    let first = stream.wait_for(&id("/short"), EVENT_MAX).await.expect("an SVID");
+    let served = until("an identity", EVENT_MAX, async || {
+        // A stock server tells agents of a new entry after some seconds; until then the agent refuses the workload.
+        let mut stream = WorkloadStream::open(&socket).await?;
+        let first = stream.wait_for(&id("/short"), EVENT_MAX).await?;
+        anyhow::Ok((stream, first))
+    });
+    let (mut stream, first) = served.await.expect("an SVID");
     let authorities = &fixture.bundle.x509_authorities;
     assert!(first.svids.iter().all(|svid| authorities.iter().any(|root| root.asn1 == svid.bundle)));
     let short = |update: &steeple_api::workload::X509svidResponse| {

@@ -2,13 +2,19 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use anyhow::{Context, Result, ensure};
 
-/// The root of the workspace, told by cargo when it built this program.
+/// The root of the workspace. Cargo tells it to what it runs; what it told when it built this program may be another
+/// checkout, since they can share a target directory.
 pub fn root() -> &'static Path {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.ancestors().nth(2).unwrap_or(own)
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let told = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        let own = Path::new(&told);
+        own.ancestors().nth(2).unwrap_or(own).to_owned()
+    });
+    &ROOT
 }
 
 /// Every file that is, or is about to be, under version control; relative to the root and sorted.

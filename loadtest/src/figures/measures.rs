@@ -54,7 +54,7 @@ pub async fn measure(measure: Measure, options: Options) -> anyhow::Result<Figur
         let value = once(measure, options.duration).await.with_context(|| measure.name())?;
         values.push(value);
     }
-    Ok(Figure::of(measure, values))
+    Ok(Figure::of(measure, options, values))
 }
 
 async fn once(measure: Measure, duration: Duration) -> anyhow::Result<f64> {

@@ -173,7 +173,7 @@ async fn payload_limits_and_malformed_payloads() {
     let trust_domain = TrustDomain::parse("example.org").unwrap();
     let server = X509PopServer::new(trust_domain, X509PopSettings::new(vec![ca.der.clone()]), Arc::new(SystemClock));
     let der = serde_json::to_string(&Bytes(ca.der.clone())).unwrap();
-    let six = vec![der.as_str(); 6].join(",");
+    let six = [der.as_str(); 6].join(",");
     for (payload, message) in [
         ("{}".to_owned(), "no certificate to attest".to_owned()),
         (format!("{{\"certificates\":[{six}]}}"), "too many intermediate certificates".into()),

@@ -29,7 +29,7 @@ pub enum Choice {
     Full,
     /// Foreign clients only.
     Interop,
-    /// Suites whose names hold one of the words.
+    /// Suites of that name, or else those whose names hold the word; for each word.
     Named(Vec<String>),
 }
 
@@ -39,15 +39,15 @@ const SUITES: [Suite; 15] = [
     Suite { name: "direction", part: Part::Default, run: checks::direction },
     Suite { name: "generated code", part: Part::Default, run: checks::generated_code },
     Suite { name: "tidy", part: Part::Default, run: checks::tidy },
-    Suite { name: "clippy", part: Part::Long, run: checks::clippy },
+    Suite { name: "clippy", part: Part::Default, run: checks::clippy },
     Suite { name: "rust", part: Part::Default, run: rust::run },
-    Suite { name: "interop: go", part: Part::Long, run: go::run },
-    Suite { name: "interop: python", part: Part::Long, run: python::run },
-    Suite { name: "interop: java", part: Part::Long, run: java::run },
+    Suite { name: "interop: go", part: Part::Default, run: go::run },
+    Suite { name: "interop: python", part: Part::Default, run: python::run },
+    Suite { name: "interop: java", part: Part::Default, run: java::run },
     Suite { name: "interop: rust", part: Part::Extract, run: rust::interop },
     Suite { name: "conformance", part: Part::Default, run: conformance::run },
-    Suite { name: "demo", part: Part::Long, run: demo::run },
-    Suite { name: "leader kills", part: Part::Long, run: demo::few_leader_kills },
+    Suite { name: "demo", part: Part::Default, run: demo::run },
+    Suite { name: "leader kills", part: Part::Default, run: demo::few_leader_kills },
     Suite { name: "leader kills (self-test)", part: Part::Long, run: demo::leader_kills_self_test },
     Suite { name: "leader kills (200)", part: Part::Long, run: demo::many_leader_kills },
 ];
@@ -77,7 +77,10 @@ impl Choice {
             Self::Default => suite.part == Part::Default,
             Self::Full => suite.part != Part::Extract,
             Self::Interop => suite.name.starts_with("interop"),
-            Self::Named(words) => words.iter().any(|word| suite.name.contains(word.as_str())),
+            Self::Named(words) => words.iter().any(|word| {
+                let exact = SUITES.iter().any(|other| other.name == word);
+                if exact { suite.name == word } else { suite.name.contains(word.as_str()) }
+            }),
         }
     }
 }
@@ -96,6 +99,7 @@ mod tests {
     fn a_choice_of_suites() {
         assert_eq!(names("interop", &[]), ["interop: go", "interop: python", "interop: java", "interop: rust"]);
         assert_eq!(names("test", &["java", "demo"]), ["interop: java", "demo"]);
+        assert_eq!(names("test", &["leader kills"]), ["leader kills"]);
         assert_eq!(names("test", &["nonsense"]), [""; 0]);
         let (default, full) = (names("test", &[]), names("test-full", &[]));
         assert!(!default.contains(&"leader kills (200)") && full.contains(&"leader kills (200)"));
