@@ -206,6 +206,7 @@ fn x509pop_files(block: &PluginBlock) -> anyhow::Result<X509PopFiles> {
     let mut section = steeple_config::Section::new("x509pop", &tree);
     let (key, certificate) = (section.text("private_key_path")?, section.text("certificate_path")?);
     let intermediates = section.text("intermediates_path")?;
+    section.end()?;
     let (Some(key), Some(certificate)) = (key, certificate) else {
         bail!("x509pop: private_key_path and certificate_path are required");
     };
@@ -224,6 +225,7 @@ fn key_manager(settings: &AgentSettings) -> anyhow::Result<Arc<dyn KeyManager>> 
             let tree = block.load_data()?;
             let mut section = steeple_config::Section::new("disk", &tree);
             let directory = section.text("directory")?.filter(|path| !path.is_empty());
+            section.end()?;
             let directory = directory.context("KeyManager \"disk\": directory is required")?;
             std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {directory}"))?;
             Ok(Arc::new(DiskKeys::open(directory.as_ref())?))
@@ -243,6 +245,7 @@ fn workload_attestors(settings: &AgentSettings) -> anyhow::Result<WorkloadAttest
                     discover_workload_path: section.flag("discover_workload_path")?.unwrap_or(false),
                     workload_size_limit_bytes: section.int("workload_size_limit")?.unwrap_or(0),
                 };
+                section.end()?;
                 attestors.push(Arc::new(UnixAttestor::new(settings)));
             }
             other => bail!("WorkloadAttestor {other:?} is not built in"),

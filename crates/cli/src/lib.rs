@@ -41,6 +41,6 @@ pub use output::{OUTPUT, OutputFormat};
 pub use parse::{FlagError, Values};
 pub use pem::pem_text;
 pub use process::{StopSignals, hostname, raise_open_files, restrict_umask};
-pub use rpc_error::{code_name, rpc_error};
+pub use rpc_error::rpc_error;
 pub use socket::{SocketError, SocketNames};
 pub use streams::{Captured, Streams};

@@ -2,7 +2,8 @@
 
 use std::error::Error;
 
-use tonic::{Code, Status};
+use steeple_core::rpc_code_name;
+use tonic::Status;
 
 use crate::DialError;
 
@@ -14,30 +15,7 @@ pub fn rpc_error(status: &Status) -> String {
             "rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing: {text}\""
         );
     }
-    format!("rpc error: code = {} desc = {}", code_name(status.code()), status.message())
-}
-
-/// The name of a code as Go spells it.
-pub fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "Canceled",
-        Code::Unknown => "Unknown",
-        Code::InvalidArgument => "InvalidArgument",
-        Code::DeadlineExceeded => "DeadlineExceeded",
-        Code::NotFound => "NotFound",
-        Code::AlreadyExists => "AlreadyExists",
-        Code::PermissionDenied => "PermissionDenied",
-        Code::ResourceExhausted => "ResourceExhausted",
-        Code::FailedPrecondition => "FailedPrecondition",
-        Code::Aborted => "Aborted",
-        Code::OutOfRange => "OutOfRange",
-        Code::Unimplemented => "Unimplemented",
-        Code::Internal => "Internal",
-        Code::Unavailable => "Unavailable",
-        Code::DataLoss => "DataLoss",
-        Code::Unauthenticated => "Unauthenticated",
-    }
+    format!("rpc error: code = {} desc = {}", rpc_code_name(status.code() as i32), status.message())
 }
 
 /// tonic wraps what the connector said in several layers of its own.

@@ -1,4 +1,4 @@
-//! Go's `%q`, because SPIRE's error texts quote values with it.
+//! Go's `%q`, because SPIRE's error texts and logrus' lines quote values with it.
 
 use std::fmt::Write;
 
@@ -17,13 +17,24 @@ pub fn go_quoted(text: &str) -> String {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             '\u{b}' => out.push_str("\\v"),
-            // Writing to a String cannot fail.
-            c if u32::from(c) < 0x20 || c == '\u{7f}' => _ = write!(out, "\\x{:02x}", u32::from(c)),
-            c => out.push(c),
+            c if c < ' ' || c == '\u{7f}' => push_code(&mut out, 'x', 2, c),
+            c if is_printable(c) => out.push(c),
+            c if c <= '\u{ffff}' => push_code(&mut out, 'u', 4, c),
+            c => push_code(&mut out, 'U', 8, c),
         }
     }
     out.push('"');
     out
+}
+
+fn push_code(out: &mut String, kind: char, width: usize, c: char) {
+    // Writing to a String cannot fail.
+    let _ = write!(out, "\\{kind}{:0width$x}", u32::from(c));
+}
+
+/// Rust escapes what it holds for unprintable; that is Go's notion in all but exotic scripts.
+fn is_printable(c: char) -> bool {
+    c.is_ascii() || !c.escape_debug().to_string().starts_with('\\')
 }
 
 #[cfg(test)]
@@ -32,6 +43,15 @@ mod tests {
 
     #[test]
     fn escapes_as_go_does() {
-        assert_eq!(go_quoted("a \"b\"\n\u{1}é"), r#""a \"b\"\n\x01é""#);
+        for (text, quoted) in [
+            ("a \"b\"\n\u{1}é", r#""a \"b\"\n\x01é""#),
+            ("a\\b\t", r#""a\\b\t""#),
+            ("\u{1b}[0m", r#""\x1b[0m""#),
+            ("\u{7f}", r#""\x7f""#),
+            ("\u{200b}\u{e0001}", r#""\u200b\U000e0001""#),
+            ("it's", r#""it's""#),
+        ] {
+            assert_eq!(go_quoted(text), quoted);
+        }
     }
 }

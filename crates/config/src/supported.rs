@@ -9,13 +9,14 @@ pub struct Supported<'a> {
     /// number of each type: stock `spire-agent validate` does not look at plugins.
     pub plugins: Option<&'a [(&'a str, &'a str)]>,
     /// Keys of SPIRE's that this program cannot honour yet, dotted (`server.profiling_enabled`), each with what to do
-    /// instead. A key that is there but off (`false`, `0`, empty) is no reason to refuse a file.
-    pub refused_keys: &'a [(&'a str, &'a str)],
+    /// instead, as lists of the crates that cannot. A key that is there but off (`false`, `0`, empty) is no reason to
+    /// refuse a file.
+    pub refused_keys: &'a [&'a [(&'a str, &'a str)]],
 }
 
 impl Supported<'_> {
     pub(crate) fn check_keys(&self, tree: &Tree) -> Result<(), ConfigError> {
-        match self.refused_keys.iter().find(|(key, _)| is_switched_on(tree, key)) {
+        match self.refused_keys.iter().copied().flatten().find(|(key, _)| is_switched_on(tree, key)) {
             Some((key, instead)) => Err(ConfigError::not_supported(*key, *instead)),
             None => Ok(()),
         }

@@ -5,7 +5,8 @@ use std::fmt;
 use crate::Span;
 
 /// The unknown keys of one section. SPIRE logs one line for each with the fields `section` and `keys`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{section}: unknown {}; correct or remove what is not meant", self.hints().collect::<Vec<_>>().join(", "))]
 pub struct UnknownKeys {
     /// SPIRE's name for the section, for instance `top-level`, `server` or `health check`.
     pub section: String,

@@ -265,7 +265,7 @@ fn plugins_that_are_missing() {
 #[test]
 fn keys_that_the_program_cannot_honour_are_refused_when_switched_on() {
     let refused = [("server.profiling_enabled", "use the metrics endpoint"), ("telemetry.M3", "use Prometheus")];
-    let supported = Supported { plugins: Some(PLUGINS), refused_keys: &refused };
+    let supported = Supported { plugins: Some(PLUGINS), refused_keys: &[&refused] };
     let with = |text: &str| server_with(text, &ServerOverrides::default(), &supported);
     let error = with(&server_conf("profiling_enabled = true", "")).unwrap_err();
     assert_eq!(error.to_string(), "server.profiling_enabled is not supported: use the metrics endpoint");

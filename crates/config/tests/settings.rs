@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use steeple_config::{
-    AgentOverrides, AgentSettings, BundleFormat, ConfigError, HostPort, LogLevel, NoticeLevel, RebootstrapMode,
-    ServerOverrides, ServerSettings, Signing, TrustBootstrap, TtlSettings, load_agent, load_server,
+    AgentOverrides, AgentSettings, BundleFormat, ConfigError, HostPort, LogLevel, Notice, NoticeLevel, RebootstrapMode,
+    Section, ServerOverrides, ServerSettings, Signing, TrustBootstrap, TtlSettings, load_agent, load_server,
 };
 use steeple_core::{KeyType, Secret};
 use support::{SUPPORTED, agent, agent_conf, file, server, server_conf, server_with};
@@ -71,6 +71,32 @@ fn obsolete_experimental_keys_are_remarked_and_still_checked() {
     assert!(said, "{notices:?}");
     let error = server(&server_conf("experimental { cache_reload_interval = \"x\" }", "")).unwrap_err();
     assert_eq!(error.to_string(), "could not parse cache reload interval: time: invalid duration \"x\"");
+}
+
+#[test]
+fn what_is_accepted_and_not_used_is_said() {
+    for (key, text) in [
+        ("max_attested_node_info_staleness", "max_attested_node_info_staleness = \"5s\""),
+        ("ratelimit", "ratelimit { signing = false }"),
+    ] {
+        let notices = server(&server_conf(text, "")).unwrap().notices;
+        let said = |notice: &Notice| notice.message.starts_with(&format!("accepted and not used: {key};"));
+        assert!(notices.iter().any(said), "{notices:?}");
+        let silent = server(&server_conf("", "")).unwrap().notices;
+        assert!(!silent.iter().any(said), "{silent:?}");
+    }
+}
+
+#[test]
+fn the_data_of_a_plugin_has_no_unknown_keys() {
+    let plugins = "NodeAttestor \"x509pop\" { plugin_data { ca_bundle_pth = \"/etc/ca.pem\" } }";
+    let settings = server(&server_conf("", plugins)).unwrap().settings;
+    let data = settings.plugins_of("NodeAttestor").next().unwrap().load_data().unwrap();
+    let mut section = Section::new("x509pop", &data);
+    assert_eq!(section.text("ca_bundle_path"), Ok(None));
+    let error = section.end().unwrap_err().to_string();
+    let start = "x509pop: unknown \"ca_bundle_pth\" at ";
+    assert!(error.starts_with(start) && error.contains("(did you mean \"ca_bundle_path\"?)"), "{error}");
 }
 
 #[test]

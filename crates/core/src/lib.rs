@@ -20,6 +20,7 @@ mod federation;
 mod id;
 mod join_token;
 pub mod plugin;
+mod rpc_code;
 mod secret;
 mod selector;
 
@@ -31,5 +32,6 @@ pub use entry::Entry;
 pub use federation::{BundleEndpointProfile, FederationRelationship};
 pub use id::{IdError, SpiffeId, TrustDomain};
 pub use join_token::JoinToken;
+pub use rpc_code::rpc_code_name;
 pub use secret::Secret;
 pub use selector::{MatchBehavior, Selector, SelectorError, SelectorSet};

@@ -360,6 +360,7 @@ fn x509pop(block: &PluginBlock) -> anyhow::Result<X509PopSettings> {
         settings.max_rsa_key_bits = most;
     }
     settings.verify_client_ip = section.flag("verify_client_ip")?.unwrap_or(false);
+    section.end()?;
     Ok(settings)
 }
 

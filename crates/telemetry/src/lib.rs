@@ -13,3 +13,19 @@ pub mod log;
 pub mod metric;
 
 pub use http::{HttpError, bind, serve};
+
+/// SPIRE's `telemetry` keys that this crate cannot honour, each with what to do instead; for both programs.
+pub const REFUSED_KEYS: &[(&str, &str)] = &[
+    ("telemetry.DogStatsd", SINKS),
+    ("telemetry.Statsd", SINKS),
+    ("telemetry.M3", SINKS),
+    ("telemetry.InMem", SINKS),
+    ("telemetry.Prometheus.tls", "remove it and keep the listener on localhost, behind a proxy that ends TLS"),
+    ("telemetry.AllowedPrefixes", RELABEL),
+    ("telemetry.BlockedPrefixes", RELABEL),
+    ("telemetry.AllowedLabels", RELABEL),
+    ("telemetry.BlockedLabels", RELABEL),
+];
+const SINKS: &str = "metrics are only pulled: use telemetry { Prometheus { port = 9988 } }, which agents of other \
+                     systems can scrape too";
+const RELABEL: &str = "every metric is exposed: drop some with metric_relabel_configs in Prometheus";

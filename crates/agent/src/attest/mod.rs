@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use steeple_core::SelectorSet;
 use steeple_core::plugin::{WorkloadAttestor, WorkloadProcess};
-use steeple_telemetry::metric::{CallTimer, code_name};
+use steeple_core::{SelectorSet, rpc_code_name};
+use steeple_telemetry::metric::CallTimer;
 use steeple_transport::uds::UdsPeer;
 use tonic::{Code, Request, Status};
 
@@ -43,7 +43,7 @@ impl WorkloadAttestors {
             request.extensions().get::<UdsPeer>().ok_or_else(|| Status::internal("the connection carries no peer"))?;
         let timer = CallTimer::start(metrics::WORKLOAD_ATTESTATION);
         let attested = self.attest(peer).await.map_err(|error| Status::unavailable(error.to_string()));
-        timer.done(code_name(attested.as_ref().map_or_else(Status::code, |_| Code::Ok) as i32));
+        timer.done(rpc_code_name(attested.as_ref().map_or_else(Status::code, |_| Code::Ok) as i32));
         let selectors = attested?;
         ::metrics::histogram!(metrics::DISCOVERED_SELECTORS).record(selectors.len() as f64);
         Ok(Caller { selectors, pid: peer.pid })

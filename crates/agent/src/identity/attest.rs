@@ -10,8 +10,8 @@ use steeple_api::server::agent::{
 use steeple_api::types;
 use steeple_ca::{SigningKey, csr};
 use steeple_core::plugin::{AgentChannel, AgentNodeAttestor, AttestError, AttestStatus, BoxFuture, KeyManager};
-use steeple_core::{KeyType, TrustDomain};
-use steeple_telemetry::metric::{CallTimer, code_name};
+use steeple_core::{KeyType, TrustDomain, rpc_code_name};
+use steeple_telemetry::metric::CallTimer;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
@@ -58,7 +58,7 @@ pub async fn attest(
 ) -> Result<AgentSvid, AttestFailure> {
     let timer = CallTimer::start(metrics::NEW_SVID).label("attestor", attestor.name());
     let attested = attest_uncounted(channel, attestor, keys, key_id, trust_domain).await;
-    timer.done(code_name(attested.as_ref().map_or_else(AttestFailure::code, |_| Code::Ok) as i32));
+    timer.done(rpc_code_name(attested.as_ref().map_or_else(AttestFailure::code, |_| Code::Ok) as i32));
     attested
 }
 

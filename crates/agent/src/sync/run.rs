@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use steeple_core::{Clock, TrustDomain};
-use steeple_telemetry::metric::{CallTimer, code_name};
+use steeple_core::{Clock, TrustDomain, rpc_code_name};
+use steeple_telemetry::metric::CallTimer;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -117,7 +117,7 @@ impl SyncDriver {
         let timer = CallTimer::start(metrics::FETCH_ENTRIES);
         let fetched = self.fetch_all().await;
         let code = |error: &FetchError| error.status().map_or(Code::Unknown, Status::code);
-        timer.done(code_name(fetched.as_ref().map_or_else(code, |()| Code::Ok) as i32));
+        timer.done(rpc_code_name(fetched.as_ref().map_or_else(code, |()| Code::Ok) as i32));
         fetched
     }
 
@@ -185,7 +185,7 @@ impl SyncDriver {
         }
         let timer = CallTimer::start(metrics::FETCH_SVIDS);
         let minted = self.minter.mint(&plan.mint).await;
-        timer.done(code_name(minted.as_ref().map_or_else(Status::code, |()| Code::Ok) as i32));
+        timer.done(rpc_code_name(minted.as_ref().map_or_else(Status::code, |()| Code::Ok) as i32));
         minted
     }
 

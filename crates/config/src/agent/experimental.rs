@@ -79,7 +79,7 @@ impl ExperimentalAgentFile {
             }
         }
         if self.broker {
-            let instead = "the broker API is not built yet; use authorized_delegates with the Delegated Identity API";
+            let instead = "the broker API is not built; remove the block";
             return Err(ConfigError::not_supported("agent.experimental.broker", instead));
         }
         Ok(())

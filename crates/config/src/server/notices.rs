@@ -1,6 +1,6 @@
 //! Settings of SPIRE's server that are accepted although they no longer matter, and those that are refused by name.
 
-use super::file::ExperimentalServerFile;
+use super::file::{ExperimentalServerFile, ServerFile};
 use crate::common::given;
 use crate::notice::Notice;
 use crate::{ConfigError, GoDuration};
@@ -25,7 +25,20 @@ pub(super) fn refuse(experimental: &ExperimentalServerFile) -> Result<(), Config
 }
 
 /// Parses the obsolete durations, so that a typo is still refused with SPIRE's text, and remarks on each.
-pub(super) fn remark(experimental: &ExperimentalServerFile, notices: &mut Vec<Notice>) -> Result<(), ConfigError> {
+pub(super) fn remark(file: &ServerFile, notices: &mut Vec<Notice>) -> Result<(), ConfigError> {
+    if given(&file.max_attested_node_info_staleness).is_some() {
+        notices.push(Notice::info(
+            "accepted and not used: max_attested_node_info_staleness; every replica holds all agents in memory and asks \
+             the leader before it turns one away",
+        ));
+    }
+    if file.ratelimit_attestation.is_some() || file.ratelimit_signing.is_some() {
+        notices.push(Notice::warn(
+            "accepted and not used: ratelimit; calls are not limited for each address yet, batches are bounded by \
+             SPIRE's burst of 500",
+        ));
+    }
+    let experimental = &file.experimental;
     let obsolete = [
         ("cache_reload_interval", "cache reload interval", &experimental.cache_reload_interval),
         ("full_cache_reload_interval", "full cache reload interval", &experimental.full_cache_reload_interval),

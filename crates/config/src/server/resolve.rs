@@ -102,7 +102,7 @@ impl ServerSettings {
                  considerations for experimental features.",
             ));
         }
-        notices::remark(experimental, &mut said)?;
+        notices::remark(file, &mut said)?;
 
         let around = cluster::Surroundings {
             trust_domain: trust_domain.name(),

@@ -1,7 +1,9 @@
 //! Parts of the server's answers that several commands read the same way.
 
 use steeple_api::types::Status;
-use steeple_cli::{Failure, code_name};
+use steeple_cli::Failure;
+use steeple_config::go_quoted;
+use steeple_core::rpc_code_name;
 use tonic::Code;
 
 /// Whether an item of a batch succeeded.
@@ -12,7 +14,7 @@ pub(super) fn is_ok(status: Option<&Status>) -> bool {
 /// `code: AlreadyExists, msg: "similar entry already exists"`.
 pub(super) fn described(status: Option<&Status>) -> String {
     let (code, message) = status.map(|status| (status.code, status.message.as_str())).unwrap_or_default();
-    format!("code: {}, msg: {message:?}", code_name(Code::from(code)))
+    format!("code: {}, msg: {}", rpc_code_name(code), go_quoted(message))
 }
 
 /// `message` of a failed item.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use steeple_cli::{Command, Flag, Values};
-use steeple_config::{ConfigError, Loaded, ServerOverrides, ServerSettings, Supported, load_server};
+use steeple_config::{ConfigError, Loaded, ServerOverrides, ServerSettings, Signing, Supported, load_server};
 use steeple_plugins::SERVER_PLUGINS;
 
 use super::Action;
@@ -43,8 +43,16 @@ impl RunFlags {
     pub fn load(&self) -> Result<Loaded<ServerSettings>, ConfigError> {
         let plugins: Vec<(&str, &str)> =
             SERVER_PLUGINS.iter().map(|plugin| (plugin.kind.config_name(), plugin.name)).collect();
-        let supported = Supported { plugins: Some(&plugins), refused_keys: REFUSED_KEYS };
-        load_server(self.config.as_deref(), self.expand_env, &self.overrides, &supported)
+        let supported =
+            Supported { plugins: Some(&plugins), refused_keys: &[steeple_telemetry::REFUSED_KEYS, REFUSED_KEYS] };
+        let loaded = load_server(self.config.as_deref(), self.expand_env, &self.overrides, &supported)?;
+        match loaded.settings.cluster.signing {
+            Signing::Leader => Ok(loaded),
+            Signing::Replicas => Err(ConfigError::NotSupported {
+                key: "cluster.signing = \"replicas\"".into(),
+                instead: "only the leader signs in this version; remove the key, or set it to \"leader\"".into(),
+            }),
+        }
     }
 }
 
@@ -76,7 +84,64 @@ const FLAGS: &[Flag] = &[
 const REFUSED_KEYS: &[(&str, &str)] = &[
     ("server.profiling_enabled", "use perf or another profiler of the operating system"),
     (
-        "server.experimental.auth_opa_policy_engine",
-        "the authorization table is fixed; use admin_ids and entries with admin",
+        "server.proxy_protocol_trusted_cidrs",
+        "remove it and let the load balancer pass TCP through without a PROXY header; it may not end TLS in any case",
     ),
+    ("server.experimental.feature_flags", NO_WIT),
+    ("server.experimental.wit_key_type", NO_WIT),
+    ("server.experimental.wit_issuer", NO_WIT),
 ];
+const NO_WIT: &str = "WIT-SVIDs, the one feature behind a flag, are not built; remove it, and use JWT-SVIDs";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(server: &str, rest: &str) -> Result<Loaded<ServerSettings>, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("server.conf");
+        let text = format!(
+            r#"server {{ trust_domain = "example.org" data_dir = "/srv/data" {server} }}
+            plugins {{ DataStore "sql" {{ plugin_data {{}} }} KeyManager "memory" {{ plugin_data {{}} }} }}
+            {rest}"#
+        );
+        std::fs::write(&config, text).unwrap();
+        RunFlags { config: Some(config), ..RunFlags::default() }.load()
+    }
+
+    /// What SPIRE's server has and this one has not: none of it passes in silence.
+    #[test]
+    fn keys_that_are_not_honoured_are_refused_by_name() {
+        for (key, value) in [
+            ("proxy_protocol_trusted_cidrs", "= [\"10.0.0.0/8\"]"),
+            ("profiling_enabled", "= true"),
+            ("experimental.auth_opa_policy_engine", "{ local { rego_path = \"x\" } }"),
+            ("experimental.feature_flags", "= [\"wit-svid\"]"),
+            ("experimental.wit_key_type", "= \"ec-p256\""),
+            ("experimental.wit_issuer", "= \"https://issuer.test\""),
+        ] {
+            let line = match key.split_once('.') {
+                Some((section, key)) => format!("{section} {{ {key} {value} }}"),
+                None => format!("{key} {value}"),
+            };
+            let error = load(&line, "").unwrap_err().to_string();
+            assert!(error.starts_with(&format!("server.{key} is not supported: ")), "{error}");
+        }
+        for (key, value) in [
+            ("DogStatsd", "{ address = \"localhost:8125\" }"),
+            ("Statsd", "{ address = \"localhost:8125\" }"),
+            ("M3", "{ address = \"localhost:9000\" env = \"prod\" }"),
+            ("InMem", "{}"),
+            ("AllowedPrefixes", "= [\"a\"]"),
+            ("BlockedPrefixes", "= [\"a\"]"),
+            ("AllowedLabels", "= [\"a\"]"),
+            ("BlockedLabels", "= [\"a\"]"),
+            ("Prometheus", "{ port = 9988 tls { cert_file = \"x\" key_file = \"y\" } }"),
+        ] {
+            let error = load("", &format!("telemetry {{ {key} {value} }}")).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("telemetry.{key}")) && error.contains(" is not supported: "), "{error}");
+        }
+        let error = load("", "cluster { signing = \"replicas\" }").unwrap_err().to_string();
+        assert!(error.starts_with("cluster.signing = \"replicas\" is not supported: "), "{error}");
+    }
+}

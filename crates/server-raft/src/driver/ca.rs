@@ -9,9 +9,9 @@ use steeple_ca::policy::Policy;
 use steeple_ca::{CaRequest, Serial, SigningKey, generate_pkcs8, random_key_id, self_signed_ca};
 use steeple_core::{
     Authority, AuthorityId, AuthorityKind, AuthorityStatus, Clock, KeyType, Secret, Timestamp, TrustDomain,
+    rpc_code_name,
 };
 use steeple_state::{CommandKind, Outcome};
-use steeple_telemetry::metric::code_name;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
@@ -72,7 +72,7 @@ impl CaDriver {
             Step::Prepare(kind) => {
                 let timer = metrics::preparation(kind);
                 let prepared = self.prepare(now, kind).await;
-                timer.done(code_name(prepared.as_ref().map_or(Code::Unknown, |_| Code::Ok) as i32));
+                timer.done(rpc_code_name(prepared.as_ref().map_or(Code::Unknown, |_| Code::Ok) as i32));
                 prepared.map(|_| ())
             }
             Step::Activate(id) => {

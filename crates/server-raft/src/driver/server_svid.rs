@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steeple_ca::{SigningKey, certificate, generate_pkcs8};
-use steeple_core::{Clock, KeyType, Timestamp, TrustDomain};
-use steeple_telemetry::metric::{CallTimer, code_name};
+use steeple_core::{Clock, KeyType, Timestamp, TrustDomain, rpc_code_name};
+use steeple_telemetry::metric::CallTimer;
 use steeple_transport::tls::{Identity, IdentitySink as _, IdentityStore, SharedRoots};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -65,7 +65,7 @@ impl ServerSvidDriver {
             let pause = if self.is_due() {
                 let timer = CallTimer::start(metrics::SVID_ROTATE);
                 let rotated = self.rotate().await;
-                timer.done(code_name(rotated.as_ref().map_or_else(RotateError::code, |()| Code::Ok) as i32));
+                timer.done(rpc_code_name(rotated.as_ref().map_or_else(RotateError::code, |()| Code::Ok) as i32));
                 match rotated {
                     Ok(()) => {
                         retry = RETRY_PAUSE_MIN;

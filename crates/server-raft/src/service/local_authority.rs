@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use steeple_api::server::localauthority::local_authority_server::LocalAuthority as LocalAuthorityApi;
 use steeple_api::server::localauthority::*;
-use steeple_core::{Authority, AuthorityId, AuthorityKind, AuthoritySet, Timestamp};
+use steeple_core::{Authority, AuthorityId, AuthorityKind, AuthoritySet, Timestamp, rpc_code_name};
 use steeple_state::{CommandKind, Outcome};
-use steeple_telemetry::metric::code_name;
 use tonic::{Code, Request, Response, Status};
 
 use super::shared::{Shared, unexpected};
@@ -196,7 +195,7 @@ impl LocalAuthorityService {
     async fn prepare(&self, caller: &Authorized, kind: AuthorityKind) -> Result<AuthorityState, Status> {
         let timer = metrics::preparation(kind);
         let prepared = self.make_and_publish(caller, kind).await;
-        timer.done(code_name(prepared.as_ref().map_or_else(Status::code, |_| Code::Ok) as i32));
+        timer.done(rpc_code_name(prepared.as_ref().map_or_else(Status::code, |_| Code::Ok) as i32));
         prepared
     }
 

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use steeple_core::rpc_code_name;
 use tower::{Layer, Service};
 
 use super::{CallTimer, rpc_name};
@@ -110,7 +111,7 @@ impl Call {
     /// Ends the call if `headers` hold its status: those of a response without messages, or trailers.
     fn end_by(&mut self, headers: &HeaderMap) {
         if let Some(code) = headers.get("grpc-status") {
-            self.end(code.to_str().ok().and_then(|code| code.parse().ok()).map_or("Unknown", code_name));
+            self.end(code.to_str().ok().and_then(|code| code.parse().ok()).map_or("Unknown", rpc_code_name));
         }
     }
 }
@@ -180,29 +181,6 @@ impl<B: Body> Body for CountedBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
-    }
-}
-
-/// The name of a gRPC code in Go's spelling, as SPIRE's `status` labels have it.
-pub fn code_name(code: i32) -> &'static str {
-    match code {
-        0 => "OK",
-        1 => "Canceled",
-        3 => "InvalidArgument",
-        4 => "DeadlineExceeded",
-        5 => "NotFound",
-        6 => "AlreadyExists",
-        7 => "PermissionDenied",
-        8 => "ResourceExhausted",
-        9 => "FailedPrecondition",
-        10 => "Aborted",
-        11 => "OutOfRange",
-        12 => "Unimplemented",
-        13 => "Internal",
-        14 => "Unavailable",
-        15 => "DataLoss",
-        16 => "Unauthenticated",
-        _ => "Unknown",
     }
 }
 
