@@ -82,6 +82,7 @@ impl App {
 
     async fn live(self) -> anyhow::Result<()> {
         let Self { settings, logging } = self;
+        tokio::spawn(logging.clone().answer_signals()?);
         std::fs::create_dir_all(&settings.data_dir)
             .with_context(|| format!("cannot make the data directory {}", settings.data_dir.display()))?;
         tracing::info!(
@@ -173,7 +174,6 @@ impl App {
         serve_workloads(&settings, &core, &tasks, &stop)?;
         serve_admin(&settings, &core, &logging, chain, last_sync_success, &tasks, &stop)?;
         tasks.spawn(sync.run(stop.clone()));
-        tokio::spawn(logging.reopen_on_sigusr2());
 
         let result = tokio::select! {
             () = signals.received() => Ok(()),

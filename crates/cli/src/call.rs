@@ -1,12 +1,11 @@
 //! One run of a command: its flags, the process around it, and where its output goes.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, Read, Write};
 
 use prost::{Message, Name};
 
-use crate::{Failure, OutputFormat, Streams, Values, proto_json};
+use crate::{Failure, OutputFormat, Streams, Values, proto_json, read_file};
 
 pub struct Call {
     pub values: Values,
@@ -45,7 +44,7 @@ impl Call {
     /// The content of a file, or of standard input when `path` is `stdin_name` (SPIRE uses `-` or nothing).
     pub fn read(&mut self, path: &str, stdin_name: &str) -> io::Result<Vec<u8>> {
         if path != stdin_name {
-            return fs::read(path);
+            return read_file(path);
         }
         let mut bytes = Vec::new();
         self.streams.stdin.read_to_end(&mut bytes)?;

@@ -8,9 +8,11 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::files::system_words;
+
 /// The socket did not take the connection.
 #[derive(Debug, thiserror::Error)]
-#[error("dial unix {}: connect: {}", path.display(), reason(source))]
+#[error("dial unix {}: connect: {}", path.display(), system_words(source))]
 pub struct DialError {
     pub path: PathBuf,
     pub source: io::Error,
@@ -31,16 +33,6 @@ pub fn connect(path: &Path) -> Channel {
     });
     // The host becomes `:authority`: a socket path is no valid one, and servers accept this name.
     Endpoint::from_static("http://localhost").connect_timeout(CONNECT_MAX).connect_with_connector_lazy(connector)
-}
-
-/// The system's words for the error, without the number that Rust appends.
-fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        io::ErrorKind::NotFound => "no such file or directory".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        _ => error.to_string(),
-    }
 }
 
 /// A server whose accept queue is full must not hold a command for ever.

@@ -1,9 +1,22 @@
-//! Files that commands leave behind, written whole or not at all.
+//! Files that commands read, and those that they leave behind, which are written whole or not at all.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+/// An error names the file, in Go's words: `open PATH: no such file or directory`.
+pub fn read_file(path: &str) -> io::Result<Vec<u8>> {
+    fs::read(path).map_err(|error| io::Error::new(error.kind(), format!("open {path}: {}", system_words(&error))))
+}
+
+/// The system's words for an error as Go prints them: in small letters, without the number that Rust appends.
+pub(crate) fn system_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let words = text.split(" (os error ").next().unwrap_or_default();
+    let mut chars = words.chars();
+    chars.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(chars).collect()
+}
 
 /// Mode 0600 whatever the umask: keys and tokens.
 pub fn write_private_file(path: &Path, content: &[u8]) -> io::Result<()> {
@@ -54,6 +67,12 @@ mod tests {
         write_private_file(&path, b"b").unwrap();
         assert_eq!((mode(), fs::read(&path).unwrap()), (0o600, b"b".to_vec()));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_missing_file_is_named_as_go_names_it() {
+        let error = read_file("/no/such").unwrap_err();
+        assert_eq!(error.to_string(), "open /no/such: no such file or directory");
     }
 
     #[test]

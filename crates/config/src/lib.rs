@@ -46,9 +46,9 @@ pub use quote::go_quoted;
 pub use section::Section;
 pub use server::{
     AcmeSettings, BundleEndpointFile, BundleEndpointSettings, CaSettings, CaSubject, ClusterFile, ClusterSettings,
-    EndpointProfile, EndpointProfileFile, ExperimentalServerFile, FederatesWithFile, FederationFile,
-    FederationSettings, PruneSettings, RaftTimings, RateLimitSettings, ServerFile, ServerOverrides, ServerSettings,
-    ServingCert, ServingCertFile, Signing, TtlSettings, WitSettings,
+    DEFAULT_SERVER_SOCKET, EndpointProfile, EndpointProfileFile, ExperimentalServerFile, FederatesWithFile,
+    FederationFile, FederationSettings, PruneSettings, RaftTimings, RateLimitSettings, ServerFile, ServerOverrides,
+    ServerSettings, ServingCert, ServingCertFile, Signing, TtlSettings, WitSettings,
 };
 pub use supported::Supported;
 pub use syntax::{Node, Span, SyntaxError, SyntaxFault, Tree, Value, parse, print};

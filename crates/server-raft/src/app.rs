@@ -1,7 +1,6 @@
 //! From settings to a running server.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,6 +29,7 @@ use crate::driver::ca::CaDriver;
 use crate::driver::prune::{PruneAgents, PruneDriver};
 use crate::driver::roots;
 use crate::driver::server_svid::ServerSvidDriver;
+use crate::first_steps::first_steps;
 use crate::issue::{AuthorityKeys, Issuer, KeysError, Signer};
 use crate::peer::PeerListener;
 use crate::raft::{self, ClusterStart, Limits, Replica, Start, Timing};
@@ -68,6 +68,8 @@ impl App {
         let Self { settings, logging } = self;
         let started_at = Instant::now();
         let mut signals = StopSignals::new()?;
+        let levels = logging.levels.clone();
+        tokio::spawn(logging.answer_signals()?);
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -166,7 +168,7 @@ impl App {
 
         // The admin socket answers at once: an operator wants to know why a server is not ready.
         let authorizer = Authorizer::new(replica.clone(), settings.admin_ids.iter().cloned(), Arc::clone(&clock));
-        endpoint::serve_admin(admin, &shared, logging.levels.clone(), authorizer.layer(), &tasks, &stop);
+        endpoint::serve_admin(admin, &shared, levels, authorizer.layer(), &tasks, &stop);
         let mut identified = server_svid;
         tokio::select! {
             shown = identified.wait_for(Option::is_some) => { shown?; }
@@ -174,8 +176,9 @@ impl App {
         }
         let acceptor = tls_acceptor(&settings, identity, trust_roots, &clock)?;
         endpoint::serve_tcp(tcp, acceptor, &shared, authorizer.layer(), &tasks, &stop)?;
-        tokio::spawn(logging.reopen_on_sigusr2());
-        say_what_next(&settings);
+        if settings.config_path.is_none() {
+            print!("{}", first_steps(&settings, std::env::args().next().as_deref().unwrap_or_default()));
+        }
 
         signals.received().await;
         end(replica, tasks, stop).await
@@ -382,32 +385,6 @@ fn policy(settings: &ServerSettings) -> Policy {
         agent_ttl: settings.ttl.agent,
         ..Policy::default()
     }
-}
-
-/// For whoever started the program by hand, without a configuration: what was chosen, and three commands to go on with.
-fn say_what_next(settings: &ServerSettings) {
-    if settings.config_path.is_some() || !std::io::stdout().is_terminal() && settings.log.file.is_some() {
-        return;
-    }
-    let socket = settings.socket_path.display();
-    println!(
-        "\nThis server runs without a configuration file. It chose:\n\
-         \x20 trust domain   {domain}\n\
-         \x20 data           {data}\n\
-         \x20 sealing key    {key} (keep a copy apart from the data)\n\
-         \x20 API for agents {bind}\n\
-         \x20 admin socket   {socket}\n\
-         Next:\n\
-         \x20 steeple-server bundle show -socketPath {socket} > bundle.pem\n\
-         \x20 steeple-server token generate -spiffeID spiffe://{domain}/my-node -socketPath {socket}\n\
-         \x20 steeple-agent run -serverAddress 127.0.0.1 -serverPort {port} -trustDomain {domain} \
-         -trustBundle bundle.pem -joinToken TOKEN\n",
-        domain = settings.trust_domain,
-        data = settings.data_dir.display(),
-        key = settings.cluster.sealing_key_path.display(),
-        bind = settings.bind,
-        port = settings.bind.port,
-    );
 }
 
 /// SPIRE's limit for a graceful stop.

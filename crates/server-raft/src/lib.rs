@@ -15,6 +15,7 @@ pub mod authz;
 pub mod cli;
 pub mod driver;
 mod endpoint;
+mod first_steps;
 mod http;
 pub mod issue;
 pub mod metrics;

@@ -7,8 +7,9 @@ use super::RunFlags;
 pub(super) fn validate(flags: &RunFlags) -> ExitCode {
     match flags.load_with_any_plugin() {
         Ok(loaded) => {
+            // Scripts compare standard output with SPIRE's one line.
             for notice in loaded.notices {
-                println!("{}", notice.message);
+                eprintln!("{}", notice.message);
             }
             println!("SPIRE agent configuration file is valid.");
             ExitCode::SUCCESS

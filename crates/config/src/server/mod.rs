@@ -16,6 +16,7 @@ pub use federation_file::{
 };
 pub use file::{ExperimentalServerFile, ServerFile};
 pub use settings::{
-    CaSettings, CaSubject, PruneSettings, RateLimitSettings, ServerOverrides, ServerSettings, WitSettings,
+    CaSettings, CaSubject, DEFAULT_SERVER_SOCKET, PruneSettings, RateLimitSettings, ServerOverrides, ServerSettings,
+    WitSettings,
 };
 pub use ttl::TtlSettings;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use steeple_core::{KeyType, SpiffeId};
 
 use super::{
-    CaSettings, CaSubject, FederationSettings, PruneSettings, RateLimitSettings, ServerFile, ServerOverrides,
-    ServerSettings, TtlSettings, WitSettings, cluster, federation, notices, ttl,
+    CaSettings, CaSubject, DEFAULT_SERVER_SOCKET, FederationSettings, PruneSettings, RateLimitSettings, ServerFile,
+    ServerOverrides, ServerSettings, TtlSettings, WitSettings, cluster, federation, notices, ttl,
 };
 use crate::common::{absolute, duration, feature_flags, given, lasting, trust_domain};
 use crate::notice::Notice;
@@ -111,7 +111,7 @@ impl ServerSettings {
             working_dir,
         };
         let cluster = cluster::resolve(file.cluster.as_ref(), &around, &mut said)?;
-        let socket_path = given(&overrides.socket_path).or(given(&file.socket_path)).unwrap_or(SOCKET_PATH);
+        let socket_path = given(&overrides.socket_path).or(given(&file.socket_path)).unwrap_or(DEFAULT_SERVER_SOCKET);
         let settings = Self {
             config_path: None,
             socket_path: absolute(Path::new(socket_path), working_dir),
@@ -238,7 +238,6 @@ fn prune_settings(file: &ServerFile) -> Result<Option<PruneSettings>, ConfigErro
     Ok(Some(PruneSettings { expired_for, batch_size, tofu_nodes: file.prune_tofu_nodes }))
 }
 
-const SOCKET_PATH: &str = "/tmp/spire-server/private/api.sock";
 const EMBEDDED_TRUST_DOMAIN: &str = "example.org";
 const EMBEDDED_DATA_DIR: &str = "./data";
 const PRUNE_BATCH_SIZE: i64 = 1_000;

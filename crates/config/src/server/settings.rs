@@ -137,3 +137,6 @@ impl CaSubject {
         Self { country: vec!["US".into()], organization: vec!["SPIFFE".into()], common_name: String::new() }
     }
 }
+
+/// SPIRE's default `socket_path`, which every tool looks for.
+pub const DEFAULT_SERVER_SOCKET: &str = "/tmp/spire-server/private/api.sock";

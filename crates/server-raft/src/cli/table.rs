@@ -37,7 +37,7 @@ pub fn program(name: &str) -> Program<Action> {
 }
 
 pub(super) const SOCKET: SocketNames = SocketNames {
-    default_path: "/tmp/spire-server/private/api.sock",
+    default_path: steeple_config::DEFAULT_SERVER_SOCKET,
     path_env: "SPIRE_SERVER_PRIVATE_SOCKET",
     template_env: "SPIRE_SERVER_PRIVATE_SOCKET_TEMPLATE",
 };

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use steeple_testkit::Port;
 
-use crate::bench::{Bench, assert_says, assert_unharmed, create, relaunch};
+use crate::bench::{Bench, assert_says, assert_unharmed, create, relaunch, until_said};
 
 #[tokio::test]
 async fn a_config_with_a_typo_is_refused_by_line_and_suggestion() {
@@ -164,4 +164,20 @@ async fn a_health_port_in_use_is_named() {
 /// Where a single server keeps it without a `cluster` section.
 fn sealing_key(bench: &Bench) -> std::path::PathBuf {
     bench.scratch.join("server/data.sealing-key")
+}
+
+#[tokio::test]
+async fn signals_that_spire_knows_do_not_end_a_server() {
+    let bench = Bench::new();
+    let server = bench.server("server").await;
+    create(&server, "kept").await;
+    let pid = server.process().expect("it runs").pid().to_string();
+    for (signal, answer) in
+        [("-USR1", "SIGUSR1: data files of plugins are read at start"), ("-USR2", "reopened log file")]
+    {
+        let sent = std::process::Command::new("kill").args([signal, &pid]).status().expect("kill runs");
+        assert!(sent.success());
+        until_said(&server, answer).await;
+    }
+    assert_unharmed(&server, &["kept"]).await;
 }

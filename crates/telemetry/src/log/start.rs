@@ -50,16 +50,26 @@ impl Logging {
         self.sink.reopen()
     }
 
-    /// Reopens the log file at each SIGUSR2, for ever. Ends only when the signal cannot be received.
-    pub async fn reopen_on_sigusr2(self) -> io::Result<()> {
-        let mut signals = signal(SignalKind::user_defined2())?;
-        while signals.recv().await.is_some() {
-            match self.reopen() {
-                Ok(()) => tracing::info!("reopened log file"),
-                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "failed to reopen log file"),
+    /// Answers the signals that SPIRE's programs know, for ever: SIGUSR2 opens the log file anew; SIGUSR1, at which
+    /// SPIRE reads the data files of plugins again, is told that they are read at start. From now on neither ends the
+    /// process, nor do they later when the future is dropped.
+    pub fn answer_signals(self) -> io::Result<impl Future<Output = ()> + Send> {
+        let (mut again, mut reopen) = (signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?);
+        Ok(async move {
+            loop {
+                tokio::select! {
+                    _ = again.recv() => {
+                        tracing::warn!("SIGUSR1: data files of plugins are read at start; restart to use changed ones");
+                    }
+                    _ = reopen.recv() => match self.reopen() {
+                        Ok(()) => tracing::info!("reopened log file"),
+                        Err(error) => {
+                            tracing::error!(error = &error as &dyn std::error::Error, "failed to reopen log file");
+                        }
+                    },
+                }
             }
-        }
-        Ok(())
+        })
     }
 }
 

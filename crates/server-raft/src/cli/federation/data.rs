@@ -66,7 +66,7 @@ fn from_flags(values: &Values) -> Result<FederationRelationship, Failure> {
     let bundle = match values.text_if_any("trustDomainBundlePath") {
         None => None,
         Some(path) => {
-            let data = std::fs::read(path).context("cannot read bundle file")?;
+            let data = steeple_cli::read_file(path).context("cannot read bundle file")?;
             let format = bundle_format(&relationship.trust_domain_bundle_format)?;
             let bundle = parse_bundle(bundle_domain(&relationship)?.as_str(), &data, format);
             Some(bundle.context("cannot parse bundle file")?)
