@@ -24,11 +24,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::AuditLayer;
 use crate::authz::Authorizer;
 use crate::driver::ca::CaDriver;
 use crate::driver::prune::{PruneAgents, PruneDriver};
 use crate::driver::roots;
 use crate::driver::server_svid::ServerSvidDriver;
+use crate::endpoint::Gate;
 use crate::first_steps::first_steps;
 use crate::issue::{AuthorityKeys, Issuer, KeysError, Signer};
 use crate::peer::PeerListener;
@@ -69,6 +71,7 @@ impl App {
         let started_at = Instant::now();
         let mut signals = StopSignals::new()?;
         let levels = logging.levels.clone();
+        let audit = settings.audit_log_enabled.then(|| AuditLayer::new(logging.ledger()));
         tokio::spawn(logging.answer_signals()?);
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -168,14 +171,15 @@ impl App {
 
         // The admin socket answers at once: an operator wants to know why a server is not ready.
         let authorizer = Authorizer::new(replica.clone(), settings.admin_ids.iter().cloned(), Arc::clone(&clock));
-        endpoint::serve_admin(admin, &shared, levels, authorizer.layer(), &tasks, &stop);
+        let gate = Gate { authorize: authorizer.layer(), audit };
+        endpoint::serve_admin(admin, &shared, levels, &gate, &tasks, &stop);
         let mut identified = server_svid;
         tokio::select! {
             shown = identified.wait_for(Option::is_some) => { shown?; }
             () = signals.received() => return end(replica, tasks, stop).await,
         }
         let acceptor = tls_acceptor(&settings, identity, trust_roots, &clock)?;
-        endpoint::serve_tcp(tcp, acceptor, &shared, authorizer.layer(), &tasks, &stop)?;
+        endpoint::serve_tcp(tcp, acceptor, &shared, &gate, &tasks, &stop)?;
         if settings.config_path.is_none() {
             print!("{}", first_steps(&settings, std::env::args().next().as_deref().unwrap_or_default()));
         }

@@ -1,8 +1,10 @@
 //! The two listeners of the API: TCP for agents and remote administrators, a Unix socket for local ones.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 
+use http::{Request, Response};
 use steeple_api::health::health_server::HealthServer;
 use steeple_api::server::agent::agent_server::AgentServer;
 use steeple_api::server::bundle::bundle_server::BundleServer;
@@ -14,7 +16,7 @@ use steeple_api::server::svid::svid_server::SvidServer;
 use steeple_api::server::trustdomain::trust_domain_server::TrustDomainServer;
 use steeple_api::steeple::server::cluster_server::ClusterServer;
 use steeple_telemetry::log::Levels;
-use steeple_telemetry::metric::CountCalls;
+use steeple_telemetry::metric::{CountCalls, CountedBody};
 use steeple_transport::serve::{ServeLimits, serve};
 use steeple_transport::tls::TlsAcceptor;
 use steeple_transport::uds::{BindError, BindModes, PeerTracking, UdsAcceptor, UdsLimits, UdsListener};
@@ -22,14 +24,23 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::body::Body;
 use tonic::service::{Routes, RoutesBuilder};
-use tower::ServiceBuilder;
+use tower::{Service, ServiceBuilder};
 
+use crate::audit::AuditLayer;
 use crate::authz::{AuthorizeLayer, TABLE, UnknownService};
 use crate::service::{
     AgentService, BundleService, ClusterService, DebugService, EntryService, HealthService, LocalAuthorityService,
     LoggerService, Shared, SvidService, TrustDomainService,
 };
+
+/// What every call passes before it reaches a service.
+pub struct Gate {
+    pub authorize: AuthorizeLayer,
+    /// With `audit_log_enabled`.
+    pub audit: Option<AuditLayer>,
+}
 
 /// Binds the admin socket: 0770 in a directory of 0750, which is the only check of local callers.
 pub fn bind_admin(path: &Path) -> Result<UdsListener, BindError> {
@@ -40,7 +51,7 @@ pub fn serve_admin(
     listener: UdsListener,
     shared: &Arc<Shared>,
     levels: Levels,
-    authorize: AuthorizeLayer,
+    gate: &Gate,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
@@ -48,8 +59,7 @@ pub fn serve_admin(
     routes.add_service(LoggerServer::new(LoggerService { levels }));
     routes.add_service(DebugServer::new(DebugService { shared: Arc::clone(shared) }));
     routes.add_service(HealthServer::new(HealthService { shared: Arc::clone(shared) }));
-    let service =
-        ServiceBuilder::new().layer(UnknownService).layer(counted()).layer(authorize).service(routes.routes());
+    let service = gate.guarded(routes.routes());
     let acceptor = UdsAcceptor { tracking: PeerTracking::CredentialsOnly, limits: ADMIN_LIMITS };
     let (ready, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
     tracing::info!(address = %listener.path().display(), network = "unix", "Starting Server APIs");
@@ -61,12 +71,11 @@ pub fn serve_tcp(
     listener: TcpListener,
     acceptor: Arc<TlsAcceptor>,
     shared: &Arc<Shared>,
-    authorize: AuthorizeLayer,
+    gate: &Gate,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> std::io::Result<()> {
-    let service =
-        ServiceBuilder::new().layer(UnknownService).layer(counted()).layer(authorize).service(common(shared).routes());
+    let service = gate.guarded(common(shared).routes());
     let (ready, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
     tracing::info!(address = %listener.local_addr()?, network = "tcp", "Starting Server APIs");
     tasks.spawn(acceptor.run(listener, ready));
@@ -74,9 +83,22 @@ pub fn serve_tcp(
     Ok(())
 }
 
-/// Refusals count too, so this stands in front of the authorizer.
-fn counted() -> CountCalls {
-    CountCalls::of(TABLE.iter().map(|row| row.method))
+impl Gate {
+    /// Refusals are counted and on record too, so both stand in front of the authorizer.
+    fn guarded(
+        &self,
+        routes: Routes,
+    ) -> impl Service<Request<Body>, Response = Response<CountedBody<Body>>, Error = Infallible, Future: Send + 'static>
+    + Clone
+    + Send
+    + 'static {
+        ServiceBuilder::new()
+            .layer(UnknownService)
+            .layer(CountCalls::of(TABLE.iter().map(|row| row.method)))
+            .option_layer(self.audit.clone())
+            .layer(self.authorize.clone())
+            .service(routes)
+    }
 }
 
 /// What both listeners offer.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   TCP 8081 ─┐                                     ┌─ state (read)
-//!             ├─ authz ── service ── issue (sign) ──┤
+//!     (audit) ├─ authz ── service ── issue (sign) ──┤
 //!   admin UDS ┘             │                       └─ raft (propose) ── storage
 //!                           │                            ▲
 //!                        driver (CA, prune, own SVID) ───┘         peer ── the other replicas
@@ -11,6 +11,7 @@
 //! `docs/book/one-request.md` follows one request through it.
 
 pub mod app;
+mod audit;
 pub mod authz;
 pub mod cli;
 pub mod driver;

@@ -152,8 +152,12 @@ where
             };
             match authorized {
                 Ok(authorized) => {
+                    let class = authorized.class();
                     request.extensions_mut().insert(authorized);
-                    inner.call(request).await
+                    let mut response = inner.call(request).await?;
+                    // For whoever stands in front and keeps records.
+                    response.extensions_mut().insert(class);
+                    Ok(response)
                 }
                 Err(status) => Ok(status.into_http()),
             }

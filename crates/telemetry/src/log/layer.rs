@@ -94,7 +94,7 @@ fn caller(metadata: &Metadata<'_>) -> Caller {
     }
 }
 
-fn rfc3339(time: &Zoned) -> String {
+pub(super) fn rfc3339(time: &Zoned) -> String {
     let form = if time.offset().is_zero() { "%Y-%m-%dT%H:%M:%SZ" } else { "%Y-%m-%dT%H:%M:%S%:z" };
     time.strftime(form).to_string()
 }

@@ -2,13 +2,16 @@
 
 mod format;
 mod layer;
+mod ledger;
 mod level;
 mod levels;
 mod record;
 mod sink;
 mod start;
 
+pub use ledger::Ledger;
 pub use levels::Levels;
+pub use record::{Fields, Value};
 pub use sink::Sink;
 pub use start::{LogError, Logging, start};
 pub use steeple_config::{LogFormat, LogLevel as Level, LogSettings};

@@ -8,10 +8,10 @@ use steeple_config::LogLevel;
 use tracing::field::{Field, Visit};
 
 /// Fields sorted by name, as logrus sorts them.
-pub(crate) type Fields = BTreeMap<String, Value>;
+pub type Fields = BTreeMap<String, Value>;
 
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Value {
+pub enum Value {
     Bool(bool),
     Float(f64),
     Int(i64),
@@ -89,6 +89,36 @@ impl Visit for Collector {
 
     fn record_u64(&mut self, field: &Field, value: u64) {
         self.put(field, Value::Uint(value));
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<u64> for Value {
+    fn from(value: u64) -> Self {
+        Self::Uint(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(value.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(value)
     }
 }
 

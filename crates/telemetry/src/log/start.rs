@@ -3,14 +3,14 @@
 use std::io;
 use std::path::PathBuf;
 
-use steeple_config::LogSettings;
+use steeple_config::{LogFormat, LogSettings};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Subscriber;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer as _, Registry, reload};
 
 use super::layer::{Layer, Threshold};
-use super::{Levels, Sink};
+use super::{Ledger, Levels, Sink};
 
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -25,6 +25,7 @@ pub enum LogError {
 pub struct Logging {
     pub levels: Levels,
     sink: Sink,
+    format: LogFormat,
 }
 
 /// Once per process, before the first message.
@@ -42,10 +43,14 @@ fn build(settings: &LogSettings, sink: Sink) -> (impl Subscriber + Send + Sync, 
     let (filter, handle) = reload::Layer::new(Threshold(settings.level));
     let layer = Layer { sink: sink.clone(), format: settings.format, source_location: settings.source_location };
     let subscriber = Registry::default().with(layer.with_filter(filter));
-    (subscriber, Logging { levels: Levels::new(settings.level, handle), sink })
+    (subscriber, Logging { levels: Levels::new(settings.level, handle), sink, format: settings.format })
 }
 
 impl Logging {
+    pub fn ledger(&self) -> Ledger {
+        Ledger { sink: self.sink.clone(), format: self.format }
+    }
+
     pub fn reopen(&self) -> io::Result<()> {
         self.sink.reopen()
     }

@@ -10,4 +10,4 @@ pub use call::CallTimer;
 pub use endpoint::router;
 pub use naming::{label_value, rpc_name};
 pub use recorder::{MetricSettings, Metrics, MetricsError};
-pub use rpc::CountCalls;
+pub use rpc::{CountCalls, CountedBody};

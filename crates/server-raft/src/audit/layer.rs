@@ -1,0 +1,159 @@
+//! The tower layer in front of the authorizer that puts each call on record.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use parking_lot::Mutex;
+use steeple_core::rpc_code_name;
+use steeple_telemetry::log::{Fields, Ledger};
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+
+use super::facts::{Facts, facts, put};
+use super::passing::{Answered, Asked, Ending, Seen};
+use crate::authz::{Caller, Class, Transport};
+
+/// Writes to `ledger`; cheap to clone.
+#[derive(Clone)]
+pub struct AuditLayer {
+    ledger: Ledger,
+}
+
+#[derive(Clone)]
+pub struct AuditService<S> {
+    ledger: Ledger,
+    inner: S,
+}
+
+/// What is known of a call before it is answered.
+struct Call {
+    ledger: Ledger,
+    method: String,
+    fields: Fields,
+    asked: Arc<Mutex<Seen>>,
+}
+
+impl AuditLayer {
+    pub fn new(ledger: Ledger) -> Self {
+        Self { ledger }
+    }
+}
+
+impl<S> Layer<S> for AuditLayer {
+    type Service = AuditService<S>;
+
+    fn layer(&self, inner: S) -> AuditService<S> {
+        AuditService { ledger: self.ledger.clone(), inner }
+    }
+}
+
+impl<S> Service<Request<Body>> for AuditService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let call = Call::begin(self.ledger.clone(), &request);
+        let seen = Arc::clone(&call.asked);
+        let answer = self.inner.call(request.map(|inner| Body::new(Asked { inner, seen })));
+        Box::pin(async move {
+            let response = answer.await?;
+            let class = response.extensions().get::<Class>().copied();
+            let mut ended = Some(move |answered: &Seen, ending| call.end(class, answered, ending));
+            // A refusal has no messages: its status stands in the head.
+            if let Some(status) = Status::from_header_map(response.headers())
+                && let Some(ended) = ended.take()
+            {
+                ended(&Seen::default(), Ending::Status(status));
+            }
+            Ok(response.map(|inner| Body::new(Answered { inner, seen: Seen::default(), ended })))
+        })
+    }
+}
+
+impl Call {
+    fn begin(ledger: Ledger, request: &Request<Body>) -> Self {
+        let path = request.uri().path();
+        let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
+        let mut fields = Fields::new();
+        put(&mut fields, "type", "audit");
+        put(&mut fields, "request_id", uuid::Uuid::new_v4().to_string());
+        put(&mut fields, "service", short(service));
+        put(&mut fields, "method", method);
+        // A connection without a caller is refused, and that is on record.
+        if let Ok(caller) = Caller::of(request.extensions()) {
+            put_caller(&mut fields, &caller);
+        }
+        Self { ledger, method: path.to_owned(), fields, asked: Arc::default() }
+    }
+
+    fn end(self, class: Option<Class>, answered: &Seen, ending: Ending) {
+        let mut fields = self.fields;
+        if let Some(class) = class {
+            put(&mut fields, "authorized_as", class.authorized_as());
+            put(&mut fields, "authorized_via", class.authorized_via());
+        }
+        let (code, message) = match ending {
+            Ending::Status(status) => (status.code(), status.message().to_owned()),
+            Ending::Canceled => (Code::Cancelled, "context canceled".to_owned()),
+        };
+        let known = facts(&self.method, self.asked.lock().first(), answered.last());
+        match known {
+            Facts::Items(items) if code == Code::Ok => {
+                for item in items {
+                    write(&self.ledger, fields.clone(), item.fields, item.status.code, &item.status.message);
+                }
+            }
+            Facts::Items(_) => write(&self.ledger, fields, Fields::new(), code as i32, &message),
+            Facts::Call(known) => write(&self.ledger, fields, known, code as i32, &message),
+        }
+    }
+}
+
+fn write(ledger: &Ledger, mut fields: Fields, known: Fields, code: i32, message: &str) {
+    fields.extend(known);
+    let succeeded = code == Code::Ok as i32;
+    put(&mut fields, "status", if succeeded { "success" } else { "error" });
+    if !succeeded {
+        put(&mut fields, "status_code", rpc_code_name(code));
+        put(&mut fields, "status_message", message);
+    }
+    ledger.info("API accessed", fields);
+}
+
+/// Names of SPIRE's fields for the two kinds of listeners.
+fn put_caller(fields: &mut Fields, caller: &Caller) {
+    match &caller.transport {
+        Transport::Tcp { remote_addr, .. } => {
+            put(fields, "caller_addr", remote_addr.to_string());
+            if let Some(id) = &caller.id {
+                put(fields, "caller_id", id.to_string());
+            }
+        }
+        Transport::Uds { uid, gid, pid } => {
+            put(fields, "caller_uid", u64::from(*uid));
+            put(fields, "caller_gid", u64::from(*gid));
+            // Not there when the process is of another pid namespace, or gone.
+            if let Ok(path) = std::fs::read_link(format!("/proc/{pid}/exe")) {
+                put(fields, "caller_path", path.display().to_string());
+            }
+        }
+    }
+}
+
+/// SPIRE's short name of a service: `agent.v1.Agent`.
+fn short(service: &str) -> &str {
+    service.strip_prefix("spire.api.server.").unwrap_or(service)
+}
