@@ -1,6 +1,7 @@
-//! Channels: to a server at one of several addresses, and to a Unix socket.
+//! Channels: to a server at one of several addresses, and to a Unix socket; and documents over HTTPS.
 
 mod dial;
+mod https;
 mod order;
 mod unprocessed;
 
@@ -13,6 +14,7 @@ use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
 pub use dial::{DialError, ServerDialer};
+pub use https::{HttpsError, HttpsReply, https_get};
 pub(crate) use order::random;
 pub use unprocessed::is_unprocessed;
 

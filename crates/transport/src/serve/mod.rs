@@ -5,6 +5,7 @@
 
 mod connection;
 mod deadline;
+mod https;
 mod limits;
 mod preface;
 
@@ -22,6 +23,7 @@ use tower::BoxError;
 use tracing::debug;
 
 pub use deadline::Deadline;
+pub use https::serve_https;
 pub use limits::{MESSAGE_BYTES_MAX, ServeLimits};
 
 /// Serves every connection from `incoming` until `shutdown` completes or the senders are gone; then sends GOAWAY to

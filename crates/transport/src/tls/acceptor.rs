@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::{ServerConfig, ServerConnection};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
@@ -39,7 +39,16 @@ pub trait Accept: Send + 'static {
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, SocketAddr)>> + Send;
+
+    /// What a connection goes through before its handshake, within the limits of one. An error ends it.
+    fn greet(_io: &mut Self::Io) -> impl Future<Output = io::Result<()>> + Send {
+        std::future::ready(Ok(()))
+    }
 }
+
+/// A TCP listener that tells clients who speak plain HTTP to it, as Go's does, rather than sending them a TLS alert.
+#[derive(Debug)]
+pub struct HttpsListener(pub TcpListener);
 
 /// Does handshakes under limits; its TLS configuration is replaced while it runs.
 #[derive(Debug)]
@@ -117,7 +126,7 @@ impl TlsAcceptor {
             };
             let (acceptor, ready) = (Arc::clone(&self), ready.clone());
             tokio::spawn(async move {
-                let outcome = acceptor.handshake(io, remote_addr).await;
+                let outcome = acceptor.welcome::<A>(io, remote_addr).await;
                 match outcome {
                     Ok(connection) => {
                         let connection = TlsConnection { _slot: Some(slot), ..connection };
@@ -129,6 +138,19 @@ impl TlsAcceptor {
                 drop(permit);
             });
         }
+    }
+
+    async fn welcome<A: Accept>(
+        &self,
+        mut io: A::Io,
+        remote_addr: SocketAddr,
+    ) -> Result<TlsConnection<A::Io>, HandshakeError> {
+        let limit = self.limits.handshake_timeout;
+        timeout(limit, A::greet(&mut io))
+            .await
+            .map_err(|_| HandshakeError::Timeout { limit })?
+            .map_err(HandshakeError::Io)?;
+        self.handshake(io, remote_addr).await
     }
 
     /// One handshake over any byte stream, under the timeout but outside the counts.
@@ -199,6 +221,26 @@ impl Accept for TcpListener {
     }
 }
 
+impl Accept for HttpsListener {
+    type Io = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        Accept::accept(&mut self.0).await
+    }
+
+    async fn greet(io: &mut TcpStream) -> io::Result<()> {
+        let mut first = [0];
+        io.peek(&mut first).await?;
+        // A TLS record begins with its type, 22; a request with the letters of its method.
+        if first[0].is_ascii_uppercase() {
+            io.write_all(PLAIN_HTTP).await?;
+            io.shutdown().await?;
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "client speaks HTTP without TLS"));
+        }
+        Ok(())
+    }
+}
+
 impl<IO> Connected for TlsConnection<IO> {
     type ConnectInfo = TlsPeer;
 
@@ -256,6 +298,8 @@ pub(crate) async fn pause_after(error: &io::Error) {
     sleep(ACCEPT_PAUSE).await;
 }
 
+/// Go's words.
+const PLAIN_HTTP: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

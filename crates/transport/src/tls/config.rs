@@ -7,7 +7,7 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, Error, ServerConfig, SupportedProtocolVersion};
@@ -35,6 +35,26 @@ pub fn server_config(
     key_exchange: KeyExchange,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<ServerConfig>, Error> {
+    Ok(Arc::new(server_base(identity, verifier, key_exchange, clock)?))
+}
+
+/// For HTTPS listeners that ask for no client certificate, such as a bundle endpoint: HTTP/2 and HTTP/1.1.
+pub fn https_server_config(
+    identity: Arc<dyn ResolvesServerCert>,
+    key_exchange: KeyExchange,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<ServerConfig>, Error> {
+    let mut config = server_base(identity, WebPkiClientVerifier::no_client_auth(), key_exchange, clock)?;
+    config.alpn_protocols.push(HTTP1.to_vec());
+    Ok(Arc::new(config))
+}
+
+fn server_base(
+    identity: Arc<dyn ResolvesServerCert>,
+    verifier: Arc<dyn ClientCertVerifier>,
+    key_exchange: KeyExchange,
+    clock: Arc<dyn Clock>,
+) -> Result<ServerConfig, Error> {
     let mut config = ServerConfig::builder_with_details(key_exchange.provider(), Arc::new(RustlsClock(clock)))
         .with_protocol_versions(key_exchange.versions())?
         .with_client_cert_verifier(verifier)
@@ -43,7 +63,7 @@ pub fn server_config(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
-    Ok(Arc::new(config))
+    Ok(config)
 }
 
 /// For dialling. Without `identity` no client certificate is offered.
@@ -53,6 +73,25 @@ pub fn client_config(
     key_exchange: KeyExchange,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<ClientConfig>, Error> {
+    Ok(Arc::new(client_base(verifier, identity, key_exchange, clock)?))
+}
+
+/// For [`crate::client::https_get`]: HTTP/1.1 and no client certificate.
+pub fn https_client_config(
+    verifier: Arc<dyn ServerCertVerifier>,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<ClientConfig>, Error> {
+    let mut config = client_base(verifier, None, KeyExchange::Compatible, clock)?;
+    config.alpn_protocols = vec![HTTP1.to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn client_base(
+    verifier: Arc<dyn ServerCertVerifier>,
+    identity: Option<Arc<dyn ResolvesClientCert>>,
+    key_exchange: KeyExchange,
+    clock: Arc<dyn Clock>,
+) -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_details(key_exchange.provider(), Arc::new(RustlsClock(clock)))
         .with_protocol_versions(key_exchange.versions())?
         .dangerous()
@@ -63,7 +102,7 @@ pub fn client_config(
     };
     config.alpn_protocols = alpn_h2();
     config.resumption = Resumption::disabled();
-    Ok(Arc::new(config))
+    Ok(config)
 }
 
 /// gRPC's only application protocol; rustls does not set it by itself.
@@ -102,6 +141,8 @@ impl fmt::Debug for RustlsClock {
         f.write_str("RustlsClock")
     }
 }
+
+const HTTP1: &[u8] = b"http/1.1";
 
 static ALL_VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 static TLS13_ONLY: &[&SupportedProtocolVersion] = &[&TLS13];

@@ -2,6 +2,7 @@
 //! and an acceptor whose identity, roots and policy are replaced while it runs.
 
 mod acceptor;
+mod cert_files;
 mod config;
 pub mod danger;
 mod identity;
@@ -9,12 +10,15 @@ mod peer;
 mod roots;
 mod verifier;
 mod verify;
+mod web;
 
 pub(crate) use acceptor::pause_after;
-pub use acceptor::{Accept, AcceptLimits, HandshakeError, TlsAcceptor, TlsConnection};
-pub use config::{KeyExchange, alpn_h2, client_config, server_config};
+pub use acceptor::{Accept, AcceptLimits, HandshakeError, HttpsListener, TlsAcceptor, TlsConnection};
+pub use cert_files::{CertFiles, CertFilesError};
+pub use config::{KeyExchange, alpn_h2, client_config, https_client_config, https_server_config, server_config};
 pub use identity::{Identity, IdentityError, IdentitySink, IdentityStore};
 pub use peer::{PeerIdError, PeerIdentity, TlsPeer};
 pub use roots::{RootsError, SharedRoots, TrustRoots};
 pub use verifier::{ClientIdVerifier, IdPolicy, ServerIdVerifier};
 pub use verify::{Usage, VerifyError, verify_chain};
+pub use web::{WebRootsError, WebVerifier};

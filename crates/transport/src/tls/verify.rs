@@ -62,6 +62,12 @@ pub enum VerifyError {
     UnknownAuthority(TrustDomain),
     #[error("no X.509 bundle for trust domain {0}")]
     UnknownTrustDomain(TrustDomain),
+    /// By the rules of the web this is nobody's certificate; by those of SPIFFE it might be.
+    #[error(
+        "failed to authenticate bundle endpoint using web authentication but the server certificate contains SPIFFE \
+         ID \"{id}\": maybe use https_spiffe instead of https_web: {reason}"
+    )]
+    WebRefusesSvid { id: SpiffeId, reason: String },
 }
 
 /// Verifies `chain` (leaf first, DER) at `now` against the roots of the trust domain that its leaf names.

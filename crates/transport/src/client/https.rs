@@ -1,0 +1,191 @@
+//! One document over HTTPS, with an end to everything: time, size, redirects.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, HOST, LOCATION, USER_AGENT};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::time::timeout;
+
+use super::{DialError, ServerDialer};
+
+/// What a server answered in the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpsReply {
+    pub status: StatusCode,
+    /// Whole if the status is 200, otherwise only what it begins with.
+    pub body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpsError {
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error("not an https URL with a host: {url}")]
+    BadUrl { url: String },
+    #[error("redirected to {location:?}, which is not an https URL")]
+    BadRedirect { location: String },
+    #[error("stopped after {REDIRECTS_MAX} redirects")]
+    TooManyRedirects,
+    #[error("{0}")]
+    Http(#[source] hyper::Error),
+    #[error("the answer has more than {bytes_max} bytes")]
+    TooLarge { bytes_max: usize },
+    #[error("no complete answer within {} s", .0.as_secs())]
+    Timeout(Duration),
+}
+
+/// Where a request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Target {
+    authority: Authority,
+    path: PathAndQuery,
+}
+
+/// GETs `url`, and what it redirects to, as long as that is HTTPS too; `tls` authenticates every server on the way
+/// alike. It comes from [`crate::tls::https_client_config`].
+pub async fn https_get(url: &str, tls: &Arc<ClientConfig>, body_bytes_max: usize) -> Result<HttpsReply, HttpsError> {
+    let follow = async {
+        let mut target = Target::parse(url).ok_or_else(|| HttpsError::BadUrl { url: url.to_owned() })?;
+        for _ in 0..=REDIRECTS_MAX {
+            let response = request(&target, tls).await?;
+            match target.redirected(&response)? {
+                Some(next) => target = next,
+                None => return read(response, body_bytes_max).await,
+            }
+        }
+        Err(HttpsError::TooManyRedirects)
+    };
+    timeout(TOTAL_MAX, follow).await.map_err(|_| HttpsError::Timeout(TOTAL_MAX))?
+}
+
+async fn request(target: &Target, tls: &Arc<ClientConfig>) -> Result<Response<Incoming>, HttpsError> {
+    let address = format!("{}:{}", target.authority.host(), target.authority.port_u16().unwrap_or(HTTPS_PORT));
+    let stream = ServerDialer::new([address], Arc::clone(tls)).dial().await?;
+    let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+        .max_buf_size(HEADER_BYTES_MAX)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(HttpsError::Http)?;
+    // Ends with the response, or with the request that is given up.
+    tokio::spawn(connection);
+    let mut request = Request::new(Empty::<Bytes>::new());
+    *request.method_mut() = Method::GET;
+    *request.uri_mut() = Uri::from(target.path.clone());
+    let headers = request.headers_mut();
+    headers.insert(HOST, target.host_header());
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("steeple/", env!("CARGO_PKG_VERSION"))));
+    sender.send_request(request).await.map_err(HttpsError::Http)
+}
+
+async fn read(response: Response<Incoming>, body_bytes_max: usize) -> Result<HttpsReply, HttpsError> {
+    let status = response.status();
+    let is_ok = status == StatusCode::OK;
+    let bytes_max = if is_ok { body_bytes_max } else { ERROR_BODY_BYTES_MAX };
+    let mut body = response.into_body();
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(HttpsError::Http)?.into_data() else { continue };
+        let room = bytes_max - bytes.len();
+        if data.len() > room && is_ok {
+            return Err(HttpsError::TooLarge { bytes_max });
+        }
+        bytes.extend_from_slice(&data[..data.len().min(room)]);
+        if data.len() >= room && !is_ok {
+            break;
+        }
+    }
+    Ok(HttpsReply { status, body: bytes.into() })
+}
+
+impl Target {
+    /// `None` unless `url` is https and has a host that a certificate could name.
+    fn parse(url: &str) -> Option<Self> {
+        let parts = url.parse::<Uri>().ok()?.into_parts();
+        let scheme = parts.scheme.filter(|scheme| scheme.as_str().eq_ignore_ascii_case("https"));
+        let (_, authority) = (scheme?, parts.authority?);
+        // A host that is no name must not be verified by the address that it happened to resolve to.
+        ServerName::try_from(bare(authority.host())).ok()?;
+        Some(Self { authority, path: parts.path_and_query.unwrap_or(PathAndQuery::from_static("/")) })
+    }
+
+    /// Where `response` sends us; `None` when it is the answer.
+    fn redirected(&self, response: &Response<Incoming>) -> Result<Option<Self>, HttpsError> {
+        let location = match response.status().as_u16() {
+            301 | 302 | 303 | 307 | 308 => response.headers().get(LOCATION),
+            _ => None,
+        };
+        let Some(location) = location else { return Ok(None) };
+        let location = String::from_utf8_lossy(location.as_bytes()).into_owned();
+        match self.resolve(&location) {
+            Some(next) => Ok(Some(next)),
+            None => Err(HttpsError::BadRedirect { location }),
+        }
+    }
+
+    /// An absolute https URL, or a path from the root of the same server.
+    fn resolve(&self, location: &str) -> Option<Self> {
+        if location.starts_with('/') && !location.starts_with("//") {
+            return Some(Self { authority: self.authority.clone(), path: location.parse().ok()? });
+        }
+        Self::parse(location)
+    }
+
+    /// Without user information.
+    fn host_header(&self) -> HeaderValue {
+        let text = self.authority.as_str();
+        let host = text.rsplit_once('@').map_or(text, |(_, host)| host);
+        HeaderValue::from_str(host).unwrap_or(HeaderValue::from_static(""))
+    }
+}
+
+/// An IPv6 address without its brackets.
+fn bare(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+const HTTPS_PORT: u16 = 443;
+/// Go's client follows as many.
+const REDIRECTS_MAX: usize = 10;
+/// Everything: names, handshakes, redirects, body.
+const TOTAL_MAX: Duration = Duration::from_secs(30);
+const HEADER_BYTES_MAX: usize = 64 * 1024;
+/// What is worth telling of a page that is no answer.
+const ERROR_BODY_BYTES_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_https_with_a_host_that_certificates_name() {
+        for good in ["https://a.test", "HTTPS://a.test:8443/b?c=d", "https://127.0.0.1/", "https://[::1]:8443/"] {
+            assert!(Target::parse(good).is_some(), "{good}");
+        }
+        for bad in ["http://a.test/", "https:///b", "/b", "https://a..test/", "ftp://a.test", ""] {
+            assert_eq!(Target::parse(bad), None, "{bad}");
+        }
+        let target = Target::parse("https://user@a.test:8443").unwrap();
+        assert_eq!((target.host_header().to_str().unwrap(), target.path.as_str()), ("a.test:8443", "/"));
+    }
+
+    #[test]
+    fn redirects_stay_on_https() {
+        let here = Target::parse("https://a.test:8443/old").unwrap();
+        assert_eq!(here.resolve("/new?x=1").unwrap(), Target::parse("https://a.test:8443/new?x=1").unwrap());
+        assert_eq!(here.resolve("https://b.test/").unwrap(), Target::parse("https://b.test/").unwrap());
+        for bad in ["http://a.test/", "//b.test/", "new", ""] {
+            assert_eq!(here.resolve(bad), None, "{bad}");
+        }
+    }
+}
