@@ -31,6 +31,8 @@ def environment():
         yield SimpleNamespace(
             domain=TrustDomain(facts["trust_domain"]),
             socket="unix://" + facts["agent_socket"],
+            admin_socket=facts["admin_socket"],
+            server_program=facts["server_program"],
             authorities=set(x509.load_pem_x509_certificates(Path(facts["bundle_path"]).read_bytes())),
         )
         # It stops when its standard input closes.

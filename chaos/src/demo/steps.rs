@@ -79,6 +79,7 @@ impl Scene {
             trust_domain: TRUST_DOMAIN.to_owned(),
             cluster: None,
             x509pop_root: Some(self.nodes.root_path().to_owned()),
+            jwt_issuer: None,
             log_level: "INFO".to_owned(),
             env: Vec::new(),
         };

@@ -53,6 +53,7 @@ impl Stage {
             trust_domain: TRUST_DOMAIN.to_owned(),
             cluster: None,
             x509pop_root: None,
+            jwt_issuer: None,
             log_level: "INFO".to_owned(),
             env: syncs.as_ref().map(SyncLog::env).unwrap_or_default(),
         };

@@ -151,6 +151,7 @@ impl World {
             trust_domain: "example.org".to_owned(),
             cluster: None,
             x509pop_root: None,
+            jwt_issuer: None,
             log_level: "info".to_owned(),
             env: Vec::new(),
         };

@@ -51,6 +51,8 @@ struct Jwk {
     #[serde(skip_serializing_if = "String::is_empty")]
     crv: String,
     #[serde(skip_serializing_if = "String::is_empty")]
+    alg: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     x: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     y: String,
@@ -92,33 +94,81 @@ pub fn print_jwt_bundle(bundle: &Bundle) -> Result<String, JwksError> {
     Ok(print(&Document { keys: Some(keys), spiffe_sequence: 0, spiffe_refresh_hint: 0 }))
 }
 
+/// The key set of an OIDC provider (RFC 7517, indented by two spaces): each key with the `alg` that its tokens carry,
+/// and with `"use": "sig"` where clients insist on it. A key that no SPIFFE implementation signs with has no `alg`.
+pub fn print_oidc_keys(authorities: &[JwtAuthority], with_use: bool) -> Result<String, JwksError> {
+    let jwk = |authority| {
+        let jwk = jwt_jwk(authority)?;
+        let alg = algorithm(&jwk).to_owned();
+        Ok(Jwk { alg, usage: if with_use { USE_SIG.into() } else { String::new() }, ..jwk })
+    };
+    let keys = authorities.iter().map(jwk).collect::<Result<_, PublicKeyError>>()?;
+    Ok(print_indented(&Document { keys: Some(keys), spiffe_sequence: 0, spiffe_refresh_hint: 0 }, b"  "))
+}
+
+/// Reads a Workload API's JWT bundle: a key set in which only key and `kid` count.
+pub fn parse_jwt_bundle(json: &[u8]) -> Result<Vec<JwtAuthority>, JwksError> {
+    let keys = parse_document(json)?.keys.ok_or(JwksError::NoAuthorities)?;
+    keys.into_iter().enumerate().map(|(entry, jwk)| read_jwt(entry, jwk)).collect()
+}
+
 /// Reads a SPIFFE bundle document. One bad key refuses the whole of it. The sequence is ignored and JWT keys get no
 /// expiry (SPIRE behaviour); keys for WIT-SVIDs are skipped.
 pub fn parse_spiffe_bundle(trust_domain: &TrustDomain, json: &[u8]) -> Result<Bundle, JwksError> {
-    if json.len() > BUNDLE_BYTES_MAX {
-        return Err(JwksError::TooLarge { bytes: json.len() });
-    }
-    let document: Document = serde_json::from_slice(json).map_err(|error| JwksError::Json(error.to_string()))?;
-    let mut bundle = Bundle::empty(trust_domain.clone());
+    let authorities = parse_authorities(json)?;
+    Ok(Bundle {
+        x509_authorities: authorities.x509,
+        jwt_authorities: authorities.jwt,
+        refresh_hint: authorities.refresh_hint,
+        ..Bundle::empty(trust_domain.clone())
+    })
+}
+
+/// The JWT authorities of a SPIFFE bundle document, which does not say whose it is. As strict as
+/// [`parse_spiffe_bundle`].
+pub fn parse_jwt_authorities(json: &[u8]) -> Result<Vec<JwtAuthority>, JwksError> {
+    Ok(parse_authorities(json)?.jwt)
+}
+
+#[derive(Default)]
+struct Authorities {
+    x509: Vec<X509Authority>,
+    jwt: Vec<JwtAuthority>,
+    refresh_hint: i64,
+}
+
+fn parse_authorities(json: &[u8]) -> Result<Authorities, JwksError> {
+    let document = parse_document(json)?;
     if document.spiffe_refresh_hint < 0 {
         return Err(JwksError::RefreshHint(document.spiffe_refresh_hint));
     }
-    bundle.refresh_hint = document.spiffe_refresh_hint;
+    let mut read = Authorities { refresh_hint: document.spiffe_refresh_hint, ..Authorities::default() };
     for (entry, jwk) in document.keys.ok_or(JwksError::NoAuthorities)?.into_iter().enumerate() {
         match jwk.usage.as_str() {
-            USE_X509_SVID => bundle.x509_authorities.push(read_x509(entry, &jwk)?),
-            USE_JWT_SVID => bundle.jwt_authorities.push(read_jwt(entry, jwk)?),
+            USE_X509_SVID => read.x509.push(read_x509(entry, &jwk)?),
+            USE_JWT_SVID => read.jwt.push(read_jwt(entry, jwk)?),
             USE_WIT_SVID => {}
             "" => return Err(JwksError::MissingUse { entry }),
             _ => return Err(JwksError::UnknownUse { entry, usage: jwk.usage }),
         }
     }
-    Ok(bundle)
+    Ok(read)
+}
+
+fn parse_document(json: &[u8]) -> Result<Document, JwksError> {
+    if json.len() > BUNDLE_BYTES_MAX {
+        return Err(JwksError::TooLarge { bytes: json.len() });
+    }
+    serde_json::from_slice(json).map_err(|error| JwksError::Json(error.to_string()))
 }
 
 fn print(document: &Document) -> String {
+    print_indented(document, b"    ")
+}
+
+fn print_indented(document: &Document, indent: &[u8]) -> String {
     let mut json = Vec::new();
-    let mut serializer = Serializer::with_formatter(&mut json, PrettyFormatter::with_indent(b"    "));
+    let mut serializer = Serializer::with_formatter(&mut json, PrettyFormatter::with_indent(indent));
     // Writing strings and integers into memory cannot fail.
     let _ = document.serialize(&mut serializer);
     String::from_utf8(json).unwrap_or_default()
@@ -206,10 +256,21 @@ fn curve_name(kind: PublicKeyKind) -> &'static str {
     }
 }
 
+/// RFC 7518, section 3.1; empty for keys that sign no JWT-SVID.
+fn algorithm(jwk: &Jwk) -> &'static str {
+    match (jwk.kty.as_str(), jwk.crv.as_str()) {
+        ("RSA", _) => "RS256",
+        ("EC", "P-256") => "ES256",
+        ("EC", "P-384") => "ES384",
+        _ => "",
+    }
+}
+
 fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
     *number == T::default()
 }
 
+const USE_SIG: &str = "sig";
 const USE_X509_SVID: &str = "x509-svid";
 const USE_JWT_SVID: &str = "jwt-svid";
 const USE_WIT_SVID: &str = "wit-svid";

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use steeple_ca::jwks::{BUNDLE_BYTES_MAX, JwksError, parse_spiffe_bundle, print_jwt_bundle, print_spiffe_bundle};
+use steeple_ca::jwks::{
+    BUNDLE_BYTES_MAX, JwksError, parse_jwt_bundle, parse_spiffe_bundle, print_jwt_bundle, print_oidc_keys,
+    print_spiffe_bundle,
+};
 use steeple_ca::{CaRequest, DistinguishedName, Serial, SigningKey, self_signed_ca};
 use steeple_core::{Bundle, JwtAuthority, KeyType, Timestamp, TrustDomain, X509Authority};
 
@@ -196,4 +199,28 @@ fn sample() -> Bundle {
         bundle
     });
     SAMPLE.clone()
+}
+
+#[test]
+fn an_oidc_key_set_names_algorithms_and_use() {
+    let authorities = sample().jwt_authorities;
+    let plain: Value = serde_json::from_str(&print_oidc_keys(&authorities, false).unwrap()).unwrap();
+    let (first, key) = (&authorities[0], &plain["keys"][0]);
+    assert_eq!((&key["kid"], key.get("use")), (&Value::from(first.key_id.as_str()), None));
+    assert!(["RS256", "ES256", "ES384"].contains(&key["alg"].as_str().unwrap()), "{key}");
+    let text = print_oidc_keys(&authorities, true).unwrap();
+    assert!(text.starts_with("{\n  \"keys\": [\n    {\n      \"use\": \"sig\",\n"), "{text}");
+    assert_eq!(parse_jwt_bundle(text.as_bytes()).unwrap().len(), authorities.len());
+}
+
+#[test]
+fn a_jwt_bundle_comes_back_as_it_went() {
+    let bundle = sample();
+    let read = parse_jwt_bundle(print_jwt_bundle(&bundle).unwrap().as_bytes()).unwrap();
+    let keys = |authorities: &[steeple_core::JwtAuthority]| -> Vec<_> {
+        authorities.iter().map(|authority| (authority.key_id.clone(), authority.public_key.clone())).collect()
+    };
+    assert_eq!(keys(&read), keys(&bundle.jwt_authorities));
+    assert_eq!(parse_jwt_bundle(b"{}"), Err(JwksError::NoAuthorities));
+    assert_eq!(parse_jwt_bundle(br#"{"keys":[{"kty":"EC"}]}"#), Err(JwksError::MissingKeyId { entry: 0 }));
 }

@@ -44,3 +44,4 @@ pub use process::{StopSignals, hostname, raise_open_files, restrict_umask};
 pub use rpc_error::rpc_error;
 pub use socket::{SocketError, SocketNames};
 pub use streams::{Captured, Streams};
+pub use usage::usage;

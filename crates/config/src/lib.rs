@@ -19,6 +19,7 @@ mod error;
 mod expand;
 mod load;
 mod notice;
+mod oidc;
 mod plugin;
 mod quote;
 mod section;
@@ -39,8 +40,14 @@ pub use common::{
 pub use duration::{DurationError, GoDuration};
 pub use error::{ConfigError, DecodeError};
 pub use expand::expand_env;
-pub use load::{AGENT_CONFIG_PATH, Loaded, SERVER_CONFIG_PATH, load_agent, load_server};
+pub use load::{
+    AGENT_CONFIG_PATH, Loaded, OIDC_CONFIG_PATH, SERVER_CONFIG_PATH, load_agent, load_oidc, load_server,
+};
 pub use notice::{Notice, NoticeLevel};
+pub use oidc::{
+    BaseUrl, OidcFile, OidcHealthFile, OidcHealthSettings, OidcListener, OidcSettings, OidcSource, OidcSourceFile,
+    OidcSourceKind, OidcTlsFile,
+};
 pub use plugin::{PluginBlock, PluginError};
 pub use quote::go_quoted;
 pub use section::Section;

@@ -9,14 +9,17 @@ use crate::expand::expand_env;
 use crate::notice::Notice;
 use crate::syntax::FILE_BYTES_MAX;
 use crate::{
-    AgentFile, AgentOverrides, AgentSettings, ConfigError, DecodeError, ServerFile, ServerOverrides, ServerSettings,
-    Supported, Tree, parse,
+    AgentFile, AgentOverrides, AgentSettings, ConfigError, DecodeError, OidcFile, OidcSettings, OidcSource, ServerFile,
+    ServerOverrides, ServerSettings, Supported, Tree, parse,
 };
 
 /// Where `spire-server run` looks without `-config`.
 pub const SERVER_CONFIG_PATH: &str = "conf/server/server.conf";
 /// Where `spire-agent run` looks without `-config`.
 pub const AGENT_CONFIG_PATH: &str = "conf/agent/agent.conf";
+
+/// Where `oidc-discovery-provider` looks without `-config`.
+pub const OIDC_CONFIG_PATH: &str = "oidc-discovery-provider.conf";
 
 /// Settings and what the operator should know about them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +66,16 @@ pub fn load_agent(
     supported.check_keys(&tree)?;
     loaded.settings.config_path = Some(absolute(&path, &working_dir));
     Ok(loaded)
+}
+
+/// Loads the settings of an OIDC discovery provider and where it takes its keys from.
+pub fn load_oidc(path: &Path, expand: bool) -> Result<Loaded<(OidcSettings, OidcSource)>, ConfigError> {
+    let working_dir = working_dir();
+    let Some((path, tree)) = read_tree(Some(path), OIDC_CONFIG_PATH, expand, &working_dir)? else {
+        return Err(ConfigError::NotFound { path: absolute(path, &working_dir) });
+    };
+    let (file, unknown) = OidcFile::read(&tree).map_err(|error| ConfigError::Decode { path, error })?;
+    OidcSettings::resolve(&file, &unknown, &working_dir)
 }
 
 /// `None` when no path was given and there is no file at the default one.

@@ -124,6 +124,7 @@ impl App {
         });
         http::serve_health(&settings, Arc::clone(&shared), &tasks, &stop).await?;
         http::serve_metrics(&settings, replica.clone(), Arc::clone(&clock), &tasks, &stop).await?;
+        http::serve_oidc(&settings, replica.clone(), &tasks, &stop).await?;
 
         let trust_roots = TrustRoots::empty().into_shared();
         let own_domain = settings.trust_domain.clone();

@@ -1,11 +1,13 @@
-//! Health and metrics over HTTP.
+//! Health, metrics and OIDC discovery over HTTP.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use steeple_cli::hostname;
 use steeple_config::ServerSettings;
-use steeple_core::Clock;
+use steeple_core::{Clock, JwtAuthority};
+use steeple_oidc::{KeySet, KeySource, SourceError};
 use steeple_telemetry::health::{Checks, Report};
 use steeple_telemetry::metric::{MetricSettings, Metrics};
 use tokio_util::sync::CancellationToken;
@@ -108,5 +110,34 @@ pub async fn serve_metrics(
     Ok(())
 }
 
+/// The `oidc {}` block: an OIDC discovery provider on every replica, from its own state.
+pub async fn serve_oidc(
+    settings: &ServerSettings,
+    replica: Replica,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let Some(oidc) = &settings.oidc else { return Ok(()) };
+    let keys = Arc::new(KeySet::new());
+    steeple_oidc::serve(oidc, Arc::clone(&keys), tasks, stop).await?;
+    let stop = stop.clone();
+    tasks.spawn(async move { steeple_oidc::poll(OwnKeys(replica), OIDC_POLL_INTERVAL, &keys, stop).await });
+    Ok(())
+}
+
+/// The JWT authorities in this replica's state.
+struct OwnKeys(Replica);
+
+impl KeySource for OwnKeys {
+    async fn fetch(&self) -> Result<Vec<JwtAuthority>, SourceError> {
+        match self.0.state().read().own_bundle() {
+            Some(bundle) => Ok(bundle.jwt_authorities.clone()),
+            None => Err(SourceError::NotReady),
+        }
+    }
+}
+
+/// A look at the memory.
+const OIDC_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// SPIRE's.
 const DEFAULT_PREFIX: &str = "spire_server";

@@ -1,4 +1,4 @@
-//! A small HTTP/1 server for probes and scrapes, with every resource bounded.
+//! A small HTTP/1 server for probes, scrapes and small documents, with every resource bounded.
 
 use std::future::Future;
 use std::io;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::serve::Listener;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
@@ -25,14 +26,14 @@ pub async fn bind(host: &str, port: u16) -> Result<TcpListener, HttpError> {
 
 /// Serves until `stop` ends, then breaks off what is open. Connections beyond [`CONNECTIONS_MAX`] wait in the kernel's
 /// queue.
-pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+pub async fn serve(listener: impl Listener, router: Router, stop: impl Future<Output = ()>) {
     tokio::select! {
         () = stop => {}
         () = accept(listener, router) => {}
     }
 }
 
-async fn accept(listener: TcpListener, router: Router) {
+async fn accept(mut listener: impl Listener, router: Router) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = tokio::task::JoinSet::new();
     loop {
@@ -40,15 +41,8 @@ async fn accept(listener: TcpListener, router: Router) {
             return;
         };
         while connections.try_join_next().is_some() {}
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of file descriptors, as a rule: give others time to close theirs.
-                tracing::warn!(error = &error as &dyn std::error::Error, "failed to accept an HTTP connection");
-                tokio::time::sleep(ACCEPT_RETRY).await;
-                continue;
-            }
-        };
+        // Waits and tries again when the process is out of file descriptors.
+        let (stream, _) = listener.accept().await;
         let service = TowerToHyperService::new(router.clone());
         connections.spawn(async move {
             let connection = hyper::server::conn::http1::Builder::new()
@@ -68,7 +62,6 @@ const CONNECTIONS_MAX: usize = 64;
 const HEADER_READ_MAX: Duration = Duration::from_secs(5);
 /// Also the longest that a kept-alive connection lives, so that a stuck one frees its place.
 const CONNECTION_MAX: Duration = Duration::from_secs(300);
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {

@@ -41,10 +41,20 @@ impl Fixture {
         Self::of(&Binaries::find()?, entries).await
     }
 
+    /// As [`Fixture::start`], with JWT-SVIDs that name their issuer.
+    pub async fn with_issuer(jwt_issuer: String, entries: &[FixtureEntry]) -> anyhow::Result<Self> {
+        let spec = ServerSpec { jwt_issuer: Some(jwt_issuer), ..server_spec() };
+        Self::around(&Binaries::find()?, &spec, entries).await
+    }
+
     /// With programs that may be stock SPIRE's: the configuration has nothing of our own.
     pub async fn of(binaries: &Binaries, entries: &[FixtureEntry]) -> anyhow::Result<Self> {
+        Self::around(binaries, &server_spec(), entries).await
+    }
+
+    async fn around(binaries: &Binaries, server: &ServerSpec, entries: &[FixtureEntry]) -> anyhow::Result<Self> {
         let scratch = Scratch::new()?;
-        let mut server = Server::start(binaries, scratch.path(), &server_spec())?;
+        let mut server = Server::start(binaries, scratch.path(), server)?;
         server.ready().await?;
 
         // The token tells the agent's ID, so that its entries are there before it asks for the first time.
@@ -97,6 +107,7 @@ fn server_spec() -> ServerSpec {
         trust_domain: TRUST_DOMAIN.to_owned(),
         cluster: None,
         x509pop_root: None,
+        jwt_issuer: None,
         log_level: "DEBUG".to_owned(),
         env: Vec::new(),
     }

@@ -23,6 +23,8 @@ pub struct ServerSpec {
     pub cluster: Option<ClusterRole>,
     /// Root of the nodes' certificates; x509pop is off without.
     pub x509pop_root: Option<PathBuf>,
+    /// The `iss` claim of JWT-SVIDs; they have none without.
+    pub jwt_issuer: Option<String>,
     pub log_level: String,
     /// Added to the environment of the process.
     pub env: Vec<(String, String)>,
@@ -126,6 +128,11 @@ impl Server {
         self.peer.address()
     }
 
+    /// The server's binary.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     pub fn data_dir(&self) -> PathBuf {
         self.dir.join(DATA)
     }
@@ -162,6 +169,9 @@ fn configuration(spec: &ServerSpec, dir: &Path, api: &Port, peer: &Port) -> Stri
         server.path("socket_path", &dir.join(SOCKET));
         server.path("data_dir", &dir.join(DATA));
         server.text("log_level", &spec.log_level);
+        if let Some(issuer) = &spec.jwt_issuer {
+            server.text("jwt_issuer", issuer);
+        }
         if let Some(role) = &spec.cluster {
             server.block("cluster", |cluster| {
                 cluster.text("name", &spec.name);
@@ -218,6 +228,7 @@ mod tests {
                 trust_domain: "x.test".to_owned(),
                 cluster,
                 x509pop_root: Some(dir.path().join("root.pem")),
+                jwt_issuer: None,
                 log_level: "INFO".to_owned(),
                 env: Vec::new(),
             };

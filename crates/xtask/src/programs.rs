@@ -1,37 +1,53 @@
 //! Chores that build the programs and then run one of the project's own tools on them.
 
-use anyhow::Result;
+use std::path::PathBuf;
+use std::process::Command;
 
-use crate::cargo;
+use anyhow::{Context, Result, bail};
+
+use crate::{cargo, checkout};
 
 /// Three replicas, two agents, a workload, and the leader killed.
 pub fn demo(arguments: &[String]) -> Result<()> {
-    build(&[])?;
-    tool("steeple-chaos", "demo", &[], arguments)
+    run("demo", Profile::Dev, arguments)
 }
 
 /// The leader killed again and again under load.
 pub fn chaos(arguments: &[String]) -> Result<()> {
-    build(&[])?;
-    tool("steeple-chaos", "leader-kills", &[], arguments)
+    run("leader-kills", Profile::Dev, arguments)
 }
 
 /// Figures are quoted of the programs that people run, so these are built for release.
 pub fn bench(arguments: &[String]) -> Result<()> {
-    build(RELEASE)?;
-    tool("steeple-loadtest", "figures", RELEASE, arguments)
+    run("figures", Profile::Release, arguments)
 }
 
-/// The tools look for the programs beside themselves.
-fn build(profile: &[&str]) -> Result<()> {
-    let packages = ["build", "--quiet", "-p", "steeple-server-raft", "-p", "steeple-agent"];
-    cargo::run(&[&packages[..], profile].concat())
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Profile {
+    Dev,
+    Release,
 }
 
-fn tool(package: &str, program: &str, profile: &[&str], arguments: &[String]) -> Result<()> {
-    let run = ["run", "--quiet", "-p", package, "--bin", program];
-    let given: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    cargo::run(&[&run[..], profile, &["--"], &given].concat())
+/// Builds all programs at once, because the features of dependencies, and so their builds, follow from what is selected.
+/// The tools look for server and agent beside themselves.
+fn run(tool: &str, profile: Profile, arguments: &[String]) -> Result<()> {
+    let mut build = vec!["build", "--quiet", "--workspace", "--bins"];
+    if profile == Profile::Release {
+        build.push("--release");
+    }
+    cargo::run(&build)?;
+    let folder = if profile == Profile::Release { "release" } else { "debug" };
+    let program = target_dir()?.join(folder).join(tool);
+    let status = Command::new(&program).args(arguments).current_dir(checkout::root()).status();
+    let status = status.with_context(|| format!("running {}", program.display()))?;
+    if status.success() {
+        return Ok(());
+    }
+    bail!("{tool}: {status}")
 }
 
-const RELEASE: &[&str] = &["--release"];
+fn target_dir() -> Result<PathBuf> {
+    let metadata = cargo::metadata()?;
+    let directory = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
+    Ok(PathBuf::from(directory))
+}

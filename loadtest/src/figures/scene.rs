@@ -26,6 +26,7 @@ impl Scene {
             trust_domain: TRUST_DOMAIN.to_owned(),
             cluster: None,
             x509pop_root: None,
+            jwt_issuer: None,
             log_level: "WARN".to_owned(),
             env: Vec::new(),
         };

@@ -3,6 +3,7 @@
 use super::ClusterFile;
 use super::federation_file::FederationFile;
 use crate::common::{HealthFile, LogFile, ProfilingSettings, TelemetryFile};
+use crate::oidc::OidcFile;
 use crate::section::Section;
 use crate::unknown::UnknownKeys;
 use crate::{CaSubject, DecodeError, PluginBlock, Tree};
@@ -38,6 +39,8 @@ pub struct ServerFile {
     pub trust_domain: Option<String>,
     /// Ours: it stands beside `server`, `plugins` and the others, or within `server`.
     pub cluster: Option<ClusterFile>,
+    /// Ours: an OIDC discovery provider within the server. Stands beside `server`.
+    pub oidc: Option<OidcFile>,
     /// `None` when there is no `plugins` section, which differs from an empty one.
     pub plugins: Option<Vec<PluginBlock>>,
     pub telemetry: TelemetryFile,
@@ -77,6 +80,9 @@ impl ServerFile {
                 return Err(DecodeError::InTwoPlaces { key: "cluster" });
             }
             read.cluster = Some(ClusterFile::read(cluster, &mut unknown)?);
+        }
+        if let Some(oidc) = file.section("oidc")? {
+            read.oidc = Some(OidcFile::read_section(oidc, "oidc", &mut unknown)?);
         }
         if let Some(plugins) = file.tree("plugins")? {
             read.plugins = Some(PluginBlock::read_all(&plugins, &mut unknown)?);

@@ -14,7 +14,7 @@ use crate::notice::Notice;
 use crate::plugin::check_server;
 use crate::quote::go_quoted;
 use crate::unknown::UnknownKeys;
-use crate::{Cidr, ConfigError, GoDuration, HostPort, Loaded, Supported, UnknownConfiguration};
+use crate::{Cidr, ConfigError, GoDuration, HostPort, Loaded, OidcSettings, Supported, UnknownConfiguration};
 
 impl ServerSettings {
     /// A single server without a file: trust domain `example.org`, data in `./data`, SPIRE's ports and socket.
@@ -111,6 +111,10 @@ impl ServerSettings {
             working_dir,
         };
         let cluster = cluster::resolve(file.cluster.as_ref(), &around, &mut said)?;
+        let oidc = match &file.oidc {
+            Some(oidc) => Some(OidcSettings::resolve_block(oidc, working_dir, &mut said)?),
+            None => None,
+        };
         let socket_path = given(&overrides.socket_path).or(given(&file.socket_path)).unwrap_or(DEFAULT_SERVER_SOCKET);
         let settings = Self {
             config_path: None,
@@ -143,6 +147,7 @@ impl ServerSettings {
             telemetry: file.telemetry.resolve()?,
             health_checks: file.health_checks.resolve()?,
             cluster,
+            oidc,
         };
         Ok(Loaded { settings, notices: said })
     }

@@ -10,7 +10,8 @@ use crate::common::LogFile;
 use crate::section::Section;
 use crate::unknown::UnknownKeys;
 use crate::{
-    Cidr, DecodeError, HealthSettings, HostPort, LogSettings, PluginBlock, ProfilingSettings, TelemetrySettings,
+    Cidr, DecodeError, HealthSettings, HostPort, LogSettings, OidcSettings, PluginBlock, ProfilingSettings,
+    TelemetrySettings,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub struct ServerSettings {
     pub telemetry: TelemetrySettings,
     pub health_checks: HealthSettings,
     pub cluster: ClusterSettings,
+    /// `None`: no OIDC discovery provider within the server.
+    pub oidc: Option<OidcSettings>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@
 //!   entry/ agent/ bundle federation/ token x509 jwt        identities
 //!   local_authority upstream_authority cluster             the server itself
 //!   healthcheck logger debug validate                      operation
+//!   oidc          the OIDC discovery provider, a process of its own
 //! ```
 
 mod agent;
@@ -23,6 +24,7 @@ mod healthcheck;
 mod jwt;
 mod local_authority;
 mod logger;
+mod oidc;
 mod reply;
 mod run_flags;
 mod selectors;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use steeple_cli::{Call, Failure};
 
 use super::table::{Action, Remote, SOCKET, program};
-use super::{RunFlags, validate};
+use super::{RunFlags, oidc, validate};
 
 /// What main does next.
 #[derive(Debug)]
@@ -22,6 +22,9 @@ pub enum Outcome {
 pub fn start(args: &[String]) -> Outcome {
     let called_as = args.first().map(String::as_str).unwrap_or_default();
     let name = Path::new(called_as).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if name == oidc::PROGRAM {
+        return Outcome::Exit(steeple_oidc::main(name, args.get(1..).unwrap_or_default()));
+    }
     match program(name).select(args.get(1..).unwrap_or_default()) {
         Err(exit) => {
             // With standard error gone there is nobody to tell.
@@ -30,6 +33,7 @@ pub fn start(args: &[String]) -> Outcome {
         }
         Ok(invocation) => match invocation.command.action {
             Action::Remote(remote) => Outcome::Exit(finish(Call::of_process(invocation.values), remote)),
+            Action::OidcProvider => Outcome::Exit(steeple_oidc::start(&invocation.values)),
             Action::Run => Outcome::Run(Box::new(RunFlags::of(&invocation.values))),
             Action::Validate => Outcome::Exit(validate::validate(&RunFlags::of(&invocation.values))),
         },

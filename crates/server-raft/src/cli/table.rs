@@ -6,8 +6,8 @@ use steeple_cli::{Call, Command, Failure, Flag, Group, OUTPUT, Program, SocketNa
 use tonic::transport::Channel;
 
 use super::{
-    agent, bundle, cluster, debug, entry, federation, healthcheck, jwt, local_authority, logger, run_flags, token,
-    upstream_authority, x509,
+    agent, bundle, cluster, debug, entry, federation, healthcheck, jwt, local_authority, logger, oidc, run_flags,
+    token, upstream_authority, x509,
 };
 
 /// What a command does.
@@ -15,6 +15,7 @@ use super::{
 pub enum Action {
     /// A client of the admin socket.
     Remote(Remote),
+    OidcProvider,
     Run,
     Validate,
 }
@@ -81,6 +82,7 @@ const COMMANDS: &[&[Command<Action>]] = &[
     jwt::COMMANDS,
     local_authority::COMMANDS,
     logger::COMMANDS,
+    oidc::COMMANDS,
     run_flags::COMMANDS,
     token::COMMANDS,
     upstream_authority::COMMANDS,
@@ -127,7 +129,7 @@ mod tests {
         for command in program("x").commands() {
             let remote = match command.action {
                 Action::Remote(remote) => remote,
-                Action::Run | Action::Validate => continue,
+                Action::OidcProvider | Action::Run | Action::Validate => continue,
             };
             // `entry show` takes an entry's ID or a filter, not both.
             let fits = |flag: &Flag| (command.path, flag.name) != ("entry show", "entryID");

@@ -78,6 +78,7 @@ pub fn spec(name: &str) -> ServerSpec {
         trust_domain: "example.org".to_owned(),
         cluster: None,
         x509pop_root: None,
+        jwt_issuer: None,
         log_level: "info".to_owned(),
         env: Vec::new(),
     }

@@ -1,5 +1,5 @@
 //! `fixture`: a server and an agent for the suites in other languages (`interop/README.md`). Each argument is an entry,
-//! as JSON. It prints where everything is as one JSON object, and stops it when its standard input closes.
+//! as JSON; the environment variable STEEPLE_FIXTURE_ISSUER sets the server's `jwt_issuer`. It prints where everything is as one JSON object, and stops it when its standard input closes.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,6 +17,8 @@ struct Environment<'a> {
     /// `host:port` of the API over TLS.
     server_address: String,
     admin_socket: PathBuf,
+    /// The server's binary, for its other names.
+    server_program: &'a Path,
     /// The Workload API.
     agent_socket: PathBuf,
     agent_id: String,
@@ -40,8 +42,14 @@ async fn main() -> ExitCode {
 async fn run() -> anyhow::Result<()> {
     let entries = std::env::args().skip(1).map(|text| serde_json::from_str(&text).with_context(|| text.clone()));
     let entries: Vec<FixtureEntry> = entries.collect::<anyhow::Result<_>>()?;
+    let start = async {
+        match std::env::var("STEEPLE_FIXTURE_ISSUER") {
+            Ok(issuer) => Fixture::with_issuer(issuer, &entries).await,
+            Err(_) => Fixture::start(&entries).await,
+        }
+    };
     let fixture = tokio::select! {
-        fixture = Fixture::start(&entries) => fixture?,
+        fixture = start => fixture?,
         () = signalled() => return Ok(()),
     };
     println!("{}", serde_json::to_string(&environment(&fixture))?);
@@ -58,6 +66,7 @@ fn environment(fixture: &Fixture) -> Environment<'_> {
         trust_domain: &agent_id.trust_domain,
         server_address: fixture.server.api_address(),
         admin_socket: fixture.server.admin_socket(),
+        server_program: fixture.server.program(),
         agent_socket: fixture.agent.socket(),
         agent_id: format!("spiffe://{}{}", agent_id.trust_domain, agent_id.path),
         bundle_path: &fixture.bundle_path,

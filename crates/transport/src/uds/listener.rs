@@ -90,6 +90,11 @@ impl UdsListener {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// For servers that need not know who is on the other end.
+    pub fn into_inner(self) -> UnixListener {
+        self.listener
+    }
 }
 
 impl UdsAcceptor {

@@ -67,6 +67,7 @@ fn play(workshop: &Workshop, folder: &Path, filter: &str) -> Result<Outcomes> {
     command.args(["run", "-v", "-jobs", JOBS, "-filter", filter, "-cases"]).arg(folder.join("cases"));
     command.arg("-server").arg(artifacts.program("steeple-server")?);
     command.arg("-agent").arg(artifacts.program("steeple-agent")?);
+    command.arg("-oidc").arg(oidc_provider(workshop, artifacts.program("steeple-server")?)?);
     // It ends badly when any case fails, listed or not: only the lines count.
     Ok(Outcomes::read(&workshop.execute("conformance", command)?.output))
 }
@@ -85,4 +86,12 @@ fn in_own_network(engine: &Path) -> Command {
         return command;
     }
     Command::new(engine)
+}
+
+/// The server under the name that makes it a discovery provider.
+fn oidc_provider(workshop: &Workshop, server: &Path) -> Result<PathBuf> {
+    let link = workshop.cache("conformance")?.join("oidc-discovery-provider");
+    let _ = std::fs::remove_file(&link);
+    std::os::unix::fs::symlink(server, &link).with_context(|| format!("linking {}", link.display()))?;
+    Ok(link)
 }
