@@ -9,8 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-
-use crate::files;
+use steeple_files::write_private_file;
 
 /// What survives a restart. Keys are the key manager's business.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,7 +74,7 @@ impl DataFile {
             Stored { svid: encode(&data.svid), bundle: encode(&data.bundle), reattestable: data.reattestable, rest };
         let io = |source| DataError::Io { path: self.path.clone(), source };
         let text = serde_json::to_vec_pretty(&stored).map_err(|error| io(error.into()))?;
-        files::replace(&self.path, &text, 0o600).map_err(io)
+        write_private_file(&self.path, &text).map_err(io)
     }
 
     fn stored(&self) -> Result<Option<Stored>, DataError> {

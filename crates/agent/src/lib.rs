@@ -20,7 +20,6 @@ mod bootstrap;
 pub mod cache;
 pub mod cli;
 mod data;
-mod files;
 pub mod http;
 pub mod identity;
 pub mod metrics;

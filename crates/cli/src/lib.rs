@@ -32,7 +32,7 @@ pub use call::{Call, Environment};
 pub use command::{Command, Exit, Group, Invocation, Program};
 pub use dial::{DialError, connect};
 pub use failure::{Context, Failure};
-pub use files::{read_file, write_private_file, write_public_file};
+pub use files::read_file;
 pub use flag::{Flag, Kind};
 pub use go_time::{local_time, parse_offset_time, rfc3339_time, utc_time};
 pub use json::{JsonError, one_line, proto_json};

@@ -1,9 +1,8 @@
 //! `keys.json`, compatible with SPIRE's: `{"keys": {"<id>": "<base64 PKCS#8>"}}`, mode 0600.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -11,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use steeple_core::plugin::{BoxFuture, KeyError, KeyManager};
 use steeple_core::{KeyType, Secret};
+use steeple_files::write_private_file;
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
@@ -54,7 +54,7 @@ impl KeyManager for DiskKeys {
                     Some(old) => keys.insert(id.to_owned(), old),
                     None => keys.remove(id),
                 };
-                return Err(KeyError(format!("{}: {error}", self.path.display())));
+                return Err(KeyError(error.to_string()));
             }
             Ok(key)
         })
@@ -78,24 +78,18 @@ fn parse(text: &[u8]) -> Result<BTreeMap<String, Secret>, String> {
         .collect()
 }
 
-/// Temporary file, fsync, rename, fsync of the directory: a crash leaves the old file or the new one.
 fn write(path: &Path, keys: &BTreeMap<String, Secret>) -> std::io::Result<()> {
     let encoded = keys.iter().map(|(id, key)| (id.clone(), Zeroizing::new(STANDARD.encode(key.expose())))).collect();
     let text = Zeroizing::new(serde_json::to_vec_pretty(&KeysFile { keys: encoded })?);
-    let temporary = path.with_extension("json.tmp");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&temporary)?;
-    file.set_permissions(fs::Permissions::from_mode(FILE_MODE))?;
-    file.write_all(&text)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+    write_private_file(path, &text)
 }
 
 const FILE_NAME: &str = "keys.json";
-const FILE_MODE: u32 = 0o600;
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[tokio::test]

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use steeple_api::server::svid::MintJwtsvidRequest;
 use steeple_api::server::svid::svid_client::SvidClient;
-use steeple_cli::{Call, Command, Context, Failure, Flag, rfc3339_time, write_private_file};
+use steeple_cli::{Call, Command, Context, Failure, Flag, rfc3339_time};
 use steeple_config::GoDuration;
 use steeple_core::{Clock, SystemClock};
+use steeple_files::write_private_file;
 use tonic::transport::Channel;
 
 use super::Action;

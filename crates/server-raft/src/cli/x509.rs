@@ -11,9 +11,10 @@ use steeple_api::server::bundle::bundle_client::BundleClient;
 use steeple_api::server::svid::MintX509svidRequest;
 use steeple_api::server::svid::svid_client::SvidClient;
 use steeple_ca::{SigningKey, csr, generate_pkcs8};
-use steeple_cli::{Call, Command, Context, Failure, Flag, one_line, pem_text, write_private_file, write_public_file};
+use steeple_cli::{Call, Command, Context, Failure, Flag, one_line, pem_text};
 use steeple_config::GoDuration;
 use steeple_core::{KeyType, Secret, SpiffeId};
+use steeple_files::{write_private_file, write_public_file};
 use tonic::transport::Channel;
 
 use super::Action;

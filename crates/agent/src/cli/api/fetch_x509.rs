@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use steeple_api::workload::spiffe_workload_api_client::SpiffeWorkloadApiClient;
 use steeple_api::workload::{X509svidRequest, X509svidResponse};
-use steeple_cli::{Call, Failure, Streams, pem_text, write_private_file, write_public_file};
+use steeple_cli::{Call, Failure, Streams, pem_text};
 use steeple_core::{Clock, Secret, SystemClock};
+use steeple_files::{write_private_file, write_public_file};
 use tonic::Status;
 use tonic::transport::Channel;
 

@@ -1,0 +1,90 @@
+//! Files that are written whole or not at all: keys, certificates and what an agent remembers.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// Mode 0600 whatever the umask: keys and tokens.
+pub fn write_private_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    replace(path, content, 0o600)
+}
+
+/// Mode 0644 whatever the umask: certificates.
+pub fn write_public_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    replace(path, content, 0o644)
+}
+
+/// Through a new file beside it, so that a reader and a crash see the old content or the new, and so that there is no
+/// window in which a key has wider permissions.
+fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let new = beside(path);
+    let written =
+        write_new(&new, content, mode).and_then(|()| fs::rename(&new, path)).and_then(|()| sync_directory_of(path));
+    if written.is_err() {
+        // What failed is worth reporting, not that the left-over could not be removed.
+        let _ = fs::remove_file(&new);
+    }
+    written.map_err(|error| io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display())))
+}
+
+fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    // Left by a process that crashed and had the same id, as in containers.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.set_permissions(Permissions::from_mode(mode))?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// A name is in its directory for good only when the directory has been flushed too.
+fn sync_directory_of(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// A name of this process's own: of two writers, neither opens the other's file.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_do_not_depend_on_what_was_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        write_public_file(&path, b"a").unwrap();
+        assert_eq!(mode(), 0o644);
+        write_private_file(&path, b"b").unwrap();
+        assert_eq!((mode(), fs::read(&path).unwrap()), (0o600, b"b".to_vec()));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_left_over_of_a_crash_is_no_hindrance() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        fs::write(beside(&path), b"half of").unwrap();
+        write_private_file(&path, b"whole").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_missing_directory_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("none/key");
+        let error = write_private_file(&path, b"").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(error.to_string().starts_with(&format!("cannot write {}: ", path.display())));
+    }
+}
