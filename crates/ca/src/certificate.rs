@@ -23,6 +23,19 @@ pub struct CertificateFacts {
     pub authority_key_id: Option<Vec<u8>>,
 }
 
+/// The certificates of a series of them, as the Workload API joins them. `None` when `series` is anything else.
+pub fn split(series: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut certificates = Vec::new();
+    let mut rest = series;
+    while !rest.is_empty() {
+        let (after, _) = X509Certificate::from_der(rest).ok()?;
+        let (certificate, _) = rest.split_at_checked(rest.len() - after.len())?;
+        certificates.push(certificate.to_vec());
+        rest = after;
+    }
+    Some(certificates)
+}
+
 /// `None` when `der` does not begin with a certificate.
 pub fn facts(der: &[u8]) -> Option<CertificateFacts> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;

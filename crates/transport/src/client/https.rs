@@ -1,5 +1,7 @@
-//! One document over HTTPS, with an end to everything: time, size, redirects.
+//! One document over HTTPS, or over HTTP on a Unix socket, with an end to everything: time, size, redirects.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +14,8 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::{DialError, ServerDialer};
@@ -30,6 +34,10 @@ pub struct HttpsReply {
 pub enum HttpsError {
     #[error(transparent)]
     Dial(#[from] DialError),
+    #[error("cannot connect: {0}")]
+    Connect(#[source] io::Error),
+    #[error("not a URL with a host: {url}")]
+    NoHost { url: String },
     #[error("not an https URL with a host: {url}")]
     BadUrl { url: String },
     #[error("redirected to {location:?}, which is not an https URL")]
@@ -68,9 +76,25 @@ pub async fn https_get(url: &str, tls: &Arc<ClientConfig>, body_bytes_max: usize
     timeout(TOTAL_MAX, follow).await.map_err(|_| HttpsError::Timeout(TOTAL_MAX))?
 }
 
+/// GETs `url` by plain HTTP from whoever serves at `socket`; the URL's host is only named. Redirects are not followed.
+pub async fn unix_get(socket: &Path, url: &str, body_bytes_max: usize) -> Result<HttpsReply, HttpsError> {
+    let ask = async {
+        let target = Target::of(url).ok_or_else(|| HttpsError::NoHost { url: url.to_owned() })?;
+        let stream = UnixStream::connect(socket).await.map_err(HttpsError::Connect)?;
+        read(send(&target, stream).await?, body_bytes_max).await
+    };
+    timeout(TOTAL_MAX, ask).await.map_err(|_| HttpsError::Timeout(TOTAL_MAX))?
+}
+
 async fn request(target: &Target, tls: &Arc<ClientConfig>) -> Result<Response<Incoming>, HttpsError> {
     let address = format!("{}:{}", target.authority.host(), target.authority.port_u16().unwrap_or(HTTPS_PORT));
-    let stream = ServerDialer::new([address], Arc::clone(tls)).dial().await?;
+    send(target, ServerDialer::new([address], Arc::clone(tls)).dial().await?).await
+}
+
+async fn send(
+    target: &Target,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> Result<Response<Incoming>, HttpsError> {
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
         .max_buf_size(HEADER_BYTES_MAX)
         .handshake(TokioIo::new(stream))
@@ -111,12 +135,18 @@ async fn read(response: Response<Incoming>, body_bytes_max: usize) -> Result<Htt
 impl Target {
     /// `None` unless `url` is https and has a host that a certificate could name.
     fn parse(url: &str) -> Option<Self> {
-        let parts = url.parse::<Uri>().ok()?.into_parts();
-        let scheme = parts.scheme.filter(|scheme| scheme.as_str().eq_ignore_ascii_case("https"));
-        let (_, authority) = (scheme?, parts.authority?);
+        url.parse::<Uri>().ok()?.scheme_str().filter(|scheme| scheme.eq_ignore_ascii_case("https"))?;
+        let target = Self::of(url)?;
         // A host that is no name must not be verified by the address that it happened to resolve to.
-        ServerName::try_from(bare(authority.host())).ok()?;
-        Some(Self { authority, path: parts.path_and_query.unwrap_or(PathAndQuery::from_static("/")) })
+        ServerName::try_from(bare(target.authority.host())).ok()?;
+        Some(target)
+    }
+
+    /// `None` without a host.
+    fn of(url: &str) -> Option<Self> {
+        let parts = url.parse::<Uri>().ok()?.into_parts();
+        let path = parts.path_and_query.unwrap_or(PathAndQuery::from_static("/"));
+        Some(Self { authority: parts.authority?, path })
     }
 
     /// Where `response` sends us; `None` when it is the answer.
@@ -187,5 +217,38 @@ mod tests {
         for bad in ["http://a.test/", "//b.test/", "new", ""] {
             assert_eq!(here.resolve(bad), None, "{bad}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_document_from_a_unix_socket() {
+        let answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+        let (got, asked) = exchange(answer, 5).await;
+        assert_eq!(got.unwrap(), HttpsReply { status: StatusCode::OK, body: Bytes::from_static(b"abcde") });
+        assert!(asked.starts_with("GET /bundle?a=b HTTP/1.1\r\nhost: localhost\r\n"), "{asked}");
+        let (large, _) = exchange(answer, 4).await;
+        assert!(matches!(large, Err(HttpsError::TooLarge { bytes_max: 4 })), "{large:?}");
+        let (moved, _) = exchange("HTTP/1.1 302 Found\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n", 5).await;
+        assert_eq!(moved.unwrap().status, StatusCode::FOUND);
+        let nobody = unix_get(Path::new("/nonexistent/x"), "http://localhost/", 5).await;
+        assert!(matches!(nobody, Err(HttpsError::Connect(_))), "{nobody:?}");
+    }
+
+    /// Serves `answer` once; returns what came of it and what was asked for.
+    async fn exchange(answer: &'static str, bytes_max: usize) -> (Result<HttpsReply, HttpsError>, String) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("http.sock");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let served = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                asked.push(stream.read_u8().await.unwrap());
+            }
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8(asked).unwrap()
+        });
+        let got = unix_get(&path, "http://localhost/bundle?a=b", bytes_max).await;
+        (got, served.await.unwrap())
     }
 }
