@@ -35,6 +35,23 @@ impl PluginBlock {
         parse(&bytes).map_err(|error| fail(format!("{}: {error}", path.display())))
     }
 
+    /// Reads the plugin's own settings; keys that `read` does not ask for are refused by name.
+    pub fn read_data<T, E: From<PluginError>>(
+        &self,
+        read: impl FnOnce(&mut Section<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let tree = self.load_data()?;
+        let mut section = Section::new(self.name.clone(), &tree);
+        let settings = read(&mut section)?;
+        let mut unknown = Vec::new();
+        section.finish(&self.name, &mut unknown);
+        let hints: Vec<String> = unknown.iter().flat_map(UnknownKeys::hints).collect();
+        if hints.is_empty() {
+            return Ok(settings);
+        }
+        Err(PluginError::UnknownData { kind: self.kind.clone(), name: self.name.clone(), hints }.into())
+    }
+
     /// Whether this is the plugin `kind`/`name` and is not disabled.
     pub fn is(&self, kind: &str, name: &str) -> bool {
         self.enabled && self.kind == kind && self.name == name

@@ -15,6 +15,8 @@ pub enum PluginError {
     DataTwice { kind: String, name: String },
     #[error("failed to read plugin configuration for {}/{}: {reason}", go_quoted(.kind), go_quoted(.name))]
     DataFile { kind: String, name: String, reason: String },
+    #[error("unknown plugin_data of {} {}: {}", .kind, go_quoted(.name), .hints.join(", "))]
+    UnknownData { kind: String, name: String, hints: Vec<String> },
     #[error("unsupported plugin type {}; types are {}", go_quoted(.kind), .known.join(", "))]
     UnknownKind { kind: String, known: &'static [&'static str] },
     #[error(
