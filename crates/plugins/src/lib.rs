@@ -7,10 +7,12 @@
 //! | WorkloadAttestor | `unix` | [`unix`] |
 //! | KeyManager (agent) | `disk`, `memory` | [`key_manager`] |
 
+mod agent_path;
 pub mod join_token;
 pub mod key_manager;
 mod registry;
 pub mod unix;
 pub mod x509pop;
 
+pub use agent_path::{AgentPathTemplate, NoValue, TemplateError};
 pub use registry::{AGENT_PLUGINS, BuiltIn, Kind, SERVER_PLUGINS, is_built_in};

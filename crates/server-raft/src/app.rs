@@ -1,19 +1,16 @@
 //! From settings to a running server.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use steeple_ca::DistinguishedName;
 use steeple_ca::policy::Policy;
 use steeple_ca::seal::SealingKey;
 use steeple_cli::{StopSignals, hostname, raise_open_files, restrict_umask};
-use steeple_config::{HostPort, Loaded, NoticeLevel, PluginBlock, Section, ServerSettings};
-use steeple_core::plugin::NodeAttestor;
+use steeple_config::{HostPort, Loaded, NoticeLevel, ServerSettings};
 use steeple_core::{AuthorityKind, Clock, SystemClock, TrustDomain};
-use steeple_plugins::x509pop::{X509PopServer, X509PopSettings};
 use steeple_storage::Storage;
 use steeple_telemetry::log::Logging;
 use steeple_transport::tls::{
@@ -33,6 +30,7 @@ use crate::driver::server_svid::ServerSvidDriver;
 use crate::endpoint::Gate;
 use crate::first_steps::first_steps;
 use crate::issue::{AuthorityKeys, Issuer, KeysError, Signer};
+use crate::node_attestors::{OwnRootsOf, node_attestors};
 use crate::peer::PeerListener;
 use crate::raft::{self, ClusterStart, Limits, Replica, Start, Timing};
 use crate::service::{Shared, Switches};
@@ -84,7 +82,8 @@ impl App {
         );
 
         // Everything that can be refused is tried before the first replicated effect.
-        let attestors = attestors(&settings, &clock)?;
+        let own_roots = OwnRootsOf::default();
+        let attestors = node_attestors(&settings, &own_roots, &clock)?;
         let tcp = bind_tcp(&settings.bind).await?;
         let admin = endpoint::bind_admin(&settings.socket_path)?;
         let storage = open_storage(&settings)?;
@@ -94,6 +93,7 @@ impl App {
             () = signals.received() => return Ok(()),
         };
 
+        own_roots.read_from(&replica);
         let policy = policy(&settings);
         let keys = Arc::new(AuthorityKeys::new(sealing_key, settings.ca.jwt_issuer.clone()));
         if let Err(error) = check_sealing_key(&keys, &replica) {
@@ -308,68 +308,6 @@ fn tls_acceptor(
     let key_exchange = if settings.require_pq_kem { KeyExchange::PostQuantumOnly } else { KeyExchange::Compatible };
     let config = server_config(identity, verifier, key_exchange, Arc::clone(clock))?;
     Ok(TlsAcceptor::new(config, AcceptLimits::DEFAULT))
-}
-
-fn attestors(
-    settings: &ServerSettings,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<BTreeMap<String, Arc<dyn NodeAttestor>>> {
-    let mut attestors: BTreeMap<String, Arc<dyn NodeAttestor>> = BTreeMap::new();
-    for block in settings.plugins.iter().filter(|block| block.enabled && block.kind == "NodeAttestor") {
-        match block.name.as_str() {
-            // In the core: it needs the state.
-            "join_token" => {}
-            "x509pop" => {
-                let plugin = X509PopServer::new(settings.trust_domain.clone(), x509pop(block)?, Arc::clone(clock));
-                attestors.insert(block.name.clone(), Arc::new(plugin));
-            }
-            other => bail!("NodeAttestor {other:?} is not built in"),
-        }
-    }
-    Ok(attestors)
-}
-
-fn x509pop(block: &PluginBlock) -> anyhow::Result<X509PopSettings> {
-    let tree = block.load_data()?;
-    let mut section = Section::new("x509pop", &tree);
-    let mut paths = section.texts("ca_bundle_paths")?.unwrap_or_default();
-    let single = section.text("ca_bundle_path")?.filter(|path| !path.is_empty());
-    if single.is_some() && !paths.is_empty() {
-        bail!("x509pop: only one of ca_bundle_path or ca_bundle_paths can be configured, not both");
-    }
-    paths.extend(single);
-    if let Some(mode) = section.text("mode")?.filter(|mode| mode != "external_pki") {
-        bail!("x509pop: mode {mode:?} is not supported by this version: use external_pki");
-    }
-    if section.text("agent_path_template")?.is_some() {
-        bail!("x509pop: agent_path_template is not supported by this version: remove it");
-    }
-    if paths.is_empty() {
-        bail!("x509pop: one of ca_bundle_path or ca_bundle_paths must be configured");
-    }
-    let mut certificates = Vec::new();
-    for path in &paths {
-        let unreadable = || format!("x509pop: unable to load trust bundle {path:?}");
-        let text = std::fs::read(path).with_context(unreadable)?;
-        let blocks = pem::parse_many(&text).with_context(unreadable)?;
-        certificates
-            .extend(blocks.into_iter().filter(|block| block.tag() == "CERTIFICATE").map(pem::Pem::into_contents));
-    }
-    let mut settings = X509PopSettings::new(certificates);
-    let positive = |name: &str, value: Option<i64>| match value.map(usize::try_from) {
-        None => Ok(None),
-        Some(Ok(value)) if value > 0 => Ok(Some(value)),
-        Some(_) => Err(anyhow::anyhow!("x509pop: {name} must be greater than 0")),
-    };
-    if let Some(most) = positive("max_intermediates", section.int("max_intermediates")?)? {
-        settings.max_intermediates = most;
-    }
-    if let Some(most) = positive("max_rsa_key_size", section.int("max_rsa_key_size")?)? {
-        settings.max_rsa_key_bits = most;
-    }
-    settings.verify_client_ip = section.flag("verify_client_ip")?.unwrap_or(false);
-    section.end()?;
-    Ok(settings)
 }
 
 fn policy(settings: &ServerSettings) -> Policy {

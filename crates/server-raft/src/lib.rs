@@ -20,6 +20,7 @@ mod first_steps;
 mod http;
 pub mod issue;
 pub mod metrics;
+mod node_attestors;
 pub mod peer;
 pub mod raft;
 mod sealing_key;

@@ -9,12 +9,13 @@
 //! The signed digest is SHA-256(server nonce ‖ agent nonce). Wire format and texts are SPIRE's.
 
 mod agent;
+mod leaf;
 mod path;
 mod proof;
 mod server;
 mod wire;
 
 pub use agent::{X509PopAgent, X509PopFiles};
-pub use server::{X509PopServer, X509PopSettings};
+pub use server::{OwnRoots, Trust, X509PopServer, X509PopSettings};
 
 pub(crate) const NAME: &str = "x509pop";

@@ -7,25 +7,39 @@ use std::sync::Arc;
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use sha1::{Digest as _, Sha1};
 use steeple_core::plugin::{AttestError, AttestStatus, Attested, BoxFuture, ChallengeChannel, NodeAttestor};
-use steeple_core::{Clock, Selector, SelectorSet, TrustDomain};
-use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certificate};
+use steeple_core::{Clock, Selector, SelectorSet, SpiffeId, TrustDomain};
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
+use super::leaf::{common_name, general_names, serial_number_hex, svid_path_after, uri_san_selectors};
 use super::proof::{NONCE_BYTES, verify_ecdsa, verify_rsa};
 use super::wire::{Bytes, Challenge, Nonce, Payload, Response};
 use super::{NAME, path};
+use crate::agent_path::AgentPathTemplate;
 
 /// `plugin_data` of the server's block, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct X509PopSettings {
-    /// DER of every CA certificate that may vouch for a node.
-    pub ca_certificates: Vec<Vec<u8>>,
+    pub trust: Trust,
+    pub agent_path: AgentPathTemplate,
     /// Certificates between leaf and root that a payload may carry.
     pub max_intermediates: usize,
     pub max_rsa_key_bits: usize,
     /// Compares the direct peer with the leaf's IP SANs.
     pub verify_client_ip: bool,
 }
+
+/// `mode`: who may vouch for a node.
+#[derive(Clone)]
+pub enum Trust {
+    /// `external_pki`: these CA certificates, DER.
+    ExternalPki(Vec<Vec<u8>>),
+    /// `spiffe`: the trust domain itself. An X.509-SVID whose path begins with `prefix` is exchanged for an agent's.
+    Spiffe { prefix: String, own_roots: OwnRoots },
+}
+
+/// The roots of the trust domain as they are now, DER.
+pub type OwnRoots = Arc<dyn Fn() -> Vec<Vec<u8>> + Send + Sync>;
 
 pub struct X509PopServer {
     trust_domain: TrustDomain,
@@ -35,9 +49,25 @@ pub struct X509PopServer {
 
 impl X509PopSettings {
     /// SPIRE's limits (CVE-class fix of 1.14.2: certificate chains cost CPU before anything is proven).
-    pub fn new(ca_certificates: Vec<Vec<u8>>) -> Self {
-        Self { ca_certificates, max_intermediates: 4, max_rsa_key_bits: 8192, verify_client_ip: false }
+    pub fn new(trust: Trust) -> Self {
+        let agent_path = AgentPathTemplate::below_plugin_name(match trust {
+            Trust::ExternalPki(_) => "Fingerprint",
+            Trust::Spiffe { .. } => "SVIDPathTrimmed",
+        });
+        Self { trust, agent_path, max_intermediates: 4, max_rsa_key_bits: 8192, verify_client_ip: false }
     }
+
+    /// Fields of `agent_path_template`. SPIRE has all of Go's x509.Certificate; these are those that make a path.
+    pub const AGENT_PATH_FIELDS: &[&str] = &[
+        "Fingerprint",
+        "Issuer.CommonName",
+        "PluginName",
+        "SVIDPathTrimmed",
+        "SerialNumberHex",
+        "Subject.CommonName",
+        "TrustDomain",
+        "URISanSelectors.",
+    ];
 }
 
 impl X509PopServer {
@@ -56,18 +86,44 @@ impl X509PopServer {
         let (leaf_der, intermediates) = self.split(payload)?;
         let leaf = parse(&leaf_der)
             .ok_or_else(|| AttestError::invalid("unable to parse leaf certificate: malformed certificate"))?;
-        let chain = path::verify(&leaf_der, &intermediates, &self.settings.ca_certificates, self.clock.now())
+        let roots = match &self.settings.trust {
+            Trust::ExternalPki(roots) => roots.clone(),
+            Trust::Spiffe { own_roots, .. } => own_roots(),
+        };
+        let chain = path::verify(&leaf_der, &intermediates, &roots, self.clock.now())
             .map_err(|error| AttestError::denied(format!("certificate verification failed: {error}")))?;
         if self.settings.verify_client_ip {
             check_client_ip(&leaf, peer)?;
         }
         prove(&leaf, channel).await?;
-        let agent_id = self
-            .trust_domain
-            .member(&format!("/spire/agent/{NAME}/{}", hex::encode(Sha1::digest(&leaf_der))))
-            .map_err(|error| AttestError::internal(format!("failed to make spiffe id: {error}")))?;
+        let agent_id = self.agent_id(&leaf, &leaf_der)?;
         let selectors = selectors(&leaf, &chain, self.trust_domain.name());
         Ok(Attested { agent_id, selectors, can_reattest: true })
+    }
+
+    fn agent_id(&self, leaf: &X509Certificate<'_>, leaf_der: &[u8]) -> Result<SpiffeId, AttestError> {
+        let svid_path = match &self.settings.trust {
+            Trust::ExternalPki(_) => String::new(),
+            Trust::Spiffe { prefix, .. } => svid_path_after(leaf, prefix)?.to_owned(),
+        };
+        let sans = uri_san_selectors(leaf, self.trust_domain.name());
+        let value = |field: &str| match field {
+            "Fingerprint" => Some(hex::encode(Sha1::digest(leaf_der))),
+            "Issuer.CommonName" => common_name(leaf.issuer()),
+            "PluginName" => Some(NAME.to_owned()),
+            "SVIDPathTrimmed" => Some(svid_path.clone()),
+            "SerialNumberHex" => Some(serial_number_hex(leaf)),
+            "Subject.CommonName" => common_name(leaf.subject()),
+            "TrustDomain" => Some(self.trust_domain.name().to_owned()),
+            _ => sans.get(field.strip_prefix("URISanSelectors.")?).cloned(),
+        };
+        let failed =
+            |error: &dyn std::fmt::Display| AttestError::internal(format!("failed to make spiffe id: {error}"));
+        let path = self.settings.agent_path.render(value).map_err(|error| failed(&error))?;
+        if !path.starts_with('/') {
+            return Err(failed(&format!("invalid agent path suffix {path:?}: path must have a leading slash")));
+        }
+        self.trust_domain.member(&format!("/spire/agent{path}")).map_err(|error| failed(&error))
     }
 
     fn split(&self, payload: Payload) -> Result<(Vec<u8>, Vec<Vec<u8>>), AttestError> {
@@ -168,35 +224,17 @@ fn check_client_ip(leaf: &X509Certificate<'_>, peer: Option<IpAddr>) -> Result<(
 /// `subject:cn:`, `ca:fingerprint:` of each certificate but the leaf, `serialnumber:`, `san:` (SPIRE's x509pop page).
 fn selectors(leaf: &X509Certificate<'_>, chain: &[Vec<u8>], trust_domain: &str) -> SelectorSet {
     let mut values = BTreeSet::new();
-    if let Some(cn) =
-        leaf.subject().iter_common_name().next().and_then(|cn| cn.as_str().ok()).filter(|cn| !cn.is_empty())
-    {
+    if let Some(cn) = common_name(leaf.subject()).filter(|cn| !cn.is_empty()) {
         values.insert(format!("subject:cn:{cn}"));
     }
     for certificate in chain {
         values.insert(format!("ca:fingerprint:{}", hex::encode(Sha1::digest(certificate))));
     }
-    let serial = leaf.raw_serial();
-    let serial = &serial[serial.iter().take_while(|byte| **byte == 0).count()..];
-    values.insert(format!("serialnumber:{}", if serial.is_empty() { "00".into() } else { hex::encode(serial) }));
-    let prefix = format!("x509pop://{trust_domain}/");
-    for name in general_names(leaf) {
-        if let GeneralName::URI(uri) = name
-            && let Some((key, value)) = uri.strip_prefix(&prefix).and_then(|rest| rest.split_once('/'))
-            && !key.is_empty()
-            && !value.is_empty()
-        {
-            values.insert(format!("san:{key}:{value}"));
-        }
+    values.insert(format!("serialnumber:{}", serial_number_hex(leaf)));
+    for (key, value) in uri_san_selectors(leaf, trust_domain) {
+        values.insert(format!("san:{key}:{value}"));
     }
     values.into_iter().filter_map(|value| Selector::new(NAME, value).ok()).collect()
-}
-
-fn general_names<'a>(certificate: &'a X509Certificate<'a>) -> impl Iterator<Item = &'a GeneralName<'a>> {
-    certificate.extensions().iter().flat_map(|extension| match extension.parsed_extension() {
-        ParsedExtension::SubjectAlternativeName(names) => names.general_names.as_slice(),
-        _ => &[],
-    })
 }
 
 fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {

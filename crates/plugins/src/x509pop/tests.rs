@@ -25,6 +25,10 @@ impl Ca {
         Self { issuer: Issuer::new(params, key), der }
     }
 
+    fn settings(&self) -> X509PopSettings {
+        X509PopSettings::new(Trust::ExternalPki(vec![self.der.clone()]))
+    }
+
     fn issue(&self, dir: &Path, key: &KeyPair, edit: impl FnOnce(&mut CertificateParams)) -> X509PopFiles {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "node-1");
@@ -99,7 +103,7 @@ async fn every_key_kind_attests() {
         let dir = tempfile::tempdir().unwrap();
         let key = KeyPair::generate_for(algorithm).unwrap();
         let files = ca.issue(dir.path(), &key, |_| {});
-        let attested = attest(files, X509PopSettings::new(vec![ca.der.clone()])).await.unwrap();
+        let attested = attest(files, ca.settings()).await.unwrap();
         assert!(attested.can_reattest);
         assert!(attested.agent_id.path().starts_with("/spire/agent/x509pop/"));
         let values: Vec<String> = attested.selectors.iter().map(ToString::to_string).collect();
@@ -120,7 +124,7 @@ async fn every_key_kind_attests() {
 async fn an_unknown_ca_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let files = Ca::new().issue(dir.path(), &KeyPair::generate().unwrap(), |_| {});
-    let error = attest(files, X509PopSettings::new(vec![Ca::new().der])).await.unwrap_err();
+    let error = attest(files, Ca::new().settings()).await.unwrap_err();
     assert_eq!(error.status, AttestStatus::PermissionDenied);
     assert!(error.message.starts_with("certificate verification failed: "), "{error}");
 }
@@ -131,7 +135,7 @@ async fn an_expired_certificate_is_refused() {
     let files = ca.issue(dir.path(), &KeyPair::generate().unwrap(), |params| {
         params.not_after = rcgen::date_time_ymd(2001, 1, 1);
     });
-    let error = attest(files, X509PopSettings::new(vec![ca.der.clone()])).await.unwrap_err();
+    let error = attest(files, ca.settings()).await.unwrap_err();
     assert_eq!(error.status, AttestStatus::PermissionDenied);
 }
 
@@ -141,7 +145,7 @@ async fn a_certificate_without_digital_signature_is_refused() {
     let files = ca.issue(dir.path(), &KeyPair::generate().unwrap(), |params| {
         params.key_usages = vec![KeyUsagePurpose::KeyEncipherment];
     });
-    let error = attest(files, X509PopSettings::new(vec![ca.der.clone()])).await.unwrap_err();
+    let error = attest(files, ca.settings()).await.unwrap_err();
     assert_eq!(error.message, "unable to generate challenge: certificate not intended for digital signature use");
 }
 
@@ -149,7 +153,7 @@ async fn a_certificate_without_digital_signature_is_refused() {
 async fn the_client_ip_is_compared_when_asked() {
     let (ca, dir) = (Ca::new(), tempfile::tempdir().unwrap());
     let key = KeyPair::generate().unwrap();
-    let settings = X509PopSettings { verify_client_ip: true, ..X509PopSettings::new(vec![ca.der.clone()]) };
+    let settings = X509PopSettings { verify_client_ip: true, ..ca.settings() };
     let other = ca.issue(dir.path(), &key, |_| {});
     let error = attest(other, settings.clone()).await.unwrap_err();
     assert_eq!(error.message, "client IP 127.0.0.1 does not match any certificate IP SAN");
@@ -157,6 +161,48 @@ async fn the_client_ip_is_compared_when_asked() {
         params.subject_alt_names.push(SanType::IpAddress(IpAddr::from([127, 0, 0, 1])));
     });
     attest(same, settings).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_template_makes_the_agents_path() {
+    let (ca, dir) = (Ca::new(), tempfile::tempdir().unwrap());
+    let files = ca.issue(dir.path(), &KeyPair::generate().unwrap(), |_| {});
+    let path = async |template: &str| {
+        let agent_path = AgentPathTemplate::parse(template, X509PopSettings::AGENT_PATH_FIELDS).unwrap();
+        let settings = X509PopSettings { agent_path, ..ca.settings() };
+        attest(files.clone(), settings).await.map(|attested| attested.agent_id.path().to_owned())
+    };
+    assert_eq!(path("/cn/{{ .Subject.CommonName }}").await.unwrap(), "/spire/agent/cn/node-1");
+    let many = "/{{ .TrustDomain }}/{{ .URISanSelectors.rack }}/{{ .SerialNumberHex }}";
+    assert_eq!(path(many).await.unwrap(), "/spire/agent/example.org/r7/0abc");
+    for broken in ["/{{ .URISanSelectors.row }}", "{{ .PluginName }}", "/x/{{ .SVIDPathTrimmed }}"] {
+        let error = path(broken).await.unwrap_err();
+        assert_eq!(error.status, AttestStatus::Internal, "{broken}");
+        assert!(error.message.starts_with("failed to make spiffe id: "), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_svid_of_the_trust_domain_is_exchanged_for_an_agents() {
+    let (ca, dir) = (Ca::new(), tempfile::tempdir().unwrap());
+    let key = KeyPair::generate().unwrap();
+    let exchange = async |id: &str, prefix: &str| {
+        let files = ca.issue(dir.path(), &key, |params| {
+            params.subject_alt_names = vec![SanType::URI(id.try_into().unwrap())];
+        });
+        let roots = vec![ca.der.clone()];
+        let trust = Trust::Spiffe { prefix: prefix.to_owned(), own_roots: Arc::new(move || roots.clone()) };
+        attest(files, X509PopSettings::new(trust)).await
+    };
+    let attested = exchange("spiffe://example.org/spire-exchange/host-1", "/spire-exchange/").await.unwrap();
+    assert_eq!(attested.agent_id.path(), "/spire/agent/x509pop/host-1");
+    let other = exchange("spiffe://example.org/web/host-1", "/spire-exchange/").await.unwrap_err();
+    assert_eq!(
+        (other.status, other.message.as_str()),
+        (AttestStatus::PermissionDenied, "x509 cert doesnt match SVID prefix",)
+    );
+    let none = exchange("https://example.org/web", "/").await.unwrap_err();
+    assert_eq!(none.message, "valid SVID x509 cert not found");
 }
 
 struct Echo(Vec<u8>);
@@ -171,7 +217,7 @@ impl ChallengeChannel for Echo {
 async fn payload_limits_and_malformed_payloads() {
     let ca = Ca::new();
     let trust_domain = TrustDomain::parse("example.org").unwrap();
-    let server = X509PopServer::new(trust_domain, X509PopSettings::new(vec![ca.der.clone()]), Arc::new(SystemClock));
+    let server = X509PopServer::new(trust_domain, ca.settings(), Arc::new(SystemClock));
     let der = serde_json::to_string(&Bytes(ca.der.clone())).unwrap();
     let six = [der.as_str(); 6].join(",");
     for (payload, message) in [
@@ -197,7 +243,7 @@ async fn a_response_for_another_key_is_refused() {
     let certificate = pem::parse(std::fs::read(&files.certificate_path).unwrap()).unwrap();
     let payload = serde_json::to_vec(&Payload { certificates: vec![Bytes(certificate.into_contents())] }).unwrap();
     let trust_domain = TrustDomain::parse("example.org").unwrap();
-    let server = X509PopServer::new(trust_domain, X509PopSettings::new(vec![ca.der.clone()]), Arc::new(SystemClock));
+    let server = X509PopServer::new(trust_domain, ca.settings(), Arc::new(SystemClock));
     let nonce = serde_json::to_string(&Bytes(vec![1; NONCE_BYTES])).unwrap();
     for (response, message) in [
         ("{}".to_owned(), "challenge response verification failed: expecting ECDSA response"),

@@ -1,0 +1,115 @@
+//! From the `plugins` section to the node attestors of this server.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Context as _, bail};
+use steeple_config::{PluginBlock, ServerSettings};
+use steeple_core::Clock;
+use steeple_core::plugin::NodeAttestor;
+use steeple_plugins::AgentPathTemplate;
+use steeple_plugins::x509pop::{OwnRoots, Trust, X509PopServer, X509PopSettings};
+
+use crate::raft::{Replica, SharedState};
+
+/// The roots of the trust domain. Attestors are made, and refused, before there is a replica that knows them.
+#[derive(Clone, Default)]
+pub struct OwnRootsOf(Arc<OnceLock<SharedState>>);
+
+impl OwnRootsOf {
+    pub fn read_from(&self, replica: &Replica) {
+        // Called once, when the replica has started.
+        let _ = self.0.set(Arc::clone(replica.state()));
+    }
+
+    fn reader(&self) -> OwnRoots {
+        let state = Arc::clone(&self.0);
+        Arc::new(move || {
+            let bundle = state.get().and_then(|state| state.read().own_bundle().cloned());
+            bundle
+                .map(|bundle| bundle.x509_authorities.iter().map(|root| root.der.clone()).collect())
+                .unwrap_or_default()
+        })
+    }
+}
+
+pub fn node_attestors(
+    settings: &ServerSettings,
+    own_roots: &OwnRootsOf,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<BTreeMap<String, Arc<dyn NodeAttestor>>> {
+    let mut attestors: BTreeMap<String, Arc<dyn NodeAttestor>> = BTreeMap::new();
+    for block in settings.plugins.iter().filter(|block| block.enabled && block.kind == "NodeAttestor") {
+        match block.name.as_str() {
+            // In the core: it needs the state.
+            "join_token" => block.read_data(|_| anyhow::Ok(()))?,
+            "x509pop" => {
+                let plugin = x509pop(block, own_roots)?;
+                let plugin = X509PopServer::new(settings.trust_domain.clone(), plugin, Arc::clone(clock));
+                attestors.insert(block.name.clone(), Arc::new(plugin));
+            }
+            other => bail!("NodeAttestor {other:?} is not built in"),
+        }
+    }
+    Ok(attestors)
+}
+
+fn x509pop(block: &PluginBlock, own_roots: &OwnRootsOf) -> anyhow::Result<X509PopSettings> {
+    block.read_data(|data| {
+        let mut paths = data.texts("ca_bundle_paths")?.unwrap_or_default();
+        let single = data.text("ca_bundle_path")?.filter(|path| !path.is_empty());
+        if single.is_some() && !paths.is_empty() {
+            bail!("x509pop: only one of ca_bundle_path or ca_bundle_paths can be configured, not both");
+        }
+        paths.extend(single);
+        // SPIRE reads the first and documents the second.
+        let prefix = [data.text("spiffe_prefix")?, data.text("svid_prefix")?].into_iter().flatten().next();
+        let trust = match data.text("mode")?.unwrap_or_default().as_str() {
+            "" | "external_pki" if paths.is_empty() => {
+                bail!("x509pop: one of ca_bundle_path or ca_bundle_paths must be configured")
+            }
+            "" | "external_pki" => Trust::ExternalPki(certificates(&paths)?),
+            "spiffe" if !paths.is_empty() => {
+                bail!("x509pop: you can not use ca_bundle_path or ca_bundle_paths in spiffe mode")
+            }
+            "spiffe" => Trust::Spiffe { prefix: svid_prefix(prefix), own_roots: own_roots.reader() },
+            other => bail!("x509pop: mode can only be either spiffe or external_pki, not {other:?}"),
+        };
+        let mut settings = X509PopSettings::new(trust);
+        if let Some(template) = data.text("agent_path_template")?.filter(|template| !template.is_empty()) {
+            settings.agent_path = AgentPathTemplate::parse(&template, X509PopSettings::AGENT_PATH_FIELDS)
+                .with_context(|| format!("x509pop: failed to parse agent svid template: {template:?}"))?;
+        }
+        let positive = |name: &str, value: Option<i64>| match value.map(usize::try_from) {
+            None => Ok(None),
+            Some(Ok(value)) if value > 0 => Ok(Some(value)),
+            Some(_) => Err(anyhow::anyhow!("x509pop: {name} must be greater than 0")),
+        };
+        if let Some(most) = positive("max_intermediates", data.int("max_intermediates")?)? {
+            settings.max_intermediates = most;
+        }
+        if let Some(most) = positive("max_rsa_key_size", data.int("max_rsa_key_size")?)? {
+            settings.max_rsa_key_bits = most;
+        }
+        settings.verify_client_ip = data.flag("verify_client_ip")?.unwrap_or(false);
+        Ok(settings)
+    })
+}
+
+/// Ends with a slash, so that it ends with a segment of the path.
+fn svid_prefix(configured: Option<String>) -> String {
+    let prefix = configured.unwrap_or_else(|| "/spire-exchange/".to_owned());
+    if prefix.ends_with('/') { prefix } else { prefix + "/" }
+}
+
+fn certificates(paths: &[String]) -> anyhow::Result<Vec<Vec<u8>>> {
+    let mut certificates = Vec::new();
+    for path in paths {
+        let unreadable = || format!("x509pop: unable to load trust bundle {path:?}");
+        let text = std::fs::read(path).with_context(unreadable)?;
+        let blocks = pem::parse_many(&text).with_context(unreadable)?;
+        certificates
+            .extend(blocks.into_iter().filter(|block| block.tag() == "CERTIFICATE").map(pem::Pem::into_contents));
+    }
+    Ok(certificates)
+}
