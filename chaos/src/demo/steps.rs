@@ -107,6 +107,7 @@ impl Scene {
                 trust_bundle: trust_bundle.clone(),
                 attestation,
                 log_level: "INFO".to_owned(),
+                lines: Vec::new(),
             };
             self.agents.push(Agent::start(&self.binaries, dir, &spec)?);
         }

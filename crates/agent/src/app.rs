@@ -3,20 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use steeple_api::agent::debug::debug_server::DebugServer;
 use steeple_api::agent::logger::logger_server::LoggerServer;
 use steeple_api::envoy::sds::secret_discovery_service_server::SecretDiscoveryServiceServer;
 use steeple_api::health::health_server::HealthServer;
 use steeple_api::workload::spiffe_workload_api_server::SpiffeWorkloadApiServer;
 use steeple_cli::{StopSignals, hostname, raise_open_files, restrict_umask};
-use steeple_config::{AgentSettings, Loaded, NoticeLevel, PluginBlock};
-use steeple_core::plugin::{AgentNodeAttestor, KeyManager, WorkloadAttestor};
-use steeple_core::{Clock, Secret, SystemClock};
-use steeple_plugins::join_token::JoinTokenAttestor;
-use steeple_plugins::key_manager::{DiskKeys, MemoryKeys};
-use steeple_plugins::unix::{UnixAttestor, UnixSettings};
-use steeple_plugins::x509pop::{X509PopAgent, X509PopFiles};
+use steeple_config::{AgentSettings, Loaded, NoticeLevel};
+use steeple_core::{Clock, SystemClock};
 use steeple_telemetry::health::Checks;
 use steeple_telemetry::log::Logging;
 use steeple_telemetry::metric::{MetricSettings, Metrics};
@@ -31,12 +26,14 @@ use tower::ServiceBuilder;
 
 use crate::admin::{DebugService, LoggerService};
 use crate::attest::WorkloadAttestors;
-use crate::bootstrap::first_contact;
-use crate::cache::{Cache, JwtCache};
+use crate::bootstrap::Bootstrap;
+use crate::cache::{Cache, JwtCache, RotationRule, SingleFlight};
 use crate::data::DataFile;
 use crate::http::{self, HealthService};
-use crate::identity::{CountedKeys, IdentityDriver, IdentityParts};
+use crate::identity::{CountedKeys, IdentityDriver, IdentityParts, Rebootstrap};
 use crate::metrics;
+use crate::plugins::{key_manager, node_attestor, workload_attestors};
+use crate::rate_limit::CallerLimits;
 use crate::sds::SecretDiscovery;
 use crate::sync::{Minter, SyncDriver};
 use crate::upstream::Upstream;
@@ -53,6 +50,7 @@ struct Core {
     upstream: Arc<Upstream>,
     cache: Arc<Cache>,
     jwt_cache: Arc<JwtCache>,
+    attestors: Arc<WorkloadAttestors>,
     clock: Arc<dyn Clock>,
     started_at: Instant,
 }
@@ -120,6 +118,7 @@ impl App {
             upstream: Arc::clone(&upstream),
             cache: Arc::new(Cache::new(settings.trust_domain.clone())),
             jwt_cache: Arc::new(JwtCache::new(settings.jwt_svid_cache_max)),
+            attestors: Arc::new(workload_attestors(&settings)?),
             clock: Arc::clone(&clock),
             started_at: Instant::now(),
         };
@@ -129,6 +128,9 @@ impl App {
             UdsListener::check(path)?;
         }
 
+        let rotation = RotationRule { availability_target: settings.availability_target };
+        let rebootstrap = Rebootstrap::new(settings.rebootstrap_mode, settings.rebootstrap_delay);
+        let patience = rebootstrap.patience();
         let mut identity = IdentityDriver::new(IdentityParts {
             trust_domain: settings.trust_domain.clone(),
             upstream: Arc::clone(&upstream),
@@ -137,7 +139,9 @@ impl App {
             data: DataFile::in_dir(&settings.data_dir),
             roots,
             store,
-            first_contact: first_contact(&settings.bootstrap, &settings.trust_domain)?,
+            bootstrap: bootstrap(&settings)?,
+            rebootstrap,
+            rotation,
             clock: Arc::clone(&clock),
             shown,
         });
@@ -145,6 +149,13 @@ impl App {
         tokio::select! {
             started = identity.start() => started?,
             () = signals.received() => return Ok(()),
+        }
+        if !identity.can_reattest() && settings.plugins_of("KeyManager").any(|block| block.name == "memory") {
+            tracing::warn!(
+                "Node attestation is not reattestable and the 'memory' key manager is in use; if the agent process is \
+                 restarted, it will be unable to obtain a new SVID and will need to be manually evicted to be able to \
+                 re-attest."
+            );
         }
         let mut sync = SyncDriver {
             upstream: Arc::clone(&upstream),
@@ -154,12 +165,14 @@ impl App {
                 Arc::clone(&upstream),
                 Arc::clone(&core.cache),
                 settings.workload_key_type,
+                rotation,
                 Arc::clone(&clock),
             ),
             clock,
             interval: settings.sync_interval,
             svids_max: settings.x509_svid_cache_max,
             incremental: settings.use_sync_authorized_entries,
+            patience,
             trouble,
             last_success,
             bundle_arrived,
@@ -189,69 +202,9 @@ impl App {
     }
 }
 
-fn node_attestor(settings: &AgentSettings) -> anyhow::Result<Arc<dyn AgentNodeAttestor>> {
-    let Some(block) = settings.plugins_of("NodeAttestor").next() else { bail!("no NodeAttestor is configured") };
-    match block.name.as_str() {
-        "join_token" => {
-            let token = settings.join_token.as_ref().map(Secret::duplicate);
-            Ok(Arc::new(JoinTokenAttestor::new(token)))
-        }
-        "x509pop" => Ok(Arc::new(X509PopAgent::new(x509pop_files(block)?))),
-        other => bail!("NodeAttestor {other:?} is not built in"),
-    }
-}
-
-fn x509pop_files(block: &PluginBlock) -> anyhow::Result<X509PopFiles> {
-    let tree = block.load_data()?;
-    let mut section = steeple_config::Section::new("x509pop", &tree);
-    let (key, certificate) = (section.text("private_key_path")?, section.text("certificate_path")?);
-    let intermediates = section.text("intermediates_path")?;
-    section.end()?;
-    let (Some(key), Some(certificate)) = (key, certificate) else {
-        bail!("x509pop: private_key_path and certificate_path are required");
-    };
-    Ok(X509PopFiles {
-        private_key_path: key.into(),
-        certificate_path: certificate.into(),
-        intermediates_path: intermediates.filter(|path| !path.is_empty()).map(Into::into),
-    })
-}
-
-fn key_manager(settings: &AgentSettings) -> anyhow::Result<Arc<dyn KeyManager>> {
-    let Some(block) = settings.plugins_of("KeyManager").next() else { bail!("no KeyManager is configured") };
-    match block.name.as_str() {
-        "memory" => Ok(Arc::new(MemoryKeys::default())),
-        "disk" => {
-            let tree = block.load_data()?;
-            let mut section = steeple_config::Section::new("disk", &tree);
-            let directory = section.text("directory")?.filter(|path| !path.is_empty());
-            section.end()?;
-            let directory = directory.context("KeyManager \"disk\": directory is required")?;
-            std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {directory}"))?;
-            Ok(Arc::new(DiskKeys::open(directory.as_ref())?))
-        }
-        other => bail!("KeyManager {other:?} is not built in"),
-    }
-}
-
-fn workload_attestors(settings: &AgentSettings) -> anyhow::Result<WorkloadAttestors> {
-    let mut attestors: Vec<Arc<dyn WorkloadAttestor>> = Vec::new();
-    for block in settings.plugins_of("WorkloadAttestor") {
-        match block.name.as_str() {
-            "unix" => {
-                let tree = block.load_data()?;
-                let mut section = steeple_config::Section::new("unix", &tree);
-                let settings = UnixSettings {
-                    discover_workload_path: section.flag("discover_workload_path")?.unwrap_or(false),
-                    workload_size_limit_bytes: section.int("workload_size_limit")?.unwrap_or(0),
-                };
-                section.end()?;
-                attestors.push(Arc::new(UnixAttestor::new(settings)));
-            }
-            other => bail!("WorkloadAttestor {other:?} is not built in"),
-        }
-    }
-    Ok(WorkloadAttestors::new(attestors))
+fn bootstrap(settings: &AgentSettings) -> anyhow::Result<Bootstrap> {
+    let server = settings.servers.first().context("no server is configured")?.clone();
+    Ok(Bootstrap { source: settings.bootstrap.clone(), trust_domain: settings.trust_domain.clone(), server })
 }
 
 /// The public socket: the Workload API, SDS, health and reflection.
@@ -262,18 +215,20 @@ fn serve_workloads(
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let Some(path) = &settings.socket_path else { return Ok(()) };
-    let attestors = Arc::new(workload_attestors(settings)?);
+    let limits = Arc::new(CallerLimits::new(settings.rate_limits));
     let mut routes = Routes::builder();
     if !settings.disable_workload_api {
         routes.add_service(SpiffeWorkloadApiServer::new(WorkloadApi {
             cache: Arc::clone(&core.cache),
-            attestors: Arc::clone(&attestors),
+            attestors: Arc::clone(&core.attestors),
             jwt: Arc::new(JwtSource {
                 upstream: Arc::clone(&core.upstream),
                 cache: Arc::clone(&core.jwt_cache),
                 clock: Arc::clone(&core.clock),
                 cache_hit_timeout: settings.jwt_svid_cache_hit_timeout,
+                minting: SingleFlight::default(),
             }),
+            limits: Arc::clone(&limits),
             policy: WorkloadPolicy {
                 allow_unauthenticated_verifiers: settings.allow_unauthenticated_verifiers,
                 allowed_foreign_jwt_claims: settings.allowed_foreign_jwt_claims.clone(),
@@ -285,7 +240,8 @@ fn serve_workloads(
     if !settings.disable_sds_api {
         routes.add_service(SecretDiscoveryServiceServer::new(SecretDiscovery {
             cache: Arc::clone(&core.cache),
-            attestors,
+            attestors: Arc::clone(&core.attestors),
+            limits,
             settings: Arc::new(settings.sds.clone()),
         }));
     }

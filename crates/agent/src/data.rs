@@ -9,6 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use steeple_cli::parse_rfc3339;
+use steeple_core::Timestamp;
 use steeple_files::write_private_file;
 
 /// What survives a restart. Keys are the key manager's business.
@@ -19,6 +21,8 @@ pub struct AgentData {
     /// Roots of the own trust domain, DER; empty before the first contact.
     pub bundle: Vec<Vec<u8>>,
     pub reattestable: bool,
+    /// Since when the server has not been trusted; see `rebootstrap_mode`.
+    pub untrusted_since: Option<Timestamp>,
 }
 
 /// Where [`AgentData`] is kept.
@@ -29,8 +33,11 @@ pub struct DataFile {
 
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    #[error("{path}: {source}")]
-    Io { path: PathBuf, source: io::Error },
+    #[error("cannot read {path}: {source}")]
+    Read { path: PathBuf, source: io::Error },
+    /// Names the file.
+    #[error(transparent)]
+    Write(io::Error),
     #[error("{path} is damaged ({reason}): remove it, and the agent attests anew")]
     Damaged { path: PathBuf, reason: String },
 }
@@ -43,7 +50,10 @@ struct Stored {
     bundle: Option<Vec<String>>,
     #[serde(default)]
     reattestable: bool,
-    /// Members that SPIRE keeps for its rebootstrapping, carried along unread.
+    /// RFC 3339; the year 1, Go's zero time, is none.
+    #[serde(default)]
+    bootstrap_start_time: Option<String>,
+    /// What else SPIRE keeps for its rebootstrapping, carried along unread.
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
@@ -64,17 +74,22 @@ impl DataFile {
             svid: decode(stored.svid).map_err(damaged)?,
             bundle: decode(stored.bundle).map_err(damaged)?,
             reattestable: stored.reattestable,
+            untrusted_since: stored.bootstrap_start_time.as_deref().and_then(start_time),
         })
     }
 
     pub fn store(&self, data: &AgentData) -> Result<(), DataError> {
         let encode = |list: &[Vec<u8>]| Some(list.iter().map(|der| encoded(der)).collect());
         let rest = self.stored().ok().flatten().map(|stored| stored.rest).unwrap_or_default();
-        let stored =
-            Stored { svid: encode(&data.svid), bundle: encode(&data.bundle), reattestable: data.reattestable, rest };
-        let io = |source| DataError::Io { path: self.path.clone(), source };
-        let text = serde_json::to_vec_pretty(&stored).map_err(|error| io(error.into()))?;
-        write_private_file(&self.path, &text).map_err(io)
+        let stored = Stored {
+            svid: encode(&data.svid),
+            bundle: encode(&data.bundle),
+            reattestable: data.reattestable,
+            bootstrap_start_time: Some(data.untrusted_since.map_or(ZERO_TIME.to_owned(), |since| since.to_string())),
+            rest,
+        };
+        let text = serde_json::to_vec_pretty(&stored).map_err(|error| DataError::Write(error.into()))?;
+        write_private_file(&self.path, &text).map_err(DataError::Write)
     }
 
     fn stored(&self) -> Result<Option<Stored>, DataError> {
@@ -84,7 +99,7 @@ impl DataFile {
                 Err(error) => Err(DataError::Damaged { path: self.path.clone(), reason: error.to_string() }),
             },
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(DataError::Io { path: self.path.clone(), source }),
+            Err(source) => Err(DataError::Read { path: self.path.clone(), source }),
         }
     }
 }
@@ -104,6 +119,14 @@ fn encoded(der: &[u8]) -> String {
     STANDARD.encode(pem::encode_config(&pem::Pem::new(CERTIFICATE, der), config))
 }
 
+/// A time that cannot be read is none: it only makes a delay start over.
+fn start_time(text: &str) -> Option<Timestamp> {
+    let secs = parse_rfc3339(text).filter(|secs| *secs > 0)?;
+    Some(Timestamp::from_secs(secs))
+}
+
+/// What Go writes for a time that is not set.
+const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
 const CERTIFICATE: &str = "CERTIFICATE";
 
 #[cfg(test)]
@@ -117,7 +140,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = DataFile::in_dir(dir.path());
         assert_eq!(file.load().unwrap(), AgentData::default());
-        let data = AgentData { svid: vec![vec![1, 2]], bundle: vec![vec![3], vec![4]], reattestable: true };
+        let data = AgentData {
+            svid: vec![vec![1, 2]],
+            bundle: vec![vec![3], vec![4]],
+            reattestable: true,
+            untrusted_since: Some(Timestamp::from_secs(1_708_497_925)),
+        };
         file.store(&data).unwrap();
         assert_eq!(file.load().unwrap(), data);
         assert_eq!(fs::metadata(&file.path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -127,12 +155,19 @@ mod tests {
     fn keeps_members_that_only_spire_reads() {
         let dir = tempfile::tempdir().unwrap();
         let file = DataFile::in_dir(dir.path());
-        fs::write(&file.path, br#"{"svid":null,"bundle":["AQ=="],"reattestable":false,"bootstrap_use":1}"#).unwrap();
+        let text = br#"{"svid":null,"bundle":["AQ=="],"reattestable":false,"bootstrap_use":1,
+                       "bootstrap_start_time":"2024-02-21T07:45:25.123456789+01:00"}"#;
+        fs::write(&file.path, text).unwrap();
         let data = file.load().unwrap();
         assert_eq!(data.bundle, [[1]]);
+        assert_eq!(data.untrusted_since.map(Timestamp::as_secs), Some(1_708_497_925));
         file.store(&data).unwrap();
         let stored: Value = serde_json::from_slice(&fs::read(&file.path).unwrap()).unwrap();
         assert_eq!(stored["bootstrap_use"], 1);
+        file.store(&AgentData { untrusted_since: None, ..data }).unwrap();
+        let stored: Value = serde_json::from_slice(&fs::read(&file.path).unwrap()).unwrap();
+        assert_eq!(stored["bootstrap_start_time"], ZERO_TIME);
+        assert_eq!(file.load().unwrap().untrusted_since, None);
     }
 
     #[test]

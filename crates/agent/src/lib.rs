@@ -23,6 +23,8 @@ mod data;
 pub mod http;
 pub mod identity;
 pub mod metrics;
+mod plugins;
+mod rate_limit;
 pub mod sds;
 pub mod sync;
 pub mod upstream;

@@ -58,6 +58,8 @@ pub const DISCOVERED_SELECTORS: &str = "workload_api_discovered_selectors";
 pub const WORKLOAD_ATTESTATION: &str = "workload_api_workload_attestation";
 /// A call counter; label `attestor`.
 pub const WORKLOAD_ATTESTOR: &str = "workload_api_workload_attestor";
+/// Calls refused by `experimental.ratelimit`; label `method`.
+pub const RATE_LIMIT_EXCEEDED: &str = "workload_api_rate_limit_exceeded";
 /// 1 while the agent runs; labels `version` and `trust_domain_id`.
 pub const STARTED: &str = "started";
 pub const UPTIME_MS: &str = "uptime_in_ms";
@@ -94,6 +96,7 @@ pub const ALL: &[&str] = &[
     DISCOVERED_SELECTORS,
     WORKLOAD_ATTESTATION,
     WORKLOAD_ATTESTOR,
+    RATE_LIMIT_EXCEEDED,
     STARTED,
     UPTIME_MS,
 ];

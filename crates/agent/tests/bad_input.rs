@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use steeple_api::workload::spiffe_workload_api_client::SpiffeWorkloadApiClient;
@@ -12,7 +13,7 @@ use steeple_testkit::{
     own_uid_selector, until, workload_entry,
 };
 use steeple_transport::client::uds_channel;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::Command;
 use tonic::{Code, Request};
@@ -53,6 +54,24 @@ async fn refused(config: &Path) -> String {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(!text.contains("panicked"), "{text}");
     text
+}
+
+/// Runs the agent until it has said all of `parts` in one line.
+async fn says_while_it_runs(config: &Path, parts: &[&str]) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_steeple-agent"));
+    command.arg("run").arg("-config").arg(config).args(["-joinToken", "unused"]).kill_on_drop(true);
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("the program runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let said = async {
+        while let Some(line) = lines.next_line().await.expect("text") {
+            if parts.iter().all(|part| line.contains(part)) {
+                return;
+            }
+        }
+        panic!("it ended without saying {parts:?}");
+    };
+    tokio::time::timeout(REFUSAL_MAX, said).await.expect("it says so at the first attempt");
+    child.kill().await.expect("it is there");
 }
 
 fn assert_says(text: &str, parts: &[&str]) {
@@ -112,11 +131,50 @@ async fn a_trust_bundle_without_certificates_is_named() {
     let with_bundle = format!("trust_bundle_path = \"{}\"", bundle.display());
     std::fs::write(&config, text.replace("insecure_bootstrap = true", &with_bundle)).expect("a file");
     let name = bundle.display().to_string();
-    assert_says(&refused(&config).await, &["could not parse trust bundle", &name, "No such file"]);
+    // The file may be late, so the agent says what is wrong and tries again.
+    says_while_it_runs(&config, &["Node attestation failed", "could not parse trust bundle", &name, "No such file"])
+        .await;
     std::fs::write(&bundle, "no PEM at all").expect("a file");
-    assert_says(&refused(&config).await, &["no certificates found in trust bundle", &name]);
+    says_while_it_runs(&config, &["no certificates found in trust bundle", &name]).await;
     std::fs::write(&bundle, "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n").expect("a file");
-    assert_says(&refused(&config).await, &["could not parse trust bundle", &name]);
+    says_while_it_runs(&config, &["could not parse trust bundle", &name]).await;
+}
+
+#[tokio::test]
+async fn keys_that_an_agent_cannot_honour_are_refused_by_name() {
+    let scratch = Scratch::new().expect("a directory");
+    for (lines, parts) in [
+        (
+            "authorized_delegates = [\"spiffe://example.org/x\"]",
+            ["agent.authorized_delegates is not supported", "Workload API"],
+        ),
+        ("experimental { broker {} }", ["agent.experimental.broker is not supported", "Workload API"]),
+    ] {
+        assert_says(&refused(&config(&scratch, lines)).await, &parts);
+    }
+    let path = config(&scratch, &socket_line(&scratch.join("api.sock")));
+    let text = std::fs::read_to_string(&path).expect("a file");
+    let sinks = [
+        ("Statsd = [{ address = \"127.0.0.1:1\" }]", "telemetry.Statsd is not supported"),
+        ("Prometheus { port = 1 tls { use_spire_svid = true } }", "telemetry.Prometheus.tls is not supported"),
+        ("BlockedPrefixes = [\"x\"]", "telemetry.BlockedPrefixes is not supported"),
+    ];
+    for (sink, part) in sinks {
+        std::fs::write(&path, format!("{text}telemetry {{ {sink} }}\n")).expect("a file");
+        assert_says(&refused(&path).await, &[part]);
+    }
+    let typo = text.replace("\"unix\" { plugin_data {", "\"unix\" { plugin_data { discover_workload_paht = true");
+    std::fs::write(&path, typo).expect("a file");
+    let hint = "(did you mean \"discover_workload_path\"?)";
+    assert_says(&refused(&path).await, &["unknown plugin_data of WorkloadAttestor \"unix\"", hint]);
+    let node = "\"x509pop\" { plugin_data { spiffe_endpoint_socket = \"unix:///x\" } }";
+    let text = text.replace("\"join_token\" { plugin_data {} }", node);
+    std::fs::write(&path, text).expect("a file");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_steeple-agent"));
+    command.arg("run").arg("-config").arg(&path).kill_on_drop(true);
+    let ended = tokio::time::timeout(REFUSAL_MAX, command.output()).await.expect("it ends by itself");
+    let text = String::from_utf8_lossy(&ended.expect("the program runs").stderr).into_owned();
+    assert_says(&text, &["x509pop: spiffe_endpoint_socket is not supported"]);
 }
 
 #[tokio::test]
@@ -172,6 +230,7 @@ impl World {
             trust_bundle: trust_bundle.to_owned(),
             attestation: Attestation::JoinToken(token.to_owned()),
             log_level: "info".to_owned(),
+            lines: Vec::new(),
         };
         Agent::start(&self.binaries, self.scratch.path(), &spec).expect("the agent starts")
     }

@@ -30,6 +30,11 @@ pub fn parse_offset_time(text: &str) -> Option<i64> {
     Some(zoned.to_timestamp().ok()?.as_second())
 }
 
+/// Unix seconds of a time as Go marshals it, with whatever offset and fraction. `None` when it is none.
+pub fn parse_rfc3339(text: &str) -> Option<i64> {
+    text.parse::<Timestamp>().ok().map(Timestamp::as_second)
+}
+
 fn format_in(secs: i64, zone: TimeZone) -> String {
     clamped(secs).to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string()
 }

@@ -34,7 +34,7 @@ pub use dial::{DialError, connect};
 pub use failure::{Context, Failure};
 pub use files::read_file;
 pub use flag::{Flag, Kind};
-pub use go_time::{local_time, parse_offset_time, rfc3339_time, utc_time};
+pub use go_time::{local_time, parse_offset_time, parse_rfc3339, rfc3339_time, utc_time};
 pub use json::{JsonError, one_line, proto_json};
 pub use logger::{log_level, print_logger};
 pub use output::{OUTPUT, OutputFormat};

@@ -129,13 +129,6 @@ impl<'t> Section<'t> {
         Ok((!trees.is_empty()).then(|| Tree { nodes: nodes() }))
     }
 
-    /// Refuses what nobody asked for: for the data of a plugin, which is read long after the file.
-    pub fn end(self) -> Result<(), UnknownKeys> {
-        let (name, mut unknown) = (self.path.clone(), Vec::new());
-        self.finish(name, &mut unknown);
-        unknown.pop().map_or(Ok(()), Err)
-    }
-
     /// Reports what nobody asked for under `name`.
     pub fn finish(self, name: impl Into<String>, unknown: &mut Vec<UnknownKeys>) {
         let is_known = |node: &&Node| self.asked.iter().any(|key| node.key.eq_ignore_ascii_case(key));

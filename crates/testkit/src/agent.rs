@@ -27,6 +27,8 @@ pub struct AgentSpec {
     pub trust_bundle: PathBuf,
     pub attestation: Attestation,
     pub log_level: String,
+    /// Further lines of the `agent` section.
+    pub lines: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -49,10 +51,16 @@ impl Agent {
         let dir = dir.join(&spec.name);
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         std::fs::write(dir.join(CONFIG), configuration(spec, &dir)?)?;
-        let mut command = Command::new(&binaries.agent);
-        command.arg("run").arg("-config").arg(dir.join(CONFIG)).current_dir(&dir);
-        let process = Process::start(&spec.name, command, &dir.join("log"))?;
+        let process = launch(&binaries.agent, &spec.name, &dir)?;
         Ok(Self { dir, program: binaries.agent.clone(), process })
+    }
+
+    /// Starts a process with the same configuration and data again, after the one before it has ended.
+    pub fn restart(&mut self, binaries: &Binaries) -> anyhow::Result<()> {
+        let name = self.process.name().to_owned();
+        self.program = binaries.agent.clone();
+        self.process = launch(&self.program, &name, &self.dir)?;
+        Ok(())
     }
 
     /// Waits until the Workload API is served, which it is after attestation and the first sync.
@@ -78,8 +86,22 @@ impl Agent {
         self.dir.join(SOCKET)
     }
 
+    /// Where it keeps its SVID and keys.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.join(DATA)
+    }
+
     pub fn process(&self) -> &Process {
         &self.process
+    }
+
+    pub fn process_mut(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// What all its processes printed.
+    pub fn log(&self) -> std::io::Result<String> {
+        std::fs::read_to_string(self.dir.join(LOG))
     }
 
     /// Runs the agent's command line against its own Workload API, as the calling user.
@@ -91,6 +113,12 @@ impl Agent {
         ensure!(output.status.success(), "`steeple-agent {}` failed ({}): {text}", args.join(" "), output.status);
         Ok(output)
     }
+}
+
+fn launch(program: &Path, name: &str, dir: &Path) -> anyhow::Result<Process> {
+    let mut command = Command::new(program);
+    command.arg("run").arg("-config").arg(dir.join(CONFIG)).current_dir(dir);
+    Process::start(name, command, &dir.join(LOG))
 }
 
 fn configuration(spec: &AgentSpec, dir: &Path) -> anyhow::Result<String> {
@@ -106,11 +134,14 @@ fn configuration(spec: &AgentSpec, dir: &Path) -> anyhow::Result<String> {
             agent.texts("server_addresses", others);
         }
         agent.path("socket_path", &dir.join(SOCKET));
-        agent.path("data_dir", &dir.join("data"));
+        agent.path("data_dir", &dir.join(DATA));
         agent.path("trust_bundle_path", &spec.trust_bundle);
         agent.text("log_level", &spec.log_level);
         if let Attestation::JoinToken(token) = &spec.attestation {
             agent.text("join_token", token);
+        }
+        for line in &spec.lines {
+            agent.line(line);
         }
     });
     file.block("plugins", |plugins| {
@@ -125,7 +156,9 @@ fn configuration(spec: &AgentSpec, dir: &Path) -> anyhow::Result<String> {
                 });
             }),
         }
-        plugins.block("KeyManager \"memory\"", |plugin| plugin.block("plugin_data", |_| {}));
+        plugins.block("KeyManager \"disk\"", |plugin| {
+            plugin.block("plugin_data", |data| data.path("directory", &dir.join(DATA)));
+        });
         plugins.block("WorkloadAttestor \"unix\"", |plugin| plugin.block("plugin_data", |_| {}));
     });
     Ok(file.finish())
@@ -133,6 +166,8 @@ fn configuration(spec: &AgentSpec, dir: &Path) -> anyhow::Result<String> {
 
 const CONFIG: &str = "agent.conf";
 const SOCKET: &str = "api.sock";
+const DATA: &str = "data";
+const LOG: &str = "log";
 const CLI_MAX: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
@@ -151,6 +186,7 @@ mod tests {
             trust_bundle: dir.path().join("bundle.pem"),
             attestation: Attestation::JoinToken("token".to_owned()),
             log_level: "INFO".to_owned(),
+            lines: vec!["insecure_bootstrap = false".to_owned()],
         };
         let path = dir.path().join(CONFIG);
         std::fs::write(&path, configuration(&spec, dir.path()).unwrap()).unwrap();

@@ -75,6 +75,7 @@ impl Fixture {
             trust_bundle: bundle_path.clone(),
             attestation: Attestation::JoinToken(token),
             log_level: "DEBUG".to_owned(),
+            lines: Vec::new(),
         };
         let mut agent = Agent::start(binaries, scratch.path(), &spec)?;
         agent.ready().await?;

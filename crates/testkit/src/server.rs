@@ -187,8 +187,10 @@ fn configuration(spec: &ServerSpec, dir: &Path, api: &Port, peer: &Port) -> Stri
     });
     file.block("plugins", |plugins| {
         if spec.cluster.is_none() {
-            // A file without a `cluster` section is read as one of SPIRE's, which has both; nothing uses them.
-            plugins.block("KeyManager \"memory\"", |plugin| plugin.block("plugin_data", |_| {}));
+            // A file without a `cluster` section is read as one of SPIRE's, which has both; stock servers use them.
+            plugins.block("KeyManager \"disk\"", |plugin| {
+                plugin.block("plugin_data", |data| data.path("keys_path", &dir.join("unused-keys.json")));
+            });
             plugins.block("DataStore \"sql\"", |plugin| {
                 plugin.block("plugin_data", |data| {
                     data.text("database_type", "sqlite3");

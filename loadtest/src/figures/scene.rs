@@ -59,6 +59,7 @@ impl Scene {
             trust_bundle,
             attestation: Attestation::JoinToken(token),
             log_level: "WARN".to_owned(),
+            lines: Vec::new(),
         };
         let mut agent = Agent::start(&self.binaries, self.scratch.path(), &spec)?;
         agent.ready().await?;

@@ -9,6 +9,7 @@
 //! entry id; the first is a workload's default.
 
 mod jwt;
+mod single_flight;
 mod store;
 #[cfg(test)]
 pub(crate) use store::tests;
@@ -17,7 +18,8 @@ mod view;
 mod views;
 
 pub use jwt::{CachedJwt, JwtCache, JwtKey};
+pub use single_flight::SingleFlight;
 pub use store::{Cache, EntryState, Subscription};
-pub use svid::{X509Svid, rotate_at};
+pub use svid::{RotationRule, X509Svid};
 pub use view::{Readiness, WorkloadIdentity, WorkloadView, without_duplicate_hints};
 pub use views::Views;

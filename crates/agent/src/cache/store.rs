@@ -271,7 +271,7 @@ pub(crate) mod tests {
     use steeple_core::{Secret, SpiffeId, Timestamp};
 
     use super::*;
-    use crate::cache::Readiness;
+    use crate::cache::{Readiness, RotationRule};
 
     pub(crate) fn set(values: &[&str]) -> SelectorSet {
         values.iter().map(|value| Selector::new("unix", *value).unwrap()).collect()
@@ -307,7 +307,7 @@ pub(crate) mod tests {
             key: Secret::new(vec![2]),
             issued_at,
             not_after,
-            rotate_at: super::super::svid::rotate_at(issued_at, not_after, 0.5),
+            rotate_at: RotationRule::default().rotate_at(issued_at, not_after, 0.5),
             revision: 0,
             created_at: 1,
         }

@@ -52,19 +52,17 @@ impl RunFlags {
     pub fn load(&self) -> Result<Loaded<AgentSettings>, ConfigError> {
         let plugins: Vec<(&str, &str)> =
             AGENT_PLUGINS.iter().map(|plugin| (plugin.kind.config_name(), plugin.name)).collect();
-        self.load_with(&Supported {
-            plugins: Some(&plugins),
-            refused_keys: &[steeple_telemetry::REFUSED_KEYS, REFUSED_KEYS],
-        })
+        self.load_with(Some(&plugins))
     }
 
     /// As SPIRE's agent validates: any plugin will do.
     pub fn load_with_any_plugin(&self) -> Result<Loaded<AgentSettings>, ConfigError> {
-        self.load_with(&Supported { plugins: None, refused_keys: &[steeple_telemetry::REFUSED_KEYS, REFUSED_KEYS] })
+        self.load_with(None)
     }
 
-    fn load_with(&self, supported: &Supported<'_>) -> Result<Loaded<AgentSettings>, ConfigError> {
-        load_agent(self.config.as_deref(), self.expand_env, &self.overrides, supported)
+    fn load_with(&self, plugins: Option<&[(&str, &str)]>) -> Result<Loaded<AgentSettings>, ConfigError> {
+        let supported = Supported { plugins, refused_keys: &[steeple_telemetry::REFUSED_KEYS, REFUSED_KEYS] };
+        load_agent(self.config.as_deref(), self.expand_env, &self.overrides, &supported)
     }
 }
 
@@ -105,15 +103,7 @@ const FLAGS: &[Flag] = &[
 
 /// SPIRE's keys that would change what the agent does and that it cannot honour.
 const REFUSED_KEYS: &[(&str, &str)] = &[
+    ("agent.authorized_delegates", "the Delegated Identity API is not built; let workloads use the Workload API"),
     ("agent.profiling_enabled", "use perf or another profiler of the operating system"),
-    ("agent.authorized_delegates", "the Delegated Identity API is not built; remove the key"),
-    ("agent.availability_target", "SVIDs are renewed at half of their life; give entries a longer TTL instead"),
     ("agent.experimental.feature_flags", "WIT-SVIDs, the one feature behind a flag, are not built; remove it"),
-    ("agent.experimental.ratelimit.fetch_x509_svid", NO_LIMITS),
-    ("agent.experimental.ratelimit.fetch_jwt_svid", NO_LIMITS),
-    ("agent.experimental.ratelimit.fetch_x509_bundles", NO_LIMITS),
-    ("agent.experimental.ratelimit.fetch_jwt_bundles", NO_LIMITS),
-    ("agent.experimental.ratelimit.stream_secrets", NO_LIMITS),
-    ("agent.experimental.ratelimit.fetch_secrets", NO_LIMITS),
 ];
-const NO_LIMITS: &str = "calls are not counted for each caller, connections are; remove it, or set it to 0";

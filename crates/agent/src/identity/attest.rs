@@ -18,6 +18,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use super::{AgentSvid, IdentityError};
+use crate::bootstrap::BootstrapError;
 use crate::metrics;
 use crate::upstream::explained;
 
@@ -25,6 +26,8 @@ use crate::upstream::explained;
 pub enum AttestFailure {
     #[error("{}", explained(.0))]
     Status(#[from] Box<Status>),
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error("node attestation took longer than {0:?}")]
@@ -42,7 +45,7 @@ impl AttestFailure {
     fn code(&self) -> Code {
         match self {
             Self::Status(status) => status.code(),
-            Self::Identity(_) => Code::Unknown,
+            Self::Bootstrap(_) | Self::Identity(_) => Code::Unknown,
             Self::Timeout(_) => Code::DeadlineExceeded,
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ::metrics::gauge;
 use steeple_core::plugin::{AgentNodeAttestor, KeyManager};
-use steeple_core::{Bundle, Clock, Secret, TrustDomain};
+use steeple_core::{Bundle, Clock, Secret, Timestamp, TrustDomain};
 use steeple_transport::tls::{Identity, IdentitySink as _, IdentityStore, SharedRoots, TrustRoots};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use super::renew::renew;
-use super::{AgentSvid, AttestFailure, IdentityError, attest};
-use crate::bootstrap::FirstContact;
+use super::{AgentSvid, AttestFailure, Distrust, IdentityError, NotRepeatable, Rebootstrap, attest};
+use crate::bootstrap::{Attempt, Bootstrap, FirstContact};
+use crate::cache::RotationRule;
 use crate::data::{AgentData, DataError, DataFile};
 use crate::metrics;
 use crate::sync::{fetch_anonymous_bundle, is_tainted, random_fraction, tainted_key_ids};
@@ -37,8 +38,13 @@ pub enum Ended {
     CannotReattest,
     #[error("the agent's SVID has expired and could not be renewed")]
     Expired,
-    #[error("no root that this agent trusts signed the server's certificate")]
+    #[error(
+        "no root that this agent trusts signed the server's certificate: give it the right trust bundle and remove \
+         agent-data.json, or set rebootstrap_mode"
+    )]
     UnknownAuthority,
+    #[error(transparent)]
+    NotRepeatable(#[from] NotRepeatable),
     #[error("node attestation failed: {0}")]
     Attestation(#[from] AttestFailure),
     #[error(transparent)]
@@ -67,18 +73,11 @@ impl Trouble {
 }
 
 pub struct IdentityDriver {
-    pub trust_domain: TrustDomain,
-    pub upstream: Arc<Upstream>,
-    pub attestor: Arc<dyn AgentNodeAttestor>,
-    pub keys: Arc<dyn KeyManager>,
-    pub data: DataFile,
-    pub roots: SharedRoots,
-    pub store: Arc<IdentityStore>,
-    pub first_contact: FirstContact,
-    pub clock: Arc<dyn Clock>,
-    /// The chain in use, for the Debug API and metrics.
-    pub shown: watch::Sender<Vec<Vec<u8>>>,
+    parts: IdentityParts,
     held: Option<AgentSvid>,
+    /// When the SVID in use falls due.
+    rotate_at: Timestamp,
+    /// DER; empty until a server has been trusted, and again when it is not any more.
     bundle: Vec<Vec<u8>>,
 }
 
@@ -91,44 +90,32 @@ pub struct IdentityParts {
     pub data: DataFile,
     pub roots: SharedRoots,
     pub store: Arc<IdentityStore>,
-    pub first_contact: FirstContact,
+    pub bootstrap: Bootstrap,
+    pub rebootstrap: Rebootstrap,
+    pub rotation: RotationRule,
     pub clock: Arc<dyn Clock>,
+    /// The chain in use, for the Debug API and metrics.
     pub shown: watch::Sender<Vec<Vec<u8>>>,
 }
 
 impl IdentityDriver {
     pub fn new(parts: IdentityParts) -> Self {
-        let IdentityParts { trust_domain, upstream, attestor, keys, data, roots, store, first_contact, clock, shown } =
-            parts;
-        Self {
-            trust_domain,
-            upstream,
-            attestor,
-            keys,
-            data,
-            roots,
-            store,
-            first_contact,
-            clock,
-            shown,
-            held: None,
-            bundle: Vec::new(),
-        }
+        Self { parts, held: None, rotate_at: Timestamp::default(), bundle: Vec::new() }
     }
 
-    /// Brings the agent to an SVID in use: from disk if it is still good, else by attesting, with retries for a minute.
+    /// Brings the agent to an SVID in use: from disk if it is still good, else by attesting, with retries.
     pub async fn start(&mut self) -> Result<(), Ended> {
-        let stored = self.data.load()?;
+        let stored = self.parts.data.load()?;
+        self.parts.rebootstrap.resume(stored.untrusted_since);
         self.bundle = stored.bundle;
         if !self.bundle.is_empty() {
-            self.trust(self.bundle.clone())?;
-        } else if let FirstContact::Roots(roots) = &self.first_contact {
-            self.trust(roots.clone())?;
+            self.trust(&self.bundle)?;
         }
-        let now = self.clock.now();
-        let found = AgentSvid::load(stored.svid, stored.reattestable, self.keys.as_ref()).await?;
+        let now = self.parts.clock.now();
+        let found = AgentSvid::load(stored.svid, stored.reattestable, self.parts.keys.as_ref()).await?;
         match found.filter(|svid| svid.is_usable(now)) {
             Some(svid) if !self.bundle.is_empty() => {
+                self.parts.rebootstrap.check(svid.reattestable)?;
                 tracing::info!(spiffe_id = %svid.id, "SVID loaded");
                 self.publish(svid)
             }
@@ -155,8 +142,9 @@ impl IdentityDriver {
                         return Ok(());
                     }
                     let met = *trouble.borrow_and_update();
-                    if let Some(met) = met {
-                        self.react(met).await?;
+                    match met {
+                        Some(met) => self.react(met).await?,
+                        None => self.trusted()?,
                     }
                     continue;
                 }
@@ -183,8 +171,8 @@ impl IdentityDriver {
         bundle: &watch::Receiver<Option<Arc<Bundle>>>,
         pause: Duration,
     ) -> Result<Duration, Ended> {
-        let now = self.clock.now();
-        let due = self.held.as_ref().is_none_or(|svid| now >= svid.rotate_at) || self.is_tainted(bundle);
+        let now = self.parts.clock.now();
+        let due = self.held.is_none() || now >= self.rotate_at || self.is_tainted(bundle);
         if !due {
             return Ok(CHECK_INTERVAL);
         }
@@ -206,10 +194,11 @@ impl IdentityDriver {
 
     async fn renew_or_reattest(&mut self) -> Result<(), AttestFailure> {
         let fresh = match &self.held {
-            Some(held) if !held.reattestable => renew(&self.upstream, held, self.keys.as_ref()).await?,
-            _ => self.attest_once().await?,
+            Some(held) if !held.reattestable => renew(&self.parts.upstream, held, self.parts.keys.as_ref()).await?,
+            _ => self.attest_once(1).await?,
         };
         tracing::info!(spiffe_id = %fresh.id, "Agent SVID rotated");
+        self.parts.rebootstrap.trusted();
         self.publish(fresh).map_err(|error| Box::new(Status::internal(error.to_string())).into())
     }
 
@@ -219,7 +208,11 @@ impl IdentityDriver {
                 self.forget()?;
                 Err(Ended::Banned)
             }
-            Trouble::UnknownAuthority => Err(Ended::UnknownAuthority),
+            Trouble::UnknownAuthority => match self.distrusted()? {
+                Distrust::Final => Err(Ended::UnknownAuthority),
+                Distrust::Wait(_) => Ok(()),
+                Distrust::Anew => self.attest_with_retries().await,
+            },
             Trouble::MustReattest if self.can_reattest() => {
                 tracing::warn!("Agent needs to re-attest; starting node attestation");
                 self.attest_with_retries().await
@@ -231,7 +224,29 @@ impl IdentityDriver {
         }
     }
 
-    fn can_reattest(&self) -> bool {
+    /// The server's chain leads to none of our roots. The bundle on disk stays until another one has proved good.
+    fn distrusted(&mut self) -> Result<Distrust, Ended> {
+        let distrust = self.parts.rebootstrap.distrusted(self.parts.clock.now());
+        match distrust {
+            Distrust::Final => return Ok(distrust),
+            Distrust::Wait(left) => {
+                let time_left = left.as_secs();
+                tracing::info!(time_left, "Trust Bundle and Server don't agree, ignoring for now");
+            }
+            Distrust::Anew => tracing::warn!("Trust Bundle and Server don't agree, rebootstrapping"),
+        }
+        self.save()?;
+        if distrust == Distrust::Anew {
+            self.bundle.clear();
+        }
+        Ok(distrust)
+    }
+
+    fn trusted(&mut self) -> Result<(), Ended> {
+        if self.parts.rebootstrap.trusted() { self.save() } else { Ok(()) }
+    }
+
+    pub fn can_reattest(&self) -> bool {
         self.held.as_ref().is_none_or(|svid| svid.reattestable)
     }
 
@@ -241,19 +256,20 @@ impl IdentityDriver {
         is_tainted(&held.chain, &tainted_key_ids(bundle))
     }
 
-    /// For a minute, with growing pauses; a denial ends it at once (SPIRE behaviour).
+    /// With growing pauses; a denial ends it at once (SPIRE behaviour).
     async fn attest_with_retries(&mut self) -> Result<(), Ended> {
         let begun = Instant::now();
-        let give_up = begun + ATTEST_RETRY_TOTAL;
         let mut pause = ATTEST_RETRY_PAUSE;
-        let mode = if self.bundle.is_empty() { "bootstrap" } else { "rebootstrap" };
+        let mode = if self.held.is_none() && self.bundle.is_empty() { "bootstrap" } else { "rebootstrap" };
         let mut attempts = 0_u32;
         loop {
             attempts += 1;
             gauge!(metrics::BOOTSTRAP_ATTEMPTS, "mode" => mode).set(attempts);
-            let failure = match self.attest_once().await {
+            let failure = match self.attest_once(attempts).await {
                 Ok(svid) => {
                     let reattestable = svid.reattestable;
+                    self.parts.rebootstrap.check(reattestable)?;
+                    self.parts.rebootstrap.trusted();
                     tracing::info!(spiffe_id = %svid.id, reattestable, "Node attestation was successful");
                     gauge!(metrics::BOOTSTRAP_SECS, "mode" => mode).set(begun.elapsed().as_secs_f64());
                     return self.publish(svid);
@@ -263,42 +279,55 @@ impl IdentityDriver {
             let denied = failure.status().is_some_and(|status| {
                 matches!(status.code(), Code::PermissionDenied | Code::InvalidArgument | Code::FailedPrecondition)
             });
-            if denied || Instant::now() + pause > give_up {
+            if denied || begun.elapsed() + pause > self.parts.rebootstrap.patience() {
                 return Err(failure.into());
+            }
+            let untrusted = failure.status().and_then(Trouble::of) == Some(Trouble::UnknownAuthority);
+            if untrusted && !self.bundle.is_empty() {
+                self.distrusted()?;
             }
             tracing::warn!(error = %failure, retry_interval = ?pause, "Node attestation failed; retrying");
             tokio::time::sleep(pause.mul_f64(0.9 + 0.2 * random_fraction())).await;
-            pause = pause.mul_f64(1.5);
+            pause = pause.mul_f64(1.5).min(BACKOFF_MAX);
         }
     }
 
     /// Attests, then fetches the bundle over the same kind of connection, as nobody.
-    async fn attest_once(&mut self) -> Result<AgentSvid, AttestFailure> {
+    async fn attest_once(&mut self, number: u32) -> Result<AgentSvid, AttestFailure> {
         let status = |error: &dyn std::fmt::Display| Box::new(Status::internal(error.to_string()));
-        let insecure = self.bundle.is_empty() && self.first_contact == FirstContact::Insecure;
-        let channel = self.upstream.anonymous(insecure).map_err(|error| status(&error))?;
+        let insecure = self.bundle.is_empty() && self.first_contact(number).await? == FirstContact::Insecure;
+        let parts = &self.parts;
+        let channel = parts.upstream.anonymous(insecure).map_err(|error| status(&error))?;
         let key_id = AgentSvid::next_key_id(self.held.as_ref());
-        let svid = attest(channel.clone(), &self.attestor, self.keys.as_ref(), key_id, &self.trust_domain).await?;
+        let svid = attest(channel.clone(), &parts.attestor, parts.keys.as_ref(), key_id, &parts.trust_domain).await?;
         let bundle = fetch_anonymous_bundle(channel).await.map_err(|error| status(&error))?;
         let roots: Vec<Vec<u8>> = bundle.x509_authorities.into_iter().map(|root| root.der).collect();
-        self.trust(roots.clone()).map_err(|error| status(&error))?;
+        self.trust(&roots).map_err(|error| status(&error))?;
         self.bundle = roots;
         Ok(svid)
+    }
+
+    /// Trusts what the configured source says, until a server has told its bundle.
+    async fn first_contact(&self, number: u32) -> Result<FirstContact, AttestFailure> {
+        let started_at = self.parts.rebootstrap.untrusted_since().unwrap_or_else(|| self.parts.clock.now());
+        let attempt = Attempt { again: self.held.is_some(), number, started_at };
+        let contact = self.parts.bootstrap.first_contact(attempt).await?;
+        if let FirstContact::Roots(roots) = &contact {
+            self.trust(roots).map_err(|error| Box::new(Status::internal(error.to_string())))?;
+        }
+        Ok(contact)
     }
 
     /// Checks the SVID as a server would, keeps it on disk, and makes the next call use it.
     fn publish(&mut self, svid: AgentSvid) -> Result<(), Ended> {
         let identity = Identity { chain: svid.chain.clone(), key: Secret::new(svid.key.expose().to_vec()) };
-        self.store.publish(&identity)?;
-        self.data.store(&AgentData {
-            svid: svid.chain.clone(),
-            bundle: self.bundle.clone(),
-            reattestable: svid.reattestable,
-        })?;
-        self.shown.send_replace(svid.chain.clone());
+        self.parts.store.publish(&identity)?;
+        self.parts.shown.send_replace(svid.chain.clone());
+        self.rotate_at = self.parts.rotation.rotate_at(svid.not_before, svid.not_after, random_fraction());
         self.held = Some(svid);
+        self.save()?;
         gauge!(metrics::BOOTSTRAPPED).set(1.0);
-        self.upstream.reconnect();
+        self.parts.upstream.reconnect();
         Ok(())
     }
 
@@ -307,31 +336,33 @@ impl IdentityDriver {
         if roots.is_empty() || roots == self.bundle {
             return Ok(());
         }
-        self.trust(roots.clone())?;
+        self.trust(&roots)?;
         self.bundle = roots;
         tracing::debug!("Bundle updated");
-        if let Some(held) = &self.held {
-            self.data.store(&AgentData {
-                svid: held.chain.clone(),
-                bundle: self.bundle.clone(),
-                reattestable: held.reattestable,
-            })?;
-        }
-        Ok(())
+        if self.held.is_some() { self.save() } else { Ok(()) }
     }
 
-    fn trust(&self, roots: Vec<Vec<u8>>) -> Result<(), steeple_transport::tls::RootsError> {
-        let roots = TrustRoots::empty().with(self.trust_domain.clone(), &roots)?;
-        self.roots.store(Arc::new(roots));
+    fn trust(&self, roots: &[Vec<u8>]) -> Result<(), steeple_transport::tls::RootsError> {
+        let roots = TrustRoots::empty().with(self.parts.trust_domain.clone(), roots)?;
+        self.parts.roots.store(Arc::new(roots));
         Ok(())
     }
 
     /// The bundle stays: only the identity is gone.
     fn forget(&mut self) -> Result<(), Ended> {
-        self.store.withdraw();
+        self.parts.store.withdraw();
         self.held = None;
-        let data = AgentData { svid: Vec::new(), bundle: self.bundle.clone(), reattestable: false };
-        Ok(self.data.store(&data)?)
+        self.save()
+    }
+
+    fn save(&self) -> Result<(), Ended> {
+        let held = self.held.as_ref();
+        Ok(self.parts.data.store(&AgentData {
+            svid: held.map(|svid| svid.chain.clone()).unwrap_or_default(),
+            bundle: self.bundle.clone(),
+            reattestable: held.is_some_and(|svid| svid.reattestable),
+            untrusted_since: self.parts.rebootstrap.untrusted_since(),
+        })?)
     }
 }
 
@@ -339,4 +370,3 @@ impl IdentityDriver {
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 const BACKOFF_MAX: Duration = Duration::from_secs(120);
 const ATTEST_RETRY_PAUSE: Duration = Duration::from_secs(5);
-const ATTEST_RETRY_TOTAL: Duration = Duration::from_secs(60);

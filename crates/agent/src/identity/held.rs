@@ -4,9 +4,6 @@ use steeple_ca::{SigningKey, certificate};
 use steeple_core::plugin::{KeyError, KeyManager};
 use steeple_core::{Secret, SpiffeId, Timestamp};
 
-use crate::cache::rotate_at;
-use crate::sync::random_fraction;
-
 /// The two slots of the key manager, used in turn (SPIRE's names).
 pub const KEY_IDS: [&str; 2] = ["agent-svid-A", "agent-svid-B"];
 
@@ -20,8 +17,8 @@ pub struct AgentSvid {
     /// The slot that holds the key.
     pub key_id: String,
     pub reattestable: bool,
+    pub not_before: Timestamp,
     pub not_after: Timestamp,
-    pub rotate_at: Timestamp,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -40,9 +37,8 @@ impl AgentSvid {
         let leaf = chain.first().ok_or(IdentityError::Unreadable("it is empty"))?;
         let facts = certificate::facts(leaf).ok_or(IdentityError::Unreadable("malformed leaf"))?;
         let id = facts.spiffe_id.ok_or(IdentityError::Unreadable("it has no SPIFFE ID"))?;
-        let (issued_at, not_after) = (facts.not_before, facts.not_after);
-        let rotate_at = rotate_at(issued_at, not_after, random_fraction());
-        Ok(Self { id, chain, key, key_id, reattestable, not_after, rotate_at })
+        let (not_before, not_after) = (facts.not_before, facts.not_after);
+        Ok(Self { id, chain, key, key_id, reattestable, not_before, not_after })
     }
 
     /// Finds the key that belongs to a stored chain; `None` when no slot holds it.

@@ -18,11 +18,13 @@ use super::Session;
 use super::session::respond_once;
 use crate::attest::WorkloadAttestors;
 use crate::cache::{Cache, Views};
+use crate::rate_limit::{CallerLimits, LimitedCall};
 
 /// Unlike the Workload API it never denies: a workload without identity gets the own bundle (SPIRE behaviour).
 pub struct SecretDiscovery {
     pub cache: Arc<Cache>,
     pub attestors: Arc<WorkloadAttestors>,
+    pub limits: Arc<CallerLimits>,
     pub settings: Arc<SdsSettings>,
 }
 
@@ -33,6 +35,7 @@ impl SecretDiscoveryService for SecretDiscovery {
         request: Request<Streaming<DiscoveryRequest>>,
     ) -> Result<Response<BoxStream<DiscoveryResponse>>, Status> {
         let caller = self.attestors.attest_caller(&request).await?;
+        self.limits.check(LimitedCall::StreamSecrets, &caller.selectors)?;
         let views = Views::of(&self.cache, caller.selectors);
         let session = Session::new(Arc::clone(&self.settings));
         let (sender, responses) = mpsc::channel(RESPONSES_WAITING_MAX);
@@ -46,6 +49,7 @@ impl SecretDiscoveryService for SecretDiscovery {
 
     async fn fetch_secrets(&self, request: Request<DiscoveryRequest>) -> Result<Response<DiscoveryResponse>, Status> {
         let caller = self.attestors.attest_caller(&request).await?;
+        self.limits.check(LimitedCall::FetchSecrets, &caller.selectors)?;
         let mut views = Views::of(&self.cache, caller.selectors.clone());
         let view = tokio::time::timeout(COMPLETE_VIEW_TIMEOUT, views.next()).await;
         let view = view.unwrap_or_else(|_| self.cache.view(&caller.selectors));

@@ -10,13 +10,14 @@ use steeple_ca::{SigningKey, csr, generate_pkcs8};
 use steeple_core::{Clock, Entry, KeyType, Secret, Timestamp};
 use tonic::{Code, Status};
 
-use crate::cache::{Cache, X509Svid, rotate_at};
+use crate::cache::{Cache, RotationRule, X509Svid};
 use crate::upstream::Upstream;
 
 pub struct Minter {
     pub upstream: Arc<Upstream>,
     pub cache: Arc<Cache>,
     pub key_type: KeyType,
+    pub rotation: RotationRule,
     pub clock: Arc<dyn Clock>,
     /// Shrinks on failure and grows again, so that one bad entry or a tight server does not block the rest.
     batch_items: usize,
@@ -29,8 +30,14 @@ struct Wish {
 }
 
 impl Minter {
-    pub fn new(upstream: Arc<Upstream>, cache: Arc<Cache>, key_type: KeyType, clock: Arc<dyn Clock>) -> Self {
-        Self { upstream, cache, key_type, clock, batch_items: BATCH_ITEMS_MAX }
+    pub fn new(
+        upstream: Arc<Upstream>,
+        cache: Arc<Cache>,
+        key_type: KeyType,
+        rotation: RotationRule,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { upstream, cache, key_type, rotation, clock, batch_items: BATCH_ITEMS_MAX }
     }
 
     /// Mints what `entry_ids` name, in their order. Stops at the first batch that fails as a whole.
@@ -96,6 +103,10 @@ impl Minter {
         };
         let now = self.clock.now();
         let not_after = Timestamp::from_secs(svid.expires_at);
+        if !self.rotation.is_within_reach(not_after.since(now)) {
+            let spiffe_id = &entry.spiffe_id;
+            tracing::warn!(entry_id = %entry.id, %spiffe_id, "X509SVID's TTL is too short for availability_target");
+        }
         tracing::debug!(
             entry_id = %entry.id,
             spiffe_id = %entry.spiffe_id,
@@ -110,7 +121,7 @@ impl Minter {
                 key: wish.key,
                 issued_at: now,
                 not_after,
-                rotate_at: rotate_at(now, not_after, random_fraction()),
+                rotate_at: self.rotation.rotate_at(now, not_after, random_fraction()),
                 revision: entry.revision,
                 created_at: entry.created_at,
             },

@@ -29,7 +29,9 @@ pub struct SyncDriver {
     pub svids_max: usize,
     /// SyncAuthorizedEntries, rather than everything at every sync.
     pub incremental: bool,
-    /// Told about statuses that concern the agent's own identity.
+    /// How long the first sync is tried.
+    pub patience: Duration,
+    /// Told about statuses that concern the agent's own identity; `None` once a server has answered again.
     pub trouble: watch::Sender<Option<Trouble>>,
     /// Unix seconds of the last success; 0 before the first.
     pub last_success: watch::Sender<i64>,
@@ -44,14 +46,14 @@ struct Pace {
 }
 
 impl SyncDriver {
-    /// The first sync, with retries for a minute: there is nothing to serve before it (SPIRE behaviour).
+    /// The first sync, with retries: there is nothing to serve before it (SPIRE behaviour).
     pub async fn first(&mut self) -> Result<(), FetchError> {
-        let give_up = Instant::now() + FIRST_SYNC_TOTAL;
+        let begun = Instant::now();
         let mut pause = FIRST_SYNC_PAUSE;
         loop {
             match self.fetch().await {
                 Ok(()) => return Ok(()),
-                Err(error) if Instant::now() + pause > give_up => return Err(error),
+                Err(error) if begun.elapsed() + pause > self.patience => return Err(error),
                 Err(error) => {
                     if let Some(status) = error.status() {
                         self.report(status);
@@ -60,7 +62,7 @@ impl SyncDriver {
                 }
             }
             tokio::time::sleep(pause).await;
-            pause = pause.mul_f64(1.5);
+            pause = pause.mul_f64(1.5).min(FIRST_SYNC_PAUSE_MAX);
         }
     }
 
@@ -94,17 +96,15 @@ impl SyncDriver {
                 _ = changes.changed() => mint_at = mint_at.min(Instant::now() + MINT_SOON),
                 () = tokio::time::sleep_until(mint_at) => {}
                 () = tokio::time::sleep_until(fetch_at) => {
-                    let succeeded = match self.fetch().await {
-                        Ok(()) => true,
-                        Err(error) => {
-                            if let Some(status) = error.status() {
-                                self.report(status);
-                            }
-                            tracing::warn!(error = %error, "Synchronize failed");
-                            false
-                        }
-                    };
-                    fetch_at = Instant::now() + fetching.after(succeeded, self.cache.svid_count() == 0);
+                    let failure = self.fetch().await.err();
+                    let trouble = failure.as_ref().and_then(FetchError::status).and_then(|status| self.report(status));
+                    if let Some(error) = &failure {
+                        tracing::warn!(%error, "Synchronize failed");
+                    }
+                    let succeeded = failure.is_none();
+                    // A server that is not trusted is looked at often: how long that lasts decides what is done.
+                    let soon = self.cache.svid_count() == 0 || trouble == Some(Trouble::UnknownAuthority);
+                    fetch_at = Instant::now() + fetching.after(succeeded, soon);
                     if succeeded {
                         mint_at = Instant::now();
                     }
@@ -149,6 +149,7 @@ impl SyncDriver {
             });
         }
         self.last_success.send_replace(self.clock.now().as_secs());
+        self.trouble.send_if_modified(|trouble| trouble.take().is_some());
         Ok(())
     }
 
@@ -197,10 +198,10 @@ impl SyncDriver {
         wake.map_or(RECHECK_MAX, |at| at.since(now).min(RECHECK_MAX))
     }
 
-    fn report(&self, status: &Status) {
-        if let Some(trouble) = Trouble::of(status) {
-            self.trouble.send_replace(Some(trouble));
-        }
+    fn report(&self, status: &Status) -> Option<Trouble> {
+        let trouble = Trouble::of(status)?;
+        self.trouble.send_replace(Some(trouble));
+        Some(trouble)
     }
 }
 
@@ -210,14 +211,14 @@ impl Pace {
     }
 
     /// The pause after an attempt: the interval give or take a tenth, growing by half while attempts fail.
-    fn after(&mut self, succeeded: bool, nothing_cached: bool) -> Duration {
+    fn after(&mut self, succeeded: bool, soon: bool) -> Duration {
         self.backoff = if succeeded {
             self.interval
         } else {
             let longest = (self.interval * 48).min(BACKOFF_MAX);
             self.backoff.mul_f64(1.5).min(longest)
         };
-        let pause = if nothing_cached { self.backoff.min(EMPTY_PAUSE_MAX) } else { self.backoff };
+        let pause = if soon { self.backoff.min(EMPTY_PAUSE_MAX) } else { self.backoff };
         pause.mul_f64(0.9 + 0.2 * random_fraction())
     }
 }
@@ -229,7 +230,7 @@ const EMPTY_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Several changes that arrive together are minted together.
 const MINT_SOON: Duration = Duration::from_millis(5);
 const FIRST_SYNC_PAUSE: Duration = Duration::from_secs(1);
-const FIRST_SYNC_TOTAL: Duration = Duration::from_secs(60);
+const FIRST_SYNC_PAUSE_MAX: Duration = Duration::from_secs(120);
 const MINT_RETRY: Duration = Duration::from_millis(500);
 const RECHECK_MAX: Duration = Duration::from_secs(5);
 

@@ -7,6 +7,7 @@ use futures::future::Either;
 use http::{Request, Response};
 use tonic::Status;
 use tonic::body::Body;
+use tonic::metadata::MetadataValue;
 use tower::{Layer, Service};
 
 /// Applies to the Workload API only; SDS, health and reflection are exempt (SPIRE behaviour).
@@ -45,6 +46,13 @@ where
         }
         Either::Left(self.inner.call(request))
     }
+}
+
+/// A request with that header, for calls to a Workload API.
+pub fn with_security_header<T>(message: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    request.metadata_mut().insert(HEADER, MetadataValue::from_static("true"));
+    request
 }
 
 fn is_present(request: &Request<Body>) -> bool {

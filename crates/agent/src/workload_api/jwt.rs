@@ -6,9 +6,10 @@ use std::time::Duration;
 use steeple_api::server::svid::NewJwtsvidRequest;
 use steeple_api::server::svid::svid_client::SvidClient;
 use steeple_core::{Clock, Entry, Timestamp};
+use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use crate::cache::{CachedJwt, JwtCache, JwtKey};
+use crate::cache::{CachedJwt, JwtCache, JwtKey, SingleFlight};
 use crate::upstream::Upstream;
 
 pub struct JwtSource {
@@ -17,32 +18,64 @@ pub struct JwtSource {
     pub clock: Arc<dyn Clock>,
     /// How long a caller waits for a fresh token while a cached one is still valid.
     pub cache_hit_timeout: Option<Duration>,
+    /// A start of many workloads asks the server once for each token.
+    pub minting: SingleFlight<JwtKey, Result<Arc<CachedJwt>, Status>>,
 }
 
 impl JwtSource {
     /// A token for all of `audience`. Tokens with a `jti` are never shared, so they are never cached.
     pub async fn fetch(&self, entry: &Entry, audience: &[String]) -> Result<Arc<CachedJwt>, Status> {
-        let key = JwtKey::new(entry.spiffe_id.clone(), audience);
-        let now = self.clock.now();
-        let cached = self.cache.get(&key).filter(|token| !token.is_expired(now) && !entry.jwt_svid_include_jti);
-        if let Some(token) = cached.as_ref().filter(|token| !token.is_stale(now)) {
-            return Ok(Arc::clone(token));
+        if entry.jwt_svid_include_jti {
+            return self.mint_patiently(entry, audience).await.map(Arc::new);
         }
-        let timeout = match (&cached, self.cache_hit_timeout) {
-            (Some(_), Some(timeout)) => timeout,
-            _ => MINT_TIMEOUT,
+        let key = JwtKey::new(entry.spiffe_id.clone(), audience);
+        match self.young(&key) {
+            Some(token) => Ok(token),
+            None => self.minting.run(key.clone(), || self.renew(entry, audience, key)).await,
+        }
+    }
+
+    fn young(&self, key: &JwtKey) -> Option<Arc<CachedJwt>> {
+        let now = self.clock.now();
+        self.cache.get(key).filter(|token| !token.is_expired(now) && !token.is_stale(now))
+    }
+
+    async fn renew(&self, entry: &Entry, audience: &[String], key: JwtKey) -> Result<Arc<CachedJwt>, Status> {
+        // Another caller's call may have ended after this one looked.
+        if let Some(token) = self.young(&key) {
+            return Ok(token);
+        }
+        let now = self.clock.now();
+        let cached = self.cache.get(&key).filter(|token| !token.is_expired(now));
+        let minted = match &cached {
+            Some(_) => self.mint(entry, audience, self.cache_hit_timeout.unwrap_or(MINT_TIMEOUT)).await,
+            None => self.mint_patiently(entry, audience).await,
         };
-        match self.mint(entry, audience, timeout).await {
-            Ok(token) if entry.jwt_svid_include_jti => Ok(Arc::new(token)),
-            Ok(token) => Ok(self.cache.put(key, token)),
-            Err(status) => match cached {
-                Some(token) => {
-                    let spiffe_id = &entry.spiffe_id;
-                    tracing::warn!(%spiffe_id, error = %status, "Unable to renew JWT; using cached copy");
-                    Ok(token)
+        match (minted, cached) {
+            (Ok(token), _) => Ok(self.cache.put(key, token)),
+            (Err(status), Some(token)) => {
+                let spiffe_id = &entry.spiffe_id;
+                tracing::warn!(%spiffe_id, error = %status, "Unable to renew JWT; using cached copy");
+                Ok(token)
+            }
+            (Err(status), None) => Err(status),
+        }
+    }
+
+    /// Until a server answers: an election takes a second, and a workload that is refused may not ask again.
+    async fn mint_patiently(&self, entry: &Entry, audience: &[String]) -> Result<CachedJwt, Status> {
+        let give_up = Instant::now() + MINT_TIMEOUT;
+        let mut pause = MINT_RETRY_PAUSE;
+        loop {
+            let left = give_up.saturating_duration_since(Instant::now());
+            match self.mint(entry, audience, left).await {
+                Err(status) if status.code() == Code::Unavailable && pause < left => {
+                    tracing::debug!(error = %status, retry_interval = ?pause, "No server issues JWT-SVIDs; retrying");
+                    tokio::time::sleep(pause).await;
+                    pause = pause.mul_f64(1.5);
                 }
-                None => Err(status),
-            },
+                outcome => return outcome,
+            }
         }
     }
 
@@ -74,4 +107,6 @@ fn key_id(token: &str) -> Option<String> {
     Some(header.get("kid")?.as_str()?.to_owned())
 }
 
+/// SPIRE's limit.
 const MINT_TIMEOUT: Duration = Duration::from_secs(30);
+const MINT_RETRY_PAUSE: Duration = Duration::from_millis(100);

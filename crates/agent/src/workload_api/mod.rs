@@ -9,6 +9,6 @@ mod jwt;
 mod service;
 mod streams;
 
-pub use header::SecurityHeader;
+pub use header::{SecurityHeader, with_security_header};
 pub use jwt::JwtSource;
 pub use service::{WorkloadApi, WorkloadPolicy};

@@ -14,6 +14,7 @@ use super::streams::{Messages, WithoutIdentity, follow, no_identity};
 use super::{JwtSource, encode};
 use crate::attest::{Caller, WorkloadAttestors};
 use crate::cache::{Cache, Views, WorkloadView, without_duplicate_hints};
+use crate::rate_limit::{CallerLimits, LimitedCall};
 
 /// Configuration that workloads notice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,7 @@ pub struct WorkloadApi {
     pub attestors: Arc<WorkloadAttestors>,
     pub jwt: Arc<JwtSource>,
     pub policy: WorkloadPolicy,
+    pub limits: Arc<CallerLimits>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -38,7 +40,7 @@ impl SpiffeWorkloadApi for WorkloadApi {
         &self,
         request: Request<X509svidRequest>,
     ) -> Result<Response<Messages<X509svidResponse>>, Status> {
-        let caller = self.attestors.attest_caller(&request).await?;
+        let caller = self.admit(&request, LimitedCall::FetchX509Svid).await?;
         let encode = |view: &WorkloadView| {
             // Right after the entries changed there may be nothing minted yet: an empty list is no message.
             let message = encode::x509_svids(view);
@@ -51,7 +53,7 @@ impl SpiffeWorkloadApi for WorkloadApi {
         &self,
         request: Request<X509BundlesRequest>,
     ) -> Result<Response<Messages<X509BundlesResponse>>, Status> {
-        let caller = self.attestors.attest_caller(&request).await?;
+        let caller = self.admit(&request, LimitedCall::FetchX509Bundles).await?;
         let mut previous = None;
         let encode = move |view: &WorkloadView| Ok(news(&mut previous, encode::x509_bundles(view.bundles())));
         Ok(Response::new(self.follow(caller, self.for_bundles(), encode)))
@@ -68,7 +70,7 @@ impl SpiffeWorkloadApi for WorkloadApi {
                     .map_err(|error| Status::invalid_argument(format!("invalid requested SPIFFE ID: {error}")))?,
             ),
         };
-        let caller = self.attestors.attest_caller(&request).await?;
+        let caller = self.admit(&request, LimitedCall::FetchJwtSvid).await?;
         let mut entries = self.cache.matching(&caller.selectors);
         entries.retain(|entry| wanted.as_ref().is_none_or(|id| entry.spiffe_id == *id));
         entries.sort_by(|a, b| a.id.cmp(&b.id));
@@ -93,7 +95,7 @@ impl SpiffeWorkloadApi for WorkloadApi {
         &self,
         request: Request<JwtBundlesRequest>,
     ) -> Result<Response<Messages<JwtBundlesResponse>>, Status> {
-        let caller = self.attestors.attest_caller(&request).await?;
+        let caller = self.admit(&request, LimitedCall::FetchJwtBundles).await?;
         let mut previous = None;
         let encode = move |view: &WorkloadView| {
             let message = encode::jwt_bundles(view.bundles())
@@ -145,6 +147,12 @@ impl SpiffeWorkloadApi for WorkloadApi {
 }
 
 impl WorkloadApi {
+    async fn admit<T>(&self, request: &Request<T>, call: LimitedCall) -> Result<Caller, Status> {
+        let caller = self.attestors.attest_caller(request).await?;
+        self.limits.check(call, &caller.selectors)?;
+        Ok(caller)
+    }
+
     fn follow<T: Send + 'static>(
         &self,
         caller: Caller,

@@ -4,15 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use steeple_cli::Values;
-use tonic::metadata::MetadataValue;
-use tonic::{Request, Status};
-
-/// A request with the header that the Workload API requires, which a browser cannot be made to send.
-pub(super) fn request<T>(message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.metadata_mut().insert(SECURITY_HEADER, MetadataValue::from_static("true"));
-    request
-}
+use tonic::Status;
 
 /// `-timeout`, or `None` for 0 and below, which means no limit.
 pub(super) fn time_limit(values: &Values) -> Option<Duration> {
@@ -32,6 +24,3 @@ pub(super) async fn within<T>(
         }
     }
 }
-
-/// SPIFFE Workload API, section 6.1.
-const SECURITY_HEADER: &str = "workload.spiffe.io";

@@ -9,7 +9,8 @@ use steeple_cli::{Call, Context, Failure, OutputFormat, Streams, one_line, proto
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::client::{request, time_limit, within};
+use super::client::{time_limit, within};
+use crate::workload_api::with_security_header;
 
 pub(super) async fn fetch(call: &mut Call, channel: Channel) -> Result<(), Failure> {
     let values = &call.values;
@@ -21,7 +22,7 @@ pub(super) async fn fetch(call: &mut Call, channel: Channel) -> Result<(), Failu
     let limit = time_limit(values);
     let mut client = SpiffeWorkloadApiClient::new(channel);
     let bundles = within(limit, first_bundles(&mut client)).await?;
-    let svids = within(limit, client.fetch_jwtsvid(request(wanted))).await?.into_inner();
+    let svids = within(limit, client.fetch_jwtsvid(with_security_header(wanted))).await?.into_inner();
     let json = [values.output("output"), values.output("format")].contains(&OutputFormat::Json);
     if json {
         let array = Value::Array(vec![proto_json(&svids)?, proto_json(&bundles)?]);
@@ -31,7 +32,7 @@ pub(super) async fn fetch(call: &mut Call, channel: Channel) -> Result<(), Failu
 }
 
 async fn first_bundles(client: &mut SpiffeWorkloadApiClient<Channel>) -> Result<JwtBundlesResponse, Status> {
-    let mut stream = client.fetch_jwt_bundles(request(JwtBundlesRequest {})).await?.into_inner();
+    let mut stream = client.fetch_jwt_bundles(with_security_header(JwtBundlesRequest {})).await?.into_inner();
     stream.message().await?.ok_or_else(|| Status::unavailable("the agent ended the stream without an answer"))
 }
 

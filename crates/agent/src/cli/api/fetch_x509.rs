@@ -12,9 +12,10 @@ use steeple_files::{write_private_file, write_public_file};
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::client::{request, time_limit, within};
+use super::client::{time_limit, within};
 use super::print::{Style, print_svids};
 use super::svids::{Certificate, Svids, parse};
+use crate::workload_api::with_security_header;
 
 pub(super) async fn fetch(call: &mut Call, channel: Channel) -> Result<(), Failure> {
     let started = Instant::now();
@@ -36,7 +37,7 @@ pub(super) async fn fetch(call: &mut Call, channel: Channel) -> Result<(), Failu
 
 async fn first(channel: Channel) -> Result<X509svidResponse, Status> {
     let mut client = SpiffeWorkloadApiClient::new(channel);
-    let mut stream = client.fetch_x509svid(request(X509svidRequest {})).await?.into_inner();
+    let mut stream = client.fetch_x509svid(with_security_header(X509svidRequest {})).await?.into_inner();
     stream.message().await?.ok_or_else(|| Status::unavailable("the agent ended the stream without an answer"))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use steeple_api::workload::X509svidResponse;
-use steeple_ca::certificate::facts;
+use steeple_ca::certificate::{facts, split};
 use steeple_core::{Secret, SpiffeId, Timestamp};
 use steeple_transport::tls::{TrustRoots, Usage, verify_chain};
 
@@ -83,42 +83,17 @@ fn verify(svid: &Svid, now: Timestamp) -> Result<(), SvidsError> {
 
 /// One certificate or more, one after the other. `None` when there is none or something else among them.
 fn certificates(ders: &[u8]) -> Option<Vec<Certificate>> {
-    let mut certificates = Vec::new();
-    let mut rest = ders;
-    while !rest.is_empty() {
-        let (der, after) = rest.split_at_checked(sequence_bytes(rest)?)?;
-        let facts = facts(der)?;
-        certificates.push(Certificate { der: der.to_vec(), not_before: facts.not_before, not_after: facts.not_after });
-        rest = after;
-    }
+    let with_facts = |der: Vec<u8>| {
+        let facts = facts(&der)?;
+        Some(Certificate { der, not_before: facts.not_before, not_after: facts.not_after })
+    };
+    let certificates = split(ders)?.into_iter().map(with_facts).collect::<Option<Vec<_>>>()?;
     Some(certificates).filter(|certificates| !certificates.is_empty())
-}
-
-/// The length of the DER SEQUENCE that `der` begins with, header included (X.690, section 8.1.3).
-fn sequence_bytes(der: &[u8]) -> Option<usize> {
-    match der {
-        [0x30, short @ 0..=0x7f, ..] => Some(2 + usize::from(*short)),
-        [0x30, 0x81, a, ..] => Some(3 + usize::from(*a)),
-        [0x30, 0x82, a, b, ..] => Some(4 + usize::from(u16::from_be_bytes([*a, *b]))),
-        // 16 MiB would do; no certificate comes near it.
-        [0x30, 0x83, a, b, c, ..] => usize::try_from(u32::from_be_bytes([0, *a, *b, *c])).ok().map(|length| 5 + length),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lengths_of_sequences() {
-        assert_eq!(sequence_bytes(&[0x30, 3, 0, 0, 0]), Some(5));
-        assert_eq!(sequence_bytes(&[0x30, 0x81, 200]), Some(203));
-        assert_eq!(sequence_bytes(&[0x30, 0x82, 1, 0]), Some(260));
-        for bad in [&[0x31, 0][..], &[0x30], &[0x30, 0x84, 1, 0, 0, 0], &[]] {
-            assert_eq!(sequence_bytes(bad), None);
-        }
-    }
 
     #[test]
     fn an_empty_answer_is_told() {

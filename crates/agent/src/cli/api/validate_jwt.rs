@@ -9,7 +9,8 @@ use steeple_cli::{Call, Context, Failure, proto_json};
 use tonic::Code;
 use tonic::transport::Channel;
 
-use super::client::{request, time_limit, within};
+use super::client::{time_limit, within};
+use crate::workload_api::with_security_header;
 
 pub(super) async fn validate(call: &mut Call, channel: Channel) -> Result<(), Failure> {
     let values = &call.values;
@@ -17,7 +18,7 @@ pub(super) async fn validate(call: &mut Call, channel: Channel) -> Result<(), Fa
     let svid = values.text_if_any("svid").ok_or_else(|| Failure::message("svid must be specified"))?;
     let wanted = ValidateJwtsvidRequest { audience: audience.to_owned(), svid: svid.to_owned() };
     let mut client = SpiffeWorkloadApiClient::new(channel);
-    let response = match within(time_limit(values), client.validate_jwtsvid(request(wanted))).await {
+    let response = match within(time_limit(values), client.validate_jwtsvid(with_security_header(wanted))).await {
         Ok(response) => response.into_inner(),
         Err(status) if status.code() == Code::InvalidArgument => {
             return Err(Failure::Message(format!("SVID is not valid: {}", status.message())));

@@ -10,9 +10,9 @@ use steeple_core::{Clock, SystemClock};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use super::client::request;
 use super::print::{Style, print_svids};
 use super::svids::parse;
+use crate::workload_api::with_security_header;
 
 /// Until interrupted. Errors go to standard error, and the stream is opened anew.
 pub(super) async fn watch(call: &mut Call, channel: Channel) -> Result<(), Failure> {
@@ -47,7 +47,7 @@ async fn follow(
     updated: &mut Instant,
     pause: &mut Duration,
 ) -> Result<Status, Failure> {
-    let mut stream = match client.fetch_x509svid(request(X509svidRequest {})).await {
+    let mut stream = match client.fetch_x509svid(with_security_header(X509svidRequest {})).await {
         Ok(response) => response.into_inner(),
         Err(status) => return Ok(status),
     };
