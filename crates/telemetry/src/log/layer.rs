@@ -21,7 +21,8 @@ pub(crate) struct Layer {
 }
 
 /// What is logged at a level: everything of ours, and only warnings of the libraries below, whose debug messages would
-/// drown ours; at trace all of it.
+/// drown ours; at trace all of it. Of the consensus library only errors, except at debug: it warns at every message that
+/// a peer does not take, many times a second while one is away, and the server tells of that itself, once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Threshold(pub LogLevel);
 
@@ -68,8 +69,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
 
 impl Threshold {
     fn allows(self, metadata: &Metadata<'_>) -> bool {
-        let limit = if metadata.target().starts_with(OWN_TARGETS) || self.0 == LogLevel::Trace {
+        let target = metadata.target();
+        let limit = if target.starts_with(OWN_TARGETS) || self.0 == LogLevel::Trace {
             level_filter(self.0)
+        } else if target.starts_with(CONSENSUS_TARGETS) && self.0 != LogLevel::Debug {
+            level_filter(self.0).min(LevelFilter::ERROR)
         } else {
             level_filter(self.0).min(LevelFilter::WARN)
         };
@@ -101,6 +105,7 @@ pub(super) fn rfc3339(time: &Zoned) -> String {
 
 /// Every crate of this workspace has this prefix.
 const OWN_TARGETS: &str = "steeple";
+const CONSENSUS_TARGETS: &str = "openraft";
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,8 @@
 //! Where lines go: standard output, or a file that can be reopened after a rotation.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ impl Sink {
         Self::to(io::stdout())
     }
 
-    /// Appends to the file, which is created with mode 0640 (less what the umask takes).
+    /// Appends to the file, which is created with mode 0640 whatever the umask.
     pub fn file(path: &Path) -> io::Result<Self> {
         let file = open(path)?;
         Ok(Self(Arc::new(Inner { path: Some(path.to_owned()), target: Mutex::new(Box::new(file)) })))
@@ -51,7 +51,17 @@ impl Sink {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(LOG_FILE_MODE).open(path)
+    let mut options = OpenOptions::new();
+    options.append(true).mode(LOG_FILE_MODE);
+    match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            // The umask of a server leaves the group nothing.
+            file.set_permissions(Permissions::from_mode(LOG_FILE_MODE))?;
+            Ok(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.create(true).open(path),
+        Err(error) => Err(error),
+    }
 }
 
 /// Readable by an operators' group, not by everyone: logs name workloads and nodes.
@@ -61,7 +71,6 @@ const LOG_FILE_MODE: u32 = 0o640;
 mod tests {
     use super::*;
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_rotated_file_is_reopened() {
@@ -75,7 +84,11 @@ mod tests {
         sink.write("three\n");
         assert_eq!(fs::read_to_string(&old).unwrap(), "one\ntwo\n");
         assert_eq!(fs::read_to_string(&path).unwrap(), "three\n");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o137, 0);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        // What an operator made of an existing file stays.
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        sink.reopen().unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

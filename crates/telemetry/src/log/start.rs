@@ -155,6 +155,23 @@ mod tests {
     }
 
     #[test]
+    fn the_consensus_library_is_not_heard_while_a_peer_is_away() {
+        let lines = Lines::default();
+        let (subscriber, logging) = build(&settings(LogLevel::Info), Sink::to(lines.clone()));
+        tracing::subscriber::with_default(subscriber, || {
+            let library = || {
+                tracing::warn!(target: "openraft::replication", "recv RPCError");
+                tracing::error!(target: "openraft::core", "fatal");
+            };
+            library();
+            assert_eq!(lines.take(), ["level=error msg=fatal"]);
+            logging.levels.set(LogLevel::Debug);
+            library();
+            assert_eq!(lines.take(), ["level=warning msg=\"recv RPCError\"", "level=error msg=fatal"]);
+        });
+    }
+
+    #[test]
     fn spans_lend_their_fields_and_errors_show_their_causes() {
         #[derive(Debug, thiserror::Error)]
         #[error("cannot store")]
