@@ -81,6 +81,68 @@ fn a_workload_svid_has_the_profile() {
     certificate.verify_signature(Some(parse(&ca.der).public_key())).unwrap();
 }
 
+/// Bits of KeyUsage, most significant first: keyCertSign and cRLSign are bits 5 and 6 (RFC 5280, section 4.2.1.3).
+const CA_USAGE: &[u8] = &[3, 2, 1, 0b0000_0110];
+/// digitalSignature, keyEncipherment and keyAgreement: bits 0, 2 and 4.
+const SVID_USAGE: &[u8] = &[3, 2, 3, 0b1010_1000];
+/// serverAuth, then clientAuth.
+const SVID_EXTENDED_USAGE: &str = "301406082b0601050507030106082b06010505070302";
+
+#[test]
+fn every_kind_of_certificate_byte_by_byte() {
+    let (ca, issuer) = root(KeyType::EcP256);
+    let key = SigningKey::generate(KeyType::EcP256).unwrap();
+    let (downstream, _) = issuer.issue_downstream_ca(NOW, key.public_key(), request(&td(), 5, HOUR)).unwrap();
+    let svid = |template| issue(&issuer, template, &key, HOUR).chain.remove(0);
+    let largest = Serial::from(u128::MAX);
+    let kinds = [
+        ("server CA", ca.der.clone(), true, "spiffe://example.org"),
+        ("downstream CA", downstream.der, true, "spiffe://example.org"),
+        ("server", svid(Template::svid(id("/spire/server"), largest)), false, "spiffe://example.org/spire/server"),
+        (
+            "agent",
+            svid(Template::svid(id("/spire/agent/x509pop/a"), random_serial())),
+            false,
+            "spiffe://example.org/spire/agent/x509pop/a",
+        ),
+        ("workload", svid(Template::workload_svid(id("/w"), vec![], None, largest)), false, "spiffe://example.org/w"),
+    ];
+    for (kind, der, is_ca, uri) in &kinds {
+        let certificate = parse(der);
+        let values: Vec<(bool, &[u8])> =
+            certificate.extensions().iter().map(|extension| (extension.critical, extension.value)).collect();
+        let usage = if *is_ca { CA_USAGE } else { SVID_USAGE };
+        assert_eq!(values[0], (true, usage), "{kind}");
+        let after_usage = if *is_ca {
+            values[1]
+        } else {
+            let (critical, extended) = values[1];
+            assert_eq!((critical, hex::encode(extended)), (false, SVID_EXTENDED_USAGE.to_owned()), "{kind}");
+            values[2]
+        };
+        // Without a path length; of a leaf an empty sequence, as Go writes it.
+        let constraints: &[u8] = if *is_ca { &[0x30, 3, 1, 1, 0xff] } else { &[0x30, 0] };
+        assert_eq!(after_usage, (true, constraints), "{kind}");
+
+        // The hash of the key's bits alone (RFC 5280, section 4.2.1.2, method 1).
+        let bits = &certificate.public_key().subject_public_key.data;
+        let sha1 = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, bits);
+        assert_eq!(subject_key_id(&certificate), sha1.as_ref(), "{kind}");
+        let is_root = der == &ca.der;
+        let issuer_id = authority_key_id(&certificate).map(hex::encode);
+        assert_eq!(issuer_id, (!is_root).then(|| ca.authority_id.clone()), "{kind}");
+
+        assert_eq!(certificate.version().0, 2, "{kind}: X.509 v3");
+        assert_eq!((uris(&certificate), dns_names(&certificate)), (vec![(*uri).to_owned()], vec![]), "{kind}");
+        assert_eq!(validity(&certificate).0, NOW.as_secs() - 10, "{kind}");
+        // 128 bits; a leading zero keeps the greatest ones positive.
+        let serial = certificate.raw_serial();
+        assert!((1..=17).contains(&serial.len()) && serial[0] < 0x80, "{kind}: {serial:?}");
+        let organization = certificate.subject().iter_organization().next().and_then(|name| name.as_str().ok());
+        assert_eq!(organization, Some(if *is_ca { "SPIFFE" } else { "SPIRE" }), "{kind}");
+    }
+}
+
 #[test]
 fn subjects_of_svids() {
     let asked = DistinguishedName {
