@@ -71,7 +71,7 @@ impl App {
 
     /// Runs until a signal, or until the agent has to end by itself.
     pub fn run(self) -> anyhow::Result<()> {
-        restrict_umask();
+        restrict_umask(NOT_FOR_OTHERS);
         raise_open_files();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build()?;
@@ -366,6 +366,8 @@ fn reflection(settings: &AgentSettings) -> tonic_reflection::server::Builder<'st
     reflection
 }
 
+/// The umask that SPIRE's agent sets.
+const NOT_FOR_OTHERS: u32 = 0o027;
 /// An agent idles; two threads keep a slow attestation from delaying a stream.
 const WORKER_THREADS: usize = 2;
 const WORKLOAD_LIMITS: UdsLimits = UdsLimits { connections_max: 10_000, connections_per_uid_max: 5_000 };

@@ -4,9 +4,10 @@ use nix::sys::stat::{Mode, umask};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Files that this program makes are not for others: at least 0027, as SPIRE does it.
-pub fn restrict_umask() {
-    let strict = Mode::from_bits_truncate(0o027);
+/// Takes `bits` of the mode away from every file that this process makes from now on, beside what the inherited umask
+/// takes. Once, before there are threads that make files.
+pub fn restrict_umask(bits: u32) {
+    let strict = Mode::from_bits_truncate(bits);
     let inherited = umask(strict);
     umask(inherited | strict);
 }

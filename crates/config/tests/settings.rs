@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use steeple_config::{
     AgentOverrides, AgentSettings, BundleFormat, ConfigError, HostPort, LogLevel, Notice, NoticeLevel, RebootstrapMode,
-    Section, ServerOverrides, ServerSettings, Signing, TrustBootstrap, TtlSettings, load_agent, load_server,
+    Section, ServerOverrides, ServerSettings, TrustBootstrap, TtlSettings, load_agent, load_server,
 };
 use steeple_core::{KeyType, Secret};
 use support::{SUPPORTED, agent, agent_conf, file, server, server_conf, server_with};
@@ -121,7 +121,7 @@ fn a_cluster_section_makes_plugins_optional() {
             join = ["node-1:8082", "node-3"]
             sealing_key_path = "/etc/steeple/sealing.key"
             heartbeat_interval = "500ms"
-            signing = "replicas"
+            signing = "leader"
         }
     "#;
     let loaded = server(text).unwrap();
@@ -133,16 +133,18 @@ fn a_cluster_section_makes_plugins_optional() {
     assert_eq!(cluster.join, [HostPort::new("node-1", 8082), HostPort::new("node-3", 8082)]);
     assert_eq!(cluster.raft.election_timeout_min, Duration::from_secs(2));
     assert_eq!(cluster.raft.election_timeout_max, Duration::from_millis(3_500));
-    assert_eq!(cluster.signing, Signing::Replicas);
     assert_eq!(loaded.notices, []);
     let within = server("server { trust_domain = \"a\" data_dir = \"/d\" cluster { bootstrap = true } }").unwrap();
     assert!(within.settings.cluster.enabled && within.settings.cluster.bootstrap);
+    // The founder may name the others too: it asks them whether there is a cluster before it founds one.
+    let text = "server { trust_domain = \"a\" data_dir = \"/d\" cluster { bootstrap = true join = [\"b\"] } }";
+    let founder = server(text).unwrap().settings.cluster;
+    assert!(founder.bootstrap && founder.join == [HostPort::new("b", 8082)]);
 }
 
 #[test]
 fn unsafe_cluster_values_name_the_safe_ones() {
     let cases = [
-        ("bootstrap = true join = [\"a:1\"]", "cluster.bootstrap = true is not safe: set it on one node only"),
         ("heartbeat_interval = \"1ms\"", "cluster.heartbeat_interval = 1ms is not safe: use 20ms to 5s"),
         ("heartbeat_interval = \"0s\"", "cluster.heartbeat_interval = 0s is not safe: use a positive duration"),
         ("election_timeout_min = \"150ms\"", "cluster.election_timeout_min = 150ms is not safe: use 300ms or more"),
@@ -152,7 +154,7 @@ fn unsafe_cluster_values_name_the_safe_ones() {
         ),
         ("election_timeout_max = \"2m\"", "cluster.election_timeout_max = 2m0s is not safe: use 1m0s or less"),
         ("snapshot_entries = 5", "cluster.snapshot_entries = 5 is not safe: use 100 to 10000000"),
-        ("signing = \"all\"", "cluster.signing = all is not safe: use \"leader\""),
+        ("signing = \"replicas\"", "cluster.signing = replicas is not safe: use \"leader\": in this version"),
         ("peer_bind_port = 8081", "cluster.peer_bind_port = 8081 is not safe: it is the port of the API"),
         ("join = [\"0.0.0.0:8082\"]", "cluster.join = 0.0.0.0:8082 is not safe: nobody can dial that"),
         ("join = [\"a:b\"]", "cluster.join = a:b is not safe: \"b\" is not a port"),

@@ -34,7 +34,7 @@ use crate::node_attestors::{OwnRootsOf, node_attestors};
 use crate::peer::PeerListener;
 use crate::raft::{self, ClusterStart, Limits, Replica, Start, Timing};
 use crate::service::{Shared, Switches};
-use crate::{endpoint, http, sealing_key};
+use crate::{endpoint, http, peer, sealing_key};
 
 /// Settings and log, before anything runs.
 pub struct App {
@@ -46,7 +46,7 @@ impl App {
     /// Starts the log and says what of the configuration needs saying.
     pub fn new(loaded: Loaded<ServerSettings>) -> anyhow::Result<Self> {
         let Loaded { settings, notices } = loaded;
-        restrict_umask();
+        restrict_umask(FOR_THE_OWNER_ONLY);
         raise_open_files();
         let logging = steeple_telemetry::log::start(&settings.log).context("log")?;
         for notice in notices {
@@ -87,9 +87,13 @@ impl App {
         let tcp = bind_tcp(&settings.bind).await?;
         let admin = endpoint::bind_admin(&settings.socket_path)?;
         let storage = open_storage(&settings)?;
-        let sealing_key = Arc::new(sealing_key(&settings, &storage)?);
+        let founds = tokio::select! {
+            founds = founds(&settings, &storage, &clock) => founds?,
+            () = signals.received() => return Ok(()),
+        };
+        let sealing_key = Arc::new(sealing_key(&settings, founds)?);
         let replica = tokio::select! {
-            started = start_replica(&settings, storage, Arc::clone(&sealing_key), Arc::clone(&clock)) => started?,
+            started = start_replica(&settings, storage, Arc::clone(&sealing_key), Arc::clone(&clock), founds) => started?,
             () = signals.received() => return Ok(()),
         };
 
@@ -208,19 +212,32 @@ fn open_storage(settings: &ServerSettings) -> anyhow::Result<Storage> {
     Ok(Storage::open(&settings.data_dir, steeple_storage::Options::default())?)
 }
 
-/// Made by a founder on an empty directory; in every other case its absence is an error, because a new key would not
-/// open what is stored.
-fn sealing_key(settings: &ServerSettings, storage: &Storage) -> anyhow::Result<SealingKey> {
+/// Whether this start founds a cluster: it is allowed to, its directory is empty, and there is no cluster already. A
+/// founder on a new disk joins what it once founded.
+async fn founds(settings: &ServerSettings, storage: &Storage, clock: &Arc<dyn Clock>) -> anyhow::Result<bool> {
     let cluster = &settings.cluster;
-    let founds = (!cluster.enabled || cluster.bootstrap) && !raft::is_member(storage)?;
-    let key = sealing_key::load(&cluster.sealing_key_path, founds)?;
-    if cluster.sealing_key_path.starts_with(&settings.data_dir) {
+    if cluster.enabled && !cluster.bootstrap || raft::is_member(storage)? {
+        return Ok(false);
+    }
+    let others: Vec<String> = cluster.join.iter().map(ToString::to_string).collect();
+    let founds = peer::nobody_serves(&others, Arc::clone(clock)).await?;
+    if !founds {
+        tracing::info!("there is a cluster already: this server joins it as a new node");
+    }
+    Ok(founds)
+}
+
+/// Made by a founder; in every other case its absence is an error, because a new key would not open what is stored.
+fn sealing_key(settings: &ServerSettings, founds: bool) -> anyhow::Result<SealingKey> {
+    let cluster = &settings.cluster;
+    if founds && cluster.sealing_key_path.exists() {
         tracing::warn!(
             path = %cluster.sealing_key_path.display(),
-            "the sealing key lies beside the data that it protects: keep it elsewhere (cluster.sealing_key_path)"
+            "a sealing key is there and the data directory is empty: a new trust domain is founded under that key. If \
+             this server's disk was lost, stop it now: let it join the other replicas (cluster.join), or restore a backup"
         );
     }
-    Ok(key)
+    Ok(sealing_key::load(&cluster.sealing_key_path, founds)?)
 }
 
 /// Refuses a key that does not open the keyring, before anything would be sealed or signed. A replica that joined a
@@ -238,6 +255,7 @@ async fn start_replica(
     storage: Storage,
     sealing_key: Arc<SealingKey>,
     clock: Arc<dyn Clock>,
+    founds: bool,
 ) -> anyhow::Result<Replica> {
     let cluster = &settings.cluster;
     let api_address = advertised(cluster.api_advertise.as_ref(), &settings.bind);
@@ -251,7 +269,7 @@ async fn start_replica(
                 listener,
                 advertise,
                 join: cluster.join.iter().map(ToString::to_string).collect(),
-                bootstrap: cluster.bootstrap,
+                bootstrap: founds,
             })
         }
     };
@@ -330,5 +348,8 @@ fn policy(settings: &ServerSettings) -> Policy {
     }
 }
 
+/// The store's files hold what an attacker could try keys on, and RocksDB asks for nothing stricter. Sockets and the log
+/// file have modes of their own.
+const FOR_THE_OWNER_ONLY: u32 = 0o077;
 /// SPIRE's limit for a graceful stop.
 const DRAIN_MAX: Duration = Duration::from_secs(10);

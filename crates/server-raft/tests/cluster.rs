@@ -6,11 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use steeple_api::steeple::peer::{JwtSigned, SignItem, SignResult, sign_result};
-use steeple_core::{Clock, SystemClock};
-use steeple_server_raft::peer::SigningHandler;
-use steeple_server_raft::raft::{MembershipError, ProposeError, ReadError, ReadMode};
+use steeple_api::steeple::peer::cluster_client::ClusterClient;
+use steeple_api::steeple::peer::raft_client::RaftClient;
+use steeple_api::steeple::peer::{
+    AppendEntriesRequest, JwtSigned, ProposeFailure, ProposeRequest, ReadIndexRequest, SignItem, SignResult, Vote,
+    propose_response, sign_result,
+};
+use steeple_core::{Clock, SystemClock, Timestamp};
+use steeple_server_raft::peer::{MESSAGE_BYTES_MAX, PeerCaContent, PeerId, PeerListener, SigningHandler};
+use steeple_server_raft::raft::{MembershipError, ProposeError, ReadError, ReadMode, Replica};
+use steeple_state::{Command, codec};
+use steeple_storage::{Options, Storage};
 use support::*;
+use tonic::Code;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_survives_its_leader() {
@@ -187,10 +195,20 @@ async fn a_lagging_replica_catches_up_from_a_snapshot() {
     assert_equal(&servers).await;
     let status = servers[away].replica().status();
     assert!(status.snapshot_index > held, "it was not caught up by a snapshot: {status:?}");
+    for server in &servers {
+        let status = server.replica().status();
+        assert!(status.purged_index <= status.snapshot_index, "the log is purged above the snapshot: {status:?}");
+    }
     assert!(servers[away].has("entry-0"));
 
-    // What was installed survives a restart.
+    // What was installed survives a restart. On disk, too, nothing is purged that no snapshot holds.
     servers[away].kill().await;
+    {
+        let storage = Storage::open(servers[away].directory.path(), Options::default()).expect("a store");
+        let purged = storage.log().bounds().purged.map(|purged| purged.index);
+        let snapshot = storage.snapshots().current().and_then(|info| info.applied);
+        assert!(purged.is_some() && purged <= snapshot, "purged to {purged:?}, snapshot of {snapshot:?}");
+    }
     cluster.restart(&mut servers[away]).await;
     assert_equal(&servers).await;
 }
@@ -243,6 +261,161 @@ async fn a_leader_with_a_wrong_clock_does_not_set_the_time() {
     tokio::time::timeout(PATIENCE, handed).await.expect("it leads again");
     servers[first].write("again").await.expect("written");
     assert_equal(&servers).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trap_forwarding_goes_one_hop() {
+    let cluster = Cluster::default();
+    let servers = cluster.servers(&["a", "b", "c"]).await;
+    let first = leader(&servers).await;
+    let (asked, asking) = (&servers[(first + 1) % 3], &servers[(first + 2) % 3]);
+    let mut peer = ClusterClient::new(cluster.peer_channel(asked, asking.peer_id()));
+    let command = |id: &str| Command {
+        request_id: [9; 16],
+        at: Timestamp::default(),
+        actor: "test".to_owned(),
+        kind: create(id),
+    };
+    let propose =
+        |hops| ProposeRequest { command: codec::encode_commands(&[command("passed-on")]), timeout_ms: 5_000, hops };
+    for hops in [0, 2, u32::MAX] {
+        let refused = peer.propose(propose(hops)).await.expect_err("one hop is all");
+        assert_eq!(refused.code(), Code::InvalidArgument, "{hops}: {refused}");
+    }
+    // A follower that is taken for the leader says so; it does not pass the write on.
+    let answer = peer.propose(propose(1)).await.expect("an answer").into_inner();
+    match answer.result {
+        Some(propose_response::Result::Refused(refused)) => assert_eq!(refused.failure(), ProposeFailure::NotLeader),
+        other => panic!("not refused: {other:?}"),
+    }
+    assert!(!servers.iter().any(|server| server.has("passed-on")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trap_a_certificate_of_the_cluster_is_not_a_membership() {
+    let cluster = Cluster::default();
+    let servers = cluster.servers(&["a", "b"]).await;
+    let member = servers[1].peer_id();
+    let strangers = [
+        PeerId { storage_uuid: [9; 16], ..member },
+        // Not known yet: only consensus may talk to it, and this is no message of consensus.
+        PeerId { node_id: 99, ..member },
+    ];
+    for id in strangers {
+        let mut peer = ClusterClient::new(cluster.peer_channel(&servers[0], id));
+        let refused = peer.read_index(ReadIndexRequest { timeout_ms: 5_000 }).await.expect_err("a stranger");
+        assert_eq!(refused.code(), Code::PermissionDenied, "{id}: {refused}");
+    }
+    // A member speaks for itself only, on streams as well.
+    let mut peer = RaftClient::new(cluster.peer_channel(&servers[0], member));
+    let vote = Some(Vote { term: 99, node_id: servers[0].peer_id().node_id, committed: true });
+    let message = AppendEntriesRequest { vote, ..AppendEntriesRequest::default() };
+    let mut answers = peer.stream_append(futures::stream::iter([message])).await.expect("a stream").into_inner();
+    let refused = answers.message().await.expect_err("another's vote");
+    assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
+    assert_ne!(servers[0].replica().status().term, 99);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trap_a_stranger_is_turned_away_before_its_message_is_read() {
+    let cluster = Cluster::default();
+    let servers = cluster.servers(&["a"]).await;
+    let channel = cluster.stranger_channel(&servers[0]);
+    // Longer than any message may be: who read it would say that instead.
+    let command = vec![0; MESSAGE_BYTES_MAX + 1];
+    let mut peer = ClusterClient::new(channel.clone());
+    let refused = peer.propose(ProposeRequest { command, timeout_ms: 1, hops: 1 }).await.expect_err("a stranger");
+    assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
+    let mut peer = RaftClient::new(channel);
+    let refused = peer.append_entries(AppendEntriesRequest::default()).await.expect_err("a stranger");
+    assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trap_a_member_comes_back_under_another_address() {
+    let cluster = Cluster::default();
+    let mut servers = cluster.servers(&["a", "b", "c"]).await;
+    let moving = (leader(&servers).await + 1) % 3;
+    let before: Vec<u64> = servers[0].replica().status().members.iter().map(|member| member.node_id).collect();
+    servers[moving].kill().await;
+    let elsewhere = PeerListener::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port").address();
+    assert_ne!(elsewhere, servers[moving].address);
+    servers[moving].address = elsewhere;
+    cluster.restart(&mut servers[moving]).await;
+    let new = elsewhere.to_string();
+    for server in &servers {
+        server.until(|replica| replica.status().members.iter().any(|member| member.peer_address == new)).await;
+    }
+    servers[moving].write("from-elsewhere").await.expect("written");
+    assert_equal(&servers).await;
+    // It is the same member: a restart takes no voter out and puts none in.
+    let status = servers[moving].replica().status();
+    assert_eq!(status.members.iter().map(|member| member.node_id).collect::<Vec<_>>(), before);
+    assert!(has_voters(servers[moving].replica(), 3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trap_concurrent_membership_changes_end_in_one_configuration() {
+    let cluster = Cluster::default();
+    let mut servers = cluster.servers(&["a", "b", "c"]).await;
+    let first = leader(&servers).await;
+    let victim = (first + 1) % 3;
+    let (victim_id, address) = (servers[victim].replica().node_id(), [servers[first].address]);
+    let leading = servers[first].replica().clone();
+    let (joined, removed) =
+        tokio::join!(cluster.server("d", &address), leading.remove_member(victim_id, Instant::now() + PATIENCE));
+    removed.expect("removed");
+    servers[victim].kill().await;
+    servers[victim] = joined.expect("it joins");
+    for server in &servers {
+        let settled = |replica: &Replica| {
+            has_voters(replica, 3) && replica.status().members.iter().all(|member| member.node_id != victim_id)
+        };
+        server.until(settled).await;
+    }
+    servers[victim].write("settled").await.expect("written");
+    assert_equal(&servers).await;
+}
+
+/// The certificates of the peer CA, as a replica knows them.
+fn peer_ca(server: &Server) -> Vec<Vec<u8>> {
+    let state = server.replica().state().read();
+    let content = &state.peer_ca().expect("a peer CA").content;
+    PeerCaContent::decode(content).expect("it decodes").certificates()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_peer_ca_rotates_under_a_running_cluster() {
+    let mut cluster = Cluster::default();
+    cluster.timing.peer_ca_rotate_after = Duration::from_secs(5);
+    cluster.timing.peer_ca_settle = Duration::from_millis(500);
+    let mut servers = cluster.servers(&["a", "b", "c"]).await;
+    let away = (leader(&servers).await + 1) % 3;
+    servers[away].kill().await;
+    // Nothing is retired behind the back of a member that is away.
+    let first = peer_ca(&servers[(away + 1) % 3]);
+    for number in 0..10 {
+        servers[(away + 1) % 3].write(&format!("meanwhile-{number}")).await.expect("written");
+    }
+    cluster.restart(&mut servers[away]).await;
+    let replaced = |server: &Server| {
+        let now = peer_ca(server);
+        now.len() == 1 && now.iter().all(|certificate| !first.contains(certificate))
+    };
+    for (number, server) in servers.iter().enumerate() {
+        server.until(|_| replaced(server)).await;
+        server.write(&format!("rotated-{number}")).await.expect("written");
+    }
+    // New connections come up under the new authority alone.
+    for server in &mut servers {
+        server.kill().await;
+        cluster.restart(server).await;
+    }
+    servers[away].write("restarted").await.expect("written");
+    assert_equal(&servers).await;
+    // Who joins now never saw the first authority.
+    let joined = cluster.server("d", &[servers[0].address]).await.expect("it joins");
+    joined.until(|replica| has_voters(replica, 4)).await;
 }
 
 /// Signs by naming itself.

@@ -54,9 +54,7 @@ pub use kv::{Batch, Kv, ROW_BYTES_MAX, Row, TABLE_MAX};
 pub use log::{ENTRY_BYTES_MAX, Log};
 pub use options::{FatalHook, Options};
 pub use record::LogEntry;
-pub use snapshot::{
-    IncomingSnapshot, Installed, SNAPSHOT_BYTES_MAX, SnapshotFile, SnapshotInfo, Snapshots, VerifiedSnapshot,
-};
+pub use snapshot::{IncomingSnapshot, Installed, SNAPSHOT_BYTES_MAX, SnapshotFile, SnapshotInfo, Snapshots};
 pub use space::{Space, SpaceLevel};
 pub use stats::{FLUSH_BUCKETS_US, Stats};
 pub use storage::Storage;

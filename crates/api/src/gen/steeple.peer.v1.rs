@@ -193,6 +193,9 @@ pub struct PeerCaAuthority {
     pub sealed_key: ::prost::alloc::vec::Vec<u8>,
     #[prost(uint64, tag = "4")]
     pub keyring_term: u64,
+    /// Milliseconds since the Unix epoch; its age decides when it is replaced.
+    #[prost(int64, tag = "5")]
+    pub created_at_ms: i64,
 }
 impl ::prost::Name for PeerCaAuthority {
     const NAME: &'static str = "PeerCaAuthority";
@@ -310,6 +313,50 @@ impl ::prost::Name for AppendEntriesResponse {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/steeple.peer.v1.AppendEntriesResponse".into()
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StreamAppendResponse {
+    #[prost(oneof = "stream_append_response::Result", tags = "1, 2, 3")]
+    pub result: ::core::option::Option<stream_append_response::Result>,
+}
+/// Nested message and enum types in `StreamAppendResponse`.
+pub mod stream_append_response {
+    /// The receiver's disk holds the sender's log up to here; absent at the beginning of the log.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Matching {
+        #[prost(message, optional, tag = "1")]
+        pub log_id: ::core::option::Option<super::LogId>,
+    }
+    impl ::prost::Name for Matching {
+        const NAME: &'static str = "Matching";
+        const PACKAGE: &'static str = "steeple.peer.v1";
+        fn full_name() -> ::prost::alloc::string::String {
+            "steeple.peer.v1.StreamAppendResponse.Matching".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/steeple.peer.v1.StreamAppendResponse.Matching".into()
+        }
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Result {
+        #[prost(message, tag = "1")]
+        Matching(Matching),
+        /// The receiver's log does not hold this entry, which the request built on.
+        #[prost(message, tag = "2")]
+        Conflict(super::LogId),
+        #[prost(message, tag = "3")]
+        HigherVote(super::Vote),
+    }
+}
+impl ::prost::Name for StreamAppendResponse {
+    const NAME: &'static str = "StreamAppendResponse";
+    const PACKAGE: &'static str = "steeple.peer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.peer.v1.StreamAppendResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.peer.v1.StreamAppendResponse".into()
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -594,6 +641,9 @@ pub struct ProposeRefused {
     /// CLOCK_SKEW: the leader's clock minus the quorum's median.
     #[prost(int64, tag = "3")]
     pub offset_ms: i64,
+    /// NO_SPACE: what is left on the leader's volume.
+    #[prost(uint64, tag = "4")]
+    pub available_bytes: u64,
 }
 impl ::prost::Name for ProposeRefused {
     const NAME: &'static str = "ProposeRefused";
@@ -1103,6 +1153,8 @@ pub enum ProposeFailure {
     ClockSkew = 4,
     /// The command is too large for one entry.
     TooLarge = 5,
+    /// The leader's volume is nearly full, and the command would add to it: nothing was written.
+    NoSpace = 6,
 }
 impl ProposeFailure {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1117,6 +1169,7 @@ impl ProposeFailure {
             Self::Ambiguous => "PROPOSE_FAILURE_AMBIGUOUS",
             Self::ClockSkew => "PROPOSE_FAILURE_CLOCK_SKEW",
             Self::TooLarge => "PROPOSE_FAILURE_TOO_LARGE",
+            Self::NoSpace => "PROPOSE_FAILURE_NO_SPACE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1128,6 +1181,7 @@ impl ProposeFailure {
             "PROPOSE_FAILURE_AMBIGUOUS" => Some(Self::Ambiguous),
             "PROPOSE_FAILURE_CLOCK_SKEW" => Some(Self::ClockSkew),
             "PROPOSE_FAILURE_TOO_LARGE" => Some(Self::TooLarge),
+            "PROPOSE_FAILURE_NO_SPACE" => Some(Self::NoSpace),
             _ => None,
         }
     }
@@ -1212,6 +1266,7 @@ pub mod raft_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
+        /// Heartbeats: a single question.
         pub async fn append_entries(
             &mut self,
             request: impl tonic::IntoRequest<super::AppendEntriesRequest>,
@@ -1235,6 +1290,34 @@ pub mod raft_client {
             req.extensions_mut()
                 .insert(GrpcMethod::new("steeple.peer.v1.Raft", "AppendEntries"));
             self.inner.unary(req, path, codec).await
+        }
+        /// The log: requests follow one another without waiting for their answers, which come in the same order. An answer
+        /// other than `matching` is the last one.
+        pub async fn stream_append(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<
+                Message = super::AppendEntriesRequest,
+            >,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::StreamAppendResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/steeple.peer.v1.Raft/StreamAppend",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("steeple.peer.v1.Raft", "StreamAppend"));
+            self.inner.streaming(req, path, codec).await
         }
         pub async fn vote(
             &mut self,
@@ -1341,11 +1424,23 @@ pub mod raft_server {
     /// Generated trait containing gRPC methods that should be implemented for use with RaftServer.
     #[async_trait]
     pub trait Raft: std::marker::Send + std::marker::Sync + 'static {
+        /// Heartbeats: a single question.
         async fn append_entries(
             &self,
             request: tonic::Request<super::AppendEntriesRequest>,
         ) -> std::result::Result<
             tonic::Response<super::AppendEntriesResponse>,
+            tonic::Status,
+        > {
+            Err(tonic::Status::unimplemented("Not yet implemented"))
+        }
+        /// The log: requests follow one another without waiting for their answers, which come in the same order. An answer
+        /// other than `matching` is the last one.
+        async fn stream_append(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::AppendEntriesRequest>>,
+        ) -> std::result::Result<
+            tonic::Response<BoxStream<super::StreamAppendResponse>>,
             tonic::Status,
         > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
@@ -1499,6 +1594,54 @@ pub mod raft_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/steeple.peer.v1.Raft/StreamAppend" => {
+                    #[allow(non_camel_case_types)]
+                    struct StreamAppendSvc<T: Raft>(pub Arc<T>);
+                    impl<
+                        T: Raft,
+                    > tonic::server::StreamingService<super::AppendEntriesRequest>
+                    for StreamAppendSvc<T> {
+                        type Response = super::StreamAppendResponse;
+                        type ResponseStream = BoxStream<super::StreamAppendResponse>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::AppendEntriesRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Raft>::stream_append(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StreamAppendSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

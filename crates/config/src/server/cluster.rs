@@ -38,7 +38,7 @@ pub struct ClusterSettings {
     pub peer_advertise: Option<HostPort>,
     /// What clients that are sent to another replica dial; `None` as above.
     pub api_advertise: Option<HostPort>,
-    /// Whether this node may found the cluster when its disk is empty.
+    /// Whether this node may found the cluster when its disk is empty, and nobody serves at any address of `join`.
     pub bootstrap: bool,
     /// Peer addresses of members that a node with an empty disk asks to be let in.
     pub join: Vec<HostPort>,
@@ -46,7 +46,6 @@ pub struct ClusterSettings {
     pub raft: RaftTimings,
     /// Log entries between two snapshots.
     pub snapshot_entries: u64,
-    pub signing: Signing,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,16 +53,6 @@ pub struct RaftTimings {
     pub heartbeat_interval: Duration,
     pub election_timeout_min: Duration,
     pub election_timeout_max: Duration,
-}
-
-/// Who signs SVIDs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Signing {
-    /// Only the leader unseals the CA key; followers forward.
-    #[default]
-    Leader,
-    /// Every fenced, up-to-date voter.
-    Replicas,
 }
 
 impl Default for RaftTimings {
@@ -117,13 +106,7 @@ pub(super) fn resolve(
     let peer_bind = peer_bind(file, around, enabled)?;
     let join = file.join.iter().map(|text| address("cluster.join", text, PEER_PORT)).collect::<Result<Vec<_>, _>>()?;
     let bootstrap = file.bootstrap.unwrap_or(join.is_empty());
-    if bootstrap && !join.is_empty() {
-        return Err(ConfigError::Unsafe {
-            key: "cluster.bootstrap",
-            value: "true".into(),
-            safe: "set it on one node only, the one without cluster.join; every other node joins".into(),
-        });
-    }
+    check_signing(file)?;
     let advertised = |key, text: &Option<String>, port| given(text).map(|text| address(key, text, port)).transpose();
     Ok(ClusterSettings {
         enabled,
@@ -136,15 +119,18 @@ pub(super) fn resolve(
         sealing_key_path: sealing_key_path(file, around, notices),
         raft: raft_timings(file)?,
         snapshot_entries: snapshot_entries(file.snapshot_entries)?,
-        signing: match given(&file.signing) {
-            None | Some("leader") => Signing::Leader,
-            Some("replicas") => Signing::Replicas,
-            Some(other) => {
-                let safe = "use \"leader\" (the leader alone unseals the CA key) or \"replicas\"".into();
-                return Err(ConfigError::Unsafe { key: "cluster.signing", value: other.into(), safe });
-            }
-        },
     })
+}
+
+/// There is one way so far; another one is refused rather than ignored.
+fn check_signing(file: &ClusterFile) -> Result<(), ConfigError> {
+    match given(&file.signing) {
+        None | Some("leader") => Ok(()),
+        Some(other) => {
+            let safe = "use \"leader\": in this version the leader alone unseals the CA key".into();
+            Err(ConfigError::Unsafe { key: "cluster.signing", value: other.into(), safe })
+        }
+    }
 }
 
 fn peer_bind(file: &ClusterFile, around: &Surroundings<'_>, enabled: bool) -> Result<HostPort, ConfigError> {

@@ -9,7 +9,7 @@ mod resolve;
 mod settings;
 mod ttl;
 
-pub use cluster::{ClusterFile, ClusterSettings, RaftTimings, Signing};
+pub use cluster::{ClusterFile, ClusterSettings, RaftTimings};
 pub use federation::{AcmeSettings, BundleEndpointSettings, EndpointProfile, FederationSettings, ServingCert};
 pub use federation_file::{
     BundleEndpointFile, EndpointProfileFile, FederatesWithFile, FederationFile, ServingCertFile,

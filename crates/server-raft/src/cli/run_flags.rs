@@ -45,14 +45,7 @@ impl RunFlags {
             SERVER_PLUGINS.iter().map(|plugin| (plugin.kind.config_name(), plugin.name)).collect();
         let supported =
             Supported { plugins: Some(&plugins), refused_keys: &[steeple_telemetry::REFUSED_KEYS, REFUSED_KEYS] };
-        let loaded = load_server(self.config.as_deref(), self.expand_env, &self.overrides, &supported)?;
-        match loaded.settings.cluster.signing {
-            Signing::Leader => Ok(loaded),
-            Signing::Replicas => Err(ConfigError::NotSupported {
-                key: "cluster.signing = \"replicas\"".into(),
-                instead: "only the leader signs in this version; remove the key, or set it to \"leader\"".into(),
-            }),
-        }
+        load_server(self.config.as_deref(), self.expand_env, &self.overrides, &supported)
     }
 }
 

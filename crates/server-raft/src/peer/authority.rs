@@ -50,23 +50,38 @@ pub enum AuthorityError {
 impl PeerCaContent {
     /// A new CA, sealed under `keyring`.
     pub fn create(keyring: &Keyring, now: Timestamp, random: &dyn SecureRandom) -> Result<Self, AuthorityError> {
-        let id = hex::encode(random_bytes::<16>(random).map_err(|_| AuthorityError::Random)?);
-        let key = generate_pkcs8(KeyType::EcP256)?;
-        let mut params = CertificateParams::default();
-        params.distinguished_name = common_name("Steeple peers");
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        params.serial_number = Some(serial(random)?);
-        (params.not_before, params.not_after) = validity(now, CA_LIFETIME);
-        let certificate = params.self_signed(&key_pair(&key)?)?;
-        let sealed = keyring.seal(RecordType::PeerCaKey, &id, &key)?;
-        let authority = pb::PeerCaAuthority {
-            id,
-            certificate: certificate.der().to_vec(),
-            sealed_key: sealed.ciphertext,
-            keyring_term: sealed.keyring_term,
-        };
-        Ok(Self(pb::PeerCa { authorities: vec![authority] }))
+        Ok(Self(pb::PeerCa { authorities: vec![new_authority(keyring, now, random)?] }))
+    }
+
+    /// With one more authority, which is trusted from now on and issues nothing yet.
+    pub fn with_successor(
+        &self,
+        keyring: &Keyring,
+        now: Timestamp,
+        random: &dyn SecureRandom,
+    ) -> Result<Self, AuthorityError> {
+        let mut content = self.0.clone();
+        content.authorities.push(new_authority(keyring, now, random)?);
+        Ok(Self(content))
+    }
+
+    /// The youngest authority issues; the others are still trusted.
+    pub fn activated(&self) -> Self {
+        let mut content = self.0.clone();
+        content.authorities.sort_by_key(|authority| std::cmp::Reverse(authority.created_at_ms));
+        Self(content)
+    }
+
+    /// Only the issuing authority is left.
+    pub fn retired(&self) -> Self {
+        let mut content = self.0.clone();
+        content.authorities.truncate(1);
+        Self(content)
+    }
+
+    /// When each authority was made, the issuing one first.
+    pub fn created_at(&self) -> Vec<Timestamp> {
+        self.0.authorities.iter().map(|authority| Timestamp::from_ms(authority.created_at_ms)).collect()
     }
 
     pub fn encode(&self) -> Vec<u8> {
@@ -115,6 +130,30 @@ impl PeerAuthority {
         let certificate = params.signed_by(&SubjectPublicKeyInfo::from_der(public_key)?, &self.issuer)?;
         Ok(certificate.der().to_vec())
     }
+}
+
+fn new_authority(
+    keyring: &Keyring,
+    now: Timestamp,
+    random: &dyn SecureRandom,
+) -> Result<pb::PeerCaAuthority, AuthorityError> {
+    let id = hex::encode(random_bytes::<16>(random).map_err(|_| AuthorityError::Random)?);
+    let key = generate_pkcs8(KeyType::EcP256)?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = common_name("Steeple peers");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    params.serial_number = Some(serial(random)?);
+    (params.not_before, params.not_after) = validity(now, CA_LIFETIME);
+    let certificate = params.self_signed(&key_pair(&key)?)?;
+    let sealed = keyring.seal(RecordType::PeerCaKey, &id, &key)?;
+    Ok(pb::PeerCaAuthority {
+        id,
+        certificate: certificate.der().to_vec(),
+        sealed_key: sealed.ciphertext,
+        keyring_term: sealed.keyring_term,
+        created_at_ms: now.as_ms(),
+    })
 }
 
 fn key_pair(pkcs8: &Secret) -> Result<KeyPair, rcgen::Error> {

@@ -35,7 +35,11 @@ impl PeerGuard {
 
     /// For consensus: the node id of a member, or of one that is newer than what this replica knows.
     pub fn member<T>(&self, request: &Request<T>) -> Result<u64, Status> {
-        let id = self.peer(request)?;
+        self.standing(self.peer(request)?)
+    }
+
+    /// For the messages of a stream: as [`Self::member`], at the moment of each.
+    pub fn standing(&self, id: &PeerId) -> Result<u64, Status> {
         match self.members.standing(id) {
             Standing::Member | Standing::Newer => Ok(id.node_id),
             Standing::Stranger => Err(stranger(id)),
@@ -51,15 +55,30 @@ impl PeerGuard {
         }
     }
 
-    fn peer<'a, T>(&self, request: &'a Request<T>) -> Result<&'a PeerId, Status> {
+    /// Who calls, by the certificate of the connection.
+    pub fn peer<'a, T>(&self, request: &'a Request<T>) -> Result<&'a PeerId, Status> {
         let connection = request.extensions().get::<ConnectionInfo>();
         let id = connection.and_then(|connection| connection.peer.as_ref());
-        let id = id.ok_or_else(|| Status::unauthenticated("a peer certificate is required"))?;
+        let id = id.ok_or_else(no_certificate)?;
         if id.cluster_uuid != self.cluster_uuid {
             return Err(Status::permission_denied("this is another cluster"));
         }
         Ok(id)
     }
+}
+
+/// In front of every service but `Join`: who shows no certificate is turned away before a message is read, which may be
+/// large.
+pub(crate) fn certified(request: Request<()>) -> Result<Request<()>, Status> {
+    let connection = request.extensions().get::<ConnectionInfo>();
+    match connection.and_then(|connection| connection.peer) {
+        Some(_) => Ok(request),
+        None => Err(no_certificate()),
+    }
+}
+
+fn no_certificate() -> Status {
+    Status::unauthenticated("a peer certificate is required")
 }
 
 fn stranger(id: &PeerId) -> Status {

@@ -90,7 +90,7 @@ pub async fn join(request: &JoinRequest) -> Result<JoinAnswer, JoinError> {
 }
 
 /// Asks each address once.
-pub(crate) async fn ask_all(request: &JoinRequest) -> Result<JoinAnswer, JoinError> {
+async fn ask_all(request: &JoinRequest) -> Result<JoinAnswer, JoinError> {
     if request.addresses.is_empty() {
         return Err(JoinError::NoAddress);
     }

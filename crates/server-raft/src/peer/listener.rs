@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
@@ -29,15 +29,18 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const STRANGERS_MAX: usize = 8;
 /// How long such a connection may last: one call, including the leader's commit.
 const STRANGER_LIFETIME: Duration = Duration::from_secs(20);
+/// Connections that the kernel completes ahead of the accept loop.
+const BACKLOG: u32 = 128;
 /// Accepted connections that wait for the server.
 const ACCEPTED_QUEUE_MAX: usize = 16;
 /// The pause after the process ran out of descriptors, so that the loop does not spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// A bound peer port.
+/// A bound peer port. It refuses connections until it is served: a replica that waits to be let in must not look like
+/// a member ([`super::nobody_serves`]).
 pub struct PeerListener {
-    /// Handed to tokio where it is served, on the threads of the consensus.
-    listener: std::net::TcpListener,
+    /// Listens where it is served, on the threads of the consensus.
+    socket: TcpSocket,
     address: SocketAddr,
 }
 
@@ -63,11 +66,15 @@ struct StrangerBound {
 
 impl PeerListener {
     pub fn bind(address: SocketAddr) -> Result<Self, PeerError> {
-        let refused = |source| PeerError::Listen { address, source };
-        let listener = std::net::TcpListener::bind(address).map_err(refused)?;
-        listener.set_nonblocking(true).map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
-        Ok(Self { listener, address })
+        let bound = || {
+            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            // A restarted server takes its port back although old connections linger.
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            let address = socket.local_addr()?;
+            Ok(Self { socket, address })
+        };
+        bound().map_err(|source| PeerError::Listen { address, source })
     }
 
     /// The address with the port that was given, also when port 0 was asked for.
@@ -82,7 +89,7 @@ impl PeerListener {
     ) -> Result<impl futures::Stream<Item = io::Result<PeerConnection>> + Send + 'static, PeerError> {
         let tls = credentials.server_config()?;
         let refused = |source| PeerError::Listen { address: self.address, source };
-        let listener = TcpListener::from_std(self.listener).map_err(refused)?;
+        let listener = self.socket.listen(BACKLOG).map_err(refused)?;
         let (sender, accepted) = mpsc::channel(ACCEPTED_QUEUE_MAX);
         tokio::spawn(accept_loop(listener, tls, sender));
         Ok(ReceiverStream::new(accepted))

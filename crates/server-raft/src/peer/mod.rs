@@ -24,19 +24,21 @@ mod listener;
 mod pool;
 mod proof;
 mod sign;
+mod survey;
 mod verifier;
 
 pub use authority::{AuthorityError, PeerAuthority, PeerCaContent};
 pub use credentials::PeerCredentials;
 pub use error::PeerError;
+pub(crate) use guard::certified;
 pub use guard::{MemberView, PeerGuard, Standing};
 pub use id::{PeerId, PeerIdError};
-pub(crate) use join::ask_all;
 pub use join::{JoinAnswer, JoinError, JoinRequest, join};
 pub use listener::{ConnectionInfo, PeerListener};
 pub use pool::{Lane, PeerPool, PeerTarget};
 pub use proof::{JoinProof, ProofError};
 pub use sign::{SIGN_ITEMS_MAX, SignError, SigningHandler};
+pub use survey::nobody_serves;
 
 /// A message on the peer port: a log entry of the largest size allowed, twice.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -6,7 +6,7 @@ use openraft::SnapshotPolicy;
 
 use super::error::StartError;
 
-/// How fast a cluster notices that its leader is gone.
+/// How fast a cluster notices that its leader is gone, and what else it does by the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     pub heartbeat: Duration,
@@ -14,6 +14,10 @@ pub struct Timing {
     pub election_max: Duration,
     /// A member that did not answer the leader for so long may be replaced by a new one of the same name.
     pub silent_after: Duration,
+    /// The peers' certificate authority is replaced at this age.
+    pub peer_ca_rotate_after: Duration,
+    /// How long each phase of that lasts at least: members renew their certificates within it.
+    pub peer_ca_settle: Duration,
 }
 
 /// Bounds of the write path, each with its reason.
@@ -23,7 +27,8 @@ pub struct Limits {
     pub queue_max: usize,
     /// Commands in one entry: bounds the time one apply batch holds the state's lock.
     pub entry_commands_max: usize,
-    /// Bytes in one entry, and so also of one command: an entry must fit a peer message with room to spare.
+    /// Bytes of commands that are packed into one entry, for the same reason. A single larger command has an entry for
+    /// itself, up to `COMMANDS_BYTES_MAX` of the state (8 MiB).
     pub entry_bytes_max: usize,
     /// Entries proposed and not yet applied: enough to keep the disk and a peer busy, few enough to pack well.
     pub entries_in_flight_max: usize,
@@ -41,6 +46,8 @@ impl Default for Timing {
             election_min: Duration::from_millis(400),
             election_max: Duration::from_millis(700),
             silent_after: Duration::from_secs(10),
+            peer_ca_rotate_after: Duration::from_secs(30 * 24 * 3600),
+            peer_ca_settle: Duration::from_secs(600),
         }
     }
 }
@@ -60,8 +67,7 @@ impl Default for Limits {
 
 /// Installing a snapshot of a large trust domain takes seconds; openraft's default of 200 ms would never finish.
 const INSTALL_SNAPSHOT_TIMEOUT_MS: u64 = 60_000;
-/// Entries in one AppendEntries: with `entry_bytes_max` the message stays below the peer port's limit in practice, and
-/// the log reader stops earlier by bytes.
+/// Entries in one AppendEntries. The log reader stops earlier by bytes, so that the message fits the peer port.
 const PAYLOAD_ENTRIES_MAX: u64 = 64;
 /// Slots of openraft's internal channels. Proposals are bounded far lower by `Limits`; this bounds peers' messages.
 const CHANNEL_SLOTS: u64 = 1024;

@@ -25,6 +25,12 @@ pub enum ProposeError {
     /// Nothing was written. `Unavailable`: another replica is about to lead.
     #[error("the leader's clock is {offset_ms} ms off the median of the quorum; set the clock of node {node_id}")]
     ClockSkew { node_id: NodeId, offset_ms: i64 },
+    /// Nothing was written. `ResourceExhausted`: what makes room is still taken.
+    #[error(
+        "the disk of node {node_id}, which leads, is nearly full: {available_mib} MiB are left; \
+         free space or grow its volume, deletions are still taken"
+    )]
+    NoSpace { node_id: NodeId, available_mib: u64 },
     /// The replica stopped, or stopped itself because its storage failed. `Unavailable`.
     #[error("this replica has stopped: {reason}")]
     Stopped { reason: String },
@@ -47,6 +53,10 @@ pub(super) enum Refusal {
     ClockSkew {
         node_id: NodeId,
         offset_ms: i64,
+    },
+    NoSpace {
+        node_id: NodeId,
+        available_bytes: u64,
     },
     Stopped(StopReason),
 }

@@ -103,6 +103,9 @@ fn give_up(refusal: Refusal, perhaps_written: bool, started: Instant) -> Propose
         Refusal::Overloaded { queued } => ProposeError::Overloaded { queued, retry_after: RETRY_AFTER },
         Refusal::TooLarge { bytes, bytes_max } => ProposeError::TooLarge { bytes, bytes_max },
         Refusal::ClockSkew { node_id, offset_ms } => ProposeError::ClockSkew { node_id, offset_ms },
+        Refusal::NoSpace { node_id, available_bytes } => {
+            ProposeError::NoSpace { node_id, available_mib: available_bytes >> 20 }
+        }
         Refusal::Stopped(reason) => ProposeError::Stopped { reason: reason.0 },
     }
 }

@@ -11,14 +11,18 @@ use openraft::OptionalSend;
 use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use steeple_api::steeple::peer as pb;
+use steeple_state::limits::COMMANDS_BYTES_MAX;
 use steeple_storage::{Log, LogEntry};
 use tokio::sync::oneshot;
 
 use super::codec;
 use super::types::{Entry, LogId, TypeConfig, Vote};
+use crate::peer::MESSAGE_BYTES_MAX;
 
-/// Bytes of entries that one AppendEntries carries, beyond its first entry: half of what a peer accepts in a message.
+/// Bytes of entries that one AppendEntries carries, unless its first entry alone is larger.
 const REPLICATION_BYTES_MAX: usize = 4 * 1024 * 1024;
+// One entry of the largest size fits into a message, and so do several smaller ones.
+const _: () = assert!(2 * COMMANDS_BYTES_MAX <= MESSAGE_BYTES_MAX && REPLICATION_BYTES_MAX < MESSAGE_BYTES_MAX);
 /// Bytes read from disk at once when a whole range is asked for.
 const READ_BYTES_MAX: usize = 8 * 1024 * 1024;
 

@@ -20,6 +20,7 @@
 
 mod admin;
 mod admit;
+mod append_stream;
 mod clock_guard;
 mod codec;
 mod config;
@@ -37,12 +38,14 @@ mod membership;
 mod membership_plan;
 mod network;
 mod peer_ca;
+mod peer_ca_rotation;
 mod pinger;
 mod propose;
 mod published;
 mod read;
 mod remote;
 mod replica;
+mod room;
 mod rpc;
 mod runtime;
 mod service;

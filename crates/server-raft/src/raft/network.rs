@@ -4,11 +4,13 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::stream;
+use futures::future::BoxFuture;
+use futures::{Stream, stream};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
-use openraft::network::RPCOption;
+use openraft::network::{RPCOption, stream_append_sequential};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
     VoteRequest, VoteResponse,
@@ -21,13 +23,13 @@ use tokio::sync::mpsc;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
+use super::append_stream::{self, Answers};
 use super::codec::{self, CodecError};
-use super::snapshot::SnapshotData;
+use super::published::Published;
+use super::snapshot::Snapshot;
 use super::types::{Node, NodeId, TypeConfig, Vote};
 use super::wire;
 use crate::peer::{Lane, MESSAGE_BYTES_MAX, PeerPool, PeerTarget};
-
-type Snapshot = openraft::alias::SnapshotOf<TypeConfig, SnapshotData>;
 
 /// Bytes of a snapshot in one frame.
 const SNAPSHOT_CHUNK_BYTES: usize = 256 * 1024;
@@ -39,34 +41,27 @@ pub(super) struct Network {
     node_id: NodeId,
     /// None on a single server: there is nobody to call.
     peers: Option<PeerPool>,
+    /// Where members are by now: openraft keeps a client for as long as a node is in the membership, under the address
+    /// that it had at first.
+    published: Arc<Published>,
 }
-
-/// An append is answered when the peer's disk holds it. openraft offers the heartbeat interval for that, which a slow
-/// disk exceeds on every attempt; a peer that is gone is noticed by its heartbeats, on their own connection.
-const APPEND_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One lane to one peer.
 pub(super) struct PeerClient {
-    node_id: NodeId,
-    target: NodeId,
+    pub(super) node_id: NodeId,
+    pub(super) target: NodeId,
     lane: Lane,
-    channel: Option<Channel>,
+    node: Node,
+    network: Network,
 }
 
 impl Network {
-    pub(super) fn new(node_id: NodeId, peers: Option<PeerPool>) -> Self {
-        Self { node_id, peers }
+    pub(super) fn new(node_id: NodeId, peers: Option<PeerPool>, published: Arc<Published>) -> Self {
+        Self { node_id, peers, published }
     }
 
     fn client(&self, target: NodeId, node: &Node, lane: Lane) -> PeerClient {
-        let channel = self.peers.as_ref().and_then(|peers| match peers.channel(&node.target(target), lane) {
-            Ok(channel) => Some(channel),
-            Err(error) => {
-                tracing::error!(target, %error, "no channel to the peer");
-                None
-            }
-        });
-        PeerClient { node_id: self.node_id, target, lane, channel }
+        PeerClient { node_id: self.node_id, target, lane, node: node.clone(), network: self.clone() }
     }
 }
 
@@ -93,12 +88,23 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 }
 
 impl PeerClient {
-    fn raft(&self) -> Result<RaftClient<Channel>, RPCError<TypeConfig>> {
-        let channel = self.channel.clone().ok_or_else(|| {
+    pub(super) fn raft(&self) -> Result<RaftClient<Channel>, RPCError<TypeConfig>> {
+        let peers = self.network.peers.as_ref().ok_or_else(|| {
             let reason = io::Error::other("this server has no peer port; give it a cluster block to add replicas");
             RPCError::Unreachable(Unreachable::new(&reason))
         })?;
+        let channel = peers.channel(&self.peer(), self.lane);
+        let channel = channel.map_err(|error| RPCError::Unreachable(Unreachable::new(&error)))?;
         Ok(RaftClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    /// The target at its latest address. Whoever answers there has to prove that it is the same node.
+    fn peer(&self) -> PeerTarget {
+        let mut peer = self.node.target(self.target);
+        if let Some(member) = self.network.published.state.read().member(self.target) {
+            peer.address.clone_from(&member.facts.peer_address);
+        }
+        peer
     }
 
     fn request<T>(&self, message: T, timeout: Duration) -> tonic::Request<T> {
@@ -107,7 +113,7 @@ impl PeerClient {
         request
     }
 
-    fn failure(&self, status: &Status, action: RPCTypes, timeout: Duration) -> RPCError<TypeConfig> {
+    pub(super) fn failure(&self, status: &Status, action: RPCTypes, timeout: Duration) -> RPCError<TypeConfig> {
         match status.code() {
             Code::Unavailable | Code::PermissionDenied | Code::Unauthenticated => {
                 RPCError::Unreachable(Unreachable::new(status))
@@ -121,7 +127,7 @@ impl PeerClient {
 }
 
 /// Waits for `call` no longer than openraft allows; its own limit would leave the stream half closed.
-async fn within<T>(
+pub(super) async fn within<T>(
     timeout: Duration,
     call: impl Future<Output = Result<tonic::Response<T>, Status>>,
 ) -> Result<T, Status> {
@@ -131,12 +137,12 @@ async fn within<T>(
     }
 }
 
-fn malformed(error: &CodecError) -> RPCError<TypeConfig> {
+pub(super) fn malformed(error: &CodecError) -> RPCError<TypeConfig> {
     RPCError::Network(NetworkError::new(error))
 }
 
 impl RaftNetworkV2<TypeConfig> for PeerClient {
-    type SnapshotData = SnapshotData;
+    type SnapshotData = SnapshotFile;
 
     async fn append_entries(
         &mut self,
@@ -144,11 +150,25 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
         let mut raft = self.raft()?;
-        let timeout = if self.lane == Lane::Replication { APPEND_TIMEOUT } else { option.soft_ttl() };
+        let timeout = option.soft_ttl();
         let request = self.request(wire::append_request_to_pb(&rpc), timeout);
         let answer = within(timeout, raft.append_entries(request)).await;
         let answer = answer.map_err(|status| self.failure(&status, RPCTypes::AppendEntries, timeout))?;
         wire::append_response_from_pb(answer).map_err(|error| malformed(&error))
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        requests: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, Result<Answers<'s>, RPCError<TypeConfig>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    {
+        match self.lane {
+            Lane::Replication => Box::pin(append_stream::open(self, requests)),
+            _ => stream_append_sequential(self, requests, option),
+        }
     }
 
     async fn vote(
@@ -199,15 +219,11 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let mut raft = self.raft()?;
         let timeout = option.soft_ttl();
-        let SnapshotData::Stored(file) = snapshot.snapshot else {
-            let reason = io::Error::other("a snapshot that was received is not sent on");
-            return Err(StreamingError::Network(NetworkError::new(&reason)));
-        };
         let header = pb::SnapshotHeader {
             vote: Some(codec::vote_to_pb(&vote)),
             meta: Some(codec::snapshot_meta_to_pb(&snapshot.meta)),
         };
-        let request = self.request(frames(header, file), timeout);
+        let request = self.request(frames(header, snapshot.snapshot), timeout);
         let answer = tokio::select! {
             closed = cancel => return Err(StreamingError::Closed(closed)),
             answer = within(timeout, raft.install_snapshot(request)) => answer,
@@ -219,10 +235,7 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
 }
 
 /// The frames of a snapshot, read from disk as the connection takes them.
-fn frames(
-    header: pb::SnapshotHeader,
-    file: SnapshotFile,
-) -> impl futures::Stream<Item = pb::SnapshotFrame> + Send + 'static {
+fn frames(header: pb::SnapshotHeader, file: SnapshotFile) -> impl Stream<Item = pb::SnapshotFrame> + Send + 'static {
     let (sender, receiver) = mpsc::channel(SNAPSHOT_FRAMES_AHEAD);
     tokio::task::spawn_blocking(move || {
         // Cut short, the stream lacks its end, and the receiver discards it.

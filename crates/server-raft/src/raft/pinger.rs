@@ -1,9 +1,10 @@
 //! Pings: every replica asks every other one for its clock and its progress.
 //!
 //! The clocks feed the guard over replicated time, also on followers, so that a new leader can judge its own at once.
-//! The progress is what `cluster status` shows.
+//! The progress is what `cluster status` shows. Who falls silent, and who speaks again, is logged once; the consensus
+//! library, which would complain about every message that it cannot deliver, is not heard (`telemetry`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,7 +39,12 @@ impl Reports {
     }
 }
 
+/// Who did not answer for so long is told to be away: two pings may be lost.
+const AWAY_AFTER: Duration = Duration::from_secs(3);
+
 pub(super) async fn ping_peers(consensus: Arc<Consensus>) {
+    let started = Instant::now();
+    let mut away = BTreeSet::new();
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
@@ -47,7 +53,21 @@ pub(super) async fn ping_peers(consensus: Arc<Consensus>) {
         let peers = membership.nodes().filter(|(id, _)| **id != consensus.node_id);
         let pings = peers.map(|(id, node)| ping(&consensus, *id, node));
         futures::future::join_all(pings).await;
+        for (id, node) in membership.nodes().filter(|(id, _)| **id != consensus.node_id) {
+            let heard_at = consensus.reports.of(*id).map_or(started, |report| report.at);
+            tell(&mut away, *id, node, heard_at.elapsed() > AWAY_AFTER);
+        }
         consensus.stand_aside_if_skewed();
+    }
+}
+
+/// One line when a peer goes away, one when it comes back.
+fn tell(away: &mut BTreeSet<NodeId>, id: NodeId, node: &Node, is_away: bool) {
+    let (name, address) = (&node.name, &node.address);
+    if is_away && away.insert(id) {
+        tracing::warn!(node_id = id, %name, %address, "a replica does not answer");
+    } else if !is_away && away.remove(&id) {
+        tracing::info!(node_id = id, %name, %address, "the replica answers again");
     }
 }
 

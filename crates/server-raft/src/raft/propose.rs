@@ -14,11 +14,13 @@ use openraft::impls::ProgressResponder;
 use steeple_core::Timestamp;
 use steeple_state::limits::COMMANDS_BYTES_MAX;
 use steeple_state::{Command, CommandKind, NO_REQUEST, Outcome, codec};
+use steeple_storage::Storage;
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock_guard::Verdict;
 use super::consensus::Consensus;
 use super::error::{Refusal, StopReason};
+use super::room;
 use super::types::{LeaderId, Proposal};
 
 /// A command that a quorum holds and this replica has applied.
@@ -36,11 +38,13 @@ pub(super) fn driver_command(driver: &str, kind: CommandKind) -> Command {
     Command { request_id: NO_REQUEST, at: Timestamp::default(), actor: driver.to_owned(), kind }
 }
 
+type Answer = oneshot::Sender<Result<Committed, Refusal>>;
+
 /// A command in the queue. Its time is stamped when it leaves.
 struct Waiting {
     command: Command,
     encoded_bytes: usize,
-    answer: oneshot::Sender<Result<Committed, Refusal>>,
+    answer: Answer,
 }
 
 /// The way to the proposer.
@@ -70,15 +74,17 @@ impl Queue {
 
 pub(super) struct Proposer {
     consensus: Arc<Consensus>,
+    /// Here and not in what is shared: it must close when this task ends.
+    storage: Storage,
     queue: mpsc::Receiver<Waiting>,
     /// Taken from the queue but too large for the entry just sent: it opens the next one.
     held: Option<Waiting>,
 }
 
 impl Proposer {
-    pub(super) fn new(consensus: Arc<Consensus>) -> (Queue, Self) {
+    pub(super) fn new(consensus: Arc<Consensus>, storage: Storage) -> (Queue, Self) {
         let (sender, queue) = mpsc::channel(consensus.limits.queue_max);
-        let proposer = Self { consensus, queue, held: None };
+        let proposer = Self { consensus, storage, queue, held: None };
         (Queue { sender }, proposer)
     }
 
@@ -125,22 +131,25 @@ impl Proposer {
 
     /// Hands one entry to the consensus. What is returned resolves when its waiters have been answered.
     async fn send(&mut self, batch: Vec<Waiting>) -> Option<BoxFuture<'static, ()>> {
-        let (commands, answers): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|waiting| (waiting.command, waiting.answer)).unzip();
         let leader = match self.may_stamp() {
             Ok(leader) => leader,
             Err(refusal) => {
-                answers.into_iter().for_each(|answer| drop(answer.send(Err(refusal.clone()))));
+                refuse(batch.into_iter().map(|waiting| waiting.answer), &refusal);
                 return None;
             }
         };
+        let batch = self.with_room(batch);
+        if batch.is_empty() {
+            return None;
+        }
+        let (commands, answers): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|waiting| (waiting.command, waiting.answer)).unzip();
         let proposal = self.stamp(commands);
         let (responder, outcome) = ProgressResponder::complete_only();
         // Fenced by the leader that stamped: under another one the entry is refused, not renamed.
         let sent = self.consensus.raft.write(proposal).with_leader(leader).responder(responder).await;
         if let Err(fatal) = sent {
-            let refusal = Refusal::Stopped(StopReason(fatal.to_string()));
-            answers.into_iter().for_each(|answer| drop(answer.send(Err(refusal.clone()))));
+            refuse(answers, &Refusal::Stopped(StopReason(fatal.to_string())));
             return None;
         }
         Some(Box::pin(async move {
@@ -151,13 +160,18 @@ impl Proposer {
                         let _ = answer.send(Ok(Committed { index, outcome }));
                     }
                 }
-                Ok(Err(error)) => {
-                    let refusal = refusal(&error);
-                    answers.into_iter().for_each(|answer| drop(answer.send(Err(refusal.clone()))));
-                }
-                Err(_) => answers.into_iter().for_each(|answer| drop(answer.send(Err(Refusal::Ambiguous)))),
+                Ok(Err(error)) => refuse(answers, &refusal(&error)),
+                Err(_) => refuse(answers, &Refusal::Ambiguous),
             }
         }))
+    }
+
+    /// What of `batch` the disk has room for; the rest is refused.
+    fn with_room(&self, batch: Vec<Waiting>) -> Vec<Waiting> {
+        let Err(refusal) = room::check(&self.storage, self.consensus.node_id) else { return batch };
+        let (refused, taken) = batch.into_iter().partition(|waiting: &Waiting| room::needs_room(&waiting.command.kind));
+        refuse(Vec::into_iter(refused).map(|waiting| waiting.answer), &refusal);
+        taken
     }
 
     fn may_stamp(&self) -> Result<LeaderId, Refusal> {
@@ -176,6 +190,11 @@ impl Proposer {
         }
         Proposal { stamped_at: now, commands: Bytes::from(codec::encode_commands(&commands)) }
     }
+}
+
+fn refuse(answers: impl IntoIterator<Item = Answer>, refusal: &Refusal) {
+    // Whoever does not wait any more needs no answer.
+    answers.into_iter().for_each(|answer| drop(answer.send(Err(refusal.clone()))));
 }
 
 fn refusal(error: &ClientWriteError<super::types::TypeConfig>) -> Refusal {

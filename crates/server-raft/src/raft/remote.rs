@@ -84,6 +84,10 @@ pub(super) fn refusal_to_pb(refusal: &Refusal) -> pb::ProposeRefused {
             pb::ProposeFailure::ClockSkew
         }
         Refusal::TooLarge { .. } => pb::ProposeFailure::TooLarge,
+        Refusal::NoSpace { available_bytes, .. } => {
+            refused.available_bytes = *available_bytes;
+            pb::ProposeFailure::NoSpace
+        }
     };
     refused.failure = failure.into();
     refused
@@ -96,6 +100,7 @@ fn refusal(leader: NodeId, refused: &pb::ProposeRefused) -> Refusal {
             Refusal::Overloaded { queued: usize::try_from(refused.queued).unwrap_or(usize::MAX) }
         }
         pb::ProposeFailure::ClockSkew => Refusal::ClockSkew { node_id: leader, offset_ms: refused.offset_ms },
+        pb::ProposeFailure::NoSpace => Refusal::NoSpace { node_id: leader, available_bytes: refused.available_bytes },
         // Its size was checked here too, so the limits of the two replicas differ.
         pb::ProposeFailure::TooLarge => Refusal::TooLarge { bytes: 0, bytes_max: 0 },
         pb::ProposeFailure::Ambiguous | pb::ProposeFailure::Unspecified => Refusal::Ambiguous,

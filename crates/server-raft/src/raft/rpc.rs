@@ -4,20 +4,21 @@
 //! replica speaks for itself only.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use futures::stream::{self, StreamExt};
 use openraft::EntryPayload;
 use openraft::entry::RaftEntry;
 use openraft::raft::{AppendEntriesRequest, SnapshotResponse};
 use steeple_api::steeple::peer as pb;
 use steeple_api::steeple::peer::raft_server;
-use steeple_storage::{IncomingSnapshot, Snapshots, StorageError, VerifiedSnapshot};
+use steeple_storage::{IncomingSnapshot, SnapshotFile, Snapshots, StorageError};
 use tokio::sync::mpsc;
+use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::codec::{self, CodecError};
 use super::consensus::Consensus;
-use super::snapshot::SnapshotData;
 use super::types::{NodeId, Raft, SnapshotMeta, TypeConfig, Vote};
 use super::wire;
 use crate::peer::PeerGuard;
@@ -36,30 +37,6 @@ impl RaftService {
     pub(super) fn new(consensus: Arc<Consensus>, snapshots: Snapshots, guard: PeerGuard) -> Self {
         Self { raft: consensus.raft.clone(), consensus, snapshots, guard }
     }
-
-    /// Refuses entries stamped with a time that the quorum's clocks contradict. The leader cannot commit them then.
-    ///
-    /// Only what this very leader stamped and nobody has committed yet: what is committed must be taken, and what a
-    /// later leader found in its log must not keep that one from leading.
-    fn check_stamps(&self, rpc: &AppendEntriesRequest<TypeConfig>) -> Result<(), Status> {
-        let committed = rpc.leader_commit.map_or(0, |id| id.index());
-        let fresh = rpc.entries.iter().filter(|entry| {
-            let log_id = entry.log_id();
-            log_id.index() > committed && *log_id.committed_leader_id() == rpc.vote.leader_id
-        });
-        let stamps = fresh.filter_map(|entry| match &entry.payload {
-            EntryPayload::Normal(proposal) => Some(proposal.stamped_at),
-            EntryPayload::Blank | EntryPayload::Membership(_) => None,
-        });
-        match stamps.max() {
-            Some(stamp) if self.consensus.is_from_the_future(stamp) => {
-                let leader = rpc.vote.leader_id.node_id;
-                tracing::error!(%stamp, leader, "the leader's clock is ahead of the quorum's");
-                Err(Status::failed_precondition("the stamp of these entries lies in the future"))
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 #[tonic::async_trait]
@@ -71,9 +48,39 @@ impl raft_server::Raft for RaftService {
         let caller = self.guard.member(&request)?;
         let rpc = wire::append_request_from_pb(request.into_inner()).map_err(invalid)?;
         speaks_for_itself(caller, &rpc.vote)?;
-        self.check_stamps(&rpc)?;
+        check_stamps(&self.consensus, &rpc)?;
         let answer = self.raft.append_entries(rpc).await.map_err(failed)?;
         Ok(Response::new(wire::append_response_to_pb(&answer)))
+    }
+
+    async fn stream_append(
+        &self,
+        request: Request<Streaming<pb::AppendEntriesRequest>>,
+    ) -> Result<Response<BoxStream<pb::StreamAppendResponse>>, Status> {
+        self.guard.member(&request)?;
+        let peer = *self.guard.peer(&request)?;
+        let (consensus, guard) = (Arc::clone(&self.consensus), self.guard.clone());
+        let refused = Arc::new(OnceLock::new());
+        let refusal = Arc::clone(&refused);
+        let checked = request.into_inner().map(move |rpc| {
+            // The stream outlives memberships, so each message is judged by the one of its moment.
+            let caller = guard.standing(&peer)?;
+            let rpc = wire::append_request_from_pb(rpc?).map_err(invalid)?;
+            speaks_for_itself(caller, &rpc.vote)?;
+            check_stamps(&consensus, &rpc)?;
+            Ok(rpc)
+        });
+        // What was taken before a refusal is answered before it.
+        let taken = checked.scan(refused, |refused, rpc: Result<_, Status>| {
+            // An error is the last message, so nothing was put there before.
+            std::future::ready(rpc.map_err(|status| drop(refused.set(status))).ok())
+        });
+        let answers = self.raft.stream_append(taken).map(|answer| match answer {
+            Ok(answer) => Ok(wire::stream_append_to_pb(&answer)),
+            Err(fatal) => Err(failed(fatal)),
+        });
+        let last = stream::iter(std::iter::from_fn(move || refusal.get().cloned().map(Err))).take(1);
+        Ok(Response::new(answers.chain(last).boxed()))
     }
 
     async fn vote(&self, request: Request<pb::VoteRequest>) -> Result<Response<pb::VoteResponse>, Status> {
@@ -100,8 +107,7 @@ impl raft_server::Raft for RaftService {
         let mut frames = request.into_inner();
         let (vote, meta) = header(&mut frames).await?;
         speaks_for_itself(caller, &vote)?;
-        let verified = self.receive(&mut frames).await?;
-        let snapshot = openraft::Snapshot { meta, snapshot: SnapshotData::Received(verified) };
+        let snapshot = openraft::Snapshot { meta, snapshot: self.receive(&mut frames).await? };
         let answer: SnapshotResponse<TypeConfig> =
             self.raft.install_full_snapshot(vote, snapshot).await.map_err(failed)?;
         Ok(Response::new(pb::InstallSnapshotResponse { vote: Some(codec::vote_to_pb(&answer.vote)) }))
@@ -121,7 +127,7 @@ impl raft_server::Raft for RaftService {
 
 impl RaftService {
     /// Writes the chunks to disk on a thread that may wait for it, and verifies the whole.
-    async fn receive(&self, frames: &mut Streaming<pb::SnapshotFrame>) -> Result<VerifiedSnapshot, Status> {
+    async fn receive(&self, frames: &mut Streaming<pb::SnapshotFrame>) -> Result<SnapshotFile, Status> {
         let incoming = self.snapshots.receive().map_err(unstored)?;
         let (chunks, taken) = mpsc::channel(CHUNKS_AHEAD);
         let writer = tokio::task::spawn_blocking(move || write(incoming, taken));
@@ -142,14 +148,14 @@ impl RaftService {
             }
         };
         drop(chunks);
-        let (verified, size_bytes) =
+        let (file, size_bytes) =
             writer.await.map_err(|error| Status::internal(error.to_string()))?.map_err(unstored)?;
         if announced != Some(size_bytes) {
             return Err(Status::data_loss(format!(
                 "{size_bytes} bytes of a snapshot came, {announced:?} were announced"
             )));
         }
-        Ok(verified)
+        Ok(file)
     }
 }
 
@@ -157,7 +163,7 @@ impl RaftService {
 fn write(
     mut incoming: IncomingSnapshot,
     mut chunks: mpsc::Receiver<Option<Vec<u8>>>,
-) -> Result<(VerifiedSnapshot, u64), StorageError> {
+) -> Result<(SnapshotFile, u64), StorageError> {
     let mut size_bytes = 0;
     while let Some(chunk) = chunks.blocking_recv() {
         let Some(chunk) = chunk else {
@@ -167,6 +173,30 @@ fn write(
         incoming.write(&chunk)?;
     }
     Err(StorageError::Stopped)
+}
+
+/// Refuses entries stamped with a time that the quorum's clocks contradict. The leader cannot commit them then.
+///
+/// Only what this very leader stamped and nobody has committed yet: what is committed must be taken, and what a later
+/// leader found in its log must not keep that one from leading.
+fn check_stamps(consensus: &Consensus, rpc: &AppendEntriesRequest<TypeConfig>) -> Result<(), Status> {
+    let committed = rpc.leader_commit.map_or(0, |id| id.index());
+    let fresh = rpc.entries.iter().filter(|entry| {
+        let log_id = entry.log_id();
+        log_id.index() > committed && *log_id.committed_leader_id() == rpc.vote.leader_id
+    });
+    let stamps = fresh.filter_map(|entry| match &entry.payload {
+        EntryPayload::Normal(proposal) => Some(proposal.stamped_at),
+        EntryPayload::Blank | EntryPayload::Membership(_) => None,
+    });
+    match stamps.max() {
+        Some(stamp) if consensus.is_from_the_future(stamp) => {
+            let leader = rpc.vote.leader_id.node_id;
+            tracing::error!(%stamp, leader, "the leader's clock is ahead of the quorum's");
+            Err(Status::failed_precondition("the stamp of these entries lies in the future"))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn header(frames: &mut Streaming<pb::SnapshotFrame>) -> Result<(Vote, SnapshotMeta), Status> {

@@ -1,45 +1,15 @@
 //! Snapshots: files of the storage crate, built from one instant of the store and handed to openraft as they are.
 
-use std::io::{self, Read};
+use std::io;
 
 use openraft::storage::RaftSnapshotBuilder;
-use steeple_storage::{SnapshotFile, Snapshots, VerifiedSnapshot};
+use steeple_storage::{SnapshotFile, Snapshots};
 
 use super::state_machine::{blocking, snapshot_meta};
 use super::types::TypeConfig;
 
-type Snapshot = openraft::alias::SnapshotOf<TypeConfig, SnapshotData>;
-
-/// Bytes copied at once when a stored snapshot is verified again.
-const COPY_BYTES: usize = 256 * 1024;
-
-/// A snapshot on its way out or in.
-pub enum SnapshotData {
-    /// The current snapshot of this replica, to be read.
-    Stored(SnapshotFile),
-    /// A peer's snapshot, complete and checked, to be installed.
-    Received(VerifiedSnapshot),
-}
-
-impl SnapshotData {
-    /// Ready to install. A stored one is verified again: openraft installs it when it finds the state older at start.
-    pub(super) fn verified(self, snapshots: &Snapshots) -> Result<VerifiedSnapshot, io::Error> {
-        match self {
-            Self::Received(verified) => Ok(verified),
-            Self::Stored(mut file) => {
-                let mut incoming = snapshots.receive().map_err(io::Error::other)?;
-                let mut chunk = vec![0; COPY_BYTES];
-                loop {
-                    let read = file.read(&mut chunk)?;
-                    if read == 0 {
-                        return incoming.finish().map_err(io::Error::other);
-                    }
-                    incoming.write(&chunk[..read]).map_err(io::Error::other)?;
-                }
-            }
-        }
-    }
-}
+/// Complete and checked, whether it is this replica's current one, to be sent, or a peer's, to be installed.
+pub(super) type Snapshot = openraft::alias::SnapshotOf<TypeConfig, SnapshotFile>;
 
 pub struct SnapshotBuilder {
     snapshots: Snapshots,
@@ -52,7 +22,7 @@ impl SnapshotBuilder {
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
-    type SnapshotData = SnapshotData;
+    type SnapshotData = SnapshotFile;
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
         let snapshots = self.snapshots.clone();
@@ -64,5 +34,5 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
 pub(super) fn current(snapshots: &Snapshots) -> Result<Option<Snapshot>, io::Error> {
     let Some(file) = snapshots.open_current().map_err(io::Error::other)? else { return Ok(None) };
     let meta = snapshot_meta(&file.info().meta)?;
-    Ok(Some(Snapshot { meta, snapshot: SnapshotData::Stored(file) }))
+    Ok(Some(Snapshot { meta, snapshot: file }))
 }

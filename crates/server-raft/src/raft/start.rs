@@ -12,6 +12,7 @@ use steeple_state::{MemberFacts, Uuid};
 use steeple_storage::Storage;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 
 use super::admit::{Admission, JOIN_BYTES_MAX, JoinService};
@@ -35,10 +36,10 @@ use super::runtime::RaftThreads;
 use super::service::ClusterService;
 use super::state_machine::StateMachine;
 use super::types::Raft;
-use super::{credentials, membership};
+use super::{credentials, membership, peer_ca_rotation, room};
 use crate::peer::{
-    JoinAnswer, JoinError, JoinRequest, MESSAGE_BYTES_MAX, PeerCredentials, PeerError, PeerGuard, PeerId, PeerListener,
-    PeerPool, SigningHandler, ask_all, join,
+    JoinAnswer, JoinRequest, MESSAGE_BYTES_MAX, PeerCredentials, PeerError, PeerGuard, PeerId, PeerListener, PeerPool,
+    SigningHandler, certified, join,
 };
 
 /// What a replica is made of.
@@ -64,7 +65,8 @@ pub struct ClusterStart {
     pub advertise: String,
     /// Peer ports of members, asked when this directory belongs to no cluster yet.
     pub join: Vec<String>,
-    /// Found a cluster when this directory belongs to none and nobody answers under `join`.
+    /// Found a cluster when this directory belongs to none. The caller knows that there is none already:
+    /// [`crate::peer::nobody_serves`].
     pub bootstrap: bool,
 }
 
@@ -126,7 +128,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
     let peers = credentials.clone().map(|credentials| PeerPool::new(credentials, threads));
 
     let config = Arc::new(start.timing.openraft(&start.limits)?);
-    let network = Network::new(node_id, peers.clone());
+    let network = Network::new(node_id, peers.clone(), Arc::clone(&published));
     let raft = Raft::new(node_id, config, network, LogStore::new(start.storage.log()), machine).await;
     let raft = raft.map_err(|error| StartError::Raft(error.to_string()))?;
 
@@ -145,8 +147,9 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
         timing: start.timing,
         limits: start.limits,
     });
-    let (queue, proposer) = Proposer::new(Arc::clone(&consensus));
+    let (queue, proposer) = Proposer::new(Arc::clone(&consensus), start.storage.clone());
     tokio::spawn(proposer.run());
+    tokio::spawn(room::watch(start.storage.clone()));
     let (reads, rounds) = ReadIndexRounds::new(Arc::clone(&consensus));
     tokio::spawn(rounds.run());
     let signer = Arc::default();
@@ -171,6 +174,8 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
             let keep = credentials::keep(credentials, published, Arc::clone(&start.sealing_key), start.clock.clone());
             tokio::spawn(keep);
             tokio::spawn(pinger::ping_peers(Arc::clone(&consensus)));
+            let key = Arc::clone(&start.sealing_key);
+            tokio::spawn(peer_ca_rotation::care(Arc::clone(&consensus), queue.clone(), key));
             Some(address)
         }
         _ => None,
@@ -198,18 +203,16 @@ async fn belong(start: &Start, storage_uuid: Uuid) -> Result<Belongs, StartError
     }
     let answer = match &start.cluster {
         None => None,
-        Some(cluster) if cluster.bootstrap && cluster.join.is_empty() => None,
-        Some(cluster) if cluster.bootstrap => match ask_all(&join_request(start, cluster, storage_uuid)).await {
-            Ok(answer) => Some(answer),
-            // Nobody is there to be joined, so this is the first one.
-            Err(JoinError::Unreachable { .. }) => None,
-            Err(error) => return Err(PeerError::Join(error).into()),
-        },
+        Some(cluster) if cluster.bootstrap => None,
         Some(cluster) => Some(join(&join_request(start, cluster, storage_uuid)).await.map_err(PeerError::Join)?),
     };
     let membership = match &answer {
         Some(answer) => Membership { cluster_uuid: answer.cluster_uuid, node_id: answer.node_id, founder: false },
-        None => Membership { cluster_uuid: identity::new_uuid(), node_id: NODE_ID_FIRST, founder: true },
+        None => {
+            let cluster_uuid = identity::new_uuid();
+            tracing::info!(trust_domain = %start.trust_domain, "founding a cluster with a trust domain of its own");
+            Membership { cluster_uuid, node_id: NODE_ID_FIRST, founder: true }
+        }
     };
     identity::remember(&ids, &membership)?;
     Ok(Belongs { membership, answer })
@@ -272,17 +275,14 @@ fn serve_peers(
     join: JoinService,
 ) -> Result<(), StartError> {
     let connections = listener.accept(credentials)?;
+    let raft =
+        RaftServer::new(raft).max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let cluster = ClusterServer::new(cluster)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let server = Server::builder()
-        .add_service(
-            RaftServer::new(raft)
-                .max_decoding_message_size(MESSAGE_BYTES_MAX)
-                .max_encoding_message_size(MESSAGE_BYTES_MAX),
-        )
-        .add_service(
-            ClusterServer::new(cluster)
-                .max_decoding_message_size(MESSAGE_BYTES_MAX)
-                .max_encoding_message_size(MESSAGE_BYTES_MAX),
-        )
+        .add_service(InterceptedService::new(raft, certified))
+        .add_service(InterceptedService::new(cluster, certified))
         .add_service(JoinServer::new(join).max_decoding_message_size(JOIN_BYTES_MAX));
     tokio::spawn(async move {
         if let Err(error) = server.serve_with_incoming(connections).await {

@@ -10,18 +10,16 @@ use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 use steeple_api::steeple::peer as pb;
 use steeple_state::{Event, Outcome, RowChange, State, StateHash, Table, codec as state_codec};
-use steeple_storage::{Batch, Installed, Kv, KvView, Snapshots, Storage};
+use steeple_storage::{Batch, Installed, Kv, KvView, SnapshotFile, Snapshots, Storage};
 
 use super::codec;
 use super::published::Published;
-use super::snapshot::{SnapshotBuilder, SnapshotData};
+use super::snapshot::{Snapshot, SnapshotBuilder};
 use super::types::{Entry, LogId, Outcomes, Proposal, SnapshotMeta, StoredMembership, TypeConfig};
 
 /// Meta records beside the rows. They travel inside snapshots.
 const META_LAST_APPLIED: &[u8] = b"last_applied";
 const META_MEMBERSHIP: &[u8] = b"membership";
-
-type Snapshot = openraft::alias::SnapshotOf<TypeConfig, SnapshotData>;
 
 pub struct StateMachine {
     kv: Kv,
@@ -98,7 +96,7 @@ impl StateMachine {
 }
 
 impl RaftStateMachine<TypeConfig> for StateMachine {
-    type SnapshotData = SnapshotData;
+    type SnapshotData = SnapshotFile;
     type SnapshotBuilder = SnapshotBuilder;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
@@ -128,15 +126,14 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         SnapshotBuilder::new(self.snapshots.clone())
     }
 
-    async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: SnapshotData) -> Result<(), io::Error> {
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, file: SnapshotFile) -> Result<(), io::Error> {
         let Some(last) = meta.last_log_id else { return Ok(()) };
         let snapshots = self.snapshots.clone();
         let last_applied = codec::to_record(&codec::log_id_to_pb(&last));
         let membership = codec::to_record(&codec::stored_membership_to_pb(&meta.last_membership));
         let installed = blocking(move || {
-            let verified = data.verified(&snapshots)?;
             let meta = [(META_LAST_APPLIED, last_applied.as_slice()), (META_MEMBERSHIP, membership.as_slice())];
-            snapshots.install(verified, last.index(), &meta).map_err(io::Error::other)
+            snapshots.install(file, last.index(), &meta).map_err(io::Error::other)
         })
         .await?;
         match installed {

@@ -1,8 +1,8 @@
 //! openraft's requests and answers as our protobuf, and back.
 
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderError, TransferLeaderRequest, TransferLeaderResponse,
-    VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, StreamAppendError, StreamAppendResult, TransferLeaderError,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use steeple_api::steeple::peer as pb;
 
@@ -55,6 +55,27 @@ pub(super) fn append_response_from_pb(
         }
         Result::Conflict(_) => AppendEntriesResponse::Conflict,
         Result::HigherVote(vote) => AppendEntriesResponse::HigherVote(vote_from_pb(&vote)),
+    })
+}
+
+pub(super) fn stream_append_to_pb(answer: &StreamAppendResult<TypeConfig>) -> pb::StreamAppendResponse {
+    use pb::stream_append_response::{Matching, Result};
+    let result = match answer {
+        Ok(matching) => Result::Matching(Matching { log_id: matching.as_ref().map(log_id_to_pb) }),
+        Err(StreamAppendError::Conflict(log_id)) => Result::Conflict(log_id_to_pb(log_id)),
+        Err(StreamAppendError::HigherVote(vote)) => Result::HigherVote(vote_to_pb(vote)),
+    };
+    pb::StreamAppendResponse { result: Some(result) }
+}
+
+pub(super) fn stream_append_from_pb(
+    answer: pb::StreamAppendResponse,
+) -> Result<StreamAppendResult<TypeConfig>, CodecError> {
+    use pb::stream_append_response::Result;
+    Ok(match required(answer.result, "result")? {
+        Result::Matching(matching) => Ok(matching.log_id.as_ref().map(log_id_from_pb)),
+        Result::Conflict(log_id) => Err(StreamAppendError::Conflict(log_id_from_pb(&log_id))),
+        Result::HigherVote(vote) => Err(StreamAppendError::HigherVote(vote_from_pb(&vote))),
     })
 }
 

@@ -12,7 +12,7 @@ pub fn of_propose(error: &ProposeError) -> Status {
         | ProposeError::Timeout { .. }
         | ProposeError::ClockSkew { .. }
         | ProposeError::Stopped { .. } => Code::Unavailable,
-        ProposeError::Overloaded { .. } => Code::ResourceExhausted,
+        ProposeError::Overloaded { .. } | ProposeError::NoSpace { .. } => Code::ResourceExhausted,
         ProposeError::TooLarge { .. } => Code::InvalidArgument,
     };
     Status::new(code, error.to_string())

@@ -1,12 +1,13 @@
 //! Disks that fill up or change bits, under a real server.
 
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use steeple_api::server::entry::BatchCreateEntryRequest;
+use steeple_api::server::entry::{BatchCreateEntryRequest, BatchDeleteEntryRequest, BatchDeleteEntryResponse};
 use steeple_testkit::{Binaries, Server, ServerSpec};
-use tonic::IntoRequest as _;
+use tonic::{Code, IntoRequest as _, Status};
 
 use crate::bench::{Bench, assert_says, assert_unharmed, create, entries, entry, relaunch, spec, until_said};
 
@@ -66,15 +67,8 @@ const BATCH: usize = 64;
 /// More than the disk holds.
 const BATCHES_MAX: usize = 400;
 
-#[tokio::test]
-async fn a_full_disk_ends_the_server_and_loses_nothing_acknowledged() {
-    let mut probe = std::process::Command::new("unshare");
-    probe.args(["--user", "--map-root-user", "--mount", "true"]).stderr(Stdio::null());
-    if !probe.status().is_ok_and(|status| status.success()) {
-        println!("not run: user and mount namespaces are not available here");
-        return;
-    }
-    let bench = Bench::new();
+/// A server that is ready, on a small file system.
+async fn on_a_small_disk(bench: &Bench) -> Server {
     let script = bench.scratch.join("on-a-small-disk");
     std::fs::write(&script, ON_A_SMALL_DISK).expect("a script");
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("a mode");
@@ -85,9 +79,12 @@ async fn a_full_disk_ends_the_server_and_loses_nothing_acknowledged() {
     let binaries = Binaries { server: script, agent: PathBuf::new() };
     let mut server = Server::start(&binaries, bench.scratch.path(), &spec).expect("the server starts");
     server.ready().await.expect("the server becomes ready");
+    server
+}
 
+/// Writes until the server refuses. What it acknowledged, and why it took no more.
+async fn write_until_refused(server: &Server) -> (Vec<String>, Status) {
     let mut acknowledged = Vec::new();
-    let mut refusal = None;
     for batch in 0..BATCHES_MAX {
         let ids: Vec<String> = (0..BATCH).map(|number| format!("kept-{batch:03}-{number:02}")).collect();
         let request =
@@ -98,14 +95,58 @@ async fn a_full_disk_ends_the_server_and_loses_nothing_acknowledged() {
                 assert!(results.iter().all(|result| result.status.as_ref().is_some_and(|status| status.code == 0)));
                 acknowledged.extend(ids);
             }
-            Err(status) => {
-                refusal = Some(status);
-                break;
-            }
+            Err(status) => return (acknowledged, status),
         }
     }
-    let refusal = refusal.expect("the disk is smaller than that");
+    panic!("the disk is smaller than that");
+}
+
+async fn delete(server: &Server, ids: Vec<String>) -> Result<BatchDeleteEntryResponse, Status> {
+    let request = BatchDeleteEntryRequest { ids };
+    Ok(server.admin().entries().batch_delete_entry(request.into_request()).await?.into_inner())
+}
+
+/// Somebody else takes the rest of the volume, which the test sees through the server's eyes.
+fn fill_the_rest(server: &Server) {
+    let pid = server.process().expect("it runs").pid();
+    let rest = format!("/proc/{pid}/root{}/somebody-elses", server.data_dir().display());
+    let mut file = std::fs::File::create(rest).expect("a file on the small disk");
+    let block = vec![1; 1 << 16];
+    while file.write_all(&block).is_ok() {}
+    while file.write_all(&block[..512]).is_ok() {}
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_writes_then_ends_the_server_and_loses_nothing_acknowledged() {
+    let mut probe = std::process::Command::new("unshare");
+    probe.args(["--user", "--map-root-user", "--mount", "true"]).stderr(Stdio::null());
+    if !probe.status().is_ok_and(|status| status.success()) {
+        println!("not run: user and mount namespaces are not available here");
+        return;
+    }
+    let bench = Bench::new();
+    let mut server = on_a_small_disk(&bench).await;
+    let (mut acknowledged, refusal) = write_until_refused(&server).await;
     assert!(acknowledged.len() > BATCH, "the disk was full from the start: {refusal}");
+    assert_eq!(refusal.code(), Code::ResourceExhausted, "{refusal}");
+    assert_says(refusal.message(), &["the disk of node 1", "is nearly full", "free space or grow its volume"]);
+
+    // What makes room, and what only reads, goes on.
+    let deleted = acknowledged.pop().expect("an entry");
+    let results = delete(&server, vec![deleted.clone()]).await.expect("deletions are taken").results;
+    assert_eq!(results[0].status.as_ref().map(|status| status.code), Some(0));
+    let kept = entries(&server).await;
+    assert!(!kept.contains(&deleted) && kept.len() == acknowledged.len());
+    until_said(&server, "the data volume is nearly full").await;
+
+    // Even deletions need the log, which ends here.
+    fill_the_rest(&server);
+    let unknown = || (0..BATCH * 8).map(|number| format!("{number:0250}")).collect::<Vec<_>>();
+    let mut attempts = 0;
+    while delete(&server, unknown()).await.is_ok() {
+        attempts += 1;
+        assert!(attempts < BATCHES_MAX, "the disk is smaller than that");
+    }
     until_said(&server, "no space left on the volume of").await;
     until_said(&server, "free space or grow it, then restart the server").await;
     until_said(&server, "ended on the full disk with").await;

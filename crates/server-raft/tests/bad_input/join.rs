@@ -3,10 +3,14 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
-use steeple_testkit::{ClusterRole, Port, Server, ServerSpec};
+use steeple_testkit::{ClusterRole, Port, Process, Server, ServerSpec, until};
 
-use crate::bench::{Bench, assert_says, assert_unharmed, create, spec};
+use crate::bench::{Bench, assert_says, assert_unharmed, create, relaunch, spec, until_said};
+
+/// A member counts as gone after ten seconds of silence; a change of the membership takes a few elections at worst.
+const MEMBERSHIP_MAX: Duration = Duration::from_secs(60);
 
 /// A cluster of one that others could join.
 async fn founder(bench: &Bench) -> Server {
@@ -72,11 +76,127 @@ async fn a_joiner_of_another_trust_domain_is_refused() {
     assert_unharmed(&founder, &["kept"]).await;
 }
 
+/// The configuration of a founder that names another member beside `bootstrap = true`.
+fn asks_first(bench: &Bench, founder: &Server, other: &str) {
+    let path = bench.config_of(founder);
+    let text = std::fs::read_to_string(&path).expect("a configuration");
+    let asking = text.replace("bootstrap = true", &format!("bootstrap = true\n    join = [\"{other}\"]"));
+    assert_ne!(asking, text);
+    std::fs::write(&path, asking).expect("a configuration");
+}
+
 #[tokio::test]
-async fn a_config_that_founds_and_joins_is_refused() {
+async fn trap_a_founder_on_an_empty_disk_founds_no_second_cluster() {
     let bench = Bench::new();
-    let lines = " cluster { bootstrap = true join = [\"127.0.0.1:1\"] }";
-    let text = bench.refused(&bench.config("both", lines), &[]).await;
-    assert_says(&text, &["cluster.bootstrap = true is not safe: set it on one node only"]);
-    assert!(!bench.scratch.join("both/data").exists());
+    let mut founder = founder(&bench).await;
+    let key = bench.scratch.join("cluster.key");
+    let role = ClusterRole { join: vec![founder.peer_address()], sealing_key_path: key.clone() };
+    let mut others = Vec::new();
+    for name in ["second", "third"] {
+        let mut other = bench.launch(&ServerSpec { cluster: Some(role.clone()), ..spec(name) });
+        other.ready().await.expect("it joins");
+        others.push(other);
+    }
+    for other in &others {
+        until_members(other, 3).await;
+    }
+    let roots = founder.admin().bundle().await.expect("a bundle").x509_authorities;
+    founder.kill9().await.expect("it ends");
+    std::fs::remove_dir_all(founder.data_dir()).expect("its disk is lost");
+    asks_first(&bench, &founder, &others[0].peer_address());
+
+    // Without the key it cannot join, and makes no key of its own.
+    let kept = std::fs::read(&key).expect("the key");
+    std::fs::remove_file(&key).expect("the key is lost as well");
+    let text = bench.refused(&bench.config_of(&founder), &[]).await;
+    assert_says(&text, &[&format!("no sealing key at {}", key.display()), "copy the file of that name"]);
+    assert!(!key.exists());
+
+    std::fs::write(&key, kept).expect("the key");
+    std::fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("a mode");
+    relaunch(&mut founder).await;
+    assert_eq!(founder.admin().bundle().await.expect("a bundle").x509_authorities, roots, "one trust domain");
+    until_members(&others[0], 3).await;
+    assert_unharmed(&founder, &["kept"]).await;
+}
+
+/// Waits until the cluster has settled with so many members, all of them voters.
+async fn until_members(server: &Server, count: usize) {
+    let settled = until("the membership settles", MEMBERSHIP_MAX, async || {
+        let members = server.admin().status().await.map_err(|status| status.to_string())?.members;
+        let voters = members.iter().filter(|member| member.voter).count();
+        if (members.len(), voters) == (count, count) { Ok(()) } else { Err(format!("{members:?}")) }
+    });
+    settled.await.expect("it settles");
+}
+
+#[tokio::test]
+async fn trap_silence_is_not_the_absence_of_a_cluster() {
+    let bench = Bench::new();
+    // Takes connections and says nothing, as a host behind a broken network may seem to.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent = silent.local_addr().map(|address| (silent, address)).expect("an address");
+    let role = ClusterRole { join: Vec::new(), sealing_key_path: bench.scratch.join("cluster.key") };
+    let mut server = bench.launch(&ServerSpec { cluster: Some(role), ..spec("founder") });
+    server.kill9().await.expect("it ends");
+    let _ = std::fs::remove_dir_all(server.data_dir());
+    let _ = std::fs::remove_file(bench.scratch.join("cluster.key"));
+    asks_first(&bench, &server, &silent.1.to_string());
+    server.launch().expect("it starts");
+    until_said(&server, "cannot tell whether there is a cluster already").await;
+    assert!(!bench.scratch.join("cluster.key").exists(), "nothing is founded");
+
+    // Nobody listens there any more: this is the first one.
+    drop(silent);
+    server.ready().await.expect("it founds a cluster");
+    assert_eq!(members(&server).await, 1);
+}
+
+#[tokio::test]
+async fn a_joiner_waits_while_its_namesake_lives() {
+    let bench = Bench::new();
+    let founder = founder(&bench).await;
+    let role = ClusterRole { join: vec![founder.peer_address()], sealing_key_path: bench.scratch.join("cluster.key") };
+    let mut servers = Vec::new();
+    for name in ["second", "third"] {
+        let mut server = bench.launch(&ServerSpec { cluster: Some(role.clone()), ..spec(name) });
+        server.ready().await.expect("it joins");
+        servers.push(server);
+    }
+    until_members(&founder, 3).await;
+    let before = ids(&founder).await;
+
+    // The same name in another directory.
+    let config = bench.config("elsewhere", &joiner(&founder, &role.sealing_key_path).replace("joiner", "second"));
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_steeple-server"));
+    command.arg("run").arg("-config").arg(config);
+    let log = bench.scratch.join("elsewhere/log");
+    let mut namesake = Process::start("namesake", command, &log).expect("it starts");
+    let told = until("the refusal", MEMBERSHIP_MAX, async || {
+        let tail = namesake.tail();
+        if tail.contains("is called second too, and is alive; stop it, or give the joining server another") {
+            Ok(())
+        } else {
+            Err(tail)
+        }
+    });
+    told.await.expect("the living one is named");
+    assert_eq!(ids(&founder).await, before, "nobody was replaced");
+    assert_unharmed(&servers[0], &["kept"]).await;
+
+    // Once it is gone its name is free, and its place is taken.
+    let gone = servers.remove(0);
+    let old = gone.admin().status().await.expect("a status").node_id;
+    drop(gone);
+    let replaced = until("the namesake takes the place", MEMBERSHIP_MAX, async || {
+        let now = ids(&founder).await;
+        if now.len() == 3 && !now.contains(&old) { Ok(()) } else { Err(format!("{now:?}")) }
+    });
+    replaced.await.expect("it is a member");
+    until_members(&founder, 3).await;
+    namesake.kill9().await.expect("it ends");
+}
+
+async fn ids(server: &Server) -> Vec<u64> {
+    server.admin().status().await.expect("a status").members.iter().map(|member| member.node_id).collect()
 }

@@ -3,5 +3,6 @@
 mod bench;
 mod disk;
 mod join;
+mod replica_away;
 mod start;
 mod wire;

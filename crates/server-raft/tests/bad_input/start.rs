@@ -3,6 +3,7 @@
 use std::fs::Permissions;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use steeple_testkit::Port;
 
@@ -161,8 +162,54 @@ async fn a_health_port_in_use_is_named() {
     drop(free);
 }
 
+#[tokio::test]
+async fn trap_files_of_a_server_are_for_its_owner_only() {
+    let bench = Bench::new();
+    let mut server = bench.server("server").await;
+    create(&server, "kept").await;
+    let mode = |path: &Path| std::fs::symlink_metadata(path).expect("a file").permissions().mode() & 0o777;
+    // Sockets have modes of their own, which a strict umask must not narrow.
+    assert_eq!(mode(&server.admin_socket()), 0o770);
+    server.stop().await.expect("it stops");
+    let made = below(&server.data_dir());
+    assert!(made.iter().any(|path| path.ends_with("db/CURRENT")), "RocksDB's files are among them: {made:?}");
+    for path in &made {
+        let private = if path.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode(path), private, "{}", path.display());
+    }
+    assert_eq!(mode(&sealing_key(&bench)), 0o600);
+}
+
+/// The version and the algorithm with which every PKCS#8 document of a P-256 key begins (RFC 5958).
+const P256_PRIVATE_KEY: [u8; 24] =
+    [2, 1, 0, 0x30, 0x13, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
+
+#[tokio::test]
+async fn trap_no_private_key_reaches_the_disk_unsealed() {
+    let holds_a_key = |bytes: &[u8]| bytes.windows(P256_PRIVATE_KEY.len()).any(|part| part == P256_PRIVATE_KEY);
+    let plain = steeple_ca::generate_pkcs8(steeple_core::KeyType::EcP256).expect("a key");
+    assert!(holds_a_key(plain.expose()), "the pattern finds no key");
+    let bench = Bench::new();
+    let mut server = bench.server("server").await;
+    // The X.509 CA and the peers' CA are P-256 by default, and so is the JWT key: all are in the log by now.
+    server.kill9().await.expect("it ends");
+    for path in below(&server.data_dir()).iter().filter(|path| path.is_file()) {
+        assert!(!holds_a_key(&std::fs::read(path).expect("a file")), "{}", path.display());
+    }
+}
+
+/// `folder`, and every folder and file in it.
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = vec![folder.to_owned()];
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    for path in entries.map(|entry| entry.expect("a file").path()) {
+        if path.is_dir() { found.extend(below(&path)) } else { found.push(path) }
+    }
+    found
+}
+
 /// Where a single server keeps it without a `cluster` section.
-fn sealing_key(bench: &Bench) -> std::path::PathBuf {
+fn sealing_key(bench: &Bench) -> PathBuf {
     bench.scratch.join("server/data.sealing-key")
 }
 

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::rand::SystemRandom;
 use steeple_ca::seal::SealingKey;
 use steeple_core::{Clock, Entry, Selector, SelectorSet, SystemClock, Timestamp, TrustDomain};
-use steeple_server_raft::peer::PeerListener;
+use steeple_server_raft::peer::{Lane, PeerCaContent, PeerCredentials, PeerId, PeerListener, PeerPool, PeerTarget};
 use steeple_server_raft::raft::{
-    ClusterStart, Limits, Origin, ProposeError, ReadMode, Replica, Role, Start, StartError, Timing, start,
+    ClusterStart, Limits, Origin, ProposeError, ReadMode, Replica, Role, Start, StartError, Timing, open_keyring, start,
 };
 use steeple_state::{CommandKind, EntryCreation, Outcome, RequestId};
 use steeple_storage::{Options, Storage};
@@ -58,6 +58,7 @@ impl Default for Cluster {
             election_min: Duration::from_millis(500),
             election_max: Duration::from_millis(1000),
             silent_after: Duration::from_millis(2500),
+            ..Timing::default()
         };
         Self { key: Arc::new(key), limits: Limits::default(), timing }
     }
@@ -94,6 +95,30 @@ impl Cluster {
         server.replica = Some(start(parts).await.expect("the server starts again"));
     }
 
+    /// A way to the peer port of `server` for whoever has a certificate of this cluster under `id`.
+    pub fn peer_channel(&self, server: &Server, id: PeerId) -> tonic::transport::Channel {
+        let replica = server.replica();
+        let credentials = PeerCredentials::new(id, Arc::new(SystemClock));
+        {
+            let state = replica.state().read();
+            let keyring = open_keyring(&state, &self.key).expect("the key opens it").expect("a keyring");
+            let content = PeerCaContent::decode(&state.peer_ca().expect("a peer CA").content).expect("it decodes");
+            credentials.trust(&content.certificates()).expect("its certificates");
+            credentials.renew(&content.open(&keyring).expect("its key")).expect("a certificate");
+        }
+        channel_with(server, credentials)
+    }
+
+    /// A way to the peer port of `server` without a certificate.
+    pub fn stranger_channel(&self, server: &Server) -> tonic::transport::Channel {
+        let replica = server.replica();
+        let credentials = PeerCredentials::new(server.peer_id(), Arc::new(SystemClock));
+        let state = replica.state().read();
+        let content = PeerCaContent::decode(&state.peer_ca().expect("a peer CA").content).expect("it decodes");
+        credentials.trust(&content.certificates()).expect("its certificates");
+        channel_with(server, credentials)
+    }
+
     fn parts(
         &self,
         name: &str,
@@ -122,6 +147,14 @@ impl Cluster {
     }
 }
 
+fn channel_with(server: &Server, credentials: PeerCredentials) -> tonic::transport::Channel {
+    let replica = server.replica();
+    let address = server.address.to_string();
+    let target = PeerTarget { node_id: replica.node_id(), address, storage_uuid: replica.storage_uuid() };
+    let pool = PeerPool::new(credentials, tokio::runtime::Handle::current());
+    pool.channel(&target, Lane::Requests).expect("a channel")
+}
+
 impl Server {
     pub fn replica(&self) -> &Replica {
         self.replica.as_ref().expect("the server runs")
@@ -143,6 +176,13 @@ impl Server {
         };
         let waited = tokio::time::timeout(PATIENCE, wait).await;
         assert!(waited.is_ok(), "{} waited in vain: {:#?}", self.name, replica.status());
+    }
+
+    /// What its certificate says.
+    pub fn peer_id(&self) -> PeerId {
+        let replica = self.replica();
+        let cluster_uuid = replica.status().cluster_uuid.expect("a cluster");
+        PeerId { cluster_uuid, node_id: replica.node_id(), storage_uuid: replica.storage_uuid() }
     }
 
     pub async fn until_leader(&self) -> u64 {

@@ -36,9 +36,6 @@ pub struct SnapshotFile {
     staged: Option<Staged>,
 }
 
-/// The name for one on its way in.
-pub type VerifiedSnapshot = SnapshotFile;
-
 /// A file that is deleted on drop.
 #[derive(Debug)]
 pub(crate) struct Staged(PathBuf);

@@ -16,7 +16,7 @@ mod files;
 mod install;
 mod snapshots;
 
-pub use file::{IncomingSnapshot, SNAPSHOT_BYTES_MAX, SnapshotFile, SnapshotInfo, VerifiedSnapshot};
+pub use file::{IncomingSnapshot, SNAPSHOT_BYTES_MAX, SnapshotFile, SnapshotInfo};
 pub(crate) use files::SnapshotFiles;
 pub use install::Installed;
 pub use snapshots::Snapshots;

@@ -1,0 +1,111 @@
+//! A cluster of processes with replicas missing: what its clients and its log say.
+
+use std::time::Duration;
+
+use steeple_api::server::entry::ListEntriesRequest;
+use steeple_testkit::{Binaries, Cluster, until};
+use tonic::{Code, Request};
+
+use crate::bench::{Bench, create, entries, entry, spec, until_said};
+
+/// Longer than any election here.
+const SETTLED_MAX: Duration = Duration::from_secs(30);
+/// What a client would wait.
+const CALL: Duration = Duration::from_secs(3);
+
+async fn three(bench: &Bench) -> Cluster {
+    let binaries = Binaries { server: env!("CARGO_BIN_EXE_steeple-server").into(), agent: std::path::PathBuf::new() };
+    Cluster::start(&binaries, bench.scratch.path(), 3, &spec("")).await.expect("three replicas")
+}
+
+/// Lines of the log of `server` with `text`.
+fn lines(cluster: &Cluster, position: usize, text: &str) -> Vec<String> {
+    let log = std::fs::read_to_string(cluster.servers[position].log()).expect("a log");
+    log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_replica_that_goes_away_is_told_of_once() {
+    let bench = Bench::new();
+    let mut cluster = three(&bench).await;
+    let leader = cluster.leader().await.expect("a leader");
+    let away = cluster.follower().await.expect("a follower");
+    let warnings = |cluster: &Cluster| lines(cluster, leader, "level=warning").len();
+    let before = warnings(&cluster);
+    cluster.servers[away].kill9().await.expect("it ends");
+    until_said(&cluster.servers[leader], "a replica does not answer").await;
+    // The library below would have warned at each of these, and at every heartbeat.
+    for number in 0..20 {
+        create(&cluster.servers[leader], &format!("entry-{number}")).await;
+    }
+    assert_eq!(lines(&cluster, leader, "a replica does not answer").len(), 1);
+    let told = warnings(&cluster) - before;
+    assert!(told <= 2, "{told} warnings for one replica: {:#?}", lines(&cluster, leader, "level=warning"));
+
+    cluster.servers[away].launch().expect("it starts");
+    until_said(&cluster.servers[leader], "the replica answers again").await;
+    assert_eq!(lines(&cluster, leader, "the replica answers again").len(), 1);
+}
+
+#[tokio::test]
+async fn during_an_election_lists_are_unavailable_and_never_short() {
+    let bench = Bench::new();
+    let mut cluster = three(&bench).await;
+    let ids: Vec<String> = (0..20).map(|number| format!("entry-{number:02}")).collect();
+    for id in &ids {
+        // Through a follower, and there at once: the same socket.
+        let follower = cluster.follower().await.expect("a follower");
+        create(&cluster.servers[follower], id).await;
+        assert!(entries(&cluster.servers[follower]).await.contains(id), "a write is not seen by its own writer");
+    }
+    let leader = cluster.leader().await.expect("a leader");
+    let others: Vec<usize> = (0..3).filter(|position| *position != leader).collect();
+    cluster.servers[leader].kill9().await.expect("it ends");
+    // One of the others cannot answer either: no election can succeed.
+    cluster.servers[others[0]].process().expect("it runs").pause();
+    let asked = &cluster.servers[others[1]];
+    let answer = asked.admin().entries().list_entries(ListEntriesRequest::default()).await;
+    let code = answer.map(|list| list.into_inner().entries.len()).map_err(|status| status.code());
+    assert_eq!(code, Err(Code::Unavailable));
+
+    cluster.servers[others[0]].process().expect("it runs").resume();
+    let whole = until("a whole list", SETTLED_MAX, async || {
+        let mut request = Request::new(ListEntriesRequest::default());
+        request.set_timeout(CALL);
+        match asked.admin().entries().list_entries(request).await {
+            Ok(list) => Ok(list.into_inner().entries.len()),
+            Err(status) => Err(status),
+        }
+    });
+    assert_eq!(whole.await.expect("they elect a leader"), ids.len(), "the first list that is given is whole");
+}
+
+#[tokio::test]
+async fn trap_a_leader_that_was_paused_reads_nothing_stale() {
+    let bench = Bench::new();
+    let cluster = three(&bench).await;
+    for round in 0..3 {
+        let old = cluster.leader().await.expect("a leader");
+        let paused = cluster.servers[old].process().expect("it runs");
+        paused.pause();
+        let next = (0..3).find(|position| *position != old).expect("another one");
+        let id = format!("behind-its-back-{round}");
+        let written = until("another leader takes a write", SETTLED_MAX, async || {
+            cluster.servers[next].admin().create_entry(entry(&id)).await.map_err(|error| format!("{error:#}"))
+        });
+        written.await.expect("two of three suffice");
+        paused.resume();
+        // It may believe for a moment that it leads; it must not answer from what it has.
+        let answered = until("the old leader answers", SETTLED_MAX, async || {
+            let mut request = Request::new(ListEntriesRequest::default());
+            request.set_timeout(CALL);
+            match cluster.servers[old].admin().entries().list_entries(request).await {
+                Ok(list) => Ok(list.into_inner().entries),
+                Err(status) if status.code() == Code::Unavailable => Err(status),
+                Err(status) => panic!("{status}"),
+            }
+        });
+        let entries = answered.await.expect("it follows");
+        assert!(entries.iter().any(|entry| entry.id == id), "{id} is missing: a stale list");
+    }
+}
