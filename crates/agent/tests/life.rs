@@ -38,6 +38,7 @@ impl World {
             trust_domain: TRUST_DOMAIN.to_owned(),
             cluster: None,
             x509pop_root: Some(nodes.root_path().to_owned()),
+            jwt_issuer: None,
             log_level: "debug".to_owned(),
             env: Vec::new(),
         };
@@ -302,6 +303,7 @@ async fn a_call_goes_on_at_another_replica_when_the_leader_is_killed() {
         trust_domain: TRUST_DOMAIN.to_owned(),
         cluster: None,
         x509pop_root: None,
+        jwt_issuer: None,
         log_level: "info".to_owned(),
         env: Vec::new(),
     };

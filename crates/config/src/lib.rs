@@ -40,9 +40,7 @@ pub use common::{
 pub use duration::{DurationError, GoDuration};
 pub use error::{ConfigError, DecodeError};
 pub use expand::expand_env;
-pub use load::{
-    AGENT_CONFIG_PATH, Loaded, OIDC_CONFIG_PATH, SERVER_CONFIG_PATH, load_agent, load_oidc, load_server,
-};
+pub use load::{AGENT_CONFIG_PATH, Loaded, OIDC_CONFIG_PATH, SERVER_CONFIG_PATH, load_agent, load_oidc, load_server};
 pub use notice::{Notice, NoticeLevel};
 pub use oidc::{
     BaseUrl, OidcFile, OidcHealthFile, OidcHealthSettings, OidcListener, OidcSettings, OidcSource, OidcSourceFile,

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use steeple_config::{
-    AgentOverrides, AgentSettings, BundleFormat, ConfigError, HostPort, LogLevel, Notice, NoticeLevel, RebootstrapMode,
-    Section, ServerOverrides, ServerSettings, TrustBootstrap, TtlSettings, load_agent, load_server,
+    AgentOverrides, AgentSettings, BundleFormat, ConfigError, HostPort, LogLevel, Notice, NoticeLevel, PluginError,
+    RebootstrapMode, ServerOverrides, ServerSettings, TrustBootstrap, TtlSettings, load_agent, load_server,
 };
 use steeple_core::{KeyType, Secret};
 use support::{SUPPORTED, agent, agent_conf, file, server, server_conf, server_with};
@@ -91,11 +91,13 @@ fn what_is_accepted_and_not_used_is_said() {
 fn the_data_of_a_plugin_has_no_unknown_keys() {
     let plugins = "NodeAttestor \"x509pop\" { plugin_data { ca_bundle_pth = \"/etc/ca.pem\" } }";
     let settings = server(&server_conf("", plugins)).unwrap().settings;
-    let data = settings.plugins_of("NodeAttestor").next().unwrap().load_data().unwrap();
-    let mut section = Section::new("x509pop", &data);
-    assert_eq!(section.text("ca_bundle_path"), Ok(None));
-    let error = section.end().unwrap_err().to_string();
-    let start = "x509pop: unknown \"ca_bundle_pth\" at ";
+    let block = settings.plugins_of("NodeAttestor").next().unwrap();
+    let read = block.read_data(|data| {
+        assert_eq!(data.text("ca_bundle_path"), Ok(None));
+        Ok::<(), PluginError>(())
+    });
+    let error = read.unwrap_err().to_string();
+    let start = "unknown plugin_data of NodeAttestor \"x509pop\": \"ca_bundle_pth\" at ";
     assert!(error.starts_with(start) && error.contains("(did you mean \"ca_bundle_path\"?)"), "{error}");
 }
 

@@ -51,7 +51,7 @@ pub fn start(values: &Values) -> ExitCode {
 
 fn run(config: &Path, expand_env: bool) -> anyhow::Result<()> {
     let Loaded { settings: (settings, source), notices } = load_oidc(config, expand_env)?;
-    restrict_umask();
+    restrict_umask(NOT_FOR_OTHERS);
     raise_open_files();
     let logging = steeple_telemetry::log::start(&settings.log)?;
     for notice in notices {
@@ -62,7 +62,7 @@ fn run(config: &Path, expand_env: bool) -> anyhow::Result<()> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        tokio::spawn(logging.reopen_on_sigusr2());
+        tokio::spawn(logging.answer_signals()?);
         live(settings, source).await
     })
 }
@@ -97,6 +97,9 @@ async fn watch(source: OidcSource, keys: Arc<KeySet>, stop: CancellationToken) {
         OidcSourceKind::File { path } => poll(FileSource::new(&path), interval, &keys, stop).await,
     }
 }
+
+/// As SPIRE's programs have it; the socket has a mode of its own.
+const NOT_FOR_OTHERS: u32 = 0o027;
 
 /// SPIRE's.
 pub const FLAGS: [Flag; 3] = [

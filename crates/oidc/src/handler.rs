@@ -120,12 +120,7 @@ mod tests {
     #[test]
     fn a_key_that_cannot_be_printed_is_an_error_not_a_gap() {
         let handler = handler(settings());
-        handler.keys.set(vec![JwtAuthority {
-            public_key: vec![1],
-            key_id: "x".into(),
-            expires_at: 0,
-            tainted: false,
-        }]);
+        handler.keys.set(vec![JwtAuthority { public_key: vec![1], key_id: "x".into(), expires_at: 0, tainted: false }]);
         assert_eq!(handler.answer(&get("/keys")).status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 

@@ -72,11 +72,7 @@ impl OidcSettings {
         Self::resolve_with(file, resolve_listener(file, working_dir)?, notices)
     }
 
-    fn resolve_with(
-        file: &OidcFile,
-        listener: OidcListener,
-        notices: &mut Vec<Notice>,
-    ) -> Result<Self, ConfigError> {
+    fn resolve_with(file: &OidcFile, listener: OidcListener, notices: &mut Vec<Notice>) -> Result<Self, ConfigError> {
         for domain in &file.domains {
             check_domain(domain)?;
         }
@@ -98,8 +94,9 @@ impl OidcSettings {
             None => None,
             Some(health) => {
                 let port = if health.bind_port <= 0 { HEALTH_PORT } else { health.bind_port };
-                let port = u16::try_from(port)
-                    .map_err(|_| invalid("health_checks.bind_port", format!("health_checks.bind_port {port} is no port")))?;
+                let port = u16::try_from(port).map_err(|_| {
+                    invalid("health_checks.bind_port", format!("health_checks.bind_port {port} is no port"))
+                })?;
                 Some(OidcHealthSettings {
                     listen: HostPort::new("::", port),
                     live_path: or(&health.live_path, "/live"),
@@ -296,7 +293,8 @@ fn split_url(text: &str) -> Option<BaseUrl> {
     let (host, rest) = rest.split_at(host_end);
     let path_end = rest.find(['?', '#']).unwrap_or(rest.len());
     let (path, rest) = rest.split_at(path_end);
-    let is_host = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
+    let is_host =
+        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
     let is_printable = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte));
     (is_scheme && is_host && is_printable).then(|| BaseUrl {
         scheme: scheme.to_ascii_lowercase(),
@@ -350,7 +348,10 @@ mod tests {
     fn refuses_with_spires_texts() {
         let cases = [
             ("", "at least one domain must be configured"),
-            ("domains = [\"a\"] insecure_addr = \":1\"", "exactly one of the server_api, workload_api, or file sections"),
+            (
+                "domains = [\"a\"] insecure_addr = \":1\"",
+                "exactly one of the server_api, workload_api, or file sections",
+            ),
             ("domains = [\"a\"] insecure_addr = \":1\" file {} workload_api {}", "sections are mutually exclusive"),
             ("domains = [\"a\"] file { path = \"x\" }", "either acme, serving_cert_file, insecure_addr or listen_"),
             ("domains = [\"a\"] acme {}", "acme is not supported: let an ACME client"),
@@ -359,7 +360,10 @@ mod tests {
             ("domains = [\"a\"] insecure_addr = \"x\" file {}", "invalid insecure_addr \"x\": \"x\" has no port"),
             ("domains = [\"a\"] insecure_addr = \":1\" file {}", "path must be configured in the file configuration"),
             ("domains = [\"ä\"] insecure_addr = \":1\" file { path = \"x\" }", "must already be punycode encoded"),
-            ("domains = [\"a b\"] insecure_addr = \":1\" file { path = \"x\" }", "domain \"a b\" is not a valid domain"),
+            (
+                "domains = [\"a b\"] insecure_addr = \":1\" file { path = \"x\" }",
+                "domain \"a b\" is not a valid domain",
+            ),
             (
                 "domains = [\"a\"] insecure_addr = \":1\" server_api { address = \"tcp:1\" }",
                 "address must use the unix name system in the server_api configuration section",

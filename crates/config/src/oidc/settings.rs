@@ -52,10 +52,17 @@ pub struct OidcSource {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OidcSourceKind {
     /// A spire-server's admin socket.
-    ServerApi { socket_path: PathBuf },
-    WorkloadApi { socket_path: PathBuf, trust_domain: TrustDomain },
+    ServerApi {
+        socket_path: PathBuf,
+    },
+    WorkloadApi {
+        socket_path: PathBuf,
+        trust_domain: TrustDomain,
+    },
     /// A SPIFFE bundle document.
-    File { path: PathBuf },
+    File {
+        path: PathBuf,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use steeple_cli::{Command, Flag, Values};
-use steeple_config::{ConfigError, Loaded, ServerOverrides, ServerSettings, Signing, Supported, load_server};
+use steeple_config::{ConfigError, Loaded, ServerOverrides, ServerSettings, Supported, load_server};
 use steeple_plugins::SERVER_PLUGINS;
 
 use super::Action;

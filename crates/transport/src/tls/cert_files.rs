@@ -67,7 +67,6 @@ impl CertFiles {
 
     /// Looks at the files every `interval` until `stop`.
     pub async fn watch(self: Arc<Self>, interval: Duration, stop: impl Future<Output = ()>) {
-        info!(interval = %format_args!("{}s", interval.as_secs_f64()), "Started watching certificate files");
         tokio::pin!(stop);
         loop {
             tokio::select! {
