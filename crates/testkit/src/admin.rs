@@ -6,13 +6,16 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use steeple_api::server::agent::agent_client::AgentClient;
 use steeple_api::server::agent::{CreateJoinTokenRequest, ListAgentsRequest};
-use steeple_api::server::bundle::GetBundleRequest;
 use steeple_api::server::bundle::bundle_client::BundleClient;
+use steeple_api::server::bundle::{GetBundleRequest, GetFederatedBundleRequest};
 use steeple_api::server::debug::debug_client::DebugClient;
 use steeple_api::server::debug::{GetInfoRequest, GetInfoResponse};
 use steeple_api::server::entry::BatchCreateEntryRequest;
 use steeple_api::server::entry::entry_client::EntryClient;
+use steeple_api::server::localauthority::local_authority_client::LocalAuthorityClient;
 use steeple_api::server::svid::svid_client::SvidClient;
+use steeple_api::server::trustdomain::RefreshBundleRequest;
+use steeple_api::server::trustdomain::trust_domain_client::TrustDomainClient;
 use steeple_api::steeple::server::cluster_client::ClusterClient;
 use steeple_api::steeple::server::{StatusRequest, StatusResponse};
 use steeple_api::types;
@@ -50,6 +53,14 @@ impl Admin {
         BundleClient::new(self.channel.clone())
     }
 
+    pub fn trust_domains(&self) -> TrustDomainClient<Channel> {
+        TrustDomainClient::new(self.channel.clone())
+    }
+
+    pub fn local_authorities(&self) -> LocalAuthorityClient<Channel> {
+        LocalAuthorityClient::new(self.channel.clone())
+    }
+
     /// Fails with `Unavailable` until the server has an SVID of its own, which is when agents can attest.
     pub async fn info(&self) -> Result<GetInfoResponse, Status> {
         let mut client = DebugClient::new(self.channel.clone());
@@ -84,6 +95,18 @@ impl Admin {
         let response = self.agents().list_agents(timed(ListAgentsRequest::default())).await?.into_inner();
         let of_type = response.agents.into_iter().filter(|agent| agent.attestation_type == attestation_type);
         Ok(of_type.filter_map(|agent| agent.id).collect())
+    }
+
+    /// The bundle of another trust domain.
+    pub async fn federated_bundle(&self, trust_domain: &str) -> Result<types::Bundle, Status> {
+        let request = GetFederatedBundleRequest { trust_domain: trust_domain.to_owned(), output_mask: None };
+        Ok(self.bundles().get_federated_bundle(timed(request)).await?.into_inner())
+    }
+
+    /// Fetches it from its endpoint now.
+    pub async fn refresh_bundle(&self, trust_domain: &str) -> Result<(), Status> {
+        let request = RefreshBundleRequest { trust_domain: trust_domain.to_owned() };
+        self.trust_domains().refresh_bundle(timed(request)).await.map(|_| ())
     }
 
     /// The trust domain's own bundle.

@@ -33,7 +33,7 @@ pub use fixture::{Fixture, FixtureEntry};
 pub use port::Port;
 pub use process::Process;
 pub use scratch::Scratch;
-pub use server::{ClusterRole, Server, ServerSpec};
+pub use server::{ClusterRole, ExtraLines, Server, ServerSpec};
 pub use until::until;
 pub use workload::WorkloadStream;
 pub use x509pop::{NodeCertificate, NodeCertificateAuthority};

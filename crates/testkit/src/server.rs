@@ -30,6 +30,15 @@ pub struct ServerSpec {
     pub env: Vec<(String, String)>,
 }
 
+/// Lines of configuration that only some tests need, as they stand in the file.
+#[derive(Clone, Debug, Default)]
+pub struct ExtraLines {
+    /// Inside `server { }`.
+    pub server: String,
+    /// Beside it.
+    pub top: String,
+}
+
 /// A replica's part in its cluster.
 #[derive(Clone, Debug)]
 pub struct ClusterRole {
@@ -54,10 +63,15 @@ pub struct Server {
 impl Server {
     /// Writes the configuration into `dir/<name>` and starts the process. [`Server::ready`] waits for it.
     pub fn start(binaries: &Binaries, dir: &Path, spec: &ServerSpec) -> anyhow::Result<Self> {
+        Self::start_with(binaries, dir, spec, &ExtraLines::default())
+    }
+
+    /// As [`Server::start`], with more in the configuration.
+    pub fn start_with(binaries: &Binaries, dir: &Path, spec: &ServerSpec, extra: &ExtraLines) -> anyhow::Result<Self> {
         let dir = dir.join(&spec.name);
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let (api, peer) = (Port::reserve()?, Port::reserve()?);
-        std::fs::write(dir.join(CONFIG), configuration(spec, &dir, &api, &peer))?;
+        std::fs::write(dir.join(CONFIG), configuration(spec, &dir, &api, &peer, extra))?;
         let mut server = Self {
             name: spec.name.clone(),
             program: binaries.server.clone(),
@@ -160,7 +174,7 @@ impl Server {
     }
 }
 
-fn configuration(spec: &ServerSpec, dir: &Path, api: &Port, peer: &Port) -> String {
+fn configuration(spec: &ServerSpec, dir: &Path, api: &Port, peer: &Port, extra: &ExtraLines) -> String {
     let mut file = Hcl::default();
     file.block("server", |server| {
         server.text("trust_domain", &spec.trust_domain);
@@ -172,6 +186,7 @@ fn configuration(spec: &ServerSpec, dir: &Path, api: &Port, peer: &Port) -> Stri
         if let Some(issuer) = &spec.jwt_issuer {
             server.text("jwt_issuer", issuer);
         }
+        server.line(&extra.server);
         if let Some(role) = &spec.cluster {
             server.block("cluster", |cluster| {
                 cluster.text("name", &spec.name);
@@ -205,6 +220,7 @@ fn configuration(spec: &ServerSpec, dir: &Path, api: &Port, peer: &Port) -> Stri
             });
         }
     });
+    file.line(&extra.top);
     file.finish()
 }
 
@@ -234,8 +250,14 @@ mod tests {
                 log_level: "INFO".to_owned(),
                 env: Vec::new(),
             };
+            let extra = ExtraLines {
+                server: "federation { federates_with \"y.test\" { bundle_endpoint_url = \"https://y.test\" \
+                         bundle_endpoint_profile \"https_web\" {} } }"
+                    .to_owned(),
+                top: "telemetry { Prometheus { port = 9988 } }".to_owned(),
+            };
             let path = dir.path().join(CONFIG);
-            std::fs::write(&path, configuration(&spec, dir.path(), &api, &peer)).unwrap();
+            std::fs::write(&path, configuration(&spec, dir.path(), &api, &peer, &extra)).unwrap();
             let supported = Supported { plugins: None, refused_keys: &[] };
             load_server(Some(&path), false, &ServerOverrides::default(), &supported).unwrap().settings
         };
@@ -247,6 +269,9 @@ mod tests {
         let joiner = load(Some(role(vec![peer.address()])));
         assert!(!joiner.cluster.bootstrap);
         assert_eq!(joiner.cluster.join[0].to_string(), peer.address());
-        assert!(!load(None).cluster.enabled);
+        let alone = load(None);
+        assert!(!alone.cluster.enabled);
+        assert_eq!(alone.federation.relationships.len(), 1);
+        assert!(alone.telemetry.prometheus.is_some());
     }
 }
