@@ -24,11 +24,13 @@ use tokio_util::task::TaskTracker;
 use crate::audit::AuditLayer;
 use crate::authz::Authorizer;
 use crate::driver::ca::CaDriver;
+use crate::driver::federation::{BundleAges, FederationDriver};
 use crate::driver::prune::{PruneAgents, PruneDriver};
 use crate::driver::roots;
 use crate::driver::server_svid::ServerSvidDriver;
 use crate::endpoint::Gate;
 use crate::first_steps::first_steps;
+use crate::federation::{BundleEndpoint, Relationships};
 use crate::issue::{AuthorityKeys, Issuer, KeysError, Signer};
 use crate::node_attestors::{OwnRootsOf, node_attestors};
 use crate::peer::PeerListener;
@@ -86,6 +88,10 @@ impl App {
         let attestors = node_attestors(&settings, &own_roots, &clock)?;
         let tcp = bind_tcp(&settings.bind).await?;
         let admin = endpoint::bind_admin(&settings.socket_path)?;
+        let bundle_endpoint = match &settings.federation.bundle_endpoint {
+            Some(endpoint) => Some(BundleEndpoint::bind(endpoint).await?),
+            None => None,
+        };
         let storage = open_storage(&settings)?;
         let founds = tokio::select! {
             founds = founds(&settings, &storage, &clock) => founds?,
@@ -111,6 +117,12 @@ impl App {
             Arc::clone(&clock),
         )));
         let (shown, server_svid) = watch::channel(None);
+        let federation = FederationDriver {
+            replica: replica.clone(),
+            clock: Arc::clone(&clock),
+            relationships: Arc::new(Relationships::new(settings.federation.relationships.iter().cloned())),
+            ages: BundleAges::default(),
+        };
         let shared = Arc::new(Shared {
             replica: replica.clone(),
             issuer: Issuer::new(replica.clone()),
@@ -123,11 +135,13 @@ impl App {
                 jwt_svids_disabled: settings.disable_jwt_svids,
                 agent_id_as_selector: settings.agent_spiffe_id_as_selector,
             },
+            relationships: Arc::clone(&federation.relationships),
             server_svid: server_svid.clone(),
             started_at,
         });
         http::serve_health(&settings, Arc::clone(&shared), &tasks, &stop).await?;
-        http::serve_metrics(&settings, replica.clone(), Arc::clone(&clock), &tasks, &stop).await?;
+        let ages = federation.ages.clone();
+        http::serve_metrics(&settings, replica.clone(), ages, Arc::clone(&clock), &tasks, &stop).await?;
         http::serve_oidc(&settings, replica.clone(), &tasks, &stop).await?;
 
         let trust_roots = TrustRoots::empty().into_shared();
@@ -162,6 +176,7 @@ impl App {
             }),
         };
         tasks.spawn(prune.run(stop.clone()));
+        tasks.spawn(federation.run(stop.clone()));
         let own_svid = ServerSvidDriver {
             replica: replica.clone(),
             issuer: Issuer::new(replica.clone()),
@@ -182,6 +197,10 @@ impl App {
         tokio::select! {
             shown = identified.wait_for(Option::is_some) => { shown?; }
             () = signals.received() => return end(replica, tasks, stop).await,
+        }
+        if let Some(endpoint) = bundle_endpoint {
+            let (own, exchange) = (Arc::clone(&identity), key_exchange(&settings));
+            endpoint.serve(replica.clone(), own, exchange, Arc::clone(&clock), &tasks, &stop)?;
         }
         let acceptor = tls_acceptor(&settings, identity, trust_roots, &clock)?;
         endpoint::serve_tcp(tcp, acceptor, &shared, &gate, &tasks, &stop)?;
@@ -323,9 +342,12 @@ fn tls_acceptor(
     let (own, admins): (TrustDomain, Vec<_>) = (settings.trust_domain.clone(), settings.admin_ids.clone());
     let permits = Arc::new(move |id: &steeple_core::SpiffeId| id.is_member_of(&own) || admins.contains(id));
     let verifier = ClientIdVerifier::new(roots, permits);
-    let key_exchange = if settings.require_pq_kem { KeyExchange::PostQuantumOnly } else { KeyExchange::Compatible };
-    let config = server_config(identity, verifier, key_exchange, Arc::clone(clock))?;
+    let config = server_config(identity, verifier, key_exchange(settings), Arc::clone(clock))?;
     Ok(TlsAcceptor::new(config, AcceptLimits::DEFAULT))
+}
+
+fn key_exchange(settings: &ServerSettings) -> KeyExchange {
+    if settings.require_pq_kem { KeyExchange::PostQuantumOnly } else { KeyExchange::Compatible }
 }
 
 fn policy(settings: &ServerSettings) -> Policy {

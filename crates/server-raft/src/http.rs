@@ -13,6 +13,7 @@ use steeple_telemetry::metric::{MetricSettings, Metrics};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::driver::federation::BundleAges;
 use crate::metrics;
 use crate::raft::Replica;
 use crate::service::Shared;
@@ -76,6 +77,7 @@ pub async fn serve_health(
 pub async fn serve_metrics(
     settings: &ServerSettings,
     replica: Replica,
+    bundle_ages: BundleAges,
     clock: Arc<dyn Clock>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
@@ -103,6 +105,7 @@ pub async fn serve_metrics(
     recorder.before_render(move || {
         ::metrics::gauge!(metrics::UPTIME_MS).set(started_at.elapsed().as_millis() as f64);
         metrics::observe(&replica);
+        metrics::observe_bundle_ages(&replica, &bundle_ages);
     });
     let listener = steeple_telemetry::bind(&prometheus.listen.host, prometheus.listen.port).await?;
     let router = steeple_telemetry::metric::router(recorder);

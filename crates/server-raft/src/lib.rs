@@ -16,6 +16,7 @@ pub mod authz;
 pub mod cli;
 pub mod driver;
 mod endpoint;
+mod federation;
 mod first_steps;
 mod http;
 pub mod issue;

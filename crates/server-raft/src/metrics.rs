@@ -4,6 +4,7 @@ use steeple_api::steeple::peer as wire;
 use steeple_core::{AuthorityKind, Timestamp, TrustDomain};
 use steeple_telemetry::metric::CallTimer;
 
+use crate::driver::federation::BundleAges;
 use crate::raft::{Replica, Role};
 
 /// 1 while the server runs; labels `version` and `trust_domain_id`.
@@ -42,6 +43,12 @@ pub const SIGN_X509_CA_SVID: &str = "server_ca_sign_x509_ca_svid";
 pub const SIGN_JWT_SVID: &str = "server_ca_sign_jwt_svid";
 /// A call counter: this replica's own SVID.
 pub const SVID_ROTATE: &str = "svid_rotate";
+/// A call counter with label `trust_domain_id`: polls of bundle endpoints, which the leader makes.
+pub const FETCH_FEDERATED_BUNDLE: &str = "bundle_manager_fetch_federated_bundle";
+/// Polls that brought another bundle than the one held; label `trust_domain_id`.
+pub const UPDATE_FEDERATED_BUNDLE: &str = "bundle_manager_update_federated_bundle";
+/// Seconds since a bundle endpoint last answered with a good bundle; on the leader, label `trust_domain_id`.
+pub const FEDERATED_BUNDLE_AGE_SECS: &str = "federated_bundle_age_seconds";
 
 /// The table of `docs/metrics.md`.
 pub const ALL: &[&str] = &[
@@ -68,6 +75,9 @@ pub const ALL: &[&str] = &[
     SIGN_X509_CA_SVID,
     SIGN_JWT_SVID,
     SVID_ROTATE,
+    FETCH_FEDERATED_BUNDLE,
+    UPDATE_FEDERATED_BUNDLE,
+    FEDERATED_BUNDLE_AGE_SECS,
 ];
 
 /// Started when an authority of `kind` is about to be made.
@@ -87,6 +97,20 @@ pub fn activated(kind: AuthorityKind, trust_domain: &TrustDomain, now: Timestamp
             metrics::gauge!(X509_CA_TTL, "trust_domain_id" => domain).set(not_after.since(now).as_secs_f64());
         }
         AuthorityKind::Jwt => metrics::counter!(JWT_KEY_ACTIVATE).increment(1),
+    }
+}
+
+/// A poll of the trust domain's bundle endpoint brought something new.
+pub fn federated_bundle_updated(trust_domain: &TrustDomain) {
+    metrics::counter!(UPDATE_FEDERATED_BUNDLE, "trust_domain_id" => trust_domain.name().to_owned()).increment(1);
+}
+
+/// Sets the age of each bundle that is held and polled for.
+pub fn observe_bundle_ages(replica: &Replica, ages: &BundleAges) {
+    let ages = ages.now();
+    let state = replica.state().read();
+    for (trust_domain, age) in ages.into_iter().filter(|(trust_domain, _)| state.bundle(trust_domain).is_some()) {
+        metrics::gauge!(FEDERATED_BUNDLE_AGE_SECS, "trust_domain_id" => trust_domain.name().to_owned()).set(age);
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::common::{absolute, duration, given};
 use crate::notice::Notice;
+use crate::quote::go_quoted;
 use crate::section::Section;
 use crate::unknown::UnknownKeys;
 use crate::{ConfigError, DecodeError, GoDuration, HostPort};
@@ -126,10 +127,10 @@ pub(super) fn resolve(
 fn check_signing(file: &ClusterFile) -> Result<(), ConfigError> {
     match given(&file.signing) {
         None | Some("leader") => Ok(()),
-        Some(other) => {
-            let safe = "use \"leader\": in this version the leader alone unseals the CA key".into();
-            Err(ConfigError::Unsafe { key: "cluster.signing", value: other.into(), safe })
-        }
+        Some(other) => Err(ConfigError::not_supported(
+            format!("cluster.signing = {}", go_quoted(other)),
+            "in this version the leader alone unseals the CA key and signs; remove the key, or set it to \"leader\"",
+        )),
     }
 }
 

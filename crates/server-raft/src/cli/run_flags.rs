@@ -75,6 +75,8 @@ const FLAGS: &[Flag] = &[
 
 /// SPIRE's keys that would change what the server does and that it cannot honour.
 const REFUSED_KEYS: &[(&str, &str)] = &[
+    ("server.federation.bundle_endpoint.acme", ACME_INSTEAD),
+    ("server.federation.bundle_endpoint.profile.https_web.acme", ACME_INSTEAD),
     ("server.profiling_enabled", "use perf or another profiler of the operating system"),
     (
         "server.proxy_protocol_trusted_cidrs",
@@ -85,6 +87,9 @@ const REFUSED_KEYS: &[(&str, &str)] = &[
     ("server.experimental.wit_issuer", NO_WIT),
 ];
 const NO_WIT: &str = "WIT-SVIDs, the one feature behind a flag, are not built; remove it, and use JWT-SVIDs";
+/// The replicas behind one name would have to answer each other's challenges.
+const ACME_INSTEAD: &str = "have an ACME client such as certbot or cert-manager renew certificate files, and name them \
+                            in profile \"https_web\" { serving_cert_file { ... } }; they are reloaded";
 
 #[cfg(test)]
 mod tests {

@@ -4,11 +4,13 @@
 //! | task | where | decides with |
 //! |---|---|---|
 //! | [`ca`] | leader | `ca::lifecycle::plan` |
+//! | [`federation`] | leader | `federation::Schedule` |
 //! | [`prune`] | leader | expiry against the clock |
 //! | [`roots`] | every replica | the bundles in the state |
 //! | [`server_svid`] | every replica | half-life, taint |
 
 pub mod ca;
+pub mod federation;
 pub mod prune;
 pub mod roots;
 pub mod server_svid;

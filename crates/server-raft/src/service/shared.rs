@@ -14,6 +14,7 @@ use tonic::Status;
 use super::failure;
 use crate::authz::Authorized;
 use crate::driver::server_svid::ServerSvid;
+use crate::federation::Relationships;
 use crate::issue::{AuthorityKeys, Issuer};
 use crate::raft::{Origin, ReadMode, Replica, View};
 
@@ -28,6 +29,7 @@ pub struct Shared {
     /// By attestation type; `join_token` is not among them.
     pub attestors: BTreeMap<String, Arc<dyn NodeAttestor>>,
     pub switches: Switches,
+    pub relationships: Arc<Relationships>,
     pub server_svid: watch::Receiver<Option<ServerSvid>>,
     pub started_at: Instant,
 }

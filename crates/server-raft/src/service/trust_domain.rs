@@ -14,6 +14,7 @@ use super::failure;
 use super::query::{bad_token, invalid, page};
 use super::shared::{Shared, unexpected};
 use crate::authz::{Authorized, authorized};
+use crate::federation::fetch;
 
 pub struct TrustDomainService {
     pub shared: Arc<Shared>,
@@ -128,8 +129,22 @@ impl TrustDomainApi for TrustDomainService {
         Ok(Response::new(BatchDeleteFederationRelationshipResponse { results: results.collect() }))
     }
 
-    async fn refresh_bundle(&self, _request: Request<RefreshBundleRequest>) -> Result<Response<()>, Status> {
-        Err(Status::unimplemented("bundle polling is not part of this version: set the bundle with `bundle set`"))
+    /// On the replica that is asked, at once; the leader's schedule goes on as it was.
+    async fn refresh_bundle(&self, request: Request<RefreshBundleRequest>) -> Result<Response<()>, Status> {
+        let caller = authorized(&request)?;
+        let trust_domain = trust_domain_from_wire(&request.into_inner().trust_domain)
+            .map_err(|error| invalid("failed to parse trust domain", &error))?;
+        let shared = &self.shared;
+        let relationship = shared.relationships.of(&shared.fresh().await?.state(), &trust_domain);
+        let relationship = relationship
+            .ok_or_else(|| Status::not_found(format!("no relationship with trust domain \"{trust_domain}\"")))?;
+        let fetched = fetch(&shared.replica, &relationship, &shared.clock).await;
+        let fetched = fetched.map_err(|error| Status::internal(format!("failed to refresh bundle: {error}")))?;
+        if let Some(bundle) = fetched {
+            self.shared.propose(&caller, CommandKind::SetBundles { bundles: vec![Arc::new(bundle)] }).await?;
+        }
+        tracing::debug!(trust_domain_id = %trust_domain, "Bundle refreshed");
+        Ok(Response::new(()))
     }
 }
 
