@@ -156,7 +156,6 @@ fn unsafe_cluster_values_name_the_safe_ones() {
         ),
         ("election_timeout_max = \"2m\"", "cluster.election_timeout_max = 2m0s is not safe: use 1m0s or less"),
         ("snapshot_entries = 5", "cluster.snapshot_entries = 5 is not safe: use 100 to 10000000"),
-        ("signing = \"replicas\"", "cluster.signing = replicas is not safe: use \"leader\": in this version"),
         ("peer_bind_port = 8081", "cluster.peer_bind_port = 8081 is not safe: it is the port of the API"),
         ("join = [\"0.0.0.0:8082\"]", "cluster.join = 0.0.0.0:8082 is not safe: nobody can dial that"),
         ("join = [\"a:b\"]", "cluster.join = a:b is not safe: \"b\" is not a port"),

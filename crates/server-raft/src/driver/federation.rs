@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use steeple_core::{BundleEndpointProfile, Clock, FederationRelationship, TrustDomain};
+use steeple_core::{BundleEndpointProfile, Clock, FederationRelationship, TrustDomain, rpc_code_name};
 use steeple_state::{Change, CommandKind};
-use steeple_telemetry::metric::{CallTimer, code_name};
+use steeple_telemetry::metric::CallTimer;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
@@ -126,7 +126,7 @@ impl FederationDriver {
         tracing::debug!(trust_domain = name, "Polling for bundle update");
         let timer = CallTimer::start(metrics::FETCH_FEDERATED_BUNDLE).label("trust_domain_id", name);
         let updated = self.update(&relationship).await;
-        timer.done(code_name(if updated.is_ok() { Code::Ok } else { Code::Unknown } as i32));
+        timer.done(rpc_code_name(if updated.is_ok() { Code::Ok } else { Code::Unknown } as i32));
         let is_ok = updated.is_ok();
         match updated {
             Ok(changed) => {

@@ -228,3 +228,31 @@ async fn signals_that_spire_knows_do_not_end_a_server() {
     }
     assert_unharmed(&server, &["kept"]).await;
 }
+
+#[tokio::test]
+async fn a_bundle_endpoint_that_cannot_be_served_is_named() {
+    let bench = Bench::new();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address");
+    let endpoint = |name: &str, rest: &str| {
+        let port = address.port();
+        let lines = format!("federation {{ bundle_endpoint {{ address = \"127.0.0.1\" port = {port} {rest} }} }}");
+        bench.config(name, &lines)
+    };
+    let text = bench.refused(&endpoint("port", "profile \"https_spiffe\" {}"), &[]).await;
+    let listen = format!("cannot listen on {address} for the bundle endpoint");
+    assert_says(&text, &[&listen, "stop what is using the port, or set federation.bundle_endpoint.port"]);
+
+    let path = bench.scratch.join("none.pem").display().to_string();
+    let files = format!("cert_file_path = \"{path}\" key_file_path = \"{path}\"");
+    let web = format!("profile \"https_web\" {{ serving_cert_file {{ {files} }} }}");
+    let text = bench.refused(&endpoint("files", &web), &[]).await;
+    assert_says(&text, &["bundle endpoint: failed to load certificate: cannot read", &path]);
+
+    let acme = "acme { domain_name = \"a.test\" email = \"a@a.test\" tos_accepted = true }";
+    for (name, rest) in [("old", acme.to_owned()), ("new", format!("profile \"https_web\" {{ {acme} }}"))] {
+        let text = bench.refused(&endpoint(name, &rest), &[]).await;
+        assert_says(&text, &["acme is not supported", "serving_cert_file"]);
+    }
+    assert!(!bench.scratch.join("port/data/db").exists(), "no cluster is founded");
+}

@@ -1,0 +1,6 @@
+//! Trust domains that federate: real servers, real agents, and the Workload API as a workload sees it.
+
+mod both_ways;
+mod cluster;
+mod domain;
+mod web;
