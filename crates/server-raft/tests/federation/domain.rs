@@ -67,6 +67,7 @@ pub fn spec(name: &str, trust_domain: &str) -> ServerSpec {
         trust_domain: trust_domain.to_owned(),
         cluster: None,
         x509pop_root: None,
+        jwt_issuer: None,
         log_level: "debug".to_owned(),
         env: Vec::new(),
     }
@@ -127,6 +128,7 @@ impl Workload {
             trust_bundle,
             attestation: Attestation::JoinToken(token),
             log_level: "debug".to_owned(),
+            lines: Vec::new(),
         };
         let mut agent = Agent::start(binaries, scratch.path(), &spec).expect("the agent starts");
         agent.ready().await.expect("the agent becomes ready");
