@@ -107,3 +107,34 @@ const REFUSED_KEYS: &[(&str, &str)] = &[
     ("agent.profiling_enabled", "use perf or another profiler of the operating system"),
     ("agent.experimental.feature_flags", "WIT-SVIDs, the one feature behind a flag, are not built; remove it"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(agent: &str) -> Result<Loaded<AgentSettings>, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("agent.conf");
+        let text = format!(
+            r#"agent {{ trust_domain = "example.org" data_dir = "/srv/data" server_address = "localhost"
+                server_port = 8081 insecure_bootstrap = true join_token = "t" {agent} }}
+            plugins {{ NodeAttestor "join_token" {{}} KeyManager "memory" {{}} WorkloadAttestor "unix" {{}} }}"#
+        );
+        std::fs::write(&config, text).unwrap();
+        RunFlags { config: Some(config), ..RunFlags::default() }.load()
+    }
+
+    /// What SPIRE's agent has and this one has not: none of it passes in silence.
+    #[test]
+    fn keys_that_an_agent_does_not_honour_are_refused_by_name() {
+        for (key, line) in [
+            ("profiling_enabled", "profiling_enabled = true"),
+            ("authorized_delegates", "authorized_delegates = [\"spiffe://example.org/d\"]"),
+            ("experimental.feature_flags", "experimental { feature_flags = [\"wit-svid\"] }"),
+            ("experimental.broker", "experimental { broker {} }"),
+        ] {
+            let error = load(line).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("agent.{key} is not supported: ")), "{error}");
+        }
+    }
+}
