@@ -28,8 +28,8 @@ pub(super) fn refuse(experimental: &ExperimentalServerFile) -> Result<(), Config
 pub(super) fn remark(file: &ServerFile, notices: &mut Vec<Notice>) -> Result<(), ConfigError> {
     if given(&file.max_attested_node_info_staleness).is_some() {
         notices.push(Notice::info(
-            "accepted and not used: max_attested_node_info_staleness; every replica holds all agents in memory and asks \
-             the leader before it turns one away",
+            "accepted and not used: max_attested_node_info_staleness; every replica holds all agents in memory, and \
+             asks the leader before it turns one away",
         ));
     }
     if file.ratelimit_attestation.is_some() || file.ratelimit_signing.is_some() {
