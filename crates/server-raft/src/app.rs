@@ -99,7 +99,7 @@ impl App {
         };
         let sealing_key = Arc::new(sealing_key(&settings, founds)?);
         let replica = tokio::select! {
-            started = start_replica(&settings, storage, Arc::clone(&sealing_key), Arc::clone(&clock), founds) => started?,
+            started = start_replica(&settings, storage, &sealing_key, &clock, founds) => started?,
             () = signals.received() => return Ok(()),
         };
 
@@ -253,7 +253,7 @@ fn sealing_key(settings: &ServerSettings, founds: bool) -> anyhow::Result<Sealin
         tracing::warn!(
             path = %cluster.sealing_key_path.display(),
             "a sealing key is there and the data directory is empty: a new trust domain is founded under that key. If \
-             this server's disk was lost, stop it now: let it join the other replicas (cluster.join), or restore a backup"
+             this server's disk was lost, stop it: let it join the other replicas (cluster.join), or restore a backup"
         );
     }
     Ok(sealing_key::load(&cluster.sealing_key_path, founds)?)
@@ -272,8 +272,8 @@ fn check_sealing_key(keys: &AuthorityKeys, replica: &Replica) -> anyhow::Result<
 async fn start_replica(
     settings: &ServerSettings,
     storage: Storage,
-    sealing_key: Arc<SealingKey>,
-    clock: Arc<dyn Clock>,
+    sealing_key: &Arc<SealingKey>,
+    clock: &Arc<dyn Clock>,
     founds: bool,
 ) -> anyhow::Result<Replica> {
     let cluster = &settings.cluster;
@@ -295,8 +295,8 @@ async fn start_replica(
     let start = Start {
         storage,
         trust_domain: settings.trust_domain.clone(),
-        sealing_key,
-        clock,
+        sealing_key: Arc::clone(sealing_key),
+        clock: Arc::clone(clock),
         timing: Timing {
             heartbeat: cluster.raft.heartbeat_interval,
             election_min: cluster.raft.election_timeout_min,
@@ -370,8 +370,8 @@ fn policy(settings: &ServerSettings) -> Policy {
     }
 }
 
-/// The store's files hold what an attacker could try keys on, and RocksDB asks for nothing stricter. Sockets and the log
-/// file have modes of their own.
+/// The store's files hold what an attacker could try keys on, and RocksDB asks for nothing stricter. Sockets and the
+/// log file have modes of their own.
 const FOR_THE_OWNER_ONLY: u32 = 0o077;
 /// SPIRE's limit for a graceful stop.
 const DRAIN_MAX: Duration = Duration::from_secs(10);

@@ -1,5 +1,5 @@
-//! The log on its way to a follower: entries follow one another on one stream, without waiting until the follower's disk
-//! holds the ones before. Answers come in the order of the requests.
+//! The log on its way to a follower: entries follow one another on one stream, without waiting until the follower's
+//! disk holds the ones before. Answers come in the order of the requests.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ pub(super) type Answers<'s> = BoxStream<'s, Result<StreamAppendResult<TypeConfig
 /// A request is answered when the peer's disk holds its entries. openraft offers the heartbeat interval for that, which
 /// a slow disk exceeds on every attempt; a peer that is gone is noticed by its heartbeats, on their own connection.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(2);
-/// Requests without an answer, usually of a few KiB: enough to keep the follower's disk busy while an answer travels, few
-/// enough to be held in memory where each carries the 8 MiB that one may have.
+/// Requests without an answer, usually of a few KiB: enough to keep the follower's disk busy while an answer travels,
+/// few enough to be held in memory where each carries the 8 MiB that one may have.
 const UNANSWERED_MAX: usize = 8;
 
 /// Requests on their way, oldest first, by when they were sent.

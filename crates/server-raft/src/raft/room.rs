@@ -23,8 +23,8 @@ pub(super) fn check(storage: &Storage, node_id: NodeId) -> Result<(), Refusal> {
     }
 }
 
-/// Whether a nearly full volume is a reason to refuse the command. Deletions and bans are not refused, nor are the steps
-/// by which authorities, agents and members that are there stay alive.
+/// Whether a nearly full volume is a reason to refuse the command. Deletions and bans are not refused, nor are the
+/// steps by which authorities, agents and members that are there stay alive.
 pub(super) fn needs_room(kind: &CommandKind) -> bool {
     match kind {
         CommandKind::CreateEntries { .. }

@@ -21,8 +21,8 @@ pub(crate) struct Layer {
 }
 
 /// What is logged at a level: everything of ours, and only warnings of the libraries below, whose debug messages would
-/// drown ours; at trace all of it. Of the consensus library only errors, except at debug: it warns at every message that
-/// a peer does not take, many times a second while one is away, and the server tells of that itself, once.
+/// drown ours; at trace all of it. Of the consensus library only errors, except at debug: it warns at every message
+/// that a peer does not take, many times a second while one is away, and the server tells of that itself, once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Threshold(pub LogLevel);
 
