@@ -1,12 +1,12 @@
 //! Rules for the text of sources and documents that no compiler checks. Each rule is a function from a file's text to
 //! findings; this file says which rule reads which file.
 
-mod bad_input;
 mod file_length;
 mod finding;
 mod line_length;
 mod links;
 mod module_docs;
+mod test_tables;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 use crate::checkout;
-use bad_input::BadInput;
 use finding::Finding;
 use links::Links;
+use test_tables::TestTables;
 
 pub use links::repoint as repoint_links;
 
@@ -24,7 +24,7 @@ pub fn check() -> Result<()> {
     let files = checkout::files()?;
     let mut findings = Vec::new();
     let mut lengths = file_length::Lengths::read()?;
-    let mut bad_input = BadInput::default();
+    let mut test_tables = TestTables::default();
     let links = Links::new(&files);
     for file in files.iter().filter(|file| !is_generated(file)) {
         // What is not UTF-8 is not for people to read.
@@ -40,10 +40,10 @@ pub fn check() -> Result<()> {
             findings.extend(links.check(file, &text));
         }
         findings.extend(words::check(file, &text));
-        bad_input.read(file, &text);
+        test_tables.read(file, &text);
     }
     findings.extend(lengths.unused());
-    findings.extend(bad_input.findings());
+    findings.extend(test_tables.findings());
     if findings.is_empty() {
         return Ok(());
     }

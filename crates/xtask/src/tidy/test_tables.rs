@@ -1,25 +1,25 @@
-//! `docs/bad-input.md` maps each kind of bad input to the test that feeds it in. Every row must name one, and every
-//! name must be a test that exists.
+//! `docs/bad-input.md` maps each kind of bad input to the test that feeds it in, `docs/traps.md` each trap of Raft and
+//! RocksDB to the test that steps into it. Every row must name one, and every name must be a test that exists.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::Finding;
 
-const DOCUMENT: &str = "docs/bad-input.md";
+const DOCUMENTS: [&str; 2] = ["docs/bad-input.md", "docs/traps.md"];
 
 #[derive(Default)]
-pub struct BadInput {
+pub struct TestTables {
     /// Functions of any source, in Rust, Go or Python.
     functions: BTreeSet<String>,
-    /// Line, and the names in backticks in the row's last cell.
-    rows: Vec<(usize, Vec<String>)>,
+    /// Document, line, and the names in backticks in the row's last cell.
+    rows: Vec<(&'static str, usize, Vec<String>)>,
 }
 
-impl BadInput {
+impl TestTables {
     pub fn read(&mut self, file: &Path, text: &str) {
-        if file == Path::new(DOCUMENT) {
-            self.rows = rows(text);
+        if let Some(document) = DOCUMENTS.into_iter().find(|document| file == Path::new(document)) {
+            self.rows.extend(rows(text).into_iter().map(|(line, names)| (document, line, names)));
             return;
         }
         let keyword = match file.extension().and_then(|extension| extension.to_str()) {
@@ -33,12 +33,12 @@ impl BadInput {
 
     pub fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for (line, names) in &self.rows {
+        for (document, line, names) in &self.rows {
             if names.is_empty() {
-                findings.push(Finding::new(Path::new(DOCUMENT), *line, "the row names no test"));
+                findings.push(Finding::new(Path::new(document), *line, "the row names no test"));
             }
             for name in names.iter().filter(|name| !self.functions.contains(*name)) {
-                findings.push(Finding::new(Path::new(DOCUMENT), *line, format!("there is no test `{name}`")));
+                findings.push(Finding::new(Path::new(document), *line, format!("there is no test `{name}`")));
             }
         }
         findings
@@ -82,16 +82,18 @@ mod tests {
 
     #[test]
     fn every_row_names_a_test_that_exists() {
-        let mut rule = BadInput::default();
+        let mut rule = TestTables::default();
         rule.read(Path::new("a.rs"), "    async fn a_port_in_use() {\n// fn in_a_comment()\n");
         rule.read(Path::new("b_test.go"), "func TestSlow(t *testing.T) {\n");
         let table = "| input | test |\n|---|---|\n| port in use | `a::a_port_in_use` |\n| slow | `TestSlow` |\n\
                      | typo | `in_a_comment` |\n| full disk | later |\n";
-        rule.read(Path::new(DOCUMENT), table);
+        rule.read(Path::new(DOCUMENTS[0]), table);
         let findings: Vec<_> = rule.findings().iter().map(Finding::to_string).collect();
         assert_eq!(
             findings,
             ["docs/bad-input.md:5: there is no test `in_a_comment`", "docs/bad-input.md:6: the row names no test"]
         );
+        rule.read(Path::new(DOCUMENTS[1]), "| trap | test |\n|---|---|\n| purge | `trap_purge` |\n");
+        assert_eq!(rule.findings()[2].to_string(), "docs/traps.md:3: there is no test `trap_purge`");
     }
 }
