@@ -65,6 +65,10 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        // Probes ask every few seconds and learn nothing; they are no records to SPIRE either.
+        if request.uri().path().starts_with(HEALTH) {
+            return Box::pin(self.inner.call(request));
+        }
         let call = Call::begin(self.ledger.clone(), &request);
         let seen = Arc::clone(&call.asked);
         let answer = self.inner.call(request.map(|inner| Body::new(Asked { inner, seen })));
@@ -89,6 +93,7 @@ impl Call {
         let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
         let mut fields = Fields::new();
         put(&mut fields, "type", "audit");
+        put(&mut fields, "subsystem_name", "api");
         put(&mut fields, "request_id", uuid::Uuid::new_v4().to_string());
         put(&mut fields, "service", short(service));
         put(&mut fields, "method", method);
@@ -157,3 +162,5 @@ fn put_caller(fields: &mut Fields, caller: &Caller) {
 fn short(service: &str) -> &str {
     service.strip_prefix("spire.api.server.").unwrap_or(service)
 }
+
+const HEALTH: &str = "/grpc.health.v1.Health/";

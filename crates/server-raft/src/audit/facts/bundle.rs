@@ -10,6 +10,7 @@ pub(super) fn facts(method: &str, asked: &[u8], answered: &[u8]) -> Facts {
     let mut fields = Fields::new();
     let known = &mut fields;
     match method {
+        "Bundle/GetBundle" => put_some(known, "trust_domain_id", &decoded::<types::Bundle>(answered).trust_domain),
         "Bundle/AppendBundle" => {
             let request = decoded::<AppendBundleRequest>(asked);
             put_authorities(known, "", &request.x509_authorities, &request.jwt_authorities);

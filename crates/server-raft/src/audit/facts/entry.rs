@@ -50,7 +50,7 @@ pub(super) fn facts(method: &str, asked: &[u8], answered: &[u8]) -> Facts {
     Facts::Call(fields)
 }
 
-/// What the client sent of an entry; what it left at its default is left out.
+/// What the client sent of an entry, with SPIRE's choice of what is there even when it was left at its default.
 fn of_entry(entry: &types::Entry) -> Fields {
     let mut fields = Fields::new();
     let known = &mut fields;
@@ -59,17 +59,15 @@ fn of_entry(entry: &types::Entry) -> Fields {
     put_some(known, "selectors", &selectors(&entry.selectors));
     put_some(known, "federates_with", &entry.federates_with.join(","));
     put_some(known, "dns_name", &entry.dns_names.join(","));
-    put_some(known, "hint", &entry.hint);
-    let (x509, jwt) = (i64::from(entry.x509_svid_ttl), i64::from(entry.jwt_svid_ttl));
-    for (name, number) in [("x509_svid_ttl", x509), ("jwt_svid_ttl", jwt), ("expires_at", entry.expires_at)] {
-        if number != 0 {
-            put(known, name, number);
-        }
-    }
-    let flags = [("admin", entry.admin), ("downstream", entry.downstream), ("store_svid", entry.store_svid)];
-    for (name, _) in flags.into_iter().filter(|(_, flag)| *flag) {
-        put(known, name, true);
-    }
+    put(known, "hint", entry.hint.as_str());
+    put(known, "x509_svid_ttl", i64::from(entry.x509_svid_ttl));
+    put(known, "jwt_svid_ttl", i64::from(entry.jwt_svid_ttl));
+    put(known, "expires_at", entry.expires_at);
+    put(known, "revision_number", entry.revision_number);
+    put(known, "created_at", entry.created_at);
+    put(known, "admin", entry.admin);
+    put(known, "downstream", entry.downstream);
+    put(known, "store_svid", entry.store_svid);
     fields
 }
 

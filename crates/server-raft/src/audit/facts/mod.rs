@@ -143,7 +143,10 @@ mod tests {
         assert_eq!(items.iter().map(|item| item.status.code).collect::<Vec<_>>(), [0, 6]);
         let known = text(&items[0].fields);
         assert!(known.contains("entry_id=one") && known.contains("spiffe_id=spiffe://example.org/w"), "{known}");
-        assert!(known.contains("parent_id=spiffe://example.org/p selectors=unix:uid:1"), "{known}");
+        assert!(
+            known.contains("parent_id=spiffe://example.org/p ") && known.contains("selectors=unix:uid:1"),
+            "{known}"
+        );
     }
 
     #[test]
