@@ -28,8 +28,8 @@ enum Profile {
     Release,
 }
 
-/// Builds all programs at once, because the features of dependencies, and so their builds, follow from what is selected.
-/// The tools look for server and agent beside themselves.
+/// Builds all programs at once: the features of dependencies, and so their builds, follow from what is selected. The
+/// tools look for server and agent beside themselves.
 fn run(tool: &str, profile: Profile, arguments: &[String]) -> Result<()> {
     let mut build = vec!["build", "--quiet", "--workspace", "--bins"];
     if profile == Profile::Release {

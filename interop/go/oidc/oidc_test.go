@@ -75,8 +75,14 @@ func startProvider(t *testing.T, source string) (context.Context, *http.Client) 
 	address := listener.Addr().String()
 	require.NoError(t, listener.Close())
 
-	config := fmt.Sprintf("domains = [%q]\nserving_cert_file {\n cert_file_path = %q\n key_file_path = %q\n addr = %q\n}\n%s\n",
-		host, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), address, source)
+	config := fmt.Sprintf(`domains = [%q]
+		serving_cert_file {
+			cert_file_path = %q
+			key_file_path = %q
+			addr = %q
+		}
+		%s
+	`, host, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), address, source)
 	path := filepath.Join(dir, "provider.conf")
 	require.NoError(t, os.WriteFile(path, []byte(config), 0o600))
 	// The name by which it is called makes the server a provider.

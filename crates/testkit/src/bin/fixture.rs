@@ -1,5 +1,6 @@
 //! `fixture`: a server and an agent for the suites in other languages (`interop/README.md`). Each argument is an entry,
-//! as JSON; the environment variable STEEPLE_FIXTURE_ISSUER sets the server's `jwt_issuer`. It prints where everything is as one JSON object, and stops it when its standard input closes.
+//! as JSON; the environment variable STEEPLE_FIXTURE_ISSUER sets the server's `jwt_issuer`. It prints where everything
+//! is as one JSON object, and stops it when its standard input closes.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
