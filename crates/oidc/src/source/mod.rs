@@ -28,7 +28,7 @@ pub enum SourceError {
     ServerApi(Box<Status>),
     #[error("{}", steeple_cli::rpc_error(.0))]
     WorkloadApi(Box<Status>),
-    #[error("the Workload API has no bundle for trust domain {0}: the agent's own, or one that an entry federates with")]
+    #[error("the Workload API has no bundle of {0}: add it to the -federatesWith of an entry")]
     NoBundle(TrustDomain),
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: std::io::Error },
