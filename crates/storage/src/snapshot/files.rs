@@ -64,6 +64,11 @@ impl SnapshotFiles {
         current.as_ref().map(|current| SnapshotFile::reopen(&current.path, current.info.clone())).transpose()
     }
 
+    /// Whether `path` is in this directory, and so was published here.
+    pub(crate) fn holds(&self, path: &Path) -> bool {
+        path.parent() == Some(self.dir.as_path())
+    }
+
     /// A new name for a file that is not current.
     pub(crate) fn stage(&self) -> PathBuf {
         self.dir.join(format!("{:020}{STAGED_SUFFIX}", self.next.fetch_add(1, Relaxed)))

@@ -1,12 +1,17 @@
 //! Replacing the whole state: the rows go where nobody reads, then one synced batch makes them the rows.
 
+use std::io::Read;
+
 use rocksdb::WriteBatch;
 
-use super::file::{SnapshotFile, refuse};
+use super::file::{IncomingSnapshot, SnapshotFile, refuse};
 use crate::db::{Db, STATE_META};
 use crate::kv::{self, CALLER, Generation};
 use crate::storage::Shared;
 use crate::{FailPoint, StorageError, checked};
+
+/// Bytes copied at once.
+const COPY_BYTES: usize = 256 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Installed {
@@ -28,6 +33,9 @@ pub(crate) fn install(
     if found != Some(applied) {
         return Err(StorageError::SnapshotMismatch { expected: applied, found });
     }
+    if snapshot.staged_mut().is_none() && !shared.snapshots.holds(snapshot.path()) {
+        snapshot = copy(shared, snapshot)?;
+    }
     if let Some(staged) = snapshot.staged_mut().take()
         && shared.snapshots.info().and_then(|current| current.applied) < Some(applied)
     {
@@ -41,6 +49,19 @@ pub(crate) fn install(
     fill(db, spare, &mut snapshot)?;
     db.reach(FailPoint::BeforeInstallFlip)?;
     flip(shared, spare, &snapshot, applied, extra_meta)
+}
+
+/// A file of another directory becomes one of ours, checked like every one that arrives.
+fn copy(shared: &Shared, mut snapshot: SnapshotFile) -> Result<SnapshotFile, StorageError> {
+    let mut incoming = IncomingSnapshot::create(shared.snapshots.stage())?;
+    let mut chunk = vec![0; COPY_BYTES];
+    loop {
+        let read = snapshot.read(&mut chunk).map_err(|error| StorageError::io("read", snapshot.path(), &error))?;
+        if read == 0 {
+            return incoming.finish();
+        }
+        incoming.write(&chunk[..read])?;
+    }
 }
 
 /// The applied index of the state, if that is not older than `applied`.

@@ -63,6 +63,19 @@ fn installs_alternate_between_the_two_generations() {
 }
 
 #[test]
+fn a_file_of_another_store_is_copied_first() {
+    let (_theirs_dir, theirs) = fresh();
+    apply(&theirs, 6, 300);
+    theirs.snapshots().build().unwrap();
+    let (dir, ours) = fresh();
+    let file = theirs.snapshots().open_current().unwrap().unwrap();
+    assert_eq!(ours.snapshots().install(file, 6, &[]).unwrap(), Installed::Replaced);
+    assert_eq!(bytes(&ours), bytes(&theirs));
+    drop((theirs, ours));
+    assert_eq!(state(&open(dir.path())), (Some(6), 300));
+}
+
+#[test]
 fn trap_install_is_idempotent() {
     let (dir, storage) = fresh();
     let sent = snapshot_of(5, 10);
