@@ -79,7 +79,7 @@ impl ExperimentalAgentFile {
             }
         }
         if self.broker {
-            let instead = "the broker API is not built; remove the block";
+            let instead = "the broker API is not built; let workloads use the Workload API";
             return Err(ConfigError::not_supported("agent.experimental.broker", instead));
         }
         Ok(())
