@@ -10,7 +10,7 @@ use aws_lc_rs::signature::{
     RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512,
     UnparsedPublicKey, VerificationAlgorithm,
 };
-use steeple_core::SpiffeId;
+use steeple_core::{SpiffeId, TrustDomain};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
@@ -19,7 +19,8 @@ use yasna::models::ObjectIdentifier;
 use yasna::{Tag, construct_der};
 
 use crate::der::{OID_EXTENSION_REQUEST, OID_SUBJECT_ALT_NAME, signed, subject_alt_names, write_extension};
-use crate::{DistinguishedName, KeyError, PublicKey, PublicKeyError, PublicKeyKind, SigningKey};
+use crate::template::Template;
+use crate::{DistinguishedName, KeyError, PublicKey, PublicKeyError, PublicKeyKind, Serial, SigningKey};
 
 /// A parsed request. Nothing in it is to be believed but the public key, and that only after
 /// [`Self::verify_signature`].
@@ -133,11 +134,27 @@ impl Csr {
 
 /// Writes and signs a request for `spiffe_id` in DER, with the subject that SPIRE's agents and command line use.
 pub fn request(key: &SigningKey, spiffe_id: &SpiffeId, dns_names: &[String]) -> Result<Vec<u8>, KeyError> {
-    let names = subject_alt_names(dns_names, spiffe_id.as_str());
+    write(key, &DistinguishedName::default_svid(), &subject_alt_names(dns_names, spiffe_id.as_str()))
+}
+
+/// Writes and signs a request for the CA of a server, which an authority above it is to sign: the subject is
+/// `ca_subject` with a serial number, as a self-signed CA has it.
+pub fn ca_request(
+    key: &SigningKey,
+    trust_domain: &TrustDomain,
+    ca_subject: &DistinguishedName,
+    serial: Serial,
+) -> Result<Vec<u8>, KeyError> {
+    let template = Template::server_ca(trust_domain, ca_subject, serial);
+    write(key, &template.subject, &subject_alt_names(&[], template.spiffe_id.as_str()))
+}
+
+/// `names` is DER of the subject alternative names.
+fn write(key: &SigningKey, subject: &DistinguishedName, names: &[u8]) -> Result<Vec<u8>, KeyError> {
     let info = construct_der(|writer| {
         writer.write_sequence(|info| {
             info.next().write_u8(0);
-            info.next().write_der(&DistinguishedName::default_svid().to_der());
+            info.next().write_der(&subject.to_der());
             info.next().write_der(key.public_key().spki());
             info.next().write_tagged_implicit(Tag::context(0), |writer| {
                 writer.write_set(|attributes| {
@@ -145,7 +162,7 @@ pub fn request(key: &SigningKey, spiffe_id: &SpiffeId, dns_names: &[String]) -> 
                         attribute.next().write_oid(&ObjectIdentifier::from_slice(OID_EXTENSION_REQUEST));
                         attribute.next().write_set(|values| {
                             values.next().write_sequence(|extensions| {
-                                write_extension(extensions, OID_SUBJECT_ALT_NAME, false, &names);
+                                write_extension(extensions, OID_SUBJECT_ALT_NAME, false, names);
                             });
                         });
                     });

@@ -1,6 +1,7 @@
 //! Private keys that sign: made, kept as PKCS#8, and held ready so that no signature pays for parsing.
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::error::KeyRejected;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
@@ -15,7 +16,7 @@ use crate::{PublicKey, PublicKeyKind};
 pub enum KeyError {
     #[error("could not generate a {} key", .0.name())]
     Generate(KeyType),
-    #[error("private key is not PKCS#8 DER of an accepted kind: use EC P-256, EC P-384, RSA 2048 or RSA 4096")]
+    #[error("private key is not DER of an accepted kind: use EC P-256, EC P-384, RSA 2048 or RSA 4096")]
     Load,
     #[error("could not sign")]
     Sign,
@@ -64,11 +65,13 @@ impl SigningKey {
 
     /// The kind of key is found by trying.
     pub fn from_pkcs8(pkcs8: &Secret) -> Result<Self, KeyError> {
-        Self::ecdsa(KeyType::EcP256, pkcs8, &ECDSA_P256_SHA256_ASN1_SIGNING, &ECDSA_P256_SHA256_FIXED_SIGNING)
-            .or_else(|_| {
-                Self::ecdsa(KeyType::EcP384, pkcs8, &ECDSA_P384_SHA384_ASN1_SIGNING, &ECDSA_P384_SHA384_FIXED_SIGNING)
-            })
-            .or_else(|_| Self::rsa(pkcs8))
+        Self::load(pkcs8, EcdsaKeyPair::from_pkcs8, RsaKeyPair::from_pkcs8)
+    }
+
+    /// As other programs write keys: PKCS#8, and the older forms of SEC 1 (`EC PRIVATE KEY`) and PKCS#1
+    /// (`RSA PRIVATE KEY`).
+    pub fn from_der(der: &Secret) -> Result<Self, KeyError> {
+        Self::from_pkcs8(der).or_else(|_| Self::load(der, EcdsaKeyPair::from_private_key_der, RsaKeyPair::from_der))
     }
 
     pub fn key_type(&self) -> KeyType {
@@ -104,21 +107,31 @@ impl SigningKey {
         }
     }
 
+    fn load(der: &Secret, ecdsa: ReadEcdsa, rsa: ReadRsa) -> Result<Self, KeyError> {
+        Self::ecdsa(KeyType::EcP256, der, ecdsa, &ECDSA_P256_SHA256_ASN1_SIGNING, &ECDSA_P256_SHA256_FIXED_SIGNING)
+            .or_else(|_| {
+                let (asn1, fixed) = (&ECDSA_P384_SHA384_ASN1_SIGNING, &ECDSA_P384_SHA384_FIXED_SIGNING);
+                Self::ecdsa(KeyType::EcP384, der, ecdsa, asn1, fixed)
+            })
+            .or_else(|_| Self::rsa(der, rsa))
+    }
+
     fn ecdsa(
         key_type: KeyType,
-        pkcs8: &Secret,
+        key: &Secret,
+        read: ReadEcdsa,
         der: &'static EcdsaSigningAlgorithm,
         fixed: &'static EcdsaSigningAlgorithm,
     ) -> Result<Self, KeyError> {
-        let der = EcdsaKeyPair::from_pkcs8(der, pkcs8.expose()).map_err(|_| KeyError::Load)?;
-        let fixed = EcdsaKeyPair::from_pkcs8(fixed, pkcs8.expose()).map_err(|_| KeyError::Load)?;
+        let der = read(der, key.expose()).map_err(|_| KeyError::Load)?;
+        let fixed = read(fixed, key.expose()).map_err(|_| KeyError::Load)?;
         let spki: PublicKeyX509Der<'_> = der.public_key().as_der().map_err(|_| KeyError::Load)?;
         let public = PublicKey::from_spki(spki.as_ref()).map_err(|_| KeyError::Load)?;
         Ok(Self { key_type, signer: Signer::Ecdsa { der, fixed }, public })
     }
 
-    fn rsa(pkcs8: &Secret) -> Result<Self, KeyError> {
-        let pair = RsaKeyPair::from_pkcs8(pkcs8.expose()).map_err(|_| KeyError::Load)?;
+    fn rsa(key: &Secret, read: ReadRsa) -> Result<Self, KeyError> {
+        let pair = read(key.expose()).map_err(|_| KeyError::Load)?;
         let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| KeyError::Load)?;
         let public = PublicKey::from_spki(spki.as_ref()).map_err(|_| KeyError::Load)?;
         let key_type = match public.kind() {
@@ -129,6 +142,9 @@ impl SigningKey {
         Ok(Self { key_type, signer: Signer::Rsa(Box::new(pair)), public })
     }
 }
+
+type ReadEcdsa = fn(&'static EcdsaSigningAlgorithm, &[u8]) -> Result<EcdsaKeyPair, KeyRejected>;
+type ReadRsa = fn(&[u8]) -> Result<RsaKeyPair, KeyRejected>;
 
 fn sign_ecdsa(pair: &EcdsaKeyPair, message: &[u8]) -> Result<Vec<u8>, KeyError> {
     pair.sign(&SystemRandom::new(), message).map(|signature| signature.as_ref().to_vec()).map_err(|_| KeyError::Sign)

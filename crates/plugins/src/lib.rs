@@ -5,14 +5,20 @@
 //! | NodeAttestor (server and agent) | `x509pop` | [`x509pop`] |
 //! | NodeAttestor (agent; the server's half is in its core) | `join_token` | [`join_token`] |
 //! | WorkloadAttestor | `unix` | [`unix`] |
+//! | UpstreamAuthority (server) | `disk` | [`upstream_disk`] |
+//! | UpstreamAuthority (server) | `spire` | [`upstream_spire`] |
 //! | KeyManager (agent) | `disk`, `memory` | [`key_manager`] |
 
 mod agent_path;
+mod ca_check;
 pub mod join_token;
 pub mod key_manager;
 mod registry;
 pub mod unix;
+pub mod upstream_disk;
+pub mod upstream_spire;
 pub mod x509pop;
 
 pub use agent_path::{AgentPathTemplate, NoValue, TemplateError};
+pub use ca_check::{CaCheckError, check_ca};
 pub use registry::{AGENT_PLUGINS, BuiltIn, Kind, SERVER_PLUGINS, is_built_in};

@@ -5,6 +5,7 @@ pub enum Kind {
     DataStore,
     KeyManager,
     NodeAttestor,
+    UpstreamAuthority,
     WorkloadAttestor,
 }
 
@@ -22,6 +23,8 @@ pub const SERVER_PLUGINS: &[BuiltIn] = &[
     BuiltIn { kind: Kind::KeyManager, name: "memory" },
     BuiltIn { kind: Kind::NodeAttestor, name: "join_token" },
     BuiltIn { kind: Kind::NodeAttestor, name: "x509pop" },
+    BuiltIn { kind: Kind::UpstreamAuthority, name: "disk" },
+    BuiltIn { kind: Kind::UpstreamAuthority, name: "spire" },
 ];
 
 /// What an agent configuration may name.
@@ -44,6 +47,7 @@ impl Kind {
             Self::DataStore => "DataStore",
             Self::KeyManager => "KeyManager",
             Self::NodeAttestor => "NodeAttestor",
+            Self::UpstreamAuthority => "UpstreamAuthority",
             Self::WorkloadAttestor => "WorkloadAttestor",
         }
     }

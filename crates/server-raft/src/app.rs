@@ -28,14 +28,16 @@ use crate::driver::federation::{BundleAges, FederationDriver};
 use crate::driver::prune::{PruneAgents, PruneDriver};
 use crate::driver::roots;
 use crate::driver::server_svid::ServerSvidDriver;
+use crate::driver::upstream::UpstreamDriver;
 use crate::endpoint::Gate;
 use crate::federation::{BundleEndpoint, Relationships};
 use crate::first_steps::first_steps;
-use crate::issue::{AuthorityKeys, Issuer, KeysError, Signer};
+use crate::issue::{AuthorityKeys, AuthorityMaker, Issuer, KeysError, Signer};
 use crate::node_attestors::{OwnRootsOf, node_attestors};
 use crate::peer::PeerListener;
 use crate::raft::{self, ClusterStart, Limits, Replica, Start, Timing};
 use crate::service::{Shared, Switches};
+use crate::upstream_authority::Upstream;
 use crate::{endpoint, http, peer, sealing_key};
 
 /// Settings and log, before anything runs.
@@ -86,6 +88,7 @@ impl App {
         // Everything that can be refused is tried before the first replicated effect.
         let own_roots = OwnRootsOf::default();
         let attestors = node_attestors(&settings, &own_roots, &clock)?;
+        let upstream = Upstream::from_settings(&settings, &clock)?;
         let tcp = bind_tcp(&settings.bind).await?;
         let admin = endpoint::bind_admin(&settings.socket_path)?;
         let bundle_endpoint = match &settings.federation.bundle_endpoint {
@@ -116,6 +119,13 @@ impl App {
             policy.clone(),
             Arc::clone(&clock),
         )));
+        let maker = Arc::new(AuthorityMaker {
+            replica: replica.clone(),
+            keys,
+            policy,
+            trust_domain: settings.trust_domain.clone(),
+            upstream,
+        });
         let (shown, server_svid) = watch::channel(None);
         let federation = FederationDriver {
             replica: replica.clone(),
@@ -126,9 +136,8 @@ impl App {
         let shared = Arc::new(Shared {
             replica: replica.clone(),
             issuer: Issuer::new(replica.clone()),
-            keys: Arc::clone(&keys),
+            maker: Arc::clone(&maker),
             trust_domain: settings.trust_domain.clone(),
-            policy: policy.clone(),
             clock: Arc::clone(&clock),
             attestors,
             switches: Switches {
@@ -157,14 +166,8 @@ impl App {
         if !settings.disable_jwt_svids {
             kinds.push(AuthorityKind::Jwt);
         }
-        let ca = CaDriver {
-            replica: replica.clone(),
-            keys,
-            policy,
-            trust_domain: settings.trust_domain.clone(),
-            clock: Arc::clone(&clock),
-            kinds,
-        };
+        let ca = Arc::new(CaDriver { maker, clock: Arc::clone(&clock), kinds });
+        tasks.spawn(UpstreamDriver { ca: Arc::clone(&ca) }.run(stop.clone()));
         tasks.spawn(ca.run(stop.clone()));
         let prune = PruneDriver {
             replica: replica.clone(),

@@ -26,3 +26,4 @@ pub mod peer;
 pub mod raft;
 mod sealing_key;
 pub mod service;
+pub mod upstream_authority;

@@ -101,6 +101,14 @@ pub enum CommandKind {
     TaintAuthority { kind: AuthorityKind, id: AuthorityId },
     /// LocalAuthority service: removes a tainted authority from the own bundle. Answer: [`crate::Outcome::Authority`].
     RevokeAuthority { kind: AuthorityKind, id: AuthorityId },
+    /// LocalAuthority service: flags the roots (DER) with the subject key id that signed the old authority in the own
+    /// bundle. Answer: [`crate::Outcome::Authority`] with that id.
+    TaintUpstreamAuthority { subject_key_id: String, roots: Vec<Vec<u8>> },
+    /// LocalAuthority service: removes tainted roots from the own bundle, named as for `TaintUpstreamAuthority`.
+    /// Answer: [`crate::Outcome::Authority`] with that id.
+    RevokeUpstreamAuthority { subject_key_id: String, roots: Vec<Vec<u8>> },
+    /// Upstream driver: the own bundle follows the one of the authority above. Answer: [`crate::Outcome::Bundle`].
+    FollowUpstream(Box<UpstreamChanges>),
     /// CA driver: empties the next slot of an old authority. Answer: [`crate::Outcome::Authority`].
     ForgetAuthority { kind: AuthorityKind, id: AuthorityId },
 
@@ -117,6 +125,19 @@ pub enum CommandKind {
     SetKeyring { content: Vec<u8>, expected_revision: u64 },
     /// Peer-CA driver: the peers' certificate authority; as `SetKeyring`. Answer: [`crate::Outcome::Done`].
     SetPeerCa { content: Vec<u8>, expected_revision: u64 },
+}
+
+/// What the own bundle takes over from the authority above, in this order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamChanges {
+    /// Roots (DER) that are not there yet.
+    pub append: Vec<Vec<u8>>,
+    /// Roots (DER) not to be trusted any more.
+    pub taint: Vec<Vec<u8>>,
+    /// Tainted roots (DER) that are gone above; those that are not tainted here stay.
+    pub revoke: Vec<Vec<u8>>,
+    /// Keys that are not there yet.
+    pub jwt_authorities: Vec<JwtAuthority>,
 }
 
 /// The fields of `entry` that `mask` names replace the stored ones; `entry.id` says which entry.

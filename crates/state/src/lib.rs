@@ -35,7 +35,7 @@ pub use cluster::{Cluster, Member, MemberFacts, Sealed, SealedName, Uuid};
 pub use codec::DecodeError;
 pub use command::{
     Attestation, BundleMask, BundleUpdate, ClusterInit, Command, CommandKind, DeleteMode, EntryMask, EntryUpdate,
-    NO_REQUEST, RelationshipDraft, RelationshipMask, RelationshipUpdate, RequestId,
+    NO_REQUEST, RelationshipDraft, RelationshipMask, RelationshipUpdate, RequestId, UpstreamChanges,
 };
 pub use event::{AgentChange, Change, Event};
 pub use hash::StateHash;

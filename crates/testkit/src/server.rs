@@ -35,6 +35,8 @@ pub struct ServerSpec {
 pub struct ExtraLines {
     /// Inside `server { }`.
     pub server: String,
+    /// Inside `plugins { }`.
+    pub plugins: String,
     /// Beside it.
     pub top: String,
 }
@@ -219,6 +221,7 @@ fn configuration(spec: &ServerSpec, dir: &Path, api: &Port, peer: &Port, extra: 
                 plugin.block("plugin_data", |data| data.path("ca_bundle_path", root));
             });
         }
+        plugins.line(&extra.plugins);
     });
     file.line(&extra.top);
     file.finish()
@@ -254,6 +257,7 @@ mod tests {
                 server: "federation { federates_with \"y.test\" { bundle_endpoint_url = \"https://y.test\" \
                          bundle_endpoint_profile \"https_web\" {} } }"
                     .to_owned(),
+                plugins: "UpstreamAuthority \"disk\" { plugin_data { key_file_path = \"a\" } }".to_owned(),
                 top: "telemetry { Prometheus { port = 9988 } }".to_owned(),
             };
             let path = dir.path().join(CONFIG);
@@ -265,7 +269,7 @@ mod tests {
         assert!(founder.cluster.enabled && founder.cluster.bootstrap && founder.cluster.join.is_empty());
         assert_eq!((founder.bind.port, founder.cluster.peer_bind.port), (api.number(), peer.number()));
         assert_eq!(founder.cluster.sealing_key_path, sealing_key_path);
-        assert_eq!(founder.plugins.len(), 2);
+        assert_eq!(founder.plugins.len(), 3);
         let joiner = load(Some(role(vec![peer.address()])));
         assert!(!joiner.cluster.bootstrap);
         assert_eq!(joiner.cluster.join[0].to_string(), peer.address());

@@ -15,8 +15,8 @@ use crate::der::{
     OID_SUBJECT_KEY_IDENTIFIER, authority_key_identifier, date_time, signed, subject_alt_names, write_extension,
     write_signature_algorithm, write_time,
 };
-use crate::template::Template;
-use crate::{DistinguishedName, PublicKey, Serial, SigningKey};
+use crate::template::{Profile, Template};
+use crate::{Csr, DistinguishedName, PublicKey, Serial, SigningKey};
 
 /// A CA certificate with its private key, ready to sign.
 #[derive(Debug)]
@@ -134,6 +134,28 @@ impl CaIssuer {
         let der = self.sign(&template, public_key, now, not_after)?;
         let chain = std::iter::once(der.clone()).chain(self.chain.iter().cloned()).collect();
         Ok((CaCertificate { der, serial, not_after, authority_id: public_key.key_id_hex() }, chain))
+    }
+
+    /// Certifies the CA of a server as the authority above it: the subject is the one that `csr` asks for, whose
+    /// signature the caller has verified.
+    pub fn issue_server_ca(
+        &self,
+        now: Timestamp,
+        trust_domain: &TrustDomain,
+        csr: &Csr,
+        serial: Serial,
+        ttl: Duration,
+    ) -> Result<CaCertificate, IssueError> {
+        let template = Template {
+            profile: Profile::Ca,
+            serial,
+            subject: csr.subject.clone(),
+            spiffe_id: trust_domain.id(),
+            dns_names: Vec::new(),
+        };
+        let not_after = self.cap(now, ttl)?;
+        let der = self.sign(&template, &csr.public_key, now, not_after)?;
+        Ok(CaCertificate { der, serial, not_after, authority_id: csr.public_key.key_id_hex() })
     }
 
     fn cap(&self, now: Timestamp, ttl: Duration) -> Result<Timestamp, IssueError> {

@@ -3,6 +3,7 @@
 
 mod key_manager;
 mod node_attestor;
+mod upstream_authority;
 mod workload_attestor;
 
 use std::future::Future;
@@ -12,6 +13,7 @@ pub use key_manager::{KeyError, KeyManager};
 pub use node_attestor::{
     AgentChannel, AgentNodeAttestor, AttestError, AttestStatus, Attested, ChallengeChannel, NodeAttestor,
 };
+pub use upstream_authority::{MintedX509Ca, UpstreamAuthority, UpstreamBundle, UpstreamError};
 pub use workload_attestor::{WorkloadAttestor, WorkloadError, WorkloadProcess};
 
 /// A boxed future, the return type of every plugin method.

@@ -7,6 +7,7 @@
 //! | [`federation`] | leader | `federation::Schedule` |
 //! | [`prune`] | leader | expiry against the clock |
 //! | [`roots`] | every replica | the bundles in the state |
+//! | [`upstream`] | leader | the bundle of the authority above |
 //! | [`server_svid`] | every replica | half-life, taint |
 
 pub mod ca;
@@ -14,6 +15,7 @@ pub mod federation;
 pub mod prune;
 pub mod roots;
 pub mod server_svid;
+pub mod upstream;
 
 use std::time::{Duration, Instant};
 
@@ -26,19 +28,15 @@ use crate::raft::{Origin, ProposeError, Replica};
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
     #[error(transparent)]
-    Issue(#[from] steeple_ca::IssueError),
-    #[error(transparent)]
     Key(#[from] steeple_ca::KeyError),
     #[error(transparent)]
-    Keys(#[from] crate::issue::KeysError),
+    Make(#[from] crate::issue::MakeError),
     #[error(transparent)]
     Propose(#[from] ProposeError),
-    #[error(transparent)]
-    Random(#[from] steeple_ca::RandomError),
     #[error("refused: {0}")]
     Rejected(#[from] Rejection),
     #[error(transparent)]
-    Seal(#[from] steeple_ca::seal::SealError),
+    Upstream(#[from] steeple_core::plugin::UpstreamError),
 }
 
 /// Proposes on a driver's behalf. Drivers' commands may be repeated, so they carry no request id.

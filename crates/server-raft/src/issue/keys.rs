@@ -104,7 +104,7 @@ impl AuthorityKeys {
 }
 
 /// What an authority's key is sealed as.
-pub(crate) fn record_type(kind: AuthorityKind) -> RecordType {
+pub(super) fn record_type(kind: AuthorityKind) -> RecordType {
     match kind {
         AuthorityKind::Jwt => RecordType::JwtKey,
         AuthorityKind::X509 => RecordType::X509CaKey,

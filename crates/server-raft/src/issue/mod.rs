@@ -11,6 +11,7 @@
 
 mod issuer;
 mod keys;
+mod maker;
 mod signer;
 mod wire;
 
@@ -18,6 +19,6 @@ pub use issuer::{
     AgentClaim, IssueFailure, IssuedJwt, IssuedX509, Issuer, WorkloadSvid, agent_svid, claimed, downstream_ca,
     jwt_svid, workload_svid,
 };
-pub(crate) use keys::record_type;
 pub use keys::{AuthorityKeys, KeysError};
+pub use maker::{AuthorityMaker, Made, MakeError};
 pub use signer::Signer;

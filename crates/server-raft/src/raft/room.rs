@@ -57,6 +57,9 @@ pub(super) fn needs_room(kind: &CommandKind) -> bool {
         | CommandKind::TaintAuthority { .. }
         | CommandKind::RevokeAuthority { .. }
         | CommandKind::ForgetAuthority { .. }
+        | CommandKind::TaintUpstreamAuthority { .. }
+        | CommandKind::RevokeUpstreamAuthority { .. }
+        | CommandKind::FollowUpstream(_)
         | CommandKind::InitCluster(_)
         | CommandKind::UpdateMember { .. }
         | CommandKind::RemoveMember { .. }

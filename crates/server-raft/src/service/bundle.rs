@@ -76,6 +76,10 @@ impl BundleApi for BundleService {
         let wire = request.into_inner().jwt_authority;
         let wire = wire.ok_or_else(|| Status::invalid_argument("missing JWT authority"))?;
         let authority = jwt_authority_from_wire(&wire).map_err(|error| invalid("invalid JWT authority", &error))?;
+        if let Some(upstream) = &self.shared.maker.upstream {
+            let published = upstream.publish_jwt_key(&authority).await;
+            published.map_err(|error| Status::internal(format!("failed to publish JWT key: {error}")))?;
+        }
         let command = CommandKind::PublishJwtAuthority { authority };
         let Outcome::Bundle(bundle) = self.shared.propose(&caller, command).await? else { return Err(unexpected()) };
         let jwt_authorities = bundle.jwt_authorities.iter().map(jwt_authority_to_wire).collect();

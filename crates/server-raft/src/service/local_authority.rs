@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use steeple_api::server::localauthority::local_authority_server::LocalAuthority as LocalAuthorityApi;
 use steeple_api::server::localauthority::*;
+use steeple_ca::certificate;
 use steeple_core::{Authority, AuthorityId, AuthorityKind, AuthoritySet, Timestamp, rpc_code_name};
 use steeple_state::{CommandKind, Outcome};
 use tonic::{Code, Request, Response, Status};
 
 use super::shared::{Shared, unexpected};
 use crate::authz::{Authorized, authorized};
-use crate::driver::ca;
 use crate::metrics;
 
 pub struct LocalAuthorityService {
@@ -108,6 +108,11 @@ impl LocalAuthorityApi for LocalAuthorityService {
         request: Request<TaintX509AuthorityRequest>,
     ) -> Result<Response<TaintX509AuthorityResponse>, Status> {
         let caller = authorized(&request)?;
+        if self.shared.maker.upstream.is_some() {
+            return Err(Status::failed_precondition(
+                "local authority can't be tainted if there is an upstream authority",
+            ));
+        }
         let id = request.into_inner().authority_id;
         let kind = CommandKind::TaintAuthority { kind: AuthorityKind::X509, id };
         let tainted = self.change(&caller, kind).await?;
@@ -116,9 +121,14 @@ impl LocalAuthorityApi for LocalAuthorityService {
 
     async fn taint_x509_upstream_authority(
         &self,
-        _request: Request<TaintX509UpstreamAuthorityRequest>,
+        request: Request<TaintX509UpstreamAuthorityRequest>,
     ) -> Result<Response<TaintX509UpstreamAuthorityResponse>, Status> {
-        Err(no_upstream())
+        let caller = authorized(&request)?;
+        let (subject_key_id, roots) = self.upstream_roots(&request.into_inner().subject_key_id).await?;
+        let kind = CommandKind::TaintUpstreamAuthority { subject_key_id, roots };
+        let changed = self.change(&caller, kind).await?;
+        let upstream_authority_subject_key_id = changed.authority_id;
+        Ok(Response::new(TaintX509UpstreamAuthorityResponse { upstream_authority_subject_key_id }))
     }
 
     async fn revoke_x509_authority(
@@ -126,6 +136,11 @@ impl LocalAuthorityApi for LocalAuthorityService {
         request: Request<RevokeX509AuthorityRequest>,
     ) -> Result<Response<RevokeX509AuthorityResponse>, Status> {
         let caller = authorized(&request)?;
+        if self.shared.maker.upstream.is_some() {
+            return Err(Status::failed_precondition(
+                "local authority can't be revoked if there is an upstream authority",
+            ));
+        }
         let id = request.into_inner().authority_id;
         let kind = CommandKind::RevokeAuthority { kind: AuthorityKind::X509, id };
         let revoked = without_expiry(self.change(&caller, kind).await?);
@@ -134,9 +149,14 @@ impl LocalAuthorityApi for LocalAuthorityService {
 
     async fn revoke_x509_upstream_authority(
         &self,
-        _request: Request<RevokeX509UpstreamAuthorityRequest>,
+        request: Request<RevokeX509UpstreamAuthorityRequest>,
     ) -> Result<Response<RevokeX509UpstreamAuthorityResponse>, Status> {
-        Err(no_upstream())
+        let caller = authorized(&request)?;
+        let (subject_key_id, roots) = self.upstream_roots(&request.into_inner().subject_key_id).await?;
+        let kind = CommandKind::RevokeUpstreamAuthority { subject_key_id, roots };
+        let changed = self.change(&caller, kind).await?;
+        let upstream_authority_subject_key_id = changed.authority_id;
+        Ok(Response::new(RevokeX509UpstreamAuthorityResponse { upstream_authority_subject_key_id }))
     }
 
     async fn get_wit_authority_state(
@@ -192,6 +212,22 @@ impl LocalAuthorityService {
         Ok(set)
     }
 
+    /// The id as it is stored, and the roots of the own bundle whose key it names.
+    async fn upstream_roots(&self, subject_key_id: &str) -> Result<(String, Vec<Vec<u8>>), Status> {
+        if self.shared.maker.upstream.is_none() {
+            return Err(Status::failed_precondition("upstream authority is not configured"));
+        }
+        let subject_key_id = subject_key_id.to_lowercase();
+        let named = |der: &[u8]| {
+            let key_id = certificate::facts(der).and_then(|facts| facts.subject_key_id);
+            key_id.is_some_and(|key_id| hex::encode(key_id) == subject_key_id)
+        };
+        let bundle = self.shared.fresh().await?.state().own_bundle().cloned();
+        let roots = bundle.iter().flat_map(|bundle| &bundle.x509_authorities).filter(|root| named(&root.der));
+        let roots = roots.map(|root| root.der.clone()).collect();
+        Ok((subject_key_id, roots))
+    }
+
     async fn prepare(&self, caller: &Authorized, kind: AuthorityKind) -> Result<AuthorityState, Status> {
         let timer = metrics::preparation(kind);
         let prepared = self.make_and_publish(caller, kind).await;
@@ -200,19 +236,11 @@ impl LocalAuthorityService {
     }
 
     async fn make_and_publish(&self, caller: &Authorized, kind: AuthorityKind) -> Result<AuthorityState, Status> {
-        let shared = Arc::clone(&self.shared);
-        // Making an RSA key takes a good part of a second.
-        let made = tokio::task::spawn_blocking(move || {
-            let now = shared.clock.now();
-            ca::make(&shared.replica, &shared.keys, &shared.policy, &shared.trust_domain, now, kind)
-        });
-        let authority = made
-            .await
-            .map_err(|error| Status::internal(error.to_string()))?
-            .map_err(|error| Status::internal(format!("failed to prepare {} authority: {error}", noun(kind))))?;
-        let prepared = to_wire(&authority);
-        let command = CommandKind::PrepareAuthority { authority: Box::new(authority), upstream_roots: Vec::new() };
-        self.change(caller, command).await?;
+        let made = self.shared.maker.make(self.shared.clock.now(), kind).await;
+        let made =
+            made.map_err(|error| Status::internal(format!("failed to prepare {} authority: {error}", noun(kind))))?;
+        let prepared = to_wire(&made.authority);
+        self.change(caller, made.into_command()).await?;
         Ok(prepared)
     }
 
@@ -225,7 +253,11 @@ impl LocalAuthorityService {
         let activated = self.change(caller, CommandKind::ActivateAuthority { kind, id }).await?;
         let not_after = Timestamp::from_secs(activated.expires_at);
         metrics::activated(kind, &self.shared.trust_domain, self.shared.clock.now(), not_after);
-        Ok(activated)
+        if self.shared.maker.upstream.is_none() || kind != AuthorityKind::X509 {
+            return Ok(activated);
+        }
+        let active = self.state(kind).await?.active.filter(|active| active.id == activated.authority_id);
+        Ok(active.as_ref().map_or(activated, to_wire))
     }
 
     async fn change(&self, caller: &Authorized, command: CommandKind) -> Result<AuthorityState, Status> {
@@ -258,10 +290,6 @@ fn noun(kind: AuthorityKind) -> &'static str {
         AuthorityKind::Jwt => "JWT",
         AuthorityKind::X509 => "X.509",
     }
-}
-
-fn no_upstream() -> Status {
-    Status::failed_precondition("upstream authority is not configured")
 }
 
 fn no_wit() -> Status {

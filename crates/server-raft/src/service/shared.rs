@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use steeple_ca::policy::Policy;
 use steeple_core::plugin::NodeAttestor;
 use steeple_core::{AuthorityKind, Clock, TrustDomain};
 use steeple_state::{CommandKind, Outcome, State};
@@ -15,16 +14,15 @@ use super::failure;
 use crate::authz::Authorized;
 use crate::driver::server_svid::ServerSvid;
 use crate::federation::Relationships;
-use crate::issue::{AuthorityKeys, Issuer};
+use crate::issue::{AuthorityMaker, Issuer};
 use crate::raft::{Origin, ReadMode, Replica, View};
 
 /// Shared by all services of one process.
 pub struct Shared {
     pub replica: Replica,
     pub issuer: Issuer,
-    pub keys: Arc<AuthorityKeys>,
+    pub maker: Arc<AuthorityMaker>,
     pub trust_domain: TrustDomain,
-    pub policy: Policy,
     pub clock: Arc<dyn Clock>,
     /// By attestation type; `join_token` is not among them.
     pub attestors: BTreeMap<String, Arc<dyn NodeAttestor>>,

@@ -230,6 +230,34 @@ async fn signals_that_spire_knows_do_not_end_a_server() {
 }
 
 #[tokio::test]
+async fn an_upstream_authority_that_cannot_be_used_is_named() {
+    let bench = Bench::new();
+    let cases = [
+        ("disk", "", "'cert_file_path' and 'key_file_path' must be set and not empty"),
+        (
+            "disk",
+            "cert_file_path = \"ca.pem\" key_file_path = \"ca.key\"",
+            "unable to load upstream CA key: open ca.key",
+        ),
+        (
+            "disk",
+            "cert_file_pth = \"\" cert_file_path = \"a\" key_file_path = \"b\"",
+            "did you mean \"cert_file_path\"?",
+        ),
+        ("spire", "server_port = \"8081\"", "server_address is required"),
+        ("spire", "server_address = \"a\" server_port = 8081", "workload_api_socket is required"),
+    ];
+    for (at, (name, data, text)) in cases.into_iter().enumerate() {
+        let config = bench.config(&format!("upstream-{at}"), "");
+        let plugin = format!("UpstreamAuthority \"{name}\" {{ plugin_data {{ {data} }} }}\n KeyManager");
+        let configured = std::fs::read_to_string(&config).expect("a file").replace("KeyManager", &plugin);
+        std::fs::write(&config, configured).expect("a file");
+        assert_says(&bench.refused(&config, &[]).await, &[text]);
+        assert!(!bench.scratch.join(format!("upstream-{at}/data/db")).exists(), "no cluster is founded");
+    }
+}
+
+#[tokio::test]
 async fn a_bundle_endpoint_that_cannot_be_served_is_named() {
     let bench = Bench::new();
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");

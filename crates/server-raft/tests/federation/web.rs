@@ -57,6 +57,7 @@ async fn https_web_trusts_the_systems_roots_and_reloads_its_files() {
     let following = ExtraLines {
         server: federation(&[a.followed("\"https_web\" {}")]),
         top: format!("telemetry {{ Prometheus {{ port = {} }} }}", metrics.number()),
+        ..ExtraLines::default()
     };
     // The roots of the machine, as Go's programs are given others.
     let env = vec![

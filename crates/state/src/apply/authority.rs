@@ -22,7 +22,7 @@ pub(super) fn prepare(
         return Err(Rejection::new(Code::AlreadyExists, "an authority with this ID exists"));
     }
     match authority.kind {
-        AuthorityKind::X509 if authority.upstream_authority_id.is_empty() => {
+        AuthorityKind::X509 if upstream_roots.is_empty() => {
             bundle::publish(writer, std::slice::from_ref(&authority.certificate), &[])?
         }
         AuthorityKind::X509 => bundle::publish(writer, upstream_roots, &[])?,
@@ -120,7 +120,7 @@ fn next_named(writer: &Writer<'_>, kind: AuthorityKind, id: &str) -> Result<Auth
 }
 
 /// Changes the own bundle and raises its sequence.
-fn change_own(
+pub(super) fn change_own(
     writer: &mut Writer<'_>,
     change: impl FnOnce(&mut Bundle) -> Result<(), Rejection>,
 ) -> Result<(), Rejection> {
@@ -198,5 +198,5 @@ fn unsupported(rule: &str, status: AuthorityStatus) -> String {
 }
 
 const NO_ID: &str = "no authority ID provided";
-const ROOT_MISSING: &str = "no root CA found with provided subject key ID";
+pub(super) const ROOT_MISSING: &str = "no root CA found with provided subject key ID";
 const KEY_MISSING: &str = "no JWT Key found with provided key ID";

@@ -9,6 +9,7 @@ mod entry;
 mod join_token;
 mod relationship;
 mod remembered;
+mod upstream;
 mod writer;
 
 use crate::{Applied, Command, CommandKind, NO_REQUEST, Outcome, State};
@@ -80,6 +81,13 @@ fn effect(writer: &mut Writer<'_>, kind: &CommandKind) -> Outcome {
         CommandKind::ActivateAuthority { kind, id } => authority::activate(writer, *kind, id).into(),
         CommandKind::TaintAuthority { kind, id } => authority::taint(writer, *kind, id).into(),
         CommandKind::RevokeAuthority { kind, id } => authority::revoke(writer, *kind, id).into(),
+        CommandKind::TaintUpstreamAuthority { subject_key_id, roots } => {
+            upstream::taint(writer, subject_key_id, roots).into()
+        }
+        CommandKind::RevokeUpstreamAuthority { subject_key_id, roots } => {
+            upstream::revoke(writer, subject_key_id, roots).into()
+        }
+        CommandKind::FollowUpstream(changes) => upstream::follow(writer, changes).into(),
         CommandKind::ForgetAuthority { kind, id } => authority::forget(writer, *kind, id).into(),
 
         CommandKind::InitCluster(init) => cluster::init(writer, init).into(),

@@ -12,7 +12,7 @@ use steeple_core::{
 };
 use steeple_state::{
     Attestation, BundleMask, BundleUpdate, Command, CommandKind, DeleteMode, EntryMask, EntryUpdate, RelationshipDraft,
-    RelationshipMask, RelationshipUpdate,
+    RelationshipMask, RelationshipUpdate, UpstreamChanges,
 };
 
 use super::{authority, cluster_init, entry, id, member, selectors, trust_domain};
@@ -228,6 +228,20 @@ pub fn authority_command() -> impl Strategy<Value = CommandKind> {
         1 => authority_name().prop_map(|(kind, id)| CommandKind::TaintAuthority { kind, id }),
         1 => authority_name().prop_map(|(kind, id)| CommandKind::RevokeAuthority { kind, id }),
         1 => authority_name().prop_map(|(kind, id)| CommandKind::ForgetAuthority { kind, id }),
+        1 => authority_name().prop_map(|(kind, id)| {
+            let roots = vec![authority(kind, &id).certificate];
+            CommandKind::TaintUpstreamAuthority { subject_key_id: id, roots }
+        }),
+        1 => authority_name().prop_map(|(kind, id)| {
+            let roots = vec![authority(kind, &id).certificate];
+            CommandKind::RevokeUpstreamAuthority { subject_key_id: id, roots }
+        }),
+        1 => (vec(der(), 0..2), vec(der(), 0..2), vec(der(), 0..2), vec(jwt_authority(), 0..2)).prop_map(
+            |(append, taint, revoke, jwt_authorities)| {
+                let changes = UpstreamChanges { append, taint, revoke, jwt_authorities };
+                CommandKind::FollowUpstream(Box::new(changes))
+            }
+        ),
     ]
 }
 

@@ -11,6 +11,7 @@ use steeple_core::{
 use steeple_state::{
     Attestation, BundleMask, BundleUpdate, Change, Command, CommandKind, DeleteMode, EntryCreation, EntryMask,
     EntryUpdate, NO_REQUEST, Outcome, Rejection, RelationshipDraft, RelationshipMask, RelationshipUpdate,
+    UpstreamChanges,
 };
 
 use crate::common::{self, Replica};
@@ -166,13 +167,12 @@ fn command_kind(line: &Line<'_>) -> CommandKind {
         },
         ["token", "prune", before] => CommandKind::PruneJoinTokens { before: before.parse().unwrap() },
 
-        ["bundle", "append"] => CommandKind::AppendBundle {
-            x509_authorities: line.list("roots").into_iter().map(|root| root.as_bytes().to_vec()).collect(),
-            jwt_authorities: line.jwt_authorities(),
-        },
+        ["bundle", "append"] => {
+            CommandKind::AppendBundle { x509_authorities: line.ders("roots"), jwt_authorities: line.jwt_authorities() }
+        }
         ["bundle", "publish"] => CommandKind::PublishJwtAuthority { authority: line.jwt_authorities().remove(0) },
         ["bundle", "prune"] => CommandKind::PruneBundle {
-            x509_authorities: line.list("roots").into_iter().map(|root| root.as_bytes().to_vec()).collect(),
+            x509_authorities: line.ders("roots"),
             jwt_expired_before: line.number("before").unwrap_or(0),
         },
         ["bundle", "create", names @ ..] => CommandKind::CreateBundles { bundles: bundles(names, line) },
@@ -207,9 +207,24 @@ fn command_kind(line: &Line<'_>) -> CommandKind {
         }
 
         ["authority", "prepare", kind, id] => CommandKind::PrepareAuthority {
-            authority: Box::new(common::authority(authority_kind(kind), id)),
-            upstream_roots: Vec::new(),
+            authority: Box::new(steeple_core::Authority {
+                upstream_authority_id: line.key("upstream").unwrap_or_default().to_owned(),
+                ..common::authority(authority_kind(kind), id)
+            }),
+            upstream_roots: line.ders("roots"),
         },
+        ["upstream", "taint", id @ ..] => {
+            CommandKind::TaintUpstreamAuthority { subject_key_id: id.join(""), roots: line.ders("roots") }
+        }
+        ["upstream", "revoke", id @ ..] => {
+            CommandKind::RevokeUpstreamAuthority { subject_key_id: id.join(""), roots: line.ders("roots") }
+        }
+        ["upstream", "follow"] => CommandKind::FollowUpstream(Box::new(UpstreamChanges {
+            append: line.ders("append"),
+            taint: line.ders("taint"),
+            revoke: line.ders("revoke"),
+            jwt_authorities: line.jwt_authorities(),
+        })),
         ["authority", "activate", kind, id] => {
             CommandKind::ActivateAuthority { kind: authority_kind(kind), id: (*id).to_owned() }
         }
@@ -269,6 +284,11 @@ impl<'a> Line<'a> {
 
     fn list(&self, key: &str) -> Vec<&'a str> {
         self.key(key).map_or(Vec::new(), |value| value.split(',').filter(|item| !item.is_empty()).collect())
+    }
+
+    /// The words themselves stand for certificates.
+    fn ders(&self, key: &str) -> Vec<Vec<u8>> {
+        self.list(key).into_iter().map(|root| root.as_bytes().to_vec()).collect()
     }
 
     fn selectors(&self, key: &str) -> SelectorSet {

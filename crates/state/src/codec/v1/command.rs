@@ -12,7 +12,7 @@ use super::payload::{
     AgentText, AppendBundle, Attestation, AuthorityName, BundleUpdate, BundleUpdates, Bundles, ClusterInit,
     CreateJoinToken, DeleteBundles, Empty, Entries, EntryUpdate, EntryUpdates, Names, PendingSerial, PrepareAuthority,
     PruneAgents, PruneBundle, RelationshipDraft, RelationshipDrafts, RelationshipUpdate, RelationshipUpdates,
-    SetSealed, UpdateMember,
+    SetSealed, UpdateMember, UpstreamChanges, UpstreamRoots,
 };
 use crate::{CommandKind, DeleteMode};
 
@@ -33,7 +33,7 @@ pub(crate) struct Command {
     #[prost(
         oneof = "Kind",
         tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, \
-                35, 36, 37, 38, 39, 40, 41, 42, 43, 44"
+                35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47"
     )]
     kind: Option<Kind>,
 }
@@ -110,6 +110,12 @@ enum Kind {
     SetKeyring(SetSealed),
     #[prost(message, tag = "44")]
     SetPeerCa(SetSealed),
+    #[prost(message, tag = "45")]
+    TaintUpstreamAuthority(UpstreamRoots),
+    #[prost(message, tag = "46")]
+    RevokeUpstreamAuthority(UpstreamRoots),
+    #[prost(message, tag = "47")]
+    FollowUpstream(UpstreamChanges),
 }
 
 // === To messages ===
@@ -209,6 +215,18 @@ impl From<&CommandKind> for Kind {
             CommandKind::TaintAuthority { kind, id } => Self::TaintAuthority(authority_name(*kind, id)),
             CommandKind::RevokeAuthority { kind, id } => Self::RevokeAuthority(authority_name(*kind, id)),
             CommandKind::ForgetAuthority { kind, id } => Self::ForgetAuthority(authority_name(*kind, id)),
+            CommandKind::TaintUpstreamAuthority { subject_key_id, roots } => {
+                Self::TaintUpstreamAuthority(upstream_roots(subject_key_id, roots))
+            }
+            CommandKind::RevokeUpstreamAuthority { subject_key_id, roots } => {
+                Self::RevokeUpstreamAuthority(upstream_roots(subject_key_id, roots))
+            }
+            CommandKind::FollowUpstream(changes) => Self::FollowUpstream(UpstreamChanges {
+                append: changes.append.clone(),
+                taint: changes.taint.clone(),
+                revoke: changes.revoke.clone(),
+                jwt_authorities: changes.jwt_authorities.iter().map(JwtAuthority::from).collect(),
+            }),
             CommandKind::InitCluster(init) => Self::InitCluster(ClusterInit {
                 cluster_uuid: init.cluster_uuid.to_vec(),
                 trust_domain: init.trust_domain.to_string(),
@@ -246,6 +264,10 @@ impl From<&crate::RelationshipDraft> for RelationshipDraft {
     fn from(draft: &crate::RelationshipDraft) -> Self {
         Self { relationship: Some((&draft.relationship).into()), bundle: draft.bundle.as_deref().map(Bundle::from) }
     }
+}
+
+fn upstream_roots(subject_key_id: &str, roots: &[Vec<u8>]) -> UpstreamRoots {
+    UpstreamRoots { subject_key_id: subject_key_id.to_owned(), roots: roots.to_vec() }
 }
 
 fn authority_name(kind: core::AuthorityKind, id: &str) -> AuthorityName {
@@ -360,6 +382,18 @@ impl TryFrom<Kind> for CommandKind {
             Kind::TaintAuthority(name) => Self::TaintAuthority { kind: kind(name.kind)?, id: name.id },
             Kind::RevokeAuthority(name) => Self::RevokeAuthority { kind: kind(name.kind)?, id: name.id },
             Kind::ForgetAuthority(name) => Self::ForgetAuthority { kind: kind(name.kind)?, id: name.id },
+            Kind::TaintUpstreamAuthority(named) => {
+                Self::TaintUpstreamAuthority { subject_key_id: named.subject_key_id, roots: named.roots }
+            }
+            Kind::RevokeUpstreamAuthority(named) => {
+                Self::RevokeUpstreamAuthority { subject_key_id: named.subject_key_id, roots: named.roots }
+            }
+            Kind::FollowUpstream(changes) => Self::FollowUpstream(Box::new(crate::UpstreamChanges {
+                append: changes.append,
+                taint: changes.taint,
+                revoke: changes.revoke,
+                jwt_authorities: changes.jwt_authorities.into_iter().map(Into::into).collect(),
+            })),
             Kind::InitCluster(init) => Self::InitCluster(Box::new(crate::ClusterInit {
                 cluster_uuid: uuid(&init.cluster_uuid)?,
                 trust_domain: trust_domain(&init.trust_domain)?,

@@ -168,6 +168,26 @@ pub(super) struct AuthorityName {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct UpstreamRoots {
+    #[prost(string, tag = "1")]
+    pub(super) subject_key_id: String,
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub(super) roots: Vec<Vec<u8>>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct UpstreamChanges {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub(super) append: Vec<Vec<u8>>,
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub(super) taint: Vec<Vec<u8>>,
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub(super) revoke: Vec<Vec<u8>>,
+    #[prost(message, repeated, tag = "4")]
+    pub(super) jwt_authorities: Vec<JwtAuthority>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct ClusterInit {
     #[prost(bytes = "vec", tag = "1")]
     pub(super) cluster_uuid: Vec<u8>,

@@ -1,0 +1,160 @@
+//! One server below another. `STOCK_SPIRE_SERVER` and `STOCK_SPIRE_AGENT` name SPIRE's programs; without them only our
+//! own are nested.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use steeple_api::server::localauthority::{
+    ActivateX509AuthorityRequest, PrepareX509AuthorityRequest, RevokeX509AuthorityRequest, TaintX509AuthorityRequest,
+};
+use steeple_api::types;
+use steeple_testkit::{
+    Admin, Agent, AgentSpec, Attestation, Binaries, Scratch, Server, WorkloadStream, own_uid_selector, until,
+    workload_entry,
+};
+
+use crate::subordinate::{PATIENCE, TRUST_DOMAIN, active, expect, minted_chain, server, tainted};
+
+const STOCK_AGENT: &str = "STOCK_SPIRE_AGENT";
+const STOCK_SERVER: &str = "STOCK_SPIRE_SERVER";
+
+fn stock() -> Option<Binaries> {
+    let path = |variable: &str| {
+        let path = std::env::var_os(variable).map(PathBuf::from);
+        if path.is_none() {
+            eprintln!("not run: {variable} is not set");
+        }
+        path
+    };
+    Some(Binaries { server: path(STOCK_SERVER)?, agent: path(STOCK_AGENT)? })
+}
+
+#[tokio::test]
+async fn our_server_below_ours() {
+    let ours = Binaries::find().expect("our programs");
+    works_together(&ours, &ours).await;
+}
+
+#[tokio::test]
+async fn our_server_below_a_stock_one() {
+    let Some(stock) = stock() else { return };
+    works_together(&stock, &Binaries::find().expect("our programs")).await;
+}
+
+#[tokio::test]
+async fn a_stock_server_below_ours() {
+    let Some(stock) = stock() else { return };
+    works_together(&Binaries::find().expect("our programs"), &stock).await;
+}
+
+async fn works_together(above: &Binaries, below: &Binaries) {
+    let scratch = Scratch::new().expect("a temporary directory");
+    let mut upper = server(above, &scratch, "upper", String::new()).await;
+    let mut agent = agent_with_downstream_entry(above, &scratch, &upper).await;
+    let mut lower = server(below, &scratch, "lower", block(&upper, &agent)).await;
+    let (high, low) = (upper.admin().clone(), lower.admin().clone());
+
+    // X.509: whoever knows the upper server's bundle knows SVIDs of the lower one.
+    let root = active(&high).await.expect("an authority").authority_id;
+    assert_eq!(active(&low).await.expect("an authority").upstream_authority_subject_key_id, root);
+    let bundle = high.bundle().await.expect("a bundle");
+    let chain = minted_chain(&low, &bundle).await.expect("a chain that the upper bundle vouches for");
+    assert_eq!(chain.len(), 2, "the SVID and the lower server's CA");
+
+    // JWT: each knows the other's keys.
+    until("both servers hold the same JWT keys", PATIENCE, async || {
+        let (above, below) = (keys(&high).await?, keys(&low).await?);
+        expect("two keys in both bundles", above == below && above.len() == 2)
+    })
+    .await
+    .map_err(|error| lower.failure(&format!("{error:#}")))
+    .expect("one set of keys");
+
+    // A new root comes down before it signs.
+    let mut authorities = high.local_authorities();
+    let prepared = authorities.prepare_x509_authority(PrepareX509AuthorityRequest {}).await.expect("an authority");
+    let next = prepared.into_inner().prepared_authority.expect("it is told").authority_id;
+    until("the new root is known below", PATIENCE, async || {
+        expect("the new root", tainted(&low, &next).await? == Some(false))
+    })
+    .await
+    .map_err(|error| lower.failure(&format!("{error:#}")))
+    .expect("the new root");
+
+    // A taint moves the lower server to the new root, and then its agents.
+    let activate = ActivateX509AuthorityRequest { authority_id: next.clone() };
+    authorities.activate_x509_authority(activate).await.expect("it signs");
+    let taint = TaintX509AuthorityRequest { authority_id: root.clone() };
+    authorities.taint_x509_authority(taint).await.expect("it is tainted");
+    until("the lower server leaves the tainted root", PATIENCE, async || {
+        expect("another CA", active(&low).await?.upstream_authority_subject_key_id == next)?;
+        expect("the flag", tainted(&low, &root).await? == Some(true))
+    })
+    .await
+    .map_err(|error| lower.failure(&format!("{error:#}")))
+    .expect("another CA");
+    let chain = minted_chain(&low, &high.bundle().await.expect("a bundle")).await.expect("a good chain");
+    assert_eq!(chain.len(), 2);
+
+    // A revoked root goes.
+    authorities
+        .revoke_x509_authority(RevokeX509AuthorityRequest { authority_id: root.clone() })
+        .await
+        .expect("it goes");
+    until("the revoked root is gone below", PATIENCE, async || {
+        expect("no such root", tainted(&low, &root).await?.is_none())
+    })
+    .await
+    .map_err(|error| lower.failure(&format!("{error:#}")))
+    .expect("no such root");
+    lower.stop().await.expect("an orderly end");
+    agent.stop().await.expect("an orderly end");
+    upper.stop().await.expect("an orderly end");
+}
+
+fn block(upper: &Server, agent: &Agent) -> String {
+    let address = upper.api_address();
+    let (host, port) = address.rsplit_once(':').expect("host:port");
+    format!(
+        "UpstreamAuthority \"spire\" {{ plugin_data {{ server_address = \"{host}\" server_port = \"{port}\" \
+         workload_api_socket = \"{}\" }} }}",
+        agent.socket().display()
+    )
+}
+
+/// An agent of the upper server, which knows this user's processes as a nested server.
+async fn agent_with_downstream_entry(binaries: &Binaries, scratch: &Scratch, upper: &Server) -> Agent {
+    let token = upper.admin().create_join_token(Duration::from_secs(600)).await.expect("a token");
+    let parent =
+        types::Spiffeid { trust_domain: TRUST_DOMAIN.to_owned(), path: format!("/spire/agent/join_token/{token}") };
+    let entry = types::Entry { downstream: true, ..workload_entry("", &parent, "/nested", vec![own_uid_selector()]) };
+    upper.admin().create_entry(entry).await.expect("an entry");
+    let roots = upper.admin().bundle().await.expect("a bundle").x509_authorities;
+    let blocks: Vec<_> = roots.into_iter().map(|root| pem::Pem::new("CERTIFICATE", root.asn1)).collect();
+    let trust_bundle = scratch.join("bundle.pem");
+    std::fs::write(&trust_bundle, pem::encode_many(&blocks)).expect("a file");
+    let spec = AgentSpec {
+        name: "upper-agent".to_owned(),
+        trust_domain: TRUST_DOMAIN.to_owned(),
+        servers: vec![upper.api_address()],
+        trust_bundle,
+        attestation: Attestation::JoinToken(token),
+        log_level: "debug".to_owned(),
+        lines: Vec::new(),
+    };
+    let mut agent = Agent::start(binaries, scratch.path(), &spec).expect("the agent starts");
+    agent.ready().await.expect("the agent becomes ready");
+    until("the identity of the nested server", PATIENCE, async || {
+        // A stock server tells agents of a new entry after some seconds.
+        let mut stream = WorkloadStream::open(&agent.socket()).await?;
+        stream.wait_for(&format!("spiffe://{TRUST_DOMAIN}/nested"), PATIENCE).await
+    })
+    .await
+    .expect("an SVID");
+    agent
+}
+
+async fn keys(admin: &Admin) -> anyhow::Result<BTreeSet<String>> {
+    Ok(admin.bundle().await?.jwt_authorities.into_iter().map(|key| key.key_id).collect())
+}
