@@ -79,7 +79,7 @@ impl CaDriver {
     pub async fn prepare(&self, now: Timestamp, kind: AuthorityKind) -> Result<AuthorityId, StepError> {
         let made = self.maker.make(now, kind).await?;
         let (id, not_after) = (made.authority.id.clone(), made.authority.not_after);
-        let upstream_authority_id = made.authority.upstream_authority_id.clone();
+        let upstream_authority_id = Some(made.authority.upstream_authority_id.clone()).filter(|id| !id.is_empty());
         propose(&self.maker.replica, ACTOR, made.into_command()).await?;
         tracing::info!(
             local_authority_id = %id,
