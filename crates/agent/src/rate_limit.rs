@@ -7,7 +7,7 @@ use metrics::counter;
 use moka::sync::Cache;
 use parking_lot::Mutex;
 use steeple_config::WorkloadApiRateLimits;
-use steeple_core::SelectorSet;
+use steeple_core::{SelectorSet, TokenBucket};
 use tonic::Status;
 
 use crate::metrics::RATE_LIMIT_EXCEEDED;
@@ -27,14 +27,7 @@ pub enum LimitedCall {
 /// their allowance (SPIRE behaviour).
 pub struct CallerLimits {
     configured: WorkloadApiRateLimits,
-    buckets: Cache<(LimitedCall, SelectorSet), Arc<Mutex<Bucket>>>,
-}
-
-/// A token bucket: as many at once as in a second.
-#[derive(Debug)]
-struct Bucket {
-    tokens: f64,
-    filled_at: Instant,
+    buckets: Cache<(LimitedCall, SelectorSet), Arc<Mutex<TokenBucket>>>,
 }
 
 impl CallerLimits {
@@ -56,13 +49,13 @@ impl CallerLimits {
     }
 
     fn check_at(&self, call: LimitedCall, caller: &SelectorSet, now: Instant) -> Result<(), Status> {
-        let limit = f64::from(self.per_second(call));
-        if limit == 0.0 {
+        let limit = self.per_second(call);
+        if limit == 0 {
             return Ok(());
         }
-        let full = || Arc::new(Mutex::new(Bucket { tokens: limit, filled_at: now }));
+        let full = || Arc::new(Mutex::new(TokenBucket::full(limit, now)));
         let bucket = self.buckets.get_with((call, caller.clone()), full);
-        if bucket.lock().take(limit, now) {
+        if bucket.lock().reserve(1, now, Duration::ZERO).is_ok() {
             return Ok(());
         }
         counter!(RATE_LIMIT_EXCEEDED, "method" => call.method()).increment(1);
@@ -101,19 +94,6 @@ impl LimitedCall {
             Self::FetchX509Svid => "/SpiffeWorkloadAPI/FetchX509SVID",
             Self::StreamSecrets => "/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets",
         }
-    }
-}
-
-impl Bucket {
-    fn take(&mut self, per_second: f64, now: Instant) -> bool {
-        let since = now.saturating_duration_since(self.filled_at).as_secs_f64();
-        self.tokens = (self.tokens + since * per_second).min(per_second);
-        self.filled_at = self.filled_at.max(now);
-        let granted = self.tokens >= 1.0;
-        if granted {
-            self.tokens -= 1.0;
-        }
-        granted
     }
 }
 

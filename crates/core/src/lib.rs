@@ -8,6 +8,7 @@
 //!   bundle ── authority ─────┤
 //!   join_token  federation ──┘
 //!   clock, secret            time as a value, secrets that cannot be printed
+//!   token_bucket             how many calls a second somebody may make
 //!   plugin/                  the small traits that attestors and key managers implement
 //! ```
 
@@ -23,6 +24,7 @@ pub mod plugin;
 mod rpc_code;
 mod secret;
 mod selector;
+mod token_bucket;
 
 pub use agent::AttestedAgent;
 pub use authority::{Authority, AuthorityId, AuthorityKind, AuthoritySet, AuthorityStatus, KeyType, SealedKey};
@@ -35,3 +37,4 @@ pub use join_token::JoinToken;
 pub use rpc_code::rpc_code_name;
 pub use secret::Secret;
 pub use selector::{MatchBehavior, Selector, SelectorError, SelectorSet};
+pub use token_bucket::{Reservation, Shortage, TokenBucket};
