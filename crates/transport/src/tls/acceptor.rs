@@ -19,7 +19,8 @@ use tonic::transport::server::Connected;
 use tracing::{debug, warn};
 
 use super::{TlsPeer, VerifyError};
-use crate::limit::{ConnectionLimit, ConnectionSlot};
+use crate::limit::{ConnectionLimit, ConnectionSlot, LimitReached};
+use crate::proxy::{ProxyError, TrustedProxies};
 
 /// What strangers may use before and after they are authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +41,14 @@ pub trait Accept: Send + 'static {
 
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, SocketAddr)>> + Send;
 
-    /// What a connection goes through before its handshake, within the limits of one. An error ends it.
-    fn greet(_io: &mut Self::Io) -> impl Future<Output = io::Result<()>> + Send {
-        std::future::ready(Ok(()))
+    /// What a connection goes through before its handshake, within the limits of one. An error ends it. Tells whom the
+    /// connection comes from: `remote_addr`, unless that is a proxy.
+    fn greet(
+        _io: &mut Self::Io,
+        remote_addr: SocketAddr,
+        _proxies: &TrustedProxies,
+    ) -> impl Future<Output = io::Result<SocketAddr>> + Send {
+        std::future::ready(Ok(remote_addr))
     }
 }
 
@@ -55,6 +61,7 @@ pub struct HttpsListener(pub TcpListener);
 pub struct TlsAcceptor {
     config: ArcSwap<ServerConfig>,
     limits: AcceptLimits,
+    proxies: TrustedProxies,
     connections: ConnectionLimit<IpAddr>,
 }
 
@@ -74,16 +81,25 @@ pub enum HandshakeError {
     Io(#[source] io::Error),
     #[error("client certificate is unreadable")]
     Peer(#[source] VerifyError),
+    #[error(transparent)]
+    Proxy(ProxyError),
     #[error("TLS handshake took longer than {limit:?}")]
     Timeout { limit: Duration },
     #[error("TLS handshake failed: {0}")]
     Tls(#[source] rustls::Error),
+    #[error(transparent)]
+    TooMany(LimitReached),
 }
 
 impl TlsAcceptor {
     pub fn new(config: Arc<ServerConfig>, limits: AcceptLimits) -> Arc<Self> {
+        Self::behind(TrustedProxies::default(), config, limits)
+    }
+
+    /// As [`Self::new`], where some of the TCP connections come from load balancers.
+    pub fn behind(proxies: TrustedProxies, config: Arc<ServerConfig>, limits: AcceptLimits) -> Arc<Self> {
         let connections = ConnectionLimit::new(limits.connections_max, limits.connections_per_ip_max);
-        Arc::new(Self { config: ArcSwap::new(config), limits, connections })
+        Arc::new(Self { config: ArcSwap::new(config), limits, proxies, connections })
     }
 
     /// For every later handshake. Established connections are not touched; their age limit ends them.
@@ -126,10 +142,9 @@ impl TlsAcceptor {
             };
             let (acceptor, ready) = (Arc::clone(&self), ready.clone());
             tokio::spawn(async move {
-                let outcome = acceptor.welcome::<A>(io, remote_addr).await;
+                let outcome = acceptor.welcome::<A>(io, remote_addr, slot).await;
                 match outcome {
                     Ok(connection) => {
-                        let connection = TlsConnection { _slot: Some(slot), ..connection };
                         // Nobody receives any more: the server is stopping.
                         let _ = ready.send(connection).await;
                     }
@@ -144,13 +159,19 @@ impl TlsAcceptor {
         &self,
         mut io: A::Io,
         remote_addr: SocketAddr,
+        mut slot: ConnectionSlot<IpAddr>,
     ) -> Result<TlsConnection<A::Io>, HandshakeError> {
         let limit = self.limits.handshake_timeout;
-        timeout(limit, A::greet(&mut io))
+        let source = timeout(limit, A::greet(&mut io, remote_addr, &self.proxies))
             .await
             .map_err(|_| HandshakeError::Timeout { limit })?
-            .map_err(HandshakeError::Io)?;
-        self.handshake(io, remote_addr).await
+            .map_err(HandshakeError::from_io)?;
+        if source != remote_addr {
+            // The place at the proxy's address becomes free for its next connection.
+            slot = self.connections.admit(origin(source.ip())).map_err(HandshakeError::TooMany)?;
+        }
+        let connection = self.handshake(io, source).await?;
+        Ok(TlsConnection { _slot: Some(slot), ..connection })
     }
 
     /// One handshake over any byte stream, under the timeout but outside the counts.
@@ -193,18 +214,24 @@ impl<IO> TlsConnection<IO> {
 
 impl HandshakeError {
     fn from_io(error: io::Error) -> Self {
-        match error.downcast::<rustls::Error>() {
-            Ok(tls) => Self::Tls(tls),
-            Err(io) => Self::Io(io),
+        let error = match error.downcast::<rustls::Error>() {
+            Ok(tls) => return Self::Tls(tls),
+            Err(error) => error,
+        };
+        match error.downcast::<ProxyError>() {
+            Ok(proxy) => Self::Proxy(proxy),
+            Err(error) => Self::Io(error),
         }
     }
 
-    /// A refused certificate is worth an operator's attention; port scanners and health probes are not.
+    /// A refused certificate or proxy is worth an operator's attention; port scanners and health probes are not.
     fn log(&self, remote_addr: SocketAddr) {
         match self {
             Self::Tls(rustls::Error::InvalidCertificate(reason)) => {
                 warn!(%remote_addr, %reason, "client certificate refused");
             }
+            Self::Proxy(reason) => warn!(%remote_addr, %reason, "connection refused"),
+            Self::TooMany(reason) => warn!(%remote_addr, %reason, "connection refused"),
             other => debug!(%remote_addr, error = %other, "handshake failed"),
         }
     }
@@ -219,6 +246,10 @@ impl Accept for TcpListener {
         let _ = stream.set_nodelay(true);
         Ok((stream, remote_addr))
     }
+
+    async fn greet(io: &mut TcpStream, remote_addr: SocketAddr, proxies: &TrustedProxies) -> io::Result<SocketAddr> {
+        proxies.source(io, remote_addr).await
+    }
 }
 
 impl Accept for HttpsListener {
@@ -228,7 +259,7 @@ impl Accept for HttpsListener {
         Accept::accept(&mut self.0).await
     }
 
-    async fn greet(io: &mut TcpStream) -> io::Result<()> {
+    async fn greet(io: &mut TcpStream, remote_addr: SocketAddr, _: &TrustedProxies) -> io::Result<SocketAddr> {
         let mut first = [0];
         io.peek(&mut first).await?;
         // A TLS record begins with its type, 22; a request with the letters of its method.
@@ -237,7 +268,7 @@ impl Accept for HttpsListener {
             io.shutdown().await?;
             return Err(io::Error::new(io::ErrorKind::InvalidData, "client speaks HTTP without TLS"));
         }
-        Ok(())
+        Ok(remote_addr)
     }
 }
 
