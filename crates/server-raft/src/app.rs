@@ -13,6 +13,7 @@ use steeple_config::{HostPort, Loaded, NoticeLevel, ServerSettings};
 use steeple_core::{AuthorityKind, Clock, SystemClock, TrustDomain};
 use steeple_storage::Storage;
 use steeple_telemetry::log::Logging;
+use steeple_transport::proxy::TrustedProxies;
 use steeple_transport::tls::{
     AcceptLimits, ClientIdVerifier, IdentityStore, KeyExchange, TlsAcceptor, TrustRoots, Usage, server_config,
 };
@@ -22,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::AuditLayer;
-use crate::authz::Authorizer;
+use crate::authz::{Authorizer, RateLimits};
 use crate::driver::ca::CaDriver;
 use crate::driver::federation::{BundleAges, FederationDriver};
 use crate::driver::prune::{PruneAgents, PruneDriver};
@@ -193,7 +194,9 @@ impl App {
         tasks.spawn(own_svid.run(stop.clone()));
 
         // The admin socket answers at once: an operator wants to know why a server is not ready.
-        let authorizer = Authorizer::new(replica.clone(), settings.admin_ids.iter().cloned(), Arc::clone(&clock));
+        let limits = RateLimits::new(settings.rate_limit);
+        let authorizer =
+            Authorizer::new(replica.clone(), settings.admin_ids.iter().cloned(), limits, Arc::clone(&clock));
         let gate = Gate { authorize: authorizer.layer(), audit };
         endpoint::serve_admin(admin, &shared, levels, &gate, &tasks, &stop);
         let mut identified = server_svid;
@@ -346,7 +349,18 @@ fn tls_acceptor(
     let permits = Arc::new(move |id: &steeple_core::SpiffeId| id.is_member_of(&own) || admins.contains(id));
     let verifier = ClientIdVerifier::new(roots, permits);
     let config = server_config(identity, verifier, key_exchange(settings), Arc::clone(clock))?;
-    Ok(TlsAcceptor::new(config, AcceptLimits::DEFAULT))
+    Ok(TlsAcceptor::behind(trusted_proxies(settings), config, AcceptLimits::DEFAULT))
+}
+
+/// The protocol stays off unless networks are named: then only those may send headers.
+fn trusted_proxies(settings: &ServerSettings) -> TrustedProxies {
+    let networks = settings.proxy_protocol_trusted_cidrs.clone();
+    if networks.is_empty() {
+        return TrustedProxies::default();
+    }
+    let names: Vec<String> = networks.iter().map(ToString::to_string).collect();
+    tracing::info!(trusted_cidrs = names.join(" "), "PROXY protocol enabled on TCP listener");
+    TrustedProxies::where_true(move |address| networks.iter().any(|network| network.contains(address)))
 }
 
 fn key_exchange(settings: &ServerSettings) -> KeyExchange {

@@ -188,6 +188,11 @@ fn configuration(spec: &ServerSpec, dir: &Path, api: &Port, peer: &Port, extra: 
         if let Some(issuer) = &spec.jwt_issuer {
             server.text("jwt_issuer", issuer);
         }
+        // Many nodes come from one address here, and load is to be limited by what the server can do.
+        server.block("ratelimit", |limits| {
+            limits.flag("attestation", false);
+            limits.flag("signing", false);
+        });
         server.line(&extra.server);
         if let Some(role) = &spec.cluster {
             server.block("cluster", |cluster| {

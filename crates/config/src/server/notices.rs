@@ -32,12 +32,6 @@ pub(super) fn remark(file: &ServerFile, notices: &mut Vec<Notice>) -> Result<(),
              asks the leader before it turns one away",
         ));
     }
-    if file.ratelimit_attestation.is_some() || file.ratelimit_signing.is_some() {
-        notices.push(Notice::warn(
-            "accepted and not used: ratelimit; calls are not limited for each address yet, batches are bounded by \
-             SPIRE's burst of 500",
-        ));
-    }
     let experimental = &file.experimental;
     let obsolete = [
         ("cache_reload_interval", "cache reload interval", &experimental.cache_reload_interval),

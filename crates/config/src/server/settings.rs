@@ -75,7 +75,7 @@ pub struct PruneSettings {
     pub tofu_nodes: bool,
 }
 
-/// Whether SPIRE's limits for each client address apply.
+/// Whether SPIRE's limits for each caller apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimitSettings {
     pub attestation: bool,

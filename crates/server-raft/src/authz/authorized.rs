@@ -3,13 +3,14 @@
 use steeple_core::SpiffeId;
 use tonic::{Request, Status};
 
-use super::{Caller, Transport};
+use super::{Allowance, Caller, Transport};
 
 /// Made by this module alone, once a call passed the table. Handlers that act on somebody's behalf ask for it.
 #[derive(Clone, Debug)]
 pub struct Authorized {
     pub(super) caller: Caller,
     pub(super) class: Class,
+    pub(super) allowance: Allowance,
 }
 
 /// As what a caller was let in (SPIRE's `authorized_as` and `authorized_via`).
@@ -45,6 +46,11 @@ impl Authorized {
             (Class::Downstream, Some(id)) => Ok(id),
             _ => Err(Status::internal("caller ID missing from request context")),
         }
+    }
+
+    /// Waits for the caller's tokens for a batch of `count` items; see [`Charge::Items`](super::Charge).
+    pub async fn pay_for_items(&self, count: usize) -> Result<(), Status> {
+        self.allowance.take(count).await
     }
 
     /// The serial of the caller's certificate, in decimal; empty without one.

@@ -11,11 +11,12 @@ use http::{Request, Response};
 use steeple_api::status;
 use steeple_core::{Clock, SpiffeId};
 use steeple_state::{CommandKind, NO_REQUEST, Outcome};
+use steeple_transport::serve::Deadline;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use super::{AgentDecision, Authorized, Caller, Class, Denial, Row, decide, row};
+use super::{AgentDecision, Allowance, Authorized, Caller, Charge, Class, Denial, RateLimits, Row, decide, limit, row};
 use crate::raft::{Origin, ReadMode, Replica};
 use crate::service::failure;
 
@@ -28,12 +29,18 @@ pub struct Authorizer {
 
 struct Rules {
     admin_ids: BTreeSet<SpiffeId>,
+    limits: RateLimits,
     clock: Arc<dyn Clock>,
 }
 
 impl Authorizer {
-    pub fn new(replica: Replica, admin_ids: impl IntoIterator<Item = SpiffeId>, clock: Arc<dyn Clock>) -> Self {
-        let rules = Rules { admin_ids: admin_ids.into_iter().collect(), clock };
+    pub fn new(
+        replica: Replica,
+        admin_ids: impl IntoIterator<Item = SpiffeId>,
+        limits: RateLimits,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let rules = Rules { admin_ids: admin_ids.into_iter().collect(), limits, clock };
         Self { replica, rules: Arc::new(rules) }
     }
 
@@ -42,33 +49,50 @@ impl Authorizer {
     }
 
     /// First success wins, in SPIRE's order: any, local, configured admin, entries, agent.
-    async fn authorize(&self, row: &Row, caller: Caller) -> Result<Authorized, Status> {
-        let grant = |class, caller| Ok(Authorized { caller, class });
+    async fn authorize(&self, row: &Row, caller: &Caller) -> Result<Class, Status> {
         if row.any {
-            return grant(Class::Nobody, caller);
+            return Ok(Class::Nobody);
         }
         if caller.is_local() {
-            return if row.local { grant(Class::Local, caller) } else { Err(denied(row)) };
+            return if row.local { Ok(Class::Local) } else { Err(denied(row)) };
         }
-        let Some(id) = caller.id.clone() else { return Err(denied(row)) };
-        if row.admin && self.rules.admin_ids.contains(&id) {
-            return grant(Class::Admin { via_config: true }, caller);
+        let Some(id) = &caller.id else { return Err(denied(row)) };
+        if row.admin && self.rules.admin_ids.contains(id) {
+            return Ok(Class::Admin { via_config: true });
         }
         if row.admin || row.downstream {
-            let flags = self.replica.state().read().caller_flags(&id);
+            let flags = self.replica.state().read().caller_flags(id);
             if row.admin && flags.admin {
-                return grant(Class::Admin { via_config: false }, caller);
+                return Ok(Class::Admin { via_config: false });
             }
             if row.downstream && flags.downstream {
-                return grant(Class::Downstream, caller);
+                return Ok(Class::Downstream);
             }
         }
         // Administrators of other trust domains too: they are told that they are no agents (recorded SPIRE behaviour).
         if row.agent {
-            self.authorize_agent(row, &id, &caller).await?;
-            return grant(Class::Agent, caller);
+            self.authorize_agent(row, id, caller).await?;
+            return Ok(Class::Agent);
         }
         Err(denied(row))
+    }
+
+    /// Waits for the caller's turn where the method has a limit for each call. Batches pay when they are read.
+    async fn admit(
+        &self,
+        row: &Row,
+        caller: Caller,
+        class: Class,
+        deadline: Option<Deadline>,
+    ) -> Result<Authorized, Status> {
+        let Some(limit) = limit(row.method) else {
+            return Ok(Authorized { caller, class, allowance: Allowance::default() });
+        };
+        let allowance = self.rules.limits.allowance(limit, &caller, class, deadline);
+        if limit.charge == Charge::Call {
+            allowance.take(1).await?;
+        }
+        Ok(Authorized { caller, class, allowance })
     }
 
     /// Denials are final only on a fresh view: a follower may not have heard yet of an agent that attested elsewhere.
@@ -146,21 +170,25 @@ where
         Box::pin(async move {
             // A method without a row is one that no service here has: the router answers `Unimplemented`.
             let Some(row) = row(request.uri().path()) else { return inner.call(request).await };
-            let authorized = match Caller::of(request.extensions()) {
-                Ok(caller) => authorizer.authorize(row, caller).await,
+            let class = match Caller::of(request.extensions()) {
+                Ok(caller) => authorizer.authorize(row, &caller).await.map(|class| (caller, class)),
                 Err(status) => Err(status),
             };
-            match authorized {
+            let (caller, class) = match class {
+                Ok(authorized) => authorized,
+                Err(status) => return Ok(status.into_http()),
+            };
+            let deadline = request.extensions().get::<Deadline>().copied();
+            let mut response = match authorizer.admit(row, caller, class, deadline).await {
                 Ok(authorized) => {
-                    let class = authorized.class();
                     request.extensions_mut().insert(authorized);
-                    let mut response = inner.call(request).await?;
-                    // For whoever stands in front and keeps records.
-                    response.extensions_mut().insert(class);
-                    Ok(response)
+                    inner.call(request).await?
                 }
-                Err(status) => Ok(status.into_http()),
-            }
+                Err(status) => status.into_http(),
+            };
+            // For whoever stands in front and keeps records.
+            response.extensions_mut().insert(class);
+            Ok(response)
         })
     }
 }

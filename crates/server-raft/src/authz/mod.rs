@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   request ── layer ── caller (who, over which transport) ── table (a row per RPC) ──▶ Authorized, or a status
-//!                                        │
+//!                                        │                                        └─ limits: how often
 //!                                        └─ agent: is this certificate still the agent's?
 //! ```
 //!
@@ -12,6 +12,7 @@ mod agent;
 mod authorized;
 mod caller;
 mod layer;
+mod limits;
 mod table;
 mod unknown;
 
@@ -19,5 +20,6 @@ pub use agent::{AgentDecision, Denial, decide};
 pub use authorized::{Authorized, Class, authorized};
 pub use caller::{Caller, Transport};
 pub use layer::{AuthorizeLayer, Authorizer};
+pub use limits::{Allowance, Charge, LIMITS, Limit, LimitKind, RateLimits, limit};
 pub use table::{Row, TABLE, row};
 pub use unknown::UnknownService;

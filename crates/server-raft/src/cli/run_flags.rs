@@ -78,10 +78,6 @@ const REFUSED_KEYS: &[(&str, &str)] = &[
     ("server.federation.bundle_endpoint.acme", ACME_INSTEAD),
     ("server.federation.bundle_endpoint.profile.https_web.acme", ACME_INSTEAD),
     ("server.profiling_enabled", "use perf or another profiler of the operating system"),
-    (
-        "server.proxy_protocol_trusted_cidrs",
-        "remove it and let the load balancer pass TCP through without a PROXY header; it may not end TLS in any case",
-    ),
     ("server.experimental.feature_flags", NO_WIT),
     ("server.experimental.wit_key_type", NO_WIT),
     ("server.experimental.wit_issuer", NO_WIT),
@@ -111,7 +107,6 @@ mod tests {
     #[test]
     fn keys_that_are_not_honoured_are_refused_by_name() {
         for (key, value) in [
-            ("proxy_protocol_trusted_cidrs", "= [\"10.0.0.0/8\"]"),
             ("profiling_enabled", "= true"),
             ("experimental.auth_opa_policy_engine", "{ local { rego_path = \"x\" } }"),
             ("experimental.feature_flags", "= [\"wit-svid\"]"),

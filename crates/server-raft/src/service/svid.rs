@@ -75,13 +75,7 @@ impl SvidApi for SvidService {
         if params.is_empty() {
             return Err(Status::invalid_argument("missing parameters"));
         }
-        if params.len() > BATCH_ITEMS_MAX {
-            return Err(Status::resource_exhausted(format!(
-                "rejecting request due to certificate signing rate limiting: rate ({}) exceeds burst size ({})",
-                params.len(),
-                BATCH_ITEMS_MAX
-            )));
-        }
+        caller.pay_for_items(params.len()).await?;
         let entries = self.entries_of(agent, &params).await?;
         let checked = check(params, entries).await?;
         let results = self.sign_batch(agent, caller.serial(), checked).await;
@@ -106,10 +100,12 @@ impl SvidApi for SvidService {
         &self,
         request: Request<BatchNewWitsvidRequest>,
     ) -> Result<Response<BatchNewWitsvidResponse>, Status> {
+        let caller = authorized(&request)?;
         let params = request.into_inner().params;
         if params.is_empty() {
             return Err(Status::invalid_argument("missing parameters"));
         }
+        caller.pay_for_items(params.len()).await?;
         let why = "failed to sign WIT-SVID: WIT key is not available for signing";
         let refused =
             || batch_new_witsvid_response::Result { status: Some(status::status_of(Code::Internal, why)), svid: None };
@@ -314,5 +310,3 @@ fn outer(what: &str, why: IssueFailure) -> Status {
 }
 
 const NOT_AUTHORIZED: &str = "entry not found or not authorized";
-/// SPIRE's burst for signing; its agents cap their batches at the same number.
-const BATCH_ITEMS_MAX: usize = 500;

@@ -1,0 +1,138 @@
+//! Rate limits, as callers meet them.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use steeple_api::server::agent::AttestAgentRequest;
+use steeple_api::server::agent::agent_client::AgentClient;
+use steeple_api::server::svid::svid_client::SvidClient;
+use steeple_api::server::svid::{BatchNewWitsvidRequest, BatchNewX509svidRequest, NewWitsvidParams, NewX509svidParams};
+use steeple_testkit::until;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+
+use crate::on_record::records;
+use crate::site::{Node, READY_MAX, Site};
+
+/// An attestation without any content: it is limited before it is read.
+async fn knock(channel: Channel, within: Duration) -> Status {
+    let mut request = Request::new(tokio_stream::empty::<AttestAgentRequest>());
+    request.set_timeout(within);
+    match AgentClient::new(channel).attest_agent(request).await {
+        Ok(response) => response.into_inner().message().await.expect_err("nothing was asked"),
+        Err(status) => status,
+    }
+}
+
+async fn sign(node: &Node, count: usize) -> Result<usize, Status> {
+    let request = BatchNewX509svidRequest { params: vec![NewX509svidParams::default(); count] };
+    let response = SvidClient::new(node.channel.clone()).batch_new_x509svid(request).await?;
+    Ok(response.into_inner().results.len())
+}
+
+#[tokio::test]
+async fn a_second_attestation_from_an_address_waits_or_is_told() {
+    let site = Site::with("").await;
+    let begin = Instant::now();
+    site.by_join_token().await;
+    site.by_join_token().await;
+    assert!(begin.elapsed() >= Duration::from_secs(1), "{:?}", begin.elapsed());
+
+    let channel = site.channel(None, &site.address).await;
+    let answers = join_all((0..8).map(|_| knock(channel.clone(), Duration::from_millis(900)))).await;
+    let text = "rejecting request due to attest agent rate limiting: rate: Wait(n=1) would exceed context deadline";
+    let told = |status: &Status| status.code() == Code::ResourceExhausted && status.message() == text;
+    assert!(answers.iter().any(told), "{answers:?}");
+}
+
+#[tokio::test]
+async fn callers_on_the_admin_socket_are_not_limited() {
+    let site = Site::with("").await;
+    for _ in 0..20 {
+        // On the network the tenth of them could not be served within this time.
+        let mut request = Request::new(tokio_stream::empty::<AttestAgentRequest>());
+        request.set_timeout(Duration::from_secs(5));
+        let response = site.admin.agents().attest_agent(request).await.expect("a stream");
+        let status = response.into_inner().message().await.expect_err("nothing was asked");
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_is_charged_by_item() {
+    let site = Site::with("").await;
+    let node = site.by_join_token().await;
+    let refused = sign(&node, 501).await.expect_err("more than the burst");
+    let text = "rejecting request due to certificate signing rate limiting: rate (501) exceeds burst size (500)";
+    assert_eq!((refused.code(), refused.message()), (Code::ResourceExhausted, text));
+    let wit = BatchNewWitsvidRequest { params: vec![NewWitsvidParams::default(); 501] };
+    let refused = SvidClient::new(node.channel.clone()).batch_new_witsvid(wit).await.expect_err("as well");
+    assert_eq!((refused.code(), refused.message()), (Code::ResourceExhausted, text));
+
+    let begin = Instant::now();
+    assert_eq!(sign(&node, 500).await.expect("the burst"), 500);
+    assert_eq!(sign(&node, 250).await.expect("after a wait"), 250);
+    assert!(begin.elapsed() >= Duration::from_millis(500), "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn the_switches_are_honoured() {
+    let site = Site::with("ratelimit { attestation = false signing = false }").await;
+    let node = site.by_join_token().await;
+    assert_eq!(sign(&node, 501).await.expect("no limit"), 501);
+    let channel = site.channel(None, &site.address).await;
+    let answers = join_all((0..20).map(|_| knock(channel.clone(), Duration::from_secs(5)))).await;
+    assert!(answers.iter().all(|status| status.code() == Code::InvalidArgument), "{answers:?}");
+}
+
+/// A load balancer on localhost that passes TCP through, and says that it speaks for `client`.
+async fn balancer(server: String, client: SocketAddr) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = TcpStream::connect(&server).await.expect("the server listens");
+            let header = format!("PROXY TCP4 {} 127.0.0.1 {} 8081\r\n", client.ip(), client.port());
+            far.write_all(header.as_bytes()).await.expect("it reads");
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn clients_behind_a_trusted_proxy_are_limited_and_on_record_by_their_own_addresses() {
+    let site = Site::with("proxy_protocol_trusted_cidrs = [\"127.0.0.0/8\"]").await;
+    let mut channels = Vec::new();
+    for host in 1..=20 {
+        let address = balancer(site.address.clone(), SocketAddr::from(([10, 0, 0, host], 4_000))).await;
+        channels.push(site.channel(None, &address).await);
+    }
+    // If they shared an address, most of them would have to wait for longer.
+    let answers = join_all(channels.into_iter().map(|channel| knock(channel, Duration::from_secs(5)))).await;
+    assert!(answers.iter().all(|status| status.code() == Code::InvalidArgument), "{answers:?}");
+
+    let log = || std::fs::read_to_string(site.scratch.join("log")).expect("a log");
+    let all = async || {
+        let known = records(&log(), "AttestAgent");
+        if known.len() == 20 { Ok(known) } else { Err(format!("{} records", known.len())) }
+    };
+    let known = until("all records", READY_MAX, all).await.expect("they come");
+    let mut callers: Vec<&str> = known.iter().filter_map(|record| record["caller_addr"].as_str()).collect();
+    callers.sort_unstable();
+    callers.dedup();
+    assert!(callers.len() == 20 && callers[0] == "10.0.0.10:4000", "{callers:?}");
+}
+
+#[tokio::test]
+async fn a_header_from_elsewhere_ends_the_connection() {
+    let site = Site::with("proxy_protocol_trusted_cidrs = [\"192.0.2.0/24\"]").await;
+    let address = balancer(site.address.clone(), SocketAddr::from(([10, 0, 0, 1], 4_000))).await;
+    let status = knock(site.channel(None, &address).await, Duration::from_secs(3)).await;
+    assert!(matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded), "{status}");
+    let status = knock(site.channel(None, &site.address).await, Duration::from_secs(5)).await;
+    assert_eq!(status.code(), Code::InvalidArgument, "the same client without a proxy: {status}");
+}

@@ -1,0 +1,61 @@
+//! The audit log.
+
+use serde_json::Value as Json;
+use steeple_api::convert::id_to_wire;
+use steeple_api::server::entry::entry_client::EntryClient;
+use steeple_api::server::entry::{BatchCreateEntryRequest, ListEntriesRequest};
+use steeple_api::types;
+use steeple_testkit::{until, workload_entry};
+
+use crate::site::{READY_MAX, Site};
+
+/// The records of `method`, whose order is that of the calls.
+pub fn records(log: &str, method: &str) -> Vec<Json> {
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Json>(line).ok());
+    lines.filter(|record| record["type"] == "audit" && record["method"] == method).collect()
+}
+
+#[tokio::test]
+async fn each_call_and_each_item_of_a_batch_is_on_record() {
+    let site = Site::start().await;
+    let node = site.by_join_token().await;
+    node.call().await.expect("an attested agent is let in");
+    let id = id_to_wire(&node.svid.id);
+    let selector = || vec![types::Selector { r#type: "unix".to_owned(), value: "uid:1".to_owned() }];
+    let entries = vec![workload_entry("one", &id, "/w", selector()), workload_entry("two", &id, "/w", selector())];
+    let request = BatchCreateEntryRequest { entries, output_mask: None };
+    site.admin.entries().batch_create_entry(request).await.expect("an answer");
+    let list = EntryClient::new(node.channel.clone()).list_entries(ListEntriesRequest::default()).await;
+    list.expect_err("not for agents");
+
+    // A call is on record when its answer has passed, which may be a moment after the client has it.
+    let log = || std::fs::read_to_string(site.scratch.join("log")).expect("a log");
+    let denied = async || records(&log(), "ListEntries").pop().ok_or("no record of the last call");
+    let denied = until("the last record", READY_MAX, denied).await.expect("a record");
+    let log = log();
+
+    let [attest] = records(&log, "AttestAgent").try_into().expect("one attestation");
+    let known = ["service", "status", "authorized_as", "node_attestor_type", "agent_id"].map(|name| &attest[name]);
+    assert_eq!(known, ["agent.v1.Agent", "success", "nobody", "join_token", node.svid.id.as_str()]);
+    assert!(attest["caller_addr"].as_str().is_some_and(|address| address.starts_with("127.0.0.1:")), "{attest}");
+    assert_eq!(attest["msg"], "API accessed");
+
+    let [status] = records(&log, "PostStatus").try_into().expect("one call");
+    let known = ["caller_id", "authorized_as", "authorized_via"].map(|name| &status[name]);
+    assert_eq!(known, [node.svid.id.as_str(), "agent", "datastore"]);
+
+    let [created, similar] = records(&log, "BatchCreateEntry").try_into().expect("two items");
+    let known = ["entry_id", "status", "spiffe_id", "selectors", "authorized_as", "authorized_via"];
+    let expected = ["one", "success", "spiffe://example.org/w", "unix:uid:1", "local", "transport"];
+    assert_eq!(known.map(|name| &created[name]), expected);
+    assert_eq!(created["request_id"], similar["request_id"]);
+    assert_eq!(["status", "status_code"].map(|name| &similar[name]), ["error", "AlreadyExists"]);
+    assert_eq!(created["caller_uid"], nix::unistd::geteuid().as_raw());
+    let own = std::env::current_exe().expect("a path");
+    assert_eq!(created["caller_path"], own.display().to_string());
+
+    assert_eq!(["status", "status_code"].map(|name| &denied[name]), ["error", "PermissionDenied"]);
+    assert_eq!(denied["authorized_as"], Json::Null);
+    let token = node.svid.id.path().rsplit('/').next().expect("a token");
+    assert!(records(&log, "CreateJoinToken").iter().all(|record| !record.to_string().contains(token)));
+}
