@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use steeple_core::TokenBucket;
 
-/// In two generations, as SPIRE keeps them: who has not called for one to two minutes is forgotten. Both generations are
-/// bounded; when callers come faster, the older one goes early.
+/// In two generations, as SPIRE keeps them: who has not called for one to two minutes is forgotten. Both are bounded;
+/// when callers come faster, the older one goes early.
 #[derive(Debug)]
 pub(super) struct Buckets<K> {
     per_second: u32,
