@@ -23,7 +23,7 @@ pub struct DiskFiles {
     /// PEM: the CA first, then intermediates above it.
     pub cert_file_path: PathBuf,
     pub key_file_path: PathBuf,
-    /// PEM: the roots. Without it the certificate is a root itself, and the only one in its file.
+    /// PEM: the roots. Without it the certificate is the root, and alone in its file.
     pub bundle_file_path: Option<PathBuf>,
 }
 

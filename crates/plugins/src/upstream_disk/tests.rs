@@ -80,8 +80,10 @@ fn an_intermediate_is_sent_along_without_its_root() {
     assert!(certificate::is_signed_by(&minted.chain[0], &minted.chain[1]));
     assert!(certificate::is_signed_by(&minted.chain[1], &minted.roots[0]));
 
-    let alone = DiskFiles { bundle_file_path: None, ..files };
-    assert!(refusal(&alone).contains("cannot be validated with the provided bundle or is not self-signed"));
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (strangers, _key) = root(elsewhere.path());
+    let foreign = DiskFiles { bundle_file_path: Some(strangers.cert_file_path), ..files };
+    assert!(refusal(&foreign).contains("cannot be validated with the provided bundle or is not self-signed"));
 }
 
 #[test]

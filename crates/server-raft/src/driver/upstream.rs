@@ -185,8 +185,12 @@ mod tests {
         let own = own(vec![x509(&a, false), x509(&b, true), x509(&c, false)], Vec::new());
         let above = above(vec![x509(&a, true), x509(&unknown, true)], Vec::new());
         let got = changes(&own, &above, NOW);
-        assert_eq!(got.append, std::slice::from_ref(&unknown));
-        assert_eq!(got.taint, [a, unknown]);
-        assert_eq!(got.revoke, [b]);
+        let expected = UpstreamChanges {
+            append: vec![unknown.clone()],
+            taint: vec![a, unknown],
+            revoke: vec![b],
+            ..Default::default()
+        };
+        assert_eq!(got, expected);
     }
 }
