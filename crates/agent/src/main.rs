@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use steeple_agent::app::App;
 use steeple_agent::cli::{Outcome, start};
+use steeple_cli::one_line_of;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().collect();
@@ -26,8 +27,9 @@ fn main() -> ExitCode {
     match App::new(loaded).and_then(App::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "Agent crashed");
-            eprintln!("Error: {error:#}");
+            let error = one_line_of(&*error);
+            tracing::error!(error, "Agent crashed");
+            eprintln!("Error: {error}");
             ExitCode::FAILURE
         }
     }

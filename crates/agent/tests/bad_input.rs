@@ -269,7 +269,10 @@ async fn a_spent_join_token_ends_the_agent() {
     let mut first = world.agent("first", &token, &world.bundle);
     first.ready().await.expect("the agent attests");
     let error = world.agent("second", &token, &world.bundle).ready().await.expect_err("a spent token");
-    assert_says(&format!("{error:#}"), &["ended (exit status: 1)", "join token"]);
+    assert_says(
+        &format!("{error:#}"),
+        &["ended (exit status: 1)", "join token does not exist or has already been used"],
+    );
     assert_eq!(world.server.admin().agent_ids("join_token").await.expect("a list").len(), 1);
     first.stop().await.expect("the other one is unharmed");
 }

@@ -26,6 +26,11 @@ impl Failure {
     pub fn message(text: impl Display) -> Self {
         Self::Message(text.to_string())
     }
+
+    /// The reader of standard output has gone, as `head` does: there is nothing to complain about.
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
 }
 
 impl From<Status> for Failure {

@@ -11,6 +11,7 @@
 //! are those that scripts written for SPIRE know.
 
 mod call;
+mod causes;
 mod command;
 mod dial;
 mod failure;
@@ -29,6 +30,7 @@ mod streams;
 mod usage;
 
 pub use call::{Call, Environment};
+pub use causes::one_line_of;
 pub use command::{Command, Exit, Group, Invocation, Program};
 pub use dial::{DialError, connect};
 pub use failure::{Context, Failure};

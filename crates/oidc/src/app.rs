@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use steeple_cli::{Flag, StopSignals, Values, raise_open_files, restrict_umask, usage};
+use steeple_cli::{Flag, StopSignals, Values, one_line_of, raise_open_files, restrict_umask, usage};
 use steeple_config::{Loaded, NoticeLevel, OIDC_CONFIG_PATH, OidcSettings, OidcSource, OidcSourceKind, load_oidc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -43,7 +43,7 @@ pub fn start(values: &Values) -> ExitCode {
     match run(Path::new(values.text("config")), values.bool("expandEnv")) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error:#}");
+            eprintln!("{}", one_line_of(&*error));
             ExitCode::FAILURE
         }
     }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use steeple_cli::one_line_of;
 use steeple_server_raft::app::App;
 use steeple_server_raft::cli::{Outcome, start};
 
@@ -26,8 +27,9 @@ fn main() -> ExitCode {
     match App::new(loaded).and_then(App::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "Fatal run error");
-            eprintln!("Error: {error:#}");
+            let error = one_line_of(&*error);
+            tracing::error!(error, "Fatal run error");
+            eprintln!("Error: {error}");
             ExitCode::FAILURE
         }
     }

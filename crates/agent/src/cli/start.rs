@@ -50,6 +50,7 @@ fn finish(mut call: Call, before_error: &str, socket: Result<PathBuf, Failure>, 
     let result = socket.and_then(|socket| ask(&mut call, &socket, remote));
     match result.and_then(|()| Ok(call.streams.stdout.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if failure.is_broken_pipe() => ExitCode::FAILURE,
         Err(failure) => {
             let _ = writeln!(call.streams.stderr, "{before_error}{failure}");
             ExitCode::FAILURE

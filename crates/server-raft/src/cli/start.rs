@@ -44,6 +44,7 @@ fn finish(mut call: Call, remote: Remote) -> ExitCode {
     let result = ask(&mut call, remote).and_then(|()| Ok(call.streams.stdout.flush()?));
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if failure.is_broken_pipe() => ExitCode::FAILURE,
         Err(failure) => {
             let _ = writeln!(call.streams.stderr, "Error: {failure}");
             ExitCode::FAILURE

@@ -61,6 +61,8 @@ async fn a_joiner_with_another_key_is_refused_and_not_admitted() {
     let text = bench.refused(&bench.config("joiner", &joiner(&founder, &key)), &[]).await;
     let reason = format!("{} does not prove that it holds the same sealing key", founder.peer_address());
     assert_says(&text, &[&reason, "copy the cluster's sealing key file to this server"]);
+    // Once in the log and once on standard error.
+    assert_eq!(text.matches(&reason).count(), 2, "{text}");
     assert_eq!(members(&founder).await, 1);
     assert_unharmed(&founder, &["kept"]).await;
 }
