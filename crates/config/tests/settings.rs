@@ -126,7 +126,7 @@ fn a_cluster_section_makes_plugins_optional() {
     let loaded = server(text).unwrap();
     let cluster = loaded.settings.cluster;
     assert!(cluster.enabled && !cluster.bootstrap);
-    assert_eq!(cluster.name, "example.org");
+    assert_eq!(cluster.name, None, "a name that all replicas would have is none");
     assert_eq!(cluster.peer_bind, HostPort::new("10.0.0.2", 8082));
     assert_eq!(cluster.peer_advertise, Some(HostPort::new("node-2", 8082)));
     assert_eq!(cluster.join, [HostPort::new("node-1", 8082), HostPort::new("node-3", 8082)]);

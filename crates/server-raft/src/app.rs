@@ -1,7 +1,7 @@
 //! From settings to a running server.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -96,14 +96,18 @@ impl App {
             Some(endpoint) => Some(BundleEndpoint::bind(endpoint).await?),
             None => None,
         };
+        let joined = Arc::new(OnceLock::new());
+        http::serve_health(&settings, Arc::clone(&joined), &tasks, &stop).await?;
         let storage = open_storage(&settings)?;
         let founds = tokio::select! {
             founds = founds(&settings, &storage, &clock) => founds?,
+            never = admin.turn_away() => match never {},
             () = signals.received() => return Ok(()),
         };
         let sealing_key = Arc::new(sealing_key(&settings, founds)?);
         let replica = tokio::select! {
             started = start_replica(&settings, storage, &sealing_key, &clock, founds) => started?,
+            never = admin.turn_away() => match never {},
             () = signals.received() => return Ok(()),
         };
 
@@ -149,7 +153,7 @@ impl App {
             server_svid: server_svid.clone(),
             started_at,
         });
-        http::serve_health(&settings, Arc::clone(&shared), &tasks, &stop).await?;
+        let _ = joined.set(Arc::clone(&shared));
         let ages = federation.ages.clone();
         http::serve_metrics(&settings, replica.clone(), ages, Arc::clone(&clock), &tasks, &stop).await?;
         http::serve_oidc(&settings, replica.clone(), &tasks, &stop).await?;
@@ -193,7 +197,7 @@ impl App {
         };
         tasks.spawn(own_svid.run(stop.clone()));
 
-        // The admin socket answers at once: an operator wants to know why a server is not ready.
+        // The admin socket does not wait for an SVID: an operator wants to know why a server is not ready.
         let limits = RateLimits::new(settings.rate_limit);
         let authorizer =
             Authorizer::new(replica.clone(), settings.admin_ids.iter().cloned(), limits, Arc::clone(&clock));
@@ -290,7 +294,7 @@ async fn start_replica(
             let listener = PeerListener::bind(resolve(&cluster.peer_bind).await?)?;
             let advertise = advertised(cluster.peer_advertise.as_ref(), &cluster.peer_bind);
             Some(ClusterStart {
-                name: cluster.name.clone(),
+                name: cluster.name.clone().unwrap_or_else(|| advertise.clone()),
                 listener,
                 advertise,
                 join: cluster.join.iter().map(ToString::to_string).collect(),

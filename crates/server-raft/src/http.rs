@@ -1,7 +1,7 @@
 //! Health, metrics and OIDC discovery over HTTP.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use steeple_cli::hostname;
@@ -19,10 +19,11 @@ use crate::raft::Replica;
 use crate::service::Shared;
 
 /// `live` means that this process works; it never depends on a quorum, or a partition would restart every replica.
-/// `ready` means that it can serve: it knows a leader, has the bundle, and can have things signed.
+/// `ready` means that it can serve: its leader answers, it has the bundle, and can have things signed. Both answer from
+/// the start; `shared` comes once this replica belongs to a cluster, for which it may have to wait.
 pub async fn serve_health(
     settings: &ServerSettings,
-    shared: Arc<Shared>,
+    shared: Arc<OnceLock<Arc<Shared>>>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
@@ -34,7 +35,7 @@ pub async fn serve_health(
         .check("catalog.datastore", {
             let shared = Arc::clone(&shared);
             move || {
-                let report = match shared.replica.status().stopped {
+                let report = match shared.get().and_then(|shared| shared.replica.status().stopped) {
                     Some(reason) => Report::dead("list_bundle_err", reason),
                     None => Report::ok(),
                 };
@@ -44,7 +45,8 @@ pub async fn serve_health(
         .check("server", {
             let shared = Arc::clone(&shared);
             move || {
-                let has_bundle = shared.replica.state().read().own_bundle().is_some();
+                let has_bundle =
+                    shared.get().is_some_and(|shared| shared.replica.state().read().own_bundle().is_some());
                 let report = if has_bundle {
                     Report::ok()
                 } else {
@@ -56,12 +58,16 @@ pub async fn serve_health(
         .check("server.ca", {
             let shared = Arc::clone(&shared);
             move || {
-                let signs =
-                    shared.server_svid.borrow().is_some() && shared.replica.leadership().borrow().leader.is_some();
+                let signs = shared.get().is_some_and(|shared| {
+                    shared.server_svid.borrow().is_some() && shared.replica.status().leader_id.is_some()
+                });
                 let report = if signs {
                     Report::ok()
                 } else {
-                    Report::not_ready("sign_x509_svid_err", "no leader that signs is known; see `cluster status`")
+                    Report::not_ready(
+                        "sign_x509_svid_err",
+                        "no leader that signs answers; see the log and `cluster status`",
+                    )
                 };
                 async move { report }
             }

@@ -32,8 +32,9 @@ pub struct ClusterFile {
 pub struct ClusterSettings {
     /// Whether there is a `cluster` section. Without one the server is alone and opens no peer port.
     pub enabled: bool,
-    /// Only for people; the trust domain's name by default.
-    pub name: String,
+    /// Tells replicas apart: a new replica takes the place of a dead one of its name. `None` leaves it to the server,
+    /// which takes the address that peers dial, so that no two replicas share one by default.
+    pub name: Option<String>,
     pub peer_bind: HostPort,
     /// What peers dial; `None` leaves it to the server to find an address of its host.
     pub peer_advertise: Option<HostPort>,
@@ -89,7 +90,6 @@ impl ClusterFile {
 
 /// What `resolve` has to know about the rest of the file.
 pub(super) struct Surroundings<'a> {
-    pub(super) trust_domain: &'a str,
     pub(super) api_bind: &'a HostPort,
     /// Absolute.
     pub(super) data_dir: &'a Path,
@@ -111,7 +111,7 @@ pub(super) fn resolve(
     let advertised = |key, text: &Option<String>, port| given(text).map(|text| address(key, text, port)).transpose();
     Ok(ClusterSettings {
         enabled,
-        name: given(&file.name).unwrap_or(around.trust_domain).to_owned(),
+        name: given(&file.name).map(str::to_owned),
         peer_advertise: advertised("cluster.peer_advertise_address", &file.peer_advertise_address, peer_bind.port)?,
         api_advertise: advertised("cluster.api_advertise_address", &file.api_advertise_address, around.api_bind.port)?,
         peer_bind,

@@ -166,7 +166,7 @@ impl join_server::Join for JoinService {
         let join = pb::JoinRequest::decode(message.as_slice());
         let join = join.map_err(|error| Status::invalid_argument(error.to_string()))?;
         let (remote, address) = (connection.remote, &join.address);
-        tracing::info!(%remote, name = %join.name, %address, "a replica asks to join");
+        tracing::debug!(%remote, name = %join.name, %address, "a replica asks to join");
         let message = self.admission.admit(join, 0).await?.encode_to_vec();
         let proof = connection.proof.prove(key, ProofRole::Member, &message);
         let proof = proof.map_err(|error| Status::internal(error.to_string()))?;

@@ -21,6 +21,7 @@ pub struct Status {
     pub node_id: NodeId,
     pub cluster_uuid: Option<Uuid>,
     pub term: u64,
+    /// Who leads and answers. A replica that is cut off stays in the last leader's term without hearing from it.
     pub leader_id: Option<NodeId>,
     pub last_log_index: u64,
     pub applied_index: u64,
@@ -93,11 +94,13 @@ pub(super) fn of(consensus: &Consensus) -> Status {
             reachable: is_us || answers,
         }
     });
+    let members: Vec<MemberStatus> = members.collect();
+    let answers = |id: &NodeId| members.iter().any(|member| member.node_id == *id && member.reachable);
     Status {
         node_id: consensus.node_id,
         cluster_uuid: state.cluster().map(|cluster| cluster.uuid),
         term: metrics.current_term,
-        leader_id: metrics.current_leader,
+        leader_id: metrics.current_leader.filter(answers),
         last_log_index: metrics.last_log_index.unwrap_or(0),
         applied_index,
         snapshot_index: metrics.snapshot.map_or(0, |id| id.index()),
@@ -106,6 +109,6 @@ pub(super) fn of(consensus: &Consensus) -> Status {
         stopped: metrics.running_state.as_ref().err().map(ToString::to_string),
         changing: metrics.membership_config != metrics.committed_membership_config
             || membership.get_joint_config().len() > 1,
-        members: members.collect(),
+        members,
     }
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use steeple_api::server::entry::ListEntriesRequest;
-use steeple_testkit::{Binaries, Cluster, until};
+use steeple_testkit::{Binaries, Cluster, ClusterRole, ExtraLines, Port, Server, ServerSpec, until};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tonic::{Code, Request};
 
 use crate::bench::{Bench, create, entries, entry, spec, until_said};
@@ -78,6 +80,54 @@ async fn during_an_election_lists_are_unavailable_and_never_short() {
         }
     });
     assert_eq!(whole.await.expect("they elect a leader"), ids.len(), "the first list that is given is whole");
+}
+
+#[tokio::test]
+async fn live_needs_nobody_else_and_ready_needs_a_leader_that_answers() {
+    let bench = Bench::new();
+    let role = |join| ClusterRole { join, sealing_key_path: bench.scratch.join("cluster.key") };
+    let mut founder = bench.launch(&ServerSpec { cluster: Some(role(Vec::new())), ..spec("founder") });
+    founder.ready().await.expect("the founder becomes ready");
+
+    // Nobody admits the other one yet.
+    founder.process().expect("it runs").pause();
+    let port = Port::reserve().expect("a port").number();
+    let health =
+        format!("health_checks {{ listener_enabled = true bind_address = \"127.0.0.1\" bind_port = \"{port}\" }}\n");
+    let extra = ExtraLines { top: health, ..ExtraLines::default() };
+    let binaries = Binaries { server: env!("CARGO_BIN_EXE_steeple-server").into(), agent: std::path::PathBuf::new() };
+    let other = ServerSpec { cluster: Some(role(vec![founder.peer_address()])), ..spec("other") };
+    let mut other = Server::start_with(&binaries, bench.scratch.path(), &other, &extra).expect("it starts");
+    until_probes_say(port, (200, 503)).await;
+    let asked = tokio::time::timeout(CALL, other.admin().status()).await.expect("an operator need not wait");
+    asked.expect_err("it cannot serve yet");
+
+    founder.process().expect("it runs").resume();
+    other.ready().await.expect("it joins");
+    until_probes_say(port, (200, 200)).await;
+
+    founder.kill9().await.expect("it ends");
+    until_probes_say(port, (200, 503)).await;
+    assert_eq!(other.admin().status().await.expect("a status").leader_id, 0, "the dead one does not lead");
+}
+
+/// Waits until `/live` and `/ready` answer so.
+async fn until_probes_say(port: u16, expected: (u16, u16)) {
+    let said = until("the probes agree", SETTLED_MAX, async || {
+        let answers = (probe(port, "/live").await, probe(port, "/ready").await);
+        if answers == (Some(expected.0), Some(expected.1)) { Ok(()) } else { Err(format!("{answers:?}")) }
+    });
+    said.await.expect("what a prober hears");
+}
+
+/// The status that a `GET` of `path` has.
+async fn probe(port: u16, path: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.ok()?;
+    String::from_utf8_lossy(&answer).split(' ').nth(1)?.parse().ok()
 }
 
 #[tokio::test]

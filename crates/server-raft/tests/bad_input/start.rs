@@ -159,6 +159,7 @@ async fn a_health_port_in_use_is_named() {
     };
     std::fs::write(&config, health(address.port())).expect("a file");
     assert_says(&bench.refused(&config, &[]).await, &[&address.to_string()]);
+    assert!(!bench.scratch.join("health/data/db").exists(), "no cluster is founded");
     drop(free);
 }
 

@@ -1,5 +1,6 @@
 //! Binding a socket path so that clients never find it missing, and accepting on it.
 
+use std::convert::Infallible;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
@@ -89,6 +90,15 @@ impl UdsListener {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Closes every connection as it comes, so that clients of a server that cannot serve yet need not wait to hear so.
+    pub async fn turn_away(&self) -> Infallible {
+        loop {
+            if let Err(error) = self.listener.accept().await {
+                pause_after(&error).await;
+            }
+        }
     }
 
     /// For servers that need not know who is on the other end.
