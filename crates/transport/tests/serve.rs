@@ -145,6 +145,21 @@ async fn a_client_that_never_speaks_http2_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_falls_silent_within_a_request_is_dropped() {
+    let (mut near, far) = duplex(1024);
+    let (offer, incoming) = mpsc::channel::<DuplexStream>(1);
+    offer.send(far).await.unwrap();
+    let gate = Held(Arc::new(tokio::sync::Semaphore::new(0)));
+    tokio::spawn(serve(gate, incoming, ServeLimits::UDS, std::future::pending()));
+    // Preface, SETTINGS, and the first byte of a HEADERS frame of 32.
+    let first = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x20\x01\x04\0\0\0\x01\x82";
+    tokio::io::AsyncWriteExt::write_all(&mut near, first).await.unwrap();
+    let limit = ServeLimits::UDS.keepalive_interval + ServeLimits::UDS.keepalive_timeout + Duration::from_secs(1);
+    let ended = tokio::time::timeout(limit, near.read_to_end(&mut Vec::new())).await;
+    ended.expect("the ping that nobody answers is the end").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_clients_deadline_reaches_the_service_and_ends_the_call() {
     let (near, far) = duplex(64 * 1024);
     let (offer, incoming) = mpsc::channel::<DuplexStream>(1);
