@@ -98,7 +98,7 @@ async fn live_needs_nobody_else_and_ready_needs_a_leader_that_answers() {
     let binaries = Binaries { server: env!("CARGO_BIN_EXE_steeple-server").into(), agent: std::path::PathBuf::new() };
     let other = ServerSpec { cluster: Some(role(vec![founder.peer_address()])), ..spec("other") };
     let mut other = Server::start_with(&binaries, bench.scratch.path(), &other, &extra).expect("it starts");
-    until_probes_say(port, (200, 503)).await;
+    until_probes_say(port, (200, 500)).await;
     let asked = tokio::time::timeout(CALL, other.admin().status()).await.expect("an operator need not wait");
     asked.expect_err("it cannot serve yet");
 
@@ -107,7 +107,7 @@ async fn live_needs_nobody_else_and_ready_needs_a_leader_that_answers() {
     until_probes_say(port, (200, 200)).await;
 
     founder.kill9().await.expect("it ends");
-    until_probes_say(port, (200, 503)).await;
+    until_probes_say(port, (200, 500)).await;
     assert_eq!(other.admin().status().await.expect("a status").leader_id, 0, "the dead one does not lead");
 }
 
