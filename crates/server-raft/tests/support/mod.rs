@@ -200,6 +200,20 @@ impl Server {
     }
 }
 
+impl Drop for Server {
+    /// The store is closed when this returns. RocksDB's own statics go when the process ends, and a store that is still
+    /// open then takes the process down.
+    fn drop(&mut self) {
+        let Some(replica) = self.replica.take() else { return };
+        // A runtime cannot be waited for from within another one.
+        let halted = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(replica.halt());
+        });
+        let _ = halted.join();
+    }
+}
+
 /// The running server that leads, as `of` knows it.
 pub async fn leader(servers: &[Server]) -> usize {
     let any = servers.iter().find(|server| server.replica.is_some()).expect("a running server");
