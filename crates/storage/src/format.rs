@@ -26,8 +26,12 @@ const LOCK_FILE: &str = "LOCK";
 /// A data directory that this process may write to. Dropping it lets the next process in.
 pub(crate) struct DataDir {
     dir: PathBuf,
-    _lock: File,
+    _lock: DirLock,
 }
+
+/// Unlocks by name when it is dropped: closing the descriptor alone leaves the lock with a child process that is between
+/// its fork and its exec (flock(2)).
+struct DirLock(File);
 
 impl DataDir {
     /// Creates the directory with mode 0700 if it is missing, takes the lock, and checks or writes the format.
@@ -52,6 +56,13 @@ impl DataDir {
 
     pub(crate) fn path(&self) -> &Path {
         &self.dir
+    }
+}
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        // What cannot be unlocked is unlocked by the close that follows.
+        let _ = self.0.unlock();
     }
 }
 
@@ -89,7 +100,7 @@ fn parse_format(line: &str) -> Option<u32> {
     version.parse().ok().filter(|version| *version > 0)
 }
 
-fn lock(dir: &Path) -> Result<File, StorageError> {
+fn lock(dir: &Path) -> Result<DirLock, StorageError> {
     let path = dir.join(LOCK_FILE);
     let mut file = OpenOptions::new()
         .read(true)
@@ -113,12 +124,22 @@ fn lock(dir: &Path) -> Result<File, StorageError> {
         .and_then(|()| file.rewind())
         .and_then(|()| writeln!(file, "{}", std::process::id()))
         .map_err(|error| StorageError::io("write", &path, &error))?;
-    Ok(file)
+    Ok(DirLock(file))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dropped_lock_is_free_even_while_a_forked_child_holds_its_descriptor() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = lock(dir.path()).unwrap();
+        let _held_by_a_child = first.0.try_clone().unwrap();
+        assert!(matches!(lock(dir.path()), Err(StorageError::InUse { .. })));
+        drop(first);
+        lock(dir.path()).unwrap();
+    }
 
     #[test]
     fn format_line() {

@@ -8,6 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::RwLock;
 
 use common::soon;
 use steeple_transport::uds::{
@@ -29,8 +30,13 @@ fn start_with(path: &Path, tracking: PeerTracking, limits: UdsLimits) -> mpsc::R
 /// A process of its own that connects to a socket: this test program again, told by a variable to run [`peer_process`].
 struct Client(Child);
 
+/// Between its fork and its exec a child holds every descriptor of this process, so that a socket dropped meanwhile still
+/// listens. A spawn writes, a test that needs a drop to close reads.
+static SPAWNING: RwLock<()> = RwLock::new(());
+
 impl Client {
     fn connect(path: &Path) -> Self {
+        let spawning = SPAWNING.write().unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "peer_process", "--nocapture"])
             .env(PEER_SOCKET, path)
@@ -39,6 +45,7 @@ impl Client {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        drop(spawning);
         let mut client = Self(child);
         client.wait_for("connected");
         client
@@ -105,6 +112,7 @@ async fn modes_hold_whatever_the_umask_and_nothing_else_is_left_in_the_directory
 
 #[tokio::test]
 async fn a_live_server_is_never_displaced_and_a_stale_socket_always_is() {
+    let _nobody_spawns = SPAWNING.read().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let path = socket_in(&dir);
     let first = UdsListener::bind(&path, BindModes::PUBLIC).unwrap();
@@ -134,6 +142,7 @@ async fn impossible_paths_are_told_apart() {
 /// spiffe-csi and clients that look before they connect: at no moment may the path be missing.
 #[tokio::test]
 async fn the_path_never_goes_missing_while_it_is_replaced() {
+    let _nobody_spawns = SPAWNING.read().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let path = socket_in(&dir);
     drop(UdsListener::bind(&path, BindModes::PUBLIC).unwrap());
