@@ -1,12 +1,14 @@
-//! Every metric of the agent, in one place (`docs/metrics.md`). Names are SPIRE's, under the prefix `spire_agent`.
+//! Every metric of the agent, in one place (`docs/metrics.md`). Names are SPIRE's, under the prefix `spire_agent`;
+//! those that begin with `steeple_` are ours and keep that name under every configured prefix.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use metrics::{counter, gauge};
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
-use steeple_core::Entry;
+use steeple_core::{Entry, Timestamp};
 use steeple_telemetry::metric::CountCalls;
 
 /// SVIDs held for workloads; label `svid_type`.
@@ -30,6 +32,10 @@ pub const SYNC_MISSING: &str = "sync_entries_missing";
 pub const SYNC_STALE: &str = "sync_entries_stale";
 /// Entries that were gone.
 pub const SYNC_DROPPED: &str = "sync_entries_dropped";
+/// Unix seconds of the last sync that succeeded.
+pub const LAST_SYNC_TIMESTAMP_SECS: &str = "steeple_agent_last_sync_timestamp_seconds";
+/// `sync_interval`.
+pub const SYNC_INTERVAL_SECS: &str = "steeple_agent_sync_interval_seconds";
 /// A call counter.
 pub const GENERATE_KEY: &str = "agent_key_manager_generate_key";
 /// A call counter.
@@ -79,6 +85,8 @@ pub const ALL: &[&str] = &[
     SYNC_MISSING,
     SYNC_STALE,
     SYNC_DROPPED,
+    LAST_SYNC_TIMESTAMP_SECS,
+    SYNC_INTERVAL_SECS,
     GENERATE_KEY,
     GET_KEYS,
     NEW_SVID,
@@ -140,6 +148,12 @@ pub fn synced(known: &BTreeMap<String, Arc<Entry>>, fetched: &[Entry], bundles: 
         gauge!(now).set(count as f64);
         counter!(ever).increment(count as u64);
     }
+}
+
+/// A sync succeeded at `now`; the next one is due after `interval`.
+pub fn sync_succeeded(now: Timestamp, interval: Duration) {
+    gauge!(LAST_SYNC_TIMESTAMP_SECS).set(now.as_ms() as f64 / 1000.0);
+    gauge!(SYNC_INTERVAL_SECS).set(interval.as_secs_f64());
 }
 
 #[cfg(test)]

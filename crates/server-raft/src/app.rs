@@ -34,6 +34,7 @@ use crate::endpoint::Gate;
 use crate::federation::{BundleEndpoint, Relationships};
 use crate::first_steps::first_steps;
 use crate::issue::{AuthorityKeys, AuthorityMaker, Issuer, KeysError, Signer};
+use crate::metrics::Observed;
 use crate::node_attestors::{OwnRootsOf, node_attestors};
 use crate::peer::PeerListener;
 use crate::raft::{self, ClusterStart, Limits, Replica, Start, Timing};
@@ -99,6 +100,7 @@ impl App {
         let joined = Arc::new(OnceLock::new());
         http::serve_health(&settings, Arc::clone(&joined), &tasks, &stop).await?;
         let storage = open_storage(&settings)?;
+        let meter = storage.meter();
         let founds = tokio::select! {
             founds = founds(&settings, &storage, &clock) => founds?,
             never = admin.turn_away() => match never {},
@@ -154,8 +156,16 @@ impl App {
             started_at,
         });
         let _ = joined.set(Arc::clone(&shared));
-        let ages = federation.ages.clone();
-        http::serve_metrics(&settings, replica.clone(), ages, Arc::clone(&clock), &tasks, &stop).await?;
+        let observed = Observed {
+            replica: replica.clone(),
+            meter,
+            bundle_ages: federation.ages.clone(),
+            clock: Arc::clone(&clock),
+            x509_svid_ttl: settings.ttl.x509_svid,
+            agent_ttl: settings.ttl.agent,
+            started_at,
+        };
+        http::serve_metrics(&settings, observed, &tasks, &stop).await?;
         http::serve_oidc(&settings, replica.clone(), &tasks, &stop).await?;
 
         let trust_roots = TrustRoots::empty().into_shared();

@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use steeple_cli::hostname;
 use steeple_config::ServerSettings;
-use steeple_core::{Clock, JwtAuthority};
+use steeple_core::JwtAuthority;
 use steeple_oidc::{KeySet, KeySource, SourceError};
 use steeple_telemetry::health::{Checks, Report};
 use steeple_telemetry::metric::{MetricSettings, Metrics};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::driver::federation::BundleAges;
-use crate::metrics;
+use crate::metrics::{self, Observed};
 use crate::raft::Replica;
 use crate::service::Shared;
 
@@ -82,9 +81,7 @@ pub async fn serve_health(
 
 pub async fn serve_metrics(
     settings: &ServerSettings,
-    replica: Replica,
-    bundle_ages: BundleAges,
-    clock: Arc<dyn Clock>,
+    observed: Observed,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
@@ -100,19 +97,14 @@ pub async fn serve_metrics(
         trust_domain: telemetry.trust_domain_label.then(|| settings.trust_domain.to_string()),
     })?;
     recorder.install()?;
-    let started_at = std::time::Instant::now();
     let trust_domain = settings.trust_domain.to_string();
     ::metrics::gauge!(metrics::STARTED, "version" => env!("CARGO_PKG_VERSION"), "trust_domain_id" => trust_domain)
         .set(1.0);
     for prefix in BTreeSet::from([prefix, DEFAULT_PREFIX]) {
-        let (replica, clock) = (replica.clone(), Arc::clone(&clock));
+        let (replica, clock) = (observed.replica.clone(), Arc::clone(&observed.clock));
         recorder.before_render_under(prefix, move || metrics::observe_expiry(&replica, clock.now()));
     }
-    recorder.before_render(move || {
-        ::metrics::gauge!(metrics::UPTIME_MS).set(started_at.elapsed().as_millis() as f64);
-        metrics::observe(&replica);
-        metrics::observe_bundle_ages(&replica, &bundle_ages);
-    });
+    recorder.before_render(move || observed.observe());
     let listener = steeple_telemetry::bind(&prometheus.listen.host, prometheus.listen.port).await?;
     let router = steeple_telemetry::metric::router(recorder);
     tasks.spawn(steeple_telemetry::serve(listener, router, stop.clone().cancelled_owned()));

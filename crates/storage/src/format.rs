@@ -29,8 +29,8 @@ pub(crate) struct DataDir {
     _lock: DirLock,
 }
 
-/// Unlocks by name when it is dropped: closing the descriptor alone leaves the lock with a child process that is between
-/// its fork and its exec (flock(2)).
+/// Unlocks by name when it is dropped: closing the descriptor alone leaves the lock with a child process that is
+/// between its fork and its exec (flock(2)).
 struct DirLock(File);
 
 impl DataDir {

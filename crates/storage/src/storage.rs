@@ -12,7 +12,7 @@ use crate::kv::Generation;
 use crate::log_index::LogIndex;
 use crate::snapshot::SnapshotFiles;
 use crate::stats::Counters;
-use crate::{Identity, Kv, Log, Options, Snapshots, Space, Stats, StorageError, space};
+use crate::{Identity, Kv, Log, Meter, Options, Snapshots, Space, Stats, StorageError, space};
 
 /// An open store. Clones share it; the last one dropped serves the waiting flushes, closes it and unlocks the
 /// directory.
@@ -68,6 +68,10 @@ impl Storage {
         Ok(Self { shared: Arc::new(shared) })
     }
 
+    pub(crate) fn from_shared(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
     pub fn log(&self) -> Log {
         Log::new(Arc::clone(&self.shared))
     }
@@ -92,6 +96,11 @@ impl Storage {
     /// The room on the volume, measured now.
     pub fn space(&self) -> Result<Space, StorageError> {
         Space::of(self.shared.db.path())
+    }
+
+    /// For numbers that are read for as long as the process lives.
+    pub fn meter(&self) -> Meter {
+        Meter::new(Arc::downgrade(&self.shared))
     }
 
     pub fn stats(&self) -> Stats {

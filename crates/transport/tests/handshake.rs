@@ -61,6 +61,18 @@ async fn refusal(address: SocketAddr, config: &Arc<ClientConfig>) -> rustls::Err
     error.downcast::<rustls::Error>().unwrap()
 }
 
+#[tokio::test]
+async fn a_client_of_tls_1_1_hears_that_it_is_the_version() {
+    let world = World::new();
+    let server = Server::start(&world).await;
+    let mut tcp = TcpStream::connect(server.address).await.unwrap();
+    // The beginning of a ClientHello of TLS 1.1, and a client that waits for an answer.
+    tcp.write_all(&[22, 3, 1, 0, 45, 1, 0, 0, 41, 3, 2, 7, 7, 7]).await.unwrap();
+    let mut answer = Vec::new();
+    soon(tcp.read_to_end(&mut answer)).await.unwrap();
+    assert_eq!(answer, [21, 3, 1, 0, 2, 2, 70]);
+}
+
 fn tls12(
     config: &Arc<ClientConfig>,
     world: &World,

@@ -30,8 +30,8 @@ fn start_with(path: &Path, tracking: PeerTracking, limits: UdsLimits) -> mpsc::R
 /// A process of its own that connects to a socket: this test program again, told by a variable to run [`peer_process`].
 struct Client(Child);
 
-/// Between its fork and its exec a child holds every descriptor of this process, so that a socket dropped meanwhile still
-/// listens. A spawn writes, a test that needs a drop to close reads.
+/// Between its fork and its exec a child holds every descriptor of this process, so that a socket dropped meanwhile
+/// still listens. A spawn writes, a test that needs a drop to close reads.
 static SPAWNING: RwLock<()> = RwLock::new(());
 
 impl Client {

@@ -148,7 +148,9 @@ impl SyncDriver {
                 news
             });
         }
-        self.last_success.send_replace(self.clock.now().as_secs());
+        let now = self.clock.now();
+        self.last_success.send_replace(now.as_secs());
+        metrics::sync_succeeded(now, self.interval);
         self.trouble.send_if_modified(|trouble| trouble.take().is_some());
         Ok(())
     }

@@ -4,6 +4,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::watch;
 
 use super::types::{Metrics, NodeId, Raft};
+use crate::metrics;
 
 /// Who leads, as this replica knows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,18 +26,21 @@ impl Leadership {
 
 /// Publishes changes until the consensus ends.
 pub(super) async fn follow(raft: Raft, leadership: watch::Sender<Leadership>) {
-    let mut metrics = raft.metrics();
+    let mut raft_metrics = raft.metrics();
     loop {
-        let now = Leadership::of(&metrics.borrow_watched());
+        let now = Leadership::of(&raft_metrics.borrow_watched());
         leadership.send_if_modified(|known| {
             let changed = *known != now;
             if changed {
                 tracing::info!(term = now.term, leader = now.leader, is_leader = now.is_leader, "leadership changed");
+                if now.leader.is_some() && (known.leader, known.term) != (now.leader, now.term) {
+                    metrics::leader_changed();
+                }
                 *known = now;
             }
             changed
         });
-        if metrics.changed().await.is_err() {
+        if raft_metrics.changed().await.is_err() {
             // Stopped: whoever waits for a leader must not believe in the last one.
             leadership.send_modify(|known| *known = Leadership { term: known.term, leader: None, is_leader: false });
             return;

@@ -22,6 +22,7 @@ use super::consensus::Consensus;
 use super::error::{Refusal, StopReason};
 use super::room;
 use super::types::{LeaderId, Proposal};
+use crate::metrics;
 
 /// A command that a quorum holds and this replica has applied.
 #[derive(Debug)]
@@ -156,6 +157,7 @@ impl Proposer {
             match outcome.await {
                 Ok(Ok(written)) => {
                     let index = written.log_id.index();
+                    metrics::proposed(answers.len(), "committed");
                     for (answer, outcome) in answers.into_iter().zip(written.data.0) {
                         let _ = answer.send(Ok(Committed { index, outcome }));
                     }
@@ -193,8 +195,13 @@ impl Proposer {
 }
 
 fn refuse(answers: impl IntoIterator<Item = Answer>, refusal: &Refusal) {
-    // Whoever does not wait any more needs no answer.
-    answers.into_iter().for_each(|answer| drop(answer.send(Err(refusal.clone()))));
+    let mut refused = 0;
+    for answer in answers {
+        refused += 1;
+        // Whoever does not wait any more needs no answer.
+        let _ = answer.send(Err(refusal.clone()));
+    }
+    metrics::proposed(refused, if matches!(refusal, Refusal::Ambiguous) { "ambiguous" } else { "refused" });
 }
 
 fn refusal(error: &ClientWriteError<super::types::TypeConfig>) -> Refusal {

@@ -73,11 +73,27 @@ async fn https_web_trusts_the_systems_roots_and_reloads_its_files() {
         "spire_server_bundle_manager_fetch_federated_bundle{",
         "spire_server_bundle_manager_fetch_federated_bundle_elapsed_time_count{",
         "spire_server_bundle_manager_update_federated_bundle{",
-        "spire_server_federated_bundle_age_seconds{",
+        "steeple_federated_bundle_age_seconds{",
+        "steeple_federated_bundle_poll_interval_seconds{",
+        "steeple_federated_bundle_expiry_seconds{",
     ] {
         let found = shown.lines().find(|line| line.starts_with(series));
         let line = found.unwrap_or_else(|| panic!("{series} is not in: {shown}"));
         assert!(line.contains("trust_domain_id=\"a_test\""), "{line}");
+    }
+    for series in [
+        "spire_server_ca_cert_expiry_seconds{",
+        "steeple_attested_agents{",
+        "steeple_ca_lifetime_seconds{",
+        "steeple_cluster_info{",
+        "steeple_data_volume_available_bytes{",
+        "steeple_jwt_key_lifetime_seconds{",
+        "steeple_raft_leader_changes_total{",
+        "steeple_raft_proposals_total{",
+        "steeple_wal_sync_seconds_bucket{",
+        "steeple_x509_svid_ttl_max_seconds{",
+    ] {
+        assert!(shown.lines().any(|line| line.starts_with(series)), "{series} is not in: {shown}");
     }
 
     // A certificate that nobody vouches for: the bundle stays.

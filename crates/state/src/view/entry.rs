@@ -43,6 +43,11 @@ impl State {
         Ok(Page { items: numbered.items.into_iter().map(|(_, entry)| entry.clone()).collect(), next: numbered.next })
     }
 
+    /// The longest X.509-SVID lifetime that an entry asks for, in seconds; 0 when none does.
+    pub fn x509_svid_ttl_max(&self) -> i32 {
+        self.entries.after(0).map(|(_, entry)| entry.x509_svid_ttl).max().unwrap_or(0)
+    }
+
     pub fn count_entries(&self, filter: &EntryFilter) -> usize {
         match *filter == EntryFilter::default() {
             true => self.entries.len(),

@@ -72,6 +72,18 @@ fn trap_an_acknowledgement_is_a_sync() {
 }
 
 #[test]
+fn a_meter_keeps_no_store_open() {
+    let (dir, storage) = fresh();
+    let meter = storage.meter();
+    append(&storage, entries([0]));
+    assert_eq!(meter.stats().map(|stats| stats.entries_appended), Some(1));
+    assert!(meter.space().is_some_and(|space| space.total_bytes > 0));
+    drop(storage);
+    assert!(meter.stats().is_none() && meter.space().is_none());
+    open(dir.path());
+}
+
+#[test]
 fn appends_share_a_flush() {
     let dir = tempfile::tempdir().unwrap();
     let (arrived, arrival) = channel();

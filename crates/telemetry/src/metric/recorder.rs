@@ -140,12 +140,19 @@ struct Prefixed<'a> {
 
 impl Prefixed<'_> {
     fn key(&self, key: &Key) -> Key {
-        let labels = key.labels().map(|label| Label::new(metric_name(label.key()), label_value(label.value())));
+        let labels = key.labels().map(|label| match label.key() {
+            // The bound of a histogram's bucket is a number.
+            "le" => label.clone(),
+            key => Label::new(metric_name(key), label_value(label.value())),
+        });
         Key::from_parts(self.name(key.name()), labels.collect::<Vec<_>>())
     }
 
     fn name(&self, name: &str) -> String {
-        metric_name(&format!("{}_{name}", self.prefix))
+        match name.starts_with(OWN_PREFIX) {
+            true => metric_name(name),
+            false => metric_name(&format!("{}_{name}", self.prefix)),
+        }
     }
 }
 
@@ -175,6 +182,8 @@ impl Recorder for Prefixed<'_> {
     }
 }
 
+/// Begins the names of what SPIRE does not have; no configured prefix stands before it, so that alerts can rely on it.
+const OWN_PREFIX: &str = "steeple_";
 /// How often samples are folded into summaries.
 const UPKEEP: Duration = Duration::from_secs(5);
 /// Those of go-metrics, which SPIRE's dashboards show.
@@ -205,6 +214,16 @@ mod tests {
     }
 
     #[test]
+    fn own_names_keep_their_prefix_and_bounds_stay_numbers() {
+        let metrics = metrics();
+        metrics::with_local_recorder(&metrics, || {
+            metrics::counter!("steeple_wal_sync_seconds_bucket", "le" => "0.002").absolute(3);
+        });
+        let text = metrics.render();
+        assert!(text.contains("\nsteeple_wal_sync_seconds_bucket{host=\"node_1_test\",le=\"0.002\"} 3\n"), "{text}");
+    }
+
+    #[test]
     fn hooks_run_at_each_rendering() {
         let metrics = metrics();
         let left = Arc::new(AtomicU32::new(10));
@@ -215,6 +234,7 @@ mod tests {
         assert!(metrics.render().contains("spire_server_ca_cert_expiry_seconds{host=\"node_1_test\"} 10\n"));
         assert!(metrics.render().contains("spire_server_ca_cert_expiry_seconds{host=\"node_1_test\"} 9\n"));
     }
+
     #[test]
     fn a_series_ends_with_what_it_described() {
         let metrics = metrics();

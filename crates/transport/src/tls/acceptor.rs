@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::{ServerConfig, ServerConnection};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
@@ -18,6 +18,8 @@ use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 use tracing::{debug, warn};
 
+use super::farewell::farewell;
+use super::old_client::refuse_old_client;
 use super::{TlsPeer, VerifyError};
 use crate::limit::{ConnectionLimit, ConnectionSlot, LimitReached};
 use crate::proxy::{ProxyError, TrustedProxies};
@@ -248,7 +250,9 @@ impl Accept for TcpListener {
     }
 
     async fn greet(io: &mut TcpStream, remote_addr: SocketAddr, proxies: &TrustedProxies) -> io::Result<SocketAddr> {
-        proxies.source(io, remote_addr).await
+        let source = proxies.source(io, remote_addr).await?;
+        refuse_old_client(io).await?;
+        Ok(source)
     }
 }
 
@@ -264,10 +268,10 @@ impl Accept for HttpsListener {
         io.peek(&mut first).await?;
         // A TLS record begins with its type, 22; a request with the letters of its method.
         if first[0].is_ascii_uppercase() {
-            io.write_all(PLAIN_HTTP).await?;
-            io.shutdown().await?;
+            farewell(io, PLAIN_HTTP).await?;
             return Err(io::Error::new(io::ErrorKind::InvalidData, "client speaks HTTP without TLS"));
         }
+        refuse_old_client(io).await?;
         Ok(remote_addr)
     }
 }

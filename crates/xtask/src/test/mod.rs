@@ -11,6 +11,7 @@
 //!   execution.rs ── one process: log, progress, time limit
 //! ```
 
+mod alerts;
 mod artifacts;
 mod checks;
 mod conformance;

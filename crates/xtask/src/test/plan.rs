@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use super::verdict::Verdict;
 use super::workshop::Workshop;
-use super::{checks, conformance, demo, go, java, python, rust};
+use super::{alerts, checks, conformance, demo, go, java, python, rust};
 
 pub struct Suite {
     pub name: &'static str,
@@ -34,11 +34,12 @@ pub enum Choice {
 }
 
 /// In the order of a run: what is quick to say no comes first.
-const SUITES: [Suite; 15] = [
+const SUITES: [Suite; 16] = [
     Suite { name: "format", part: Part::Default, run: checks::format },
     Suite { name: "direction", part: Part::Default, run: checks::direction },
     Suite { name: "generated code", part: Part::Default, run: checks::generated_code },
     Suite { name: "tidy", part: Part::Default, run: checks::tidy },
+    Suite { name: "alerts", part: Part::Default, run: alerts::run },
     Suite { name: "clippy", part: Part::Default, run: checks::clippy },
     Suite { name: "rust", part: Part::Default, run: rust::run },
     Suite { name: "interop: go", part: Part::Default, run: go::run },

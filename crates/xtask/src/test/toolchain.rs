@@ -57,6 +57,36 @@ impl Toolchain {
         }
         Ok(venv.join("bin/python"))
     }
+
+    /// Prometheus' checker of rules out of Debian's package, which is unpacked and not installed: it would start a server.
+    /// None where there is no apt.
+    pub fn promtool(&self) -> Result<Option<PathBuf>> {
+        let folder = self.cache.join("prometheus");
+        let promtool = folder.join("usr/bin/promtool");
+        if promtool.exists() {
+            return Ok(Some(promtool));
+        }
+        println!("unpacking prometheus");
+        std::fs::create_dir_all(&folder)?;
+        // A list of packages that is missing or old; without the right to renew it, the old one may do.
+        let _ = Command::new("apt-get").args(["-qq", "update"]).output();
+        let download = ["-qq", "-o", "APT::Sandbox::User=root", "download", "prometheus"];
+        let output = match Command::new("apt-get").current_dir(&folder).args(download).output() {
+            Ok(output) => output,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).context("starting apt-get"),
+        };
+        ensure!(output.status.success(), "apt-get download prometheus: {}", String::from_utf8_lossy(&output.stderr));
+        for file in std::fs::read_dir(&folder)? {
+            let package = file?.path();
+            if package.extension().is_some_and(|extension| extension == "deb") {
+                let status = Command::new("dpkg-deb").arg("-x").arg(&package).arg(&folder).status();
+                ensure!(status.context("starting dpkg-deb")?.success(), "cannot unpack {}", package.display());
+                std::fs::remove_file(&package)?;
+            }
+        }
+        Ok(promtool.exists().then_some(promtool))
+    }
 }
 
 fn create_venv(folder: &Path) -> Result<()> {

@@ -1,0 +1,31 @@
+//! Every metric of the server, in one place (`docs/metrics.md`). SPIRE's names come under the prefix `spire_server`; those
+//! that begin with `steeple_` are ours and keep that name under every configured prefix, so that alerts can rely on it.
+//!
+//! ```text
+//!   names      constants, and the list that the documentation must match
+//!   recorded   counters, where something happens
+//!   observed   gauges, computed when a scrape asks
+//! ```
+
+mod names;
+mod observed;
+mod recorded;
+
+pub use names::*;
+pub use observed::{Observed, observe_expiry};
+pub use recorded::{activated, federated_bundle_updated, leader_changed, preparation, proposed, signed};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_lists_them_all() {
+        let page = include_str!("../../../../docs/metrics.md");
+        let (_, server) = page.split_once("## Server").unwrap();
+        let (server, _) = server.split_once("## Agent").unwrap();
+        let documented: std::collections::BTreeSet<&str> =
+            server.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name)).collect();
+        assert_eq!(documented, ALL.iter().copied().collect());
+    }
+}

@@ -1,0 +1,113 @@
+//! Names, without the prefix that SPIRE's are shown under.
+
+/// 1 while the server runs; labels `version` and `trust_domain_id`.
+pub const STARTED: &str = "started";
+pub const UPTIME_MS: &str = "uptime_in_ms";
+/// Seconds until the CA certificate ends, at the moment of the scrape; labels `authority_id` and `slot`.
+pub const CA_CERT_EXPIRY_SECS: &str = "ca_cert_expiry_seconds";
+/// Seconds until the JWT key ends, at the moment of the scrape; labels `authority_id` and `slot`.
+pub const JWT_KEY_EXPIRY_SECS: &str = "jwt_key_expiry_seconds";
+/// SPIRE's own: Unix seconds at which the active CA certificate ends; label `trust_domain_id`.
+pub const X509_CA_EXPIRATION: &str = "manager_x509_ca_rotate_expiration";
+/// SPIRE's own: seconds that were left when it was activated; label `trust_domain_id`.
+pub const X509_CA_TTL: &str = "manager_x509_ca_rotate_ttl";
+/// 1 on the replica that leads.
+pub const RAFT_IS_LEADER: &str = "steeple_raft_is_leader";
+/// 1 while some replica is known to lead.
+pub const RAFT_HAS_LEADER: &str = "steeple_raft_has_leader";
+pub const RAFT_TERM: &str = "steeple_raft_term";
+pub const RAFT_APPLIED_INDEX: &str = "steeple_raft_applied_index";
+pub const RAFT_LAST_LOG_INDEX: &str = "steeple_raft_last_log_index";
+pub const RAFT_VOTERS: &str = "steeple_raft_voters";
+/// Voters that answered within the last seconds, this one included.
+pub const RAFT_VOTERS_REACHABLE: &str = "steeple_raft_voters_reachable";
+pub const ENTRIES: &str = "steeple_registration_entries";
+/// Agents by label `state`: `current`, `late` (in the last sixth of `agent_ttl`), `expired` and `banned`.
+pub const AGENTS: &str = "steeple_attested_agents";
+/// 1; labels `cluster_id`, `node_id` and `name`.
+pub const CLUSTER_INFO: &str = "steeple_cluster_info";
+/// Leaders that this replica has seen come up.
+pub const RAFT_LEADER_CHANGES: &str = "steeple_raft_leader_changes_total";
+/// Commands given to Raft on this replica while it leads; label `result`.
+pub const RAFT_PROPOSALS: &str = "steeple_raft_proposals_total";
+/// A histogram: syncs of the write-ahead log.
+pub const WAL_SYNC_SECS: &str = "steeple_wal_sync_seconds";
+/// Writes that wait for a sync now.
+pub const WAL_SYNC_QUEUE: &str = "steeple_wal_sync_queue_length";
+pub const VOLUME_SIZE_BYTES: &str = "steeple_data_volume_size_bytes";
+pub const VOLUME_AVAILABLE_BYTES: &str = "steeple_data_volume_available_bytes";
+
+/// The whole life of each CA certificate; labels `authority_id` and `slot`.
+pub const CA_LIFETIME_SECS: &str = "steeple_ca_lifetime_seconds";
+/// The whole life of each JWT key; labels `authority_id` and `slot`.
+pub const JWT_KEY_LIFETIME_SECS: &str = "steeple_jwt_key_lifetime_seconds";
+/// Until a root of the own bundle ends, while the CA is signed by an upstream authority; label `authority_id`.
+pub const UPSTREAM_ROOT_EXPIRY_SECS: &str = "steeple_upstream_root_expiry_seconds";
+/// The longest X.509-SVID lifetime that an entry or the default asks for.
+pub const X509_SVID_TTL_MAX_SECS: &str = "steeple_x509_svid_ttl_max_seconds";
+
+/// A call counter: making an X.509 authority.
+pub const X509_CA_PREPARE: &str = "ca_manager_x509_ca_prepare";
+/// A call counter: making a JWT key.
+pub const JWT_KEY_PREPARE: &str = "ca_manager_jwt_key_prepare";
+pub const X509_CA_ACTIVATE: &str = "ca_manager_x509_ca_activate";
+pub const JWT_KEY_ACTIVATE: &str = "manager_jwt_key_activate";
+/// Signed on this replica, for agents and workloads of any.
+pub const SIGN_X509_SVID: &str = "server_ca_sign_x509_svid";
+pub const SIGN_X509_CA_SVID: &str = "server_ca_sign_x509_ca_svid";
+pub const SIGN_JWT_SVID: &str = "server_ca_sign_jwt_svid";
+/// A call counter: this replica's own SVID.
+pub const SVID_ROTATE: &str = "svid_rotate";
+/// A call counter with label `trust_domain_id`: polls of bundle endpoints, which the leader makes.
+pub const FETCH_FEDERATED_BUNDLE: &str = "bundle_manager_fetch_federated_bundle";
+/// Polls that brought another bundle than the one held; label `trust_domain_id`.
+pub const UPDATE_FEDERATED_BUNDLE: &str = "bundle_manager_update_federated_bundle";
+/// Seconds since a bundle endpoint last answered with a good bundle; on the leader, label `trust_domain_id`.
+pub const FEDERATED_BUNDLE_AGE_SECS: &str = "steeple_federated_bundle_age_seconds";
+/// Between two polls of a bundle endpoint, as its refresh hint wants it; label `trust_domain_id`.
+pub const FEDERATED_BUNDLE_POLL_INTERVAL_SECS: &str = "steeple_federated_bundle_poll_interval_seconds";
+/// Until the last root of a federated bundle ends; label `trust_domain_id`.
+pub const FEDERATED_BUNDLE_EXPIRY_SECS: &str = "steeple_federated_bundle_expiry_seconds";
+
+/// The table of `docs/metrics.md`.
+pub const ALL: &[&str] = &[
+    STARTED,
+    UPTIME_MS,
+    CA_CERT_EXPIRY_SECS,
+    JWT_KEY_EXPIRY_SECS,
+    X509_CA_EXPIRATION,
+    X509_CA_TTL,
+    RAFT_IS_LEADER,
+    RAFT_HAS_LEADER,
+    RAFT_TERM,
+    RAFT_APPLIED_INDEX,
+    RAFT_LAST_LOG_INDEX,
+    RAFT_VOTERS,
+    RAFT_VOTERS_REACHABLE,
+    ENTRIES,
+    AGENTS,
+    CLUSTER_INFO,
+    RAFT_LEADER_CHANGES,
+    RAFT_PROPOSALS,
+    WAL_SYNC_SECS,
+    WAL_SYNC_QUEUE,
+    VOLUME_SIZE_BYTES,
+    VOLUME_AVAILABLE_BYTES,
+    CA_LIFETIME_SECS,
+    JWT_KEY_LIFETIME_SECS,
+    UPSTREAM_ROOT_EXPIRY_SECS,
+    X509_SVID_TTL_MAX_SECS,
+    X509_CA_PREPARE,
+    JWT_KEY_PREPARE,
+    X509_CA_ACTIVATE,
+    JWT_KEY_ACTIVATE,
+    SIGN_X509_SVID,
+    SIGN_X509_CA_SVID,
+    SIGN_JWT_SVID,
+    SVID_ROTATE,
+    FETCH_FEDERATED_BUNDLE,
+    UPDATE_FEDERATED_BUNDLE,
+    FEDERATED_BUNDLE_AGE_SECS,
+    FEDERATED_BUNDLE_POLL_INTERVAL_SECS,
+    FEDERATED_BUNDLE_EXPIRY_SECS,
+];

@@ -1,0 +1,176 @@
+//! Gauges, computed when a scrape asks: there is nothing to keep up to date, and what has ended is not shown.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use metrics::{counter, gauge};
+use steeple_ca::certificate;
+use steeple_core::{AuthorityKind, Bundle, Clock, Timestamp};
+use steeple_state::State;
+use steeple_state::view::{AgentFilter, EntryFilter};
+use steeple_storage::{FLUSH_BUCKETS_US, Meter, Stats};
+
+use super::names::*;
+use crate::driver::federation::BundleAges;
+use crate::federation;
+use crate::raft::{MemberStatus, Replica, Role};
+
+/// What the gauges are computed from.
+pub struct Observed {
+    pub replica: Replica,
+    pub meter: Meter,
+    pub bundle_ages: BundleAges,
+    pub clock: Arc<dyn Clock>,
+    /// `default_x509_svid_ttl`.
+    pub x509_svid_ttl: Duration,
+    /// `agent_ttl`.
+    pub agent_ttl: Duration,
+    pub started_at: Instant,
+}
+
+impl Observed {
+    /// Sets every gauge except those of [`observe_expiry`].
+    pub fn observe(&self) {
+        gauge!(UPTIME_MS).set(self.started_at.elapsed().as_millis() as f64);
+        self.observe_raft();
+        self.observe_storage();
+        self.observe_state();
+        self.observe_federation();
+    }
+
+    fn observe_raft(&self) {
+        let status = self.replica.status();
+        let flag = |on: bool| if on { 1.0 } else { 0.0 };
+        gauge!(RAFT_IS_LEADER).set(flag(status.leader_id == Some(status.node_id)));
+        gauge!(RAFT_HAS_LEADER).set(flag(status.leader_id.is_some()));
+        gauge!(RAFT_TERM).set(status.term as f64);
+        gauge!(RAFT_APPLIED_INDEX).set(status.applied_index as f64);
+        gauge!(RAFT_LAST_LOG_INDEX).set(status.last_log_index as f64);
+        let voters = || status.members.iter().filter(|member| member.role != Role::Learner);
+        let answers = |member: &&MemberStatus| member.reachable || member.node_id == status.node_id;
+        gauge!(RAFT_VOTERS).set(voters().count() as f64);
+        gauge!(RAFT_VOTERS_REACHABLE).set(voters().filter(answers).count() as f64);
+        if let Some(cluster_id) = status.cluster_uuid {
+            let own = status.members.iter().find(|member| member.node_id == status.node_id);
+            let name = own.map(|member| member.name.clone()).unwrap_or_default();
+            let node_id = status.node_id.to_string();
+            let cluster_id = uuid::Uuid::from_bytes(cluster_id).simple().to_string();
+            gauge!(CLUSTER_INFO, "cluster_id" => cluster_id, "node_id" => node_id, "name" => name).set(1.0);
+        }
+    }
+
+    fn observe_storage(&self) {
+        if let Some(stats) = self.meter.stats() {
+            observe_syncs(&stats);
+        }
+        if let Some(space) = self.meter.space() {
+            gauge!(VOLUME_SIZE_BYTES).set(space.total_bytes as f64);
+            gauge!(VOLUME_AVAILABLE_BYTES).set(space.available_bytes as f64);
+        }
+    }
+
+    fn observe_state(&self) {
+        let now = self.clock.now();
+        let state = self.replica.state().read();
+        gauge!(ENTRIES).set(state.count_entries(&EntryFilter::default()) as f64);
+        let longest = Duration::from_secs(state.x509_svid_ttl_max().unsigned_abs().into()).max(self.x509_svid_ttl);
+        gauge!(X509_SVID_TTL_MAX_SECS).set(longest.as_secs_f64());
+        for (agents, count) in count_agents(&state, now, self.agent_ttl) {
+            gauge!(AGENTS, "state" => agents).set(count as f64);
+        }
+        observe_authorities(&state);
+        observe_upstream_roots(&state, now);
+    }
+
+    /// Of each trust domain whose bundle is held and polled for.
+    fn observe_federation(&self) {
+        let now = self.clock.now();
+        let state = self.replica.state().read();
+        for (trust_domain, age) in self.bundle_ages.now() {
+            let Some(bundle) = state.bundle(&trust_domain) else { continue };
+            let of = |name: &'static str| gauge!(name, "trust_domain_id" => trust_domain.name().to_owned());
+            of(FEDERATED_BUNDLE_AGE_SECS).set(age);
+            of(FEDERATED_BUNDLE_POLL_INTERVAL_SECS).set(federation::interval(Some(bundle)).as_secs_f64());
+            if let Some(last) = last_root_end(bundle) {
+                of(FEDERATED_BUNDLE_EXPIRY_SECS).set(seconds_until(last, now));
+            }
+        }
+    }
+}
+
+/// Sets the seconds that each authority has left. Apart from [`Observed::observe`] because alerts rely on
+/// `spire_server_ca_cert_expiry_seconds` whatever prefix is configured.
+pub fn observe_expiry(replica: &Replica, now: Timestamp) {
+    let state = replica.state().read();
+    for (kind, name) in [(AuthorityKind::X509, CA_CERT_EXPIRY_SECS), (AuthorityKind::Jwt, JWT_KEY_EXPIRY_SECS)] {
+        for (slot, authority) in slots(&state, kind) {
+            let remaining = seconds_until(authority.not_after, now);
+            gauge!(name, "authority_id" => authority.id.clone(), "slot" => slot).set(remaining);
+        }
+    }
+}
+
+fn slots(state: &State, kind: AuthorityKind) -> impl Iterator<Item = (&'static str, &steeple_core::Authority)> {
+    let set = state.authorities(kind);
+    let slots = [("active", set.active.as_ref()), ("prepared", set.prepared()), ("old", set.old())];
+    slots.into_iter().filter_map(|(slot, authority)| Some((slot, authority?)))
+}
+
+fn observe_authorities(state: &State) {
+    for (kind, name) in [(AuthorityKind::X509, CA_LIFETIME_SECS), (AuthorityKind::Jwt, JWT_KEY_LIFETIME_SECS)] {
+        for (slot, authority) in slots(state, kind) {
+            let lifetime = authority.not_after.since(authority.issued_at).as_secs_f64();
+            gauge!(name, "authority_id" => authority.id.clone(), "slot" => slot).set(lifetime);
+        }
+    }
+    if let (Some(active), Some(domain)) = (state.active_authority(AuthorityKind::X509), state.trust_domain()) {
+        let domain = domain.name().to_owned();
+        gauge!(X509_CA_EXPIRATION, "trust_domain_id" => domain).set(active.not_after.as_secs() as f64);
+    }
+}
+
+/// A CA of our own is a root itself, and `ca_cert_expiry_seconds` shows it.
+fn observe_upstream_roots(state: &State, now: Timestamp) {
+    let active = state.active_authority(AuthorityKind::X509);
+    let (Some(active), Some(bundle)) = (active, state.own_bundle()) else { return };
+    if active.upstream_authority_id.is_empty() {
+        return;
+    }
+    for root in bundle.x509_authorities.iter().filter_map(|authority| certificate::facts(&authority.der)) {
+        let authority_id = root.subject_key_id.as_ref().map(hex::encode).unwrap_or_default();
+        gauge!(UPSTREAM_ROOT_EXPIRY_SECS, "authority_id" => authority_id).set(seconds_until(root.not_after, now));
+    }
+}
+
+/// An agent renews once half of its SVID's life is over, so that one in the last sixth has failed for long.
+fn count_agents(state: &State, now: Timestamp, agent_ttl: Duration) -> [(&'static str, usize); 4] {
+    let of = |banned, expires_before: Option<Timestamp>| {
+        let expires_before = expires_before.map(Timestamp::as_secs);
+        state.count_agents(&AgentFilter { banned: Some(banned), expires_before, ..AgentFilter::default() })
+    };
+    let expired = of(false, Some(now));
+    let ending = of(false, Some(now.saturating_add(agent_ttl / 6)));
+    let all = of(false, None);
+    [("current", all - ending), ("late", ending - expired), ("expired", expired), ("banned", of(true, None))]
+}
+
+/// The buckets as Prometheus has them: each counts all that are no longer than its bound.
+fn observe_syncs(stats: &Stats) {
+    gauge!(WAL_SYNC_QUEUE).set(stats.flush_queue_len as f64);
+    let bounds = FLUSH_BUCKETS_US.iter().map(|us| format!("{}", *us as f64 / 1e6)).chain(["+Inf".to_owned()]);
+    let mut so_far = 0;
+    for (bound, count) in bounds.zip(stats.flush_buckets) {
+        so_far += count;
+        counter!(format!("{WAL_SYNC_SECS}_bucket"), "le" => bound).absolute(so_far);
+    }
+    gauge!(format!("{WAL_SYNC_SECS}_sum")).set(stats.flush_total_ns as f64 / 1e9);
+    counter!(format!("{WAL_SYNC_SECS}_count")).absolute(so_far);
+}
+
+fn last_root_end(bundle: &Bundle) -> Option<Timestamp> {
+    bundle.x509_authorities.iter().filter_map(|root| Some(certificate::facts(&root.der)?.not_after)).max()
+}
+
+fn seconds_until(end: Timestamp, now: Timestamp) -> f64 {
+    (end.as_ms() - now.as_ms()) as f64 / 1000.0
+}

@@ -1,0 +1,64 @@
+//! Counters, recorded where something happens.
+
+use steeple_api::steeple::peer as wire;
+use steeple_core::{AuthorityKind, Timestamp, TrustDomain};
+use steeple_telemetry::metric::CallTimer;
+
+use super::{
+    JWT_KEY_ACTIVATE, JWT_KEY_PREPARE, RAFT_LEADER_CHANGES, RAFT_PROPOSALS, SIGN_JWT_SVID, SIGN_X509_CA_SVID,
+    SIGN_X509_SVID, UPDATE_FEDERATED_BUNDLE, X509_CA_ACTIVATE, X509_CA_PREPARE, X509_CA_TTL,
+};
+
+/// Started when an authority of `kind` is about to be made.
+pub fn preparation(kind: AuthorityKind) -> CallTimer {
+    CallTimer::start(match kind {
+        AuthorityKind::X509 => X509_CA_PREPARE,
+        AuthorityKind::Jwt => JWT_KEY_PREPARE,
+    })
+}
+
+/// An authority of `kind` began to sign at `now`.
+pub fn activated(kind: AuthorityKind, trust_domain: &TrustDomain, now: Timestamp, not_after: Timestamp) {
+    match kind {
+        AuthorityKind::X509 => {
+            metrics::counter!(X509_CA_ACTIVATE).increment(1);
+            let domain = trust_domain.name().to_owned();
+            metrics::gauge!(X509_CA_TTL, "trust_domain_id" => domain).set(not_after.since(now).as_secs_f64());
+        }
+        AuthorityKind::Jwt => metrics::counter!(JWT_KEY_ACTIVATE).increment(1),
+    }
+}
+
+/// A poll of the trust domain's bundle endpoint brought something new.
+pub fn federated_bundle_updated(trust_domain: &TrustDomain) {
+    metrics::counter!(UPDATE_FEDERATED_BUNDLE, "trust_domain_id" => trust_domain.name().to_owned()).increment(1);
+}
+
+/// Counts what was signed for `items` and released.
+pub fn signed(items: &[wire::SignItem], results: &[wire::SignResult]) {
+    use wire::sign_item::Kind;
+    let is_signed =
+        |result: &wire::SignResult| !matches!(result.result, None | Some(wire::sign_result::Result::Failure(_)));
+    let count = |of: fn(&Kind) -> bool| {
+        let signed = items.iter().zip(results).filter(|(_, result)| is_signed(result));
+        signed.filter(|(item, _)| item.kind.as_ref().is_some_and(of)).count()
+    };
+    let counts = [
+        (SIGN_X509_SVID, count(|kind| matches!(kind, Kind::X509Svid(_)))),
+        (SIGN_X509_CA_SVID, count(|kind| matches!(kind, Kind::DownstreamCa(_)))),
+        (SIGN_JWT_SVID, count(|kind| matches!(kind, Kind::JwtSvid(_)))),
+    ];
+    for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+        metrics::counter!(name).increment(count as u64);
+    }
+}
+
+/// Another replica leads than before, or the same one in another term.
+pub fn leader_changed() {
+    metrics::counter!(RAFT_LEADER_CHANGES).increment(1);
+}
+
+/// `commands` that this replica took as the leader ended with `result`: `committed`, `refused` or `ambiguous`.
+pub fn proposed(commands: usize, result: &'static str) {
+    metrics::counter!(RAFT_PROPOSALS, "result" => result).increment(commands as u64);
+}
