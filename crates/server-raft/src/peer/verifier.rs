@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
-};
+use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::{CertificateError, DistinguishedName, Error};
+use steeple_transport::tls::signature_algorithms;
 use webpki::{EndEntityCert, KeyUsage};
 
 use super::PeerId;
@@ -55,27 +53,7 @@ impl ClientCertVerifier for PeerClientVerifier {
         Ok(ClientCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &algorithms())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &algorithms())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        algorithms().supported_schemes()
-    }
+    steeple_transport::verify_handshake_signatures!();
 }
 
 impl ServerCertVerifier for PeerServerVerifier {
@@ -95,27 +73,7 @@ impl ServerCertVerifier for PeerServerVerifier {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &algorithms())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &algorithms())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        algorithms().supported_schemes()
-    }
+    steeple_transport::verify_handshake_signatures!();
 }
 
 impl ServerCertVerifier for AnyServerVerifier {
@@ -130,27 +88,7 @@ impl ServerCertVerifier for AnyServerVerifier {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &algorithms())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &algorithms())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        algorithms().supported_schemes()
-    }
+    steeple_transport::verify_handshake_signatures!();
 }
 
 /// The peer's name. Only after the chain has been verified does it mean anything.
@@ -173,7 +111,8 @@ fn verify(
     usage: KeyUsage,
 ) -> Result<(), Error> {
     let certificate = EndEntityCert::try_from(end_entity).map_err(|_| bad_encoding())?;
-    let verified = certificate.verify_for_usage(algorithms().all, roots, intermediates, now, usage, None, None);
+    let verified =
+        certificate.verify_for_usage(signature_algorithms().all, roots, intermediates, now, usage, None, None);
     verified.map(drop).map_err(|error| match error {
         webpki::Error::UnknownIssuer => Error::InvalidCertificate(CertificateError::UnknownIssuer),
         webpki::Error::CertExpired { .. } => Error::InvalidCertificate(CertificateError::Expired),
@@ -184,14 +123,6 @@ fn verify(
 
 fn bad_encoding() -> Error {
     Error::InvalidCertificate(CertificateError::BadEncoding)
-}
-
-fn algorithms() -> WebPkiSupportedAlgorithms {
-    provider().signature_verification_algorithms
-}
-
-fn provider() -> CryptoProvider {
-    aws_lc_rs::default_provider()
 }
 
 #[cfg(test)]

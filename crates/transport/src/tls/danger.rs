@@ -3,13 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
-use rustls::{DigitallySignedStruct, Error, SignatureScheme};
+use rustls::Error;
+use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use steeple_core::SpiffeId;
 
-use super::verifier::{expect_id, handshake_algorithms, join, typed};
+use super::verifier::{expect_id, join, typed};
 use super::verify::{check_shape, spiffe_id};
 
 /// Accepts any chain whose leaf names the expected SPIFFE ID, whoever signed it and whatever its dates.
@@ -39,27 +38,7 @@ impl ServerCertVerifier for UnverifiedServerId {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &handshake_algorithms())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &handshake_algorithms())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        handshake_algorithms().supported_schemes()
-    }
+    crate::verify_handshake_signatures!();
 }
 
 impl fmt::Debug for UnverifiedServerId {
