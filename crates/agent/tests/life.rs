@@ -16,8 +16,8 @@ use tonic::{Code, Request, Status};
 
 const TRUST_DOMAIN: &str = "example.org";
 const WORKLOAD: &str = "spiffe://example.org/w";
-/// A sync every five seconds, an election, a retry: all within this.
-const EVENT_MAX: Duration = Duration::from_secs(40);
+/// A sync every five seconds, an election, a retry: all within this, also on a busy machine.
+const EVENT_MAX: Duration = Duration::from_secs(90);
 const TOKEN_TTL: Duration = Duration::from_secs(600);
 
 /// A server that knows nodes by their certificates.
@@ -218,8 +218,13 @@ async fn a_strange_server_is_trusted_after_the_delay_where_that_is_configured() 
     world.become_a_stranger().await;
     world.write_bundle().await;
     says(&agent, "Trust Bundle and Server don't agree, ignoring for now").await;
-    assert_eq!(stored(&agent)["bundle"], before, "the old bundle stays until another has proved good");
-    says(&agent, "Trust Bundle and Server don't agree, rebootstrapping").await;
+    let kept = stored(&agent)["bundle"].clone();
+    let rebootstraps = "Trust Bundle and Server don't agree, rebootstrapping";
+    // On a busy machine the delay may be over before the file is read.
+    if !agent.log().expect("a log").contains(rebootstraps) {
+        assert_eq!(kept, before, "the old bundle stays until another has proved good");
+    }
+    says(&agent, rebootstraps).await;
     let id = world.agent_id().await;
     world.create_entry_named(&id, "/new-world").await;
     let update = stream.wait_for("spiffe://example.org/new-world", EVENT_MAX).await;
@@ -277,19 +282,17 @@ async fn calls_beyond_the_configured_rate_are_refused() {
     let mut agent = world.agent(world.node(), &["experimental { ratelimit { fetch_x509_bundles = 2 } }"]).await;
     world.create_entry().await;
     identity(&agent).await;
-    let mut client = SpiffeWorkloadApiClient::new(uds_channel(&agent.socket()));
-    let mut refused = 0;
-    for _ in 0..20 {
-        match client.fetch_x509_bundles(with_header(X509BundlesRequest {})).await {
-            Ok(_) => {}
-            Err(status) => {
-                let text = "rate limit exceeded for /SpiffeWorkloadAPI/FetchX509Bundles";
-                assert_eq!((status.code(), status.message()), (Code::Unavailable, text));
-                refused += 1;
-            }
-        }
+    let client = SpiffeWorkloadApiClient::new(uds_channel(&agent.socket()));
+    let calls = (0..100).map(|_| {
+        let mut client = client.clone();
+        async move { client.fetch_x509_bundles(with_header(X509BundlesRequest {})).await }
+    });
+    let refused: Vec<Status> = futures::future::join_all(calls).await.into_iter().filter_map(Result::err).collect();
+    assert!(!refused.is_empty(), "a hundred at once are more than two a second");
+    for status in refused {
+        let text = "rate limit exceeded for /SpiffeWorkloadAPI/FetchX509Bundles";
+        assert_eq!((status.code(), status.message()), (Code::Unavailable, text));
     }
-    assert!(refused > 0, "twenty at once are more than two a second");
     fetch_jwt(&agent, "api").await.expect("other calls have no limit");
     agent.stop().await.expect("it stops");
 }

@@ -15,9 +15,9 @@ use steeple_transport::client::uds_channel;
 const STOCK_AGENT: &str = "STOCK_SPIRE_AGENT";
 const STOCK_SERVER: &str = "STOCK_SPIRE_SERVER";
 /// An agent polls every five seconds.
-const EVENT_MAX: Duration = Duration::from_secs(30);
+const EVENT_MAX: Duration = Duration::from_secs(90);
 /// What failed while the server was away is tried again later and later.
-const RECONNECT_MAX: Duration = Duration::from_secs(60);
+const RECONNECT_MAX: Duration = Duration::from_secs(120);
 
 fn stock(variable: &str) -> Option<PathBuf> {
     let path = std::env::var_os(variable).map(PathBuf::from);

@@ -50,7 +50,7 @@ async fn a_joiner_without_the_sealing_key_is_refused() {
     let cluster = Cluster::default();
     let servers = cluster.servers(&["a"]).await;
     let stranger = Cluster::default();
-    let refused = stranger.server("b", &[servers[0].address]).await.map(drop);
+    let refused = stranger.server("b", &[servers[0].address()]).await.map(drop);
     assert!(
         matches!(refused, Err(StartError::Peer(PeerError::Join(JoinError::WrongSealingKey { .. })))),
         "{refused:?}"
@@ -63,7 +63,7 @@ async fn a_joiner_may_ask_any_member() {
     let cluster = Cluster::default();
     let mut servers = cluster.servers(&["a", "b"]).await;
     let first = leader(&servers).await;
-    let follower = servers[1 - first].address;
+    let follower = servers[1 - first].address();
     servers.push(cluster.server("c", &[follower]).await.expect("it joins"));
     for server in &servers {
         server.until(|replica| has_voters(replica, 3)).await;
@@ -79,8 +79,7 @@ async fn a_wiped_disk_comes_back_as_a_new_node() {
     let wiped = (leader(&servers).await + 1) % 3;
     let old_id = servers[wiped].replica().node_id();
     servers[wiped].kill().await;
-    let others: Vec<_> =
-        servers.iter().filter(|server| server.replica.is_some()).map(|server| server.address).collect();
+    let others: Vec<_> = servers.iter().filter(|server| server.replica.is_some()).map(Server::address).collect();
 
     // The same name, and nothing else of it.
     let fresh = cluster.server(servers[wiped].name, &others).await.expect("it joins");

@@ -13,8 +13,8 @@ use crate::hcl::Hcl;
 use crate::{Binaries, NodeCertificate, Process, until};
 
 /// Attestation and the first sync; the agent itself gives up after a minute.
-const READY_MAX: Duration = Duration::from_secs(30);
-const STOP_MAX: Duration = Duration::from_secs(15);
+const READY_MAX: Duration = Duration::from_secs(90);
+const STOP_MAX: Duration = Duration::from_secs(45);
 
 /// What an agent is configured to be.
 #[derive(Clone, Debug)]
@@ -168,7 +168,7 @@ const CONFIG: &str = "agent.conf";
 const SOCKET: &str = "api.sock";
 const DATA: &str = "data";
 const LOG: &str = "log";
-const CLI_MAX: Duration = Duration::from_secs(15);
+const CLI_MAX: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

@@ -9,9 +9,9 @@ use steeple_api::steeple::server::StatusResponse;
 use crate::{Binaries, ClusterRole, Server, ServerSpec, until};
 
 /// A few elections on a busy machine.
-const LEADER_MAX: Duration = Duration::from_secs(20);
+const LEADER_MAX: Duration = Duration::from_secs(60);
 /// A replica that was away for minutes replays or installs a snapshot.
-const CAUGHT_UP_MAX: Duration = Duration::from_secs(30);
+const CAUGHT_UP_MAX: Duration = Duration::from_secs(90);
 
 /// Replicas by position; a killed one keeps its place.
 #[derive(Debug)]

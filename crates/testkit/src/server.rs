@@ -10,9 +10,9 @@ use crate::hcl::Hcl;
 use crate::{Admin, Binaries, Port, Process, until};
 
 /// A cold start on a busy machine, with an election and the first keys.
-const READY_MAX: Duration = Duration::from_secs(30);
+const READY_MAX: Duration = Duration::from_secs(90);
 /// The server's own limit for draining, and some.
-const STOP_MAX: Duration = Duration::from_secs(15);
+const STOP_MAX: Duration = Duration::from_secs(45);
 
 /// What a server is configured to be.
 #[derive(Clone, Debug)]

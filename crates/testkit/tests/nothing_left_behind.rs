@@ -20,7 +20,7 @@ fn shell(scratch: &Scratch) -> Process {
 
 async fn child_of_shell(scratch: &Scratch) -> i32 {
     let read = async || std::fs::read_to_string(scratch.join("child"));
-    let text = until("the shell's child", Duration::from_secs(10), read).await.unwrap();
+    let text = until("the shell's child", Duration::from_secs(60), read).await.unwrap();
     text.trim().parse().unwrap()
 }
 
@@ -32,7 +32,7 @@ fn is_gone(pid: i32) -> bool {
 async fn is_reaped(pid: i32) {
     // Where init does not reap, a dead process stays as a zombie.
     let dead = || std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "));
-    until("the child's end", Duration::from_secs(10), async || if dead() { Ok(()) } else { Err("it lives") })
+    until("the child's end", Duration::from_secs(60), async || if dead() { Ok(()) } else { Err("it lives") })
         .await
         .unwrap();
 }
@@ -58,7 +58,7 @@ async fn a_failure_shows_the_end_of_the_log() {
     let scratch = Scratch::new().unwrap();
     let mut process = shell(&scratch);
     let _child = child_of_shell(&scratch).await;
-    until("the shell's words", Duration::from_secs(10), async || {
+    until("the shell's words", Duration::from_secs(60), async || {
         if process.tail().contains("said so") { Ok(()) } else { Err("nothing yet") }
     })
     .await
@@ -74,7 +74,7 @@ async fn waiting_has_an_end_and_says_what_was_answered_last() {
     let waited = until("the moon", Duration::from_millis(50), async || Err::<(), _>("not yet")).await;
     assert_eq!(waited.unwrap_err().to_string(), "the moon: not within 0.1 s: not yet");
     let mut asked = 0;
-    let answer = until("a third answer", Duration::from_secs(10), async || {
+    let answer = until("a third answer", Duration::from_secs(60), async || {
         asked += 1;
         if asked == 3 { Ok("now") } else { Err("not yet") }
     });

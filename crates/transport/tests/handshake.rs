@@ -295,8 +295,8 @@ async fn post_quantum_only_refuses_classical_key_exchange_and_tls_1_2() {
 #[tokio::test]
 async fn a_silent_peer_is_dropped_at_the_timeout_and_blocks_nobody() {
     let world = World::new();
-    let limits =
-        AcceptLimits { handshake_timeout: Duration::from_millis(200), handshakes_max: 2, ..AcceptLimits::DEFAULT };
+    // Time enough for a handshake on a busy machine: only one that does not go on is cut.
+    let limits = AcceptLimits { handshakes_max: 2, ..AcceptLimits::DEFAULT };
     let mut server = Server::with(&world, KeyExchange::Compatible, limits).await;
     let mut silent = TcpStream::connect(server.address).await.unwrap();
     connect(server.address, &world.client_config(None, KeyExchange::Compatible)).await.unwrap();

@@ -16,7 +16,7 @@ use steeple_transport::serve::{Deadline, ServeLimits, serve};
 use steeple_transport::tls::{AcceptLimits, KeyExchange, TlsAcceptor, TlsPeer, TrustRoots, VerifyError};
 use steeple_transport::uds::{BindModes, PeerTracking, UdsAcceptor, UdsLimits, UdsListener, UdsPeer};
 use tokio::io::{AsyncReadExt, DuplexStream, duplex};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tonic::Code;
@@ -208,9 +208,19 @@ async fn tls_server_with(world: &World, limits: ServeLimits) -> SocketAddr {
     address
 }
 
-/// An address where nobody listens.
-async fn dead_address() -> SocketAddr {
-    TcpListener::bind(loopback()).await.unwrap().local_addr().unwrap()
+/// An address where nobody listens, and nobody else can while this lives.
+struct Dead(TcpSocket);
+
+impl Dead {
+    fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(loopback()).unwrap();
+        Self(socket)
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
 }
 
 async fn call(channel: &mut Channel) -> Result<Response<Body>, tonic::Status> {
@@ -230,7 +240,8 @@ async fn a_call_reaches_the_replica_that_lives_within_one_attempt() {
     let svid = world.ca.issue(&Leaf::named("spiffe://example.org/spire/agent/a"));
     let tls = world.client_config(Some(&svid), KeyExchange::Compatible);
     for _ in 0..4 {
-        let targets = [dead_address().await, live, dead_address().await].map(|address| address.to_string());
+        let dead = [Dead::new(), Dead::new()];
+        let targets = [dead[0].address(), live, dead[1].address()].map(|address| address.to_string());
         let dialer = ServerDialer::new(targets, Arc::clone(&tls));
         let response = call(&mut channel(&dialer)).await.unwrap();
         let seen = response.headers()["seen"].to_str().unwrap();
@@ -257,7 +268,11 @@ async fn the_next_dial_avoids_a_server_that_cannot_serve() {
 #[tokio::test]
 async fn a_channel_survives_the_age_of_its_connections() {
     let world = World::new();
-    let limits = ServeLimits { connection_age: Some(Duration::from_millis(40)), ..QUICK };
+    let limits = ServeLimits {
+        connection_age: Some(Duration::from_millis(40)),
+        connection_age_grace: Duration::from_secs(60),
+        ..QUICK
+    };
     let server = tls_server_with(&world, limits).await;
     let dialer = ServerDialer::new([server.to_string()], world.client_config(None, KeyExchange::Compatible));
     let mut channel = channel(&dialer);
@@ -278,8 +293,9 @@ async fn an_unknown_authority_is_found_under_the_status() {
     world.roots.store(Arc::new(strangers));
     let tls = world.client_config(None, KeyExchange::Compatible);
     // A dead replica beside it must not hide the cause, whichever is tried first.
+    let dead = Dead::new();
     for _ in 0..8 {
-        let targets = [server, dead_address().await].map(|address| address.to_string());
+        let targets = [server, dead.address()].map(|address| address.to_string());
         let status = call(&mut channel(&ServerDialer::new(targets, Arc::clone(&tls)))).await.unwrap_err();
         assert_eq!(status.code(), Code::Unavailable);
         assert!(is_unprocessed(&status));
@@ -291,7 +307,8 @@ async fn an_unknown_authority_is_found_under_the_status() {
 async fn dial_errors_say_what_was_tried() {
     let world = World::new();
     let tls = world.client_config(None, KeyExchange::Compatible);
-    let targets = [dead_address().await, dead_address().await].map(|address| address.to_string());
+    let dead = [Dead::new(), Dead::new()];
+    let targets = dead.each_ref().map(|dead| dead.address().to_string());
     let error = soon(ServerDialer::new(targets, Arc::clone(&tls)).dial()).await.unwrap_err();
     assert!(matches!(error, DialError::Failed { tried: 2, .. }), "{error}");
     let error = soon(ServerDialer::new(["no port".to_owned()], Arc::clone(&tls)).dial()).await.unwrap_err();

@@ -1,6 +1,7 @@
 //! Servers to be fed, and commands that must fail.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use steeple_api::server::entry::ListEntriesRequest;
@@ -9,16 +10,25 @@ use steeple_testkit::{Binaries, Port, Scratch, Server, ServerSpec, until, worklo
 use tokio::process::Command;
 
 /// A refusal is a matter of milliseconds; a command that hangs is a finding.
-const REFUSAL_MAX: Duration = Duration::from_secs(30);
-const READY_AGAIN_MAX: Duration = Duration::from_secs(30);
+const REFUSAL_MAX: Duration = Duration::from_secs(60);
+const READY_AGAIN_MAX: Duration = Duration::from_secs(60);
 
 pub struct Bench {
     pub scratch: Scratch,
+    ports: Mutex<Vec<Port>>,
 }
 
 impl Bench {
     pub fn new() -> Self {
-        Self { scratch: Scratch::new().expect("a temporary directory") }
+        Self { scratch: Scratch::new().expect("a temporary directory"), ports: Mutex::default() }
+    }
+
+    /// A port that nobody else takes before the test is over.
+    pub fn port(&self) -> u16 {
+        let port = Port::reserve().expect("a free port");
+        let number = port.number();
+        self.ports.lock().expect("no test panics with it").push(port);
+        number
     }
 
     /// A single server that is ready.
@@ -41,7 +51,7 @@ impl Bench {
     /// A configuration for a directory of its own, `lines` added to its `server` section.
     pub fn config(&self, name: &str, lines: &str) -> PathBuf {
         let dir = self.scratch.join(name);
-        let port = Port::reserve().expect("a free port").number();
+        let port = self.port();
         std::fs::create_dir_all(&dir).expect("a directory");
         let text = format!(
             "server {{\n trust_domain = \"example.org\"\n bind_address = \"127.0.0.1\"\n bind_port = {port}\n \

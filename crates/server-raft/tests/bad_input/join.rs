@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use steeple_testkit::{ClusterRole, Port, Process, Server, ServerSpec, until};
+use steeple_testkit::{ClusterRole, Process, Server, ServerSpec, until};
 
 use crate::bench::{Bench, assert_says, assert_unharmed, create, relaunch, spec, until_said};
 
@@ -22,11 +22,11 @@ async fn founder(bench: &Bench) -> Server {
 }
 
 /// A `cluster` section that asks `founder`.
-fn joiner(founder: &Server, key: &Path) -> String {
+fn joiner(bench: &Bench, founder: &Server, key: &Path) -> String {
     format!(
         " cluster {{ name = \"joiner\" peer_bind_address = \"127.0.0.1\" peer_bind_port = {} join = [\"{}\"] \
          sealing_key_path = \"{}\" }}",
-        Port::reserve().expect("a free port").number(),
+        bench.port(),
         founder.peer_address(),
         key.display()
     )
@@ -41,7 +41,7 @@ async fn a_joiner_without_the_key_names_the_file() {
     let bench = Bench::new();
     let founder = founder(&bench).await;
     let key = bench.scratch.join("nowhere.key");
-    let text = bench.refused(&bench.config("joiner", &joiner(&founder, &key)), &[]).await;
+    let text = bench.refused(&bench.config("joiner", &joiner(&bench, &founder, &key)), &[]).await;
     let next = "copy the file of that name from a running replica";
     assert_says(&text, &[&format!("no sealing key at {}", key.display()), next, "only the node that founds"]);
     assert!(!key.exists());
@@ -58,7 +58,7 @@ async fn a_joiner_with_another_key_is_refused_and_not_admitted() {
     let key = bench.scratch.join("another.key");
     std::fs::copy(bench.scratch.join("other/data.sealing-key"), &key).expect("a key");
     std::fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("a mode");
-    let text = bench.refused(&bench.config("joiner", &joiner(&founder, &key)), &[]).await;
+    let text = bench.refused(&bench.config("joiner", &joiner(&bench, &founder, &key)), &[]).await;
     let reason = format!("{} does not prove that it holds the same sealing key", founder.peer_address());
     assert_says(&text, &[&reason, "copy the cluster's sealing key file to this server"]);
     // Once in the log and once on standard error.
@@ -71,7 +71,7 @@ async fn a_joiner_with_another_key_is_refused_and_not_admitted() {
 async fn a_joiner_of_another_trust_domain_is_refused() {
     let bench = Bench::new();
     let founder = founder(&bench).await;
-    let config = bench.config("joiner", &joiner(&founder, &bench.scratch.join("cluster.key")));
+    let config = bench.config("joiner", &joiner(&bench, &founder, &bench.scratch.join("cluster.key")));
     let text = bench.refused(&config, &["-trustDomain", "other.test"]).await;
     assert_says(&text, &["this cluster serves trust domain example.org", "configured for other.test"]);
     assert_eq!(members(&founder).await, 1);
@@ -136,14 +136,14 @@ async fn until_members(server: &Server, count: usize) {
 async fn trap_silence_is_not_the_absence_of_a_cluster() {
     let bench = Bench::new();
     // Takes connections and says nothing, as a host behind a broken network may seem to.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let silent = silent.local_addr().map(|address| (silent, address)).expect("an address");
+    let address = format!("127.0.0.1:{}", bench.port());
+    let silent = std::net::TcpListener::bind(&address).expect("a port");
     let role = ClusterRole { join: Vec::new(), sealing_key_path: bench.scratch.join("cluster.key") };
     let mut server = bench.launch(&ServerSpec { cluster: Some(role), ..spec("founder") });
     server.kill9().await.expect("it ends");
     let _ = std::fs::remove_dir_all(server.data_dir());
     let _ = std::fs::remove_file(bench.scratch.join("cluster.key"));
-    asks_first(&bench, &server, &silent.1.to_string());
+    asks_first(&bench, &server, &address);
     server.launch().expect("it starts");
     until_said(&server, "cannot tell whether there is a cluster already").await;
     assert!(!bench.scratch.join("cluster.key").exists(), "nothing is founded");
@@ -169,7 +169,8 @@ async fn a_joiner_waits_while_its_namesake_lives() {
     let before = ids(&founder).await;
 
     // The same name in another directory.
-    let config = bench.config("elsewhere", &joiner(&founder, &role.sealing_key_path).replace("joiner", "second"));
+    let config =
+        bench.config("elsewhere", &joiner(&bench, &founder, &role.sealing_key_path).replace("joiner", "second"));
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_steeple-server"));
     command.arg("run").arg("-config").arg(config);
     let log = bench.scratch.join("elsewhere/log");

@@ -5,8 +5,6 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use steeple_testkit::Port;
-
 use crate::bench::{Bench, assert_says, assert_unharmed, create, relaunch, until_said};
 
 #[tokio::test]
@@ -148,7 +146,7 @@ async fn another_trust_domain_does_not_take_over_a_directory() {
 #[tokio::test]
 async fn a_health_port_in_use_is_named() {
     let bench = Bench::new();
-    let (taken, free) = (TcpListener::bind("127.0.0.1:0").expect("a port"), Port::reserve().expect("a port"));
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address");
     let config = bench.config("health", "");
     let text = std::fs::read_to_string(&config).expect("a file");
@@ -160,7 +158,6 @@ async fn a_health_port_in_use_is_named() {
     std::fs::write(&config, health(address.port())).expect("a file");
     assert_says(&bench.refused(&config, &[]).await, &[&address.to_string()]);
     assert!(!bench.scratch.join("health/data/db").exists(), "no cluster is founded");
-    drop(free);
 }
 
 #[tokio::test]

@@ -23,10 +23,8 @@ use steeple_transport::tls::{
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-/// Long enough for an attestation and a call, short enough to be waited for.
-const AGENT_TTL_SECS: u64 = 8;
-pub const READY_MAX: Duration = Duration::from_secs(30);
-const TOKEN_TTL: Duration = Duration::from_secs(60);
+pub const READY_MAX: Duration = Duration::from_secs(60);
+const TOKEN_TTL: Duration = Duration::from_secs(600);
 
 /// A server that listens on localhost.
 pub struct Site {
@@ -36,7 +34,7 @@ pub struct Site {
     nodes: NodeCertificateAuthority,
     _process: Process,
     pub scratch: Scratch,
-    _port: Port,
+    _ports: [Port; 2],
 }
 
 /// An attested agent with a connection of its own, which outlives the certificate that opened it.
@@ -53,17 +51,19 @@ impl Site {
 
     /// With `line` in the server's block.
     pub async fn with(line: &str) -> Self {
-        let (scratch, port) = (Scratch::new().expect("a directory"), Port::reserve().expect("a port"));
+        let scratch = Scratch::new().expect("a directory");
+        let ports = [(); 2].map(|()| Port::reserve().expect("a port"));
+        let [api, peer] = &ports;
         let nodes = NodeCertificateAuthority::new(scratch.path()).expect("a root for nodes");
         let text = format!(
-            "server {{\n trust_domain = \"example.org\"\n bind_address = \"127.0.0.1\"\n bind_port = {port}\n \
-             socket_path = \"{dir}/api.sock\"\n data_dir = \"{dir}/data\"\n agent_ttl = \"{AGENT_TTL_SECS}s\"\n \
+            "server {{\n trust_domain = \"example.org\"\n bind_address = \"127.0.0.1\"\n bind_port = {api}\n \
+             socket_path = \"{dir}/api.sock\"\n data_dir = \"{dir}/data\"\n \
              log_format = \"json\" log_level = \"ERROR\" audit_log_enabled = true\n {line}\n}}\n\
              cluster {{\n peer_bind_port = {peer}\n peer_bind_address = \"127.0.0.1\"\n}}\n\
              plugins {{\n NodeAttestor \"join_token\" {{}}\n \
              NodeAttestor \"x509pop\" {{ plugin_data {{ ca_bundle_path = \"{root}\" }} }}\n}}\n",
-            port = port.number(),
-            peer = Port::reserve().expect("a port").number(),
+            api = api.number(),
+            peer = peer.number(),
             dir = scratch.path().display(),
             root = nodes.root_path().display(),
         );
@@ -75,7 +75,8 @@ impl Site {
         let admin = Admin::at(&scratch.join("api.sock"));
         until("the server is ready", READY_MAX, async || admin.info().await).await.expect("it becomes ready");
         let trust_domain = TrustDomain::from_name("example.org").expect("a name");
-        Self { admin, address: port.address(), trust_domain, nodes, _process: process, scratch, _port: port }
+        let address = api.address();
+        Self { admin, address, trust_domain, nodes, _process: process, scratch, _ports: ports }
     }
 
     pub async fn by_join_token(&self) -> Node {
@@ -136,8 +137,11 @@ impl Node {
     }
 
     pub async fn assert_turned_away(&self, reason: Reason) {
-        let status = self.call().await.expect_err("turned away");
+        Self::assert_is_denial(&self.call().await.expect_err("turned away"), reason);
+    }
+
+    pub fn assert_is_denial(status: &Status, reason: Reason) {
         assert_eq!(status.message(), "authorization denied for method /spire.api.server.agent.v1.Agent/PostStatus");
-        assert_eq!((status.code(), denial_reason(&status)), (Code::PermissionDenied, Some(reason)));
+        assert_eq!((status.code(), denial_reason(status)), (Code::PermissionDenied, Some(reason)));
     }
 }

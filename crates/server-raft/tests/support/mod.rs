@@ -16,6 +16,7 @@ use steeple_server_raft::raft::{
 };
 use steeple_state::{CommandKind, EntryCreation, Outcome, RequestId};
 use steeple_storage::{Options, Storage};
+use steeple_testkit::Port;
 use tempfile::TempDir;
 
 /// Everything that waits for an event gives up after this; no test relies on how long anything takes.
@@ -38,7 +39,8 @@ pub struct Server {
     pub name: &'static str,
     pub clock: Arc<WrongClock>,
     pub directory: TempDir,
-    pub address: SocketAddr,
+    /// Of the peer port; nobody else takes it while the server is down.
+    pub port: Port,
     pub replica: Option<Replica>,
 }
 
@@ -65,11 +67,19 @@ impl Default for Cluster {
 }
 
 impl Cluster {
+    /// For tests that name the leader: it stays, however busy the machine, until something takes leadership from it.
+    pub fn steady() -> Self {
+        let mut cluster = Self::default();
+        cluster.timing.election_min = Duration::from_secs(5);
+        cluster.timing.election_max = Duration::from_secs(8);
+        cluster
+    }
+
     /// Founds a cluster of one, and lets the others join it.
     pub async fn servers(&self, names: &[&'static str]) -> Vec<Server> {
         let mut servers: Vec<Server> = Vec::new();
         for name in names {
-            let join: Vec<SocketAddr> = servers.iter().map(|server| server.address).collect();
+            let join: Vec<String> = servers.iter().map(Server::address).collect();
             servers.push(self.server(name, &join).await.expect("the server starts"));
         }
         let voters = names.len();
@@ -79,19 +89,17 @@ impl Cluster {
         servers
     }
 
-    pub async fn server(&self, name: &'static str, join: &[SocketAddr]) -> Result<Server, StartError> {
+    pub async fn server(&self, name: &'static str, join: &[String]) -> Result<Server, StartError> {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let listener = PeerListener::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
-        let address = listener.address();
+        let port = Port::reserve().expect("a free port");
         let clock = Arc::new(WrongClock::default());
-        let replica = start(self.parts(name, &clock, directory.path(), listener, join)).await?;
-        Ok(Server { name, clock, directory, address, replica: Some(replica) })
+        let replica = start(self.parts(name, &clock, directory.path(), &port, join)).await?;
+        Ok(Server { name, clock, directory, port, replica: Some(replica) })
     }
 
     /// Starts a stopped server again, on the disk and address that it had.
     pub async fn restart(&self, server: &mut Server) {
-        let listener = PeerListener::bind(server.address).expect("the port is free again");
-        let parts = self.parts(server.name, &server.clock, server.directory.path(), listener, &[]);
+        let parts = self.parts(server.name, &server.clock, server.directory.path(), &server.port, &[]);
         server.replica = Some(start(parts).await.expect("the server starts again"));
     }
 
@@ -119,15 +127,8 @@ impl Cluster {
         channel_with(server, credentials)
     }
 
-    fn parts(
-        &self,
-        name: &str,
-        clock: &Arc<WrongClock>,
-        directory: &Path,
-        listener: PeerListener,
-        join: &[SocketAddr],
-    ) -> Start {
-        let advertise = listener.address().to_string();
+    fn parts(&self, name: &str, clock: &Arc<WrongClock>, directory: &Path, port: &Port, join: &[String]) -> Start {
+        let address = SocketAddr::from(([127, 0, 0, 1], port.number()));
         Start {
             storage: Storage::open(directory, Options::default()).expect("a store"),
             trust_domain: TrustDomain::from_name("example.org").expect("a name"),
@@ -138,9 +139,9 @@ impl Cluster {
             api_address: String::new(),
             cluster: Some(ClusterStart {
                 name: name.to_owned(),
-                listener,
-                advertise,
-                join: join.iter().map(SocketAddr::to_string).collect(),
+                listener: PeerListener::bind(address).expect("the port is free"),
+                advertise: port.address(),
+                join: join.to_vec(),
                 bootstrap: join.is_empty(),
             }),
         }
@@ -149,8 +150,8 @@ impl Cluster {
 
 fn channel_with(server: &Server, credentials: PeerCredentials) -> tonic::transport::Channel {
     let replica = server.replica();
-    let address = server.address.to_string();
-    let target = PeerTarget { node_id: replica.node_id(), address, storage_uuid: replica.storage_uuid() };
+    let target =
+        PeerTarget { node_id: replica.node_id(), address: server.address(), storage_uuid: replica.storage_uuid() };
     let pool = PeerPool::new(credentials, tokio::runtime::Handle::current());
     pool.channel(&target, Lane::Requests).expect("a channel")
 }
@@ -158,6 +159,11 @@ fn channel_with(server: &Server, credentials: PeerCredentials) -> tonic::transpo
 impl Server {
     pub fn replica(&self) -> &Replica {
         self.replica.as_ref().expect("the server runs")
+    }
+
+    /// `host:port` of the peer port.
+    pub fn address(&self) -> String {
+        self.port.address()
     }
 
     /// As a crash: nobody is told.

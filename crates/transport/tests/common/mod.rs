@@ -208,5 +208,5 @@ pub fn loopback() -> SocketAddr {
 
 /// Fails a test that would hang.
 pub async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), future).await.expect("took longer than 20 s")
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("took longer than 60 s")
 }

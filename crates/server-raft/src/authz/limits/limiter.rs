@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use parking_lot::Mutex;
 use steeple_config::RateLimitSettings;
@@ -39,7 +38,7 @@ impl RateLimits {
             LimitKind::Certificate | LimitKind::JwtSvid | LimitKind::WitSvid => settings.signing,
             LimitKind::PushedKey | LimitKind::Status => true,
         };
-        let now = Instant::now();
+        let now = tokio::time::Instant::now().into_std();
         let limiter = |kind: LimitKind| (kind, Arc::new(Mutex::new(Buckets::new(kind.per_second(), now))));
         let limits = Self { limiters: LimitKind::ALL.into_iter().filter(is_on).map(limiter).collect() };
         for limit in LIMITS.iter().filter(|limit| limits.limiters.contains_key(&limit.kind)) {
