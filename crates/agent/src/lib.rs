@@ -26,6 +26,8 @@ pub mod metrics;
 mod plugins;
 mod rate_limit;
 pub mod sds;
+mod shared;
+mod sockets;
 pub mod sync;
 pub mod upstream;
 pub mod workload_api;

@@ -1,9 +1,11 @@
 //! The two listeners of the API: TCP for agents and remote administrators, a Unix socket for local ones.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use http::{Request, Response};
 use steeple_api::health::health_server::HealthServer;
 use steeple_api::server::agent::agent_server::AgentServer;
@@ -15,6 +17,7 @@ use steeple_api::server::logger::logger_server::LoggerServer;
 use steeple_api::server::svid::svid_server::SvidServer;
 use steeple_api::server::trustdomain::trust_domain_server::TrustDomainServer;
 use steeple_api::steeple::server::cluster_server::ClusterServer;
+use steeple_config::HostPort;
 use steeple_telemetry::log::Levels;
 use steeple_telemetry::metric::{CountCalls, CountedBody};
 use steeple_transport::serve::{ServeLimits, serve};
@@ -40,6 +43,20 @@ pub struct Gate {
     pub authorize: AuthorizeLayer,
     /// With `audit_log_enabled`.
     pub audit: Option<AuditLayer>,
+}
+
+/// The address that `address` names now.
+pub async fn resolve(address: &HostPort) -> anyhow::Result<SocketAddr> {
+    let text = address.to_string();
+    let mut found = tokio::net::lookup_host(&text).await.with_context(|| format!("cannot resolve {text}"))?;
+    found.next().with_context(|| format!("{text} resolves to no address"))
+}
+
+pub async fn bind_tcp(address: &HostPort) -> anyhow::Result<TcpListener> {
+    let bound = TcpListener::bind(resolve(address).await?).await;
+    bound.with_context(|| {
+        format!("cannot listen on {address}: stop what is using the port, or set bind_port (flag -serverPort)")
+    })
 }
 
 /// Binds the admin socket: 0770 in a directory of 0750, which is the only check of local callers.

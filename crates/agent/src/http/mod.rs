@@ -1,5 +1,7 @@
-//! `grpc.health.v1.Health` on the public socket, and what the HTTP health listener looks at.
+//! `grpc.health.v1.Health` on the public socket, and health and metrics over HTTP.
 
 mod health;
+mod listeners;
 
 pub use health::{HealthService, check};
+pub use listeners::serve;

@@ -2,6 +2,7 @@
 
 mod calls;
 mod denial;
+mod post_status;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use steeple_transport::tls::{IdentityStore, KeyExchange, ServerIdVerifier, Share
 use tonic::transport::Channel;
 
 pub use denial::{Reaction, explained, reaction};
+pub use post_status::post_status;
 
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {

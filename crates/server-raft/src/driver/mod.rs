@@ -15,7 +15,10 @@ pub mod federation;
 pub mod prune;
 pub mod roots;
 pub mod server_svid;
+mod start;
 pub mod upstream;
+
+pub use start::{Told, start};
 
 use std::time::{Duration, Instant};
 

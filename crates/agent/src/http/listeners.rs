@@ -1,0 +1,81 @@
+//! Health and metrics listeners.
+
+use std::sync::Arc;
+
+use steeple_cli::hostname;
+use steeple_config::AgentSettings;
+use steeple_telemetry::health::Checks;
+use steeple_telemetry::metric::{MetricSettings, Metrics};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::check;
+use crate::metrics;
+use crate::shared::Shared;
+
+/// Health and metrics over HTTP, where configured. They answer from the start, so that a probe sees an agent that
+/// cannot attest.
+pub async fn serve(
+    settings: &AgentSettings,
+    shared: &Shared,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    serve_health(settings, shared, tasks, stop).await?;
+    serve_metrics(settings, shared, tasks, stop).await
+}
+
+async fn serve_health(
+    settings: &AgentSettings,
+    shared: &Shared,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let health = &settings.health_checks;
+    if !health.listener_enabled {
+        return Ok(());
+    }
+    let cache = Arc::clone(&shared.cache);
+    let checks = Checks::builder()
+        .check("agent", move || {
+            let report = check(&cache);
+            async move { report }
+        })
+        .build();
+    let listener = steeple_telemetry::bind(&health.listen.host, health.listen.port).await?;
+    let router = steeple_telemetry::health::router(checks, health.live_path.clone(), health.ready_path.clone());
+    tasks.spawn(steeple_telemetry::serve(listener, router, stop.clone().cancelled_owned()));
+    Ok(())
+}
+
+async fn serve_metrics(
+    settings: &AgentSettings,
+    shared: &Shared,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let Some(prometheus) = &settings.telemetry.prometheus else { return Ok(()) };
+    let recorder = Metrics::new(&MetricSettings {
+        prefix: match settings.telemetry.metric_prefix.as_str() {
+            "" => "spire_agent".to_owned(),
+            prefix => prefix.to_owned(),
+        },
+        host: settings.telemetry.hostname_label.then(hostname),
+        trust_domain: settings.telemetry.trust_domain_label.then(|| settings.trust_domain.to_string()),
+    })?;
+    recorder.install()?;
+    let trust_domain = settings.trust_domain.to_string();
+    ::metrics::gauge!(metrics::STARTED, "version" => env!("CARGO_PKG_VERSION"), "trust_domain_id" => trust_domain)
+        .set(1.0);
+    let (cache, jwt_cache, started_at) = (Arc::clone(&shared.cache), Arc::clone(&shared.jwt_cache), shared.started_at);
+    recorder.before_render(move || {
+        ::metrics::gauge!(metrics::SVIDS, "svid_type" => "x509").set(cache.svid_count() as f64);
+        ::metrics::gauge!(metrics::ENTRIES, "svid_type" => "x509").set(cache.entries().len() as f64);
+        ::metrics::gauge!(metrics::JWT_SVIDS).set(jwt_cache.len() as f64);
+        ::metrics::gauge!(metrics::UPTIME_MS).set(started_at.elapsed().as_millis() as f64);
+    });
+    let listener = steeple_telemetry::bind(&prometheus.listen.host, prometheus.listen.port).await?;
+    let router = steeple_telemetry::metric::router(recorder);
+    tasks.spawn(steeple_telemetry::serve(listener, router, stop.clone().cancelled_owned()));
+    Ok(())
+}

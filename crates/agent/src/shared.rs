@@ -1,0 +1,35 @@
+//! What the parts of one agent share.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use steeple_config::AgentSettings;
+use steeple_core::Clock;
+
+use crate::attest::WorkloadAttestors;
+use crate::cache::{Cache, JwtCache};
+use crate::plugins::workload_attestors;
+use crate::upstream::Upstream;
+
+pub struct Shared {
+    pub upstream: Arc<Upstream>,
+    pub cache: Arc<Cache>,
+    pub jwt_cache: Arc<JwtCache>,
+    pub attestors: Arc<WorkloadAttestors>,
+    pub clock: Arc<dyn Clock>,
+    pub started_at: Instant,
+}
+
+impl Shared {
+    /// Everything is empty yet.
+    pub fn new(settings: &AgentSettings, upstream: Arc<Upstream>, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        Ok(Self {
+            upstream,
+            cache: Arc::new(Cache::new(settings.trust_domain.clone())),
+            jwt_cache: Arc::new(JwtCache::new(settings.jwt_svid_cache_max)),
+            attestors: Arc::new(workload_attestors(settings)?),
+            clock,
+            started_at: Instant::now(),
+        })
+    }
+}

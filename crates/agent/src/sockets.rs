@@ -1,0 +1,143 @@
+//! The two sockets of the agent: one for workloads, one for whoever administers the node.
+
+use std::sync::Arc;
+
+use steeple_api::agent::debug::debug_server::DebugServer;
+use steeple_api::agent::logger::logger_server::LoggerServer;
+use steeple_api::envoy::sds::secret_discovery_service_server::SecretDiscoveryServiceServer;
+use steeple_api::health::health_server::HealthServer;
+use steeple_api::workload::spiffe_workload_api_server::SpiffeWorkloadApiServer;
+use steeple_config::AgentSettings;
+use steeple_telemetry::log::Levels;
+use steeple_transport::serve::{ServeLimits, serve};
+use steeple_transport::uds::{BindError, BindModes, PeerTracking, UdsAcceptor, UdsLimits, UdsListener};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
+use tower::ServiceBuilder;
+
+use crate::admin::{DebugService, LoggerService};
+use crate::cache::SingleFlight;
+use crate::http::HealthService;
+use crate::metrics;
+use crate::rate_limit::CallerLimits;
+use crate::sds::SecretDiscovery;
+use crate::shared::Shared;
+use crate::workload_api::{JwtSource, SecurityHeader, WorkloadApi, WorkloadPolicy};
+
+/// What the admin socket shows of the agent's own life.
+pub struct Shown {
+    /// The agent's SVID, DER, leaf first.
+    pub chain: watch::Receiver<Vec<Vec<u8>>>,
+    /// Unix seconds; 0 before the first.
+    pub last_sync_success: watch::Receiver<i64>,
+}
+
+/// Whether both sockets could be bound, before a join token is spent: they appear when there is something to serve.
+pub fn check(settings: &AgentSettings) -> Result<(), BindError> {
+    [&settings.socket_path, &settings.admin_socket_path]
+        .into_iter()
+        .flatten()
+        .try_for_each(|path| UdsListener::check(path))
+}
+
+/// The public socket: the Workload API, SDS, health and reflection.
+pub fn serve_workloads(
+    settings: &AgentSettings,
+    shared: &Shared,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let Some(path) = &settings.socket_path else { return Ok(()) };
+    let limits = Arc::new(CallerLimits::new(settings.rate_limits));
+    let mut routes = Routes::builder();
+    if !settings.disable_workload_api {
+        routes.add_service(SpiffeWorkloadApiServer::new(WorkloadApi {
+            cache: Arc::clone(&shared.cache),
+            attestors: Arc::clone(&shared.attestors),
+            jwt: Arc::new(JwtSource {
+                upstream: Arc::clone(&shared.upstream),
+                cache: Arc::clone(&shared.jwt_cache),
+                clock: Arc::clone(&shared.clock),
+                cache_hit_timeout: settings.jwt_svid_cache_hit_timeout,
+                minting: SingleFlight::default(),
+            }),
+            limits: Arc::clone(&limits),
+            policy: WorkloadPolicy {
+                allow_unauthenticated_verifiers: settings.allow_unauthenticated_verifiers,
+                allowed_foreign_jwt_claims: settings.allowed_foreign_jwt_claims.clone(),
+                log_selectors: settings.log_selectors.clone(),
+            },
+            clock: Arc::clone(&shared.clock),
+        }));
+    }
+    if !settings.disable_sds_api {
+        routes.add_service(SecretDiscoveryServiceServer::new(SecretDiscovery {
+            cache: Arc::clone(&shared.cache),
+            attestors: Arc::clone(&shared.attestors),
+            limits,
+            settings: Arc::new(settings.sds.clone()),
+        }));
+    }
+    routes.add_service(HealthServer::new(HealthService { cache: Arc::clone(&shared.cache) }));
+    routes.add_service(reflection(settings).build_v1()?);
+    routes.add_service(reflection(settings).build_v1alpha()?);
+    let service = ServiceBuilder::new().layer(metrics::call_counts()).layer(SecurityHeader).service(routes.routes());
+    let modes = BindModes { dir: 0o755, socket: 0o777 };
+    let listener = UdsListener::bind(path, modes)?;
+    let acceptor = UdsAcceptor { tracking: PeerTracking::Process, limits: WORKLOAD_LIMITS };
+    let (ready, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
+    tasks.spawn(acceptor.run(listener, ready));
+    let stopping = stop.clone().cancelled_owned();
+    tasks.spawn(serve(service, incoming, ServeLimits::UDS, stopping));
+    tracing::info!(address = %path.display(), network = "unix", "Starting Workload and SDS APIs");
+    Ok(())
+}
+
+/// The admin socket: Debug and Logger.
+pub fn serve_admin(
+    settings: &AgentSettings,
+    shared: &Shared,
+    levels: Levels,
+    shown: Shown,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let Some(path) = &settings.admin_socket_path else { return Ok(()) };
+    let mut routes = Routes::builder();
+    routes.add_service(DebugServer::new(DebugService {
+        cache: Arc::clone(&shared.cache),
+        jwt_cache: Arc::clone(&shared.jwt_cache),
+        chain: shown.chain,
+        last_sync_success: shown.last_sync_success,
+        started_at: shared.started_at,
+    }));
+    routes.add_service(LoggerServer::new(LoggerService { levels }));
+    let listener = UdsListener::bind(path, BindModes { dir: 0o750, socket: 0o770 })?;
+    let acceptor = UdsAcceptor { tracking: PeerTracking::CredentialsOnly, limits: ADMIN_LIMITS };
+    let (ready, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
+    tasks.spawn(acceptor.run(listener, ready));
+    let service = ServiceBuilder::new().layer(metrics::call_counts()).service(routes.routes());
+    tasks.spawn(serve(service, incoming, ServeLimits::UDS, stop.clone().cancelled_owned()));
+    tracing::info!(address = %path.display(), network = "unix", "Starting Admin APIs");
+    Ok(())
+}
+
+/// What `grpcurl` asks for.
+fn reflection(settings: &AgentSettings) -> tonic_reflection::server::Builder<'static> {
+    let mut reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(steeple_api::FILE_DESCRIPTOR_SET)
+        .with_service_name("grpc.health.v1.Health");
+    if !settings.disable_workload_api {
+        reflection = reflection.with_service_name("SpiffeWorkloadAPI");
+    }
+    if !settings.disable_sds_api {
+        reflection = reflection.with_service_name("envoy.service.secret.v3.SecretDiscoveryService");
+    }
+    reflection
+}
+
+const WORKLOAD_LIMITS: UdsLimits = UdsLimits { connections_max: 10_000, connections_per_uid_max: 5_000 };
+const ADMIN_LIMITS: UdsLimits = UdsLimits { connections_max: 64, connections_per_uid_max: 64 };
+const ACCEPTED_WAITING_MAX: usize = 64;

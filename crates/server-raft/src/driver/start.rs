@@ -1,0 +1,69 @@
+//! Starts every driver of one server.
+
+use std::sync::Arc;
+
+use steeple_config::ServerSettings;
+use steeple_core::AuthorityKind;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::ca::CaDriver;
+use super::federation::FederationDriver;
+use super::prune::{PruneAgents, PruneDriver};
+use super::roots;
+use super::server_svid::{ServerSvid, ServerSvidDriver};
+use super::upstream::UpstreamDriver;
+use crate::identity::ServerIdentity;
+use crate::issue::Issuer;
+use crate::service::Shared;
+
+/// What the drivers tell the rest of the server.
+pub struct Told {
+    /// Of whom this replica fetches bundles while it leads.
+    pub federation: FederationDriver,
+    /// The own SVID, when there is one.
+    pub server_svid: watch::Sender<Option<ServerSvid>>,
+}
+
+/// They run until `stop`.
+pub fn start(
+    settings: &ServerSettings,
+    shared: &Shared,
+    identity: &ServerIdentity,
+    told: Told,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let (replica, clock) = (&shared.replica, &shared.clock);
+    tasks.spawn(roots::run(replica.clone(), Arc::clone(&identity.roots), stop.clone()));
+    let mut kinds = vec![AuthorityKind::X509];
+    if !settings.disable_jwt_svids {
+        kinds.push(AuthorityKind::Jwt);
+    }
+    let ca = Arc::new(CaDriver { maker: Arc::clone(&shared.maker), clock: Arc::clone(clock), kinds });
+    tasks.spawn(UpstreamDriver { ca: Arc::clone(&ca) }.run(stop.clone()));
+    tasks.spawn(ca.run(stop.clone()));
+    let prune = PruneDriver {
+        replica: replica.clone(),
+        clock: Arc::clone(clock),
+        agents: settings.prune_attested_nodes.map(|prune| PruneAgents {
+            expired_for: prune.expired_for,
+            batch_size: prune.batch_size,
+            include_tofu: prune.tofu_nodes,
+        }),
+    };
+    tasks.spawn(prune.run(stop.clone()));
+    tasks.spawn(told.federation.run(stop.clone()));
+    let own_svid = ServerSvidDriver {
+        replica: replica.clone(),
+        issuer: Issuer::new(replica.clone()),
+        trust_domain: settings.trust_domain.clone(),
+        key_type: settings.ca.key_type,
+        store: Arc::clone(&identity.store),
+        roots: Arc::clone(&identity.roots),
+        clock: Arc::clone(clock),
+        shown: told.server_svid,
+    };
+    tasks.spawn(own_svid.run(stop.clone()));
+}

@@ -1,0 +1,49 @@
+//! What this server shows in TLS handshakes, and whom it believes.
+
+use std::sync::Arc;
+
+use steeple_config::ServerSettings;
+use steeple_core::{Clock, SpiffeId};
+use steeple_transport::proxy::TrustedProxies;
+use steeple_transport::tls::{
+    AcceptLimits, ClientIdVerifier, IdentityStore, KeyExchange, SharedRoots, TlsAcceptor, TrustRoots, Usage,
+    server_config,
+};
+
+/// Empty at first: the drivers fill in the roots and the SVID.
+pub struct ServerIdentity {
+    pub roots: SharedRoots,
+    pub store: Arc<IdentityStore>,
+    pub key_exchange: KeyExchange,
+}
+
+impl ServerIdentity {
+    pub fn new(settings: &ServerSettings, clock: &Arc<dyn Clock>) -> Self {
+        let roots = TrustRoots::empty().into_shared();
+        let own = settings.trust_domain.server_id();
+        let permits = Arc::new(move |id: &SpiffeId| *id == own);
+        let store = IdentityStore::new(Arc::clone(&roots), permits, Usage::Server, Arc::clone(clock));
+        let key_exchange = if settings.require_pq_kem { KeyExchange::PostQuantumOnly } else { KeyExchange::Compatible };
+        Self { roots, store, key_exchange }
+    }
+
+    /// For clients of the own trust domain, administrators from elsewhere, and those without a certificate.
+    pub fn acceptor(&self, settings: &ServerSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<TlsAcceptor>> {
+        let (own, admins) = (settings.trust_domain.clone(), settings.admin_ids.clone());
+        let permits = Arc::new(move |id: &SpiffeId| id.is_member_of(&own) || admins.contains(id));
+        let verifier = ClientIdVerifier::new(Arc::clone(&self.roots), permits);
+        let config = server_config(Arc::clone(&self.store), verifier, self.key_exchange, Arc::clone(clock))?;
+        Ok(TlsAcceptor::behind(trusted_proxies(settings), config, AcceptLimits::DEFAULT))
+    }
+}
+
+/// The protocol stays off unless networks are named: then only those may send headers.
+fn trusted_proxies(settings: &ServerSettings) -> TrustedProxies {
+    let networks = settings.proxy_protocol_trusted_cidrs.clone();
+    if networks.is_empty() {
+        return TrustedProxies::default();
+    }
+    let names: Vec<String> = networks.iter().map(ToString::to_string).collect();
+    tracing::info!(trusted_cidrs = names.join(" "), "PROXY protocol enabled on TCP listener");
+    TrustedProxies::where_true(move |address| networks.iter().any(|network| network.contains(address)))
+}

@@ -1,0 +1,127 @@
+//! This server's replica: it founds a cluster, joins one, or comes back to one.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use steeple_ca::seal::SealingKey;
+use steeple_cli::hostname;
+use steeple_config::{HostPort, ServerSettings};
+use steeple_core::Clock;
+use steeple_storage::Storage;
+
+use crate::issue::{AuthorityKeys, KeysError};
+use crate::peer::PeerListener;
+use crate::raft::{self, ClusterStart, Limits, Replica, Start, Timing};
+use crate::{endpoint, peer, sealing_key};
+
+/// A running replica, and the keys that it can open.
+pub struct OwnReplica {
+    pub replica: Replica,
+    pub keys: Arc<AuthorityKeys>,
+}
+
+impl OwnReplica {
+    /// Waits until the replica belongs to a cluster; cancel by dropping the future.
+    pub async fn start(settings: &ServerSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let storage = Storage::open(&settings.data_dir, steeple_storage::Options::default())?;
+        let founds = founds(settings, &storage, clock).await?;
+        let sealing_key = Arc::new(sealing_key(settings, founds)?);
+        let replica = start_replica(settings, storage, &sealing_key, clock, founds).await?;
+        let keys = Arc::new(AuthorityKeys::new(sealing_key, settings.ca.jwt_issuer.clone()));
+        if let Err(error) = check_sealing_key(&keys, &replica) {
+            replica.shutdown().await;
+            return Err(error).with_context(|| settings.cluster.sealing_key_path.display().to_string());
+        }
+        Ok(Self { replica, keys })
+    }
+}
+
+/// Whether this start founds a cluster: it is allowed to, its directory is empty, and there is no cluster already. A
+/// founder on a new disk joins what it once founded.
+async fn founds(settings: &ServerSettings, storage: &Storage, clock: &Arc<dyn Clock>) -> anyhow::Result<bool> {
+    let cluster = &settings.cluster;
+    if cluster.enabled && !cluster.bootstrap || raft::is_member(storage)? {
+        return Ok(false);
+    }
+    let others: Vec<String> = cluster.join.iter().map(ToString::to_string).collect();
+    let founds = peer::nobody_serves(&others, Arc::clone(clock)).await?;
+    if !founds {
+        tracing::info!("there is a cluster already: this server joins it as a new node");
+    }
+    Ok(founds)
+}
+
+/// Made by a founder; in every other case its absence is an error, because a new key would not open what is stored.
+fn sealing_key(settings: &ServerSettings, founds: bool) -> anyhow::Result<SealingKey> {
+    let cluster = &settings.cluster;
+    if founds && cluster.sealing_key_path.exists() {
+        tracing::warn!(
+            path = %cluster.sealing_key_path.display(),
+            "a sealing key is there and the data directory is empty: a new trust domain is founded under that key. If \
+             this server's disk was lost, stop it: let it join the other replicas (cluster.join), or restore a backup"
+        );
+    }
+    Ok(sealing_key::load(&cluster.sealing_key_path, founds)?)
+}
+
+/// Refuses a key that does not open the keyring, before anything would be sealed or signed. A replica that joined a
+/// moment ago has no keyring yet; its key was tried in the join.
+fn check_sealing_key(keys: &AuthorityKeys, replica: &Replica) -> anyhow::Result<()> {
+    match keys.keyring(&replica.state().read()) {
+        Ok(_) | Err(KeysError::NoKeyring) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn start_replica(
+    settings: &ServerSettings,
+    storage: Storage,
+    sealing_key: &Arc<SealingKey>,
+    clock: &Arc<dyn Clock>,
+    founds: bool,
+) -> anyhow::Result<Replica> {
+    let cluster = &settings.cluster;
+    let start = Start {
+        storage,
+        trust_domain: settings.trust_domain.clone(),
+        sealing_key: Arc::clone(sealing_key),
+        clock: Arc::clone(clock),
+        timing: Timing {
+            heartbeat: cluster.raft.heartbeat_interval,
+            election_min: cluster.raft.election_timeout_min,
+            election_max: cluster.raft.election_timeout_max,
+            ..Timing::default()
+        },
+        limits: Limits { snapshot_entries: cluster.snapshot_entries, ..Limits::default() },
+        api_address: advertised(cluster.api_advertise.as_ref(), &settings.bind),
+        cluster: cluster_start(settings, founds).await?,
+    };
+    let key_path = cluster.sealing_key_path.display();
+    raft::start(start).await.with_context(|| format!("replica with sealing key {key_path}"))
+}
+
+/// `None` without a `cluster` section.
+async fn cluster_start(settings: &ServerSettings, founds: bool) -> anyhow::Result<Option<ClusterStart>> {
+    let cluster = &settings.cluster;
+    if !cluster.enabled {
+        return Ok(None);
+    }
+    let listener = PeerListener::bind(endpoint::resolve(&cluster.peer_bind).await?)?;
+    let advertise = advertised(cluster.peer_advertise.as_ref(), &cluster.peer_bind);
+    Ok(Some(ClusterStart {
+        name: cluster.name.clone().unwrap_or_else(|| advertise.clone()),
+        listener,
+        advertise,
+        join: cluster.join.iter().map(ToString::to_string).collect(),
+        bootstrap: founds,
+    }))
+}
+
+/// What others are told: the configured address, or this host's name where the listener has no address of its own.
+fn advertised(configured: Option<&HostPort>, bind: &HostPort) -> String {
+    match configured {
+        Some(address) => address.to_string(),
+        None if bind.is_unspecified() => HostPort::new(hostname(), bind.port).to_string(),
+        None => bind.to_string(),
+    }
+}
