@@ -32,7 +32,8 @@ impl ServerIdentity {
         let (own, admins) = (settings.trust_domain.clone(), settings.admin_ids.clone());
         let permits = Arc::new(move |id: &SpiffeId| id.is_member_of(&own) || admins.contains(id));
         let verifier = ClientIdVerifier::new(Arc::clone(&self.roots), permits);
-        let config = server_config(Arc::clone(&self.store), verifier, self.key_exchange, Arc::clone(clock))?;
+        let shown = Arc::<IdentityStore>::clone(&self.store);
+        let config = server_config(shown, verifier, self.key_exchange, Arc::clone(clock))?;
         Ok(TlsAcceptor::behind(trusted_proxies(settings), config, AcceptLimits::DEFAULT))
     }
 }
