@@ -21,8 +21,8 @@ pub(crate) struct Layer {
 }
 
 /// What is logged at a level: everything of ours, and only warnings of the libraries below, whose debug messages would
-/// drown ours; at trace all of it. Of the consensus library only errors, except at debug: it warns at every message
-/// that a peer does not take, many times a second while one is away, and the server tells of that itself, once.
+/// drown ours; at trace all of it. Of the consensus library only errors: it warns at every message and every vote that
+/// a peer does not take, many times a second while one is away, and the server tells of that itself, once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Threshold(pub LogLevel);
 
@@ -72,7 +72,7 @@ impl Threshold {
         let target = metadata.target();
         let limit = if target.starts_with(OWN_TARGETS) || self.0 == LogLevel::Trace {
             level_filter(self.0)
-        } else if target.starts_with(CONSENSUS_TARGETS) && self.0 != LogLevel::Debug {
+        } else if target.starts_with(CONSENSUS_TARGETS) {
             level_filter(self.0).min(LevelFilter::ERROR)
         } else {
             level_filter(self.0).min(LevelFilter::WARN)

@@ -165,7 +165,12 @@ mod tests {
             };
             library();
             assert_eq!(lines.take(), ["level=error msg=fatal"]);
-            logging.levels.set(LogLevel::Debug);
+            for level in [LogLevel::Warn, LogLevel::Debug] {
+                logging.levels.set(level);
+                library();
+                assert_eq!(lines.take(), ["level=error msg=fatal"], "{level:?}");
+            }
+            logging.levels.set(LogLevel::Trace);
             library();
             assert_eq!(lines.take(), ["level=warning msg=\"recv RPCError\"", "level=error msg=fatal"]);
         });
