@@ -9,7 +9,8 @@ use steeple_state::{CommandKind, Outcome};
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
-use super::{StepError, propose, rest, until_leader};
+use super::ca_log::Slot;
+use super::{StepError, ca_log, propose, rest, until_leader};
 use crate::issue::AuthorityMaker;
 use crate::metrics;
 
@@ -69,7 +70,7 @@ impl CaDriver {
             Step::Forget(id) => {
                 let forget = CommandKind::ForgetAuthority { kind, id: id.clone() };
                 propose(&self.maker.replica, ACTOR, forget).await?;
-                tracing::info!(local_authority_id = %id, "{} forgotten", noun(kind));
+                ca_log::forgotten(kind, &id);
                 Ok(())
             }
         }
@@ -78,17 +79,11 @@ impl CaDriver {
     /// Makes a key and an authority and publishes its public half.
     pub async fn prepare(&self, now: Timestamp, kind: AuthorityKind) -> Result<AuthorityId, StepError> {
         let made = self.maker.make(now, kind).await?;
-        let (id, not_after) = (made.authority.id.clone(), made.authority.not_after);
-        let upstream_authority_id = Some(made.authority.upstream_authority_id.clone()).filter(|id| !id.is_empty());
+        let authority = made.authority.clone();
+        let is_first = self.maker.replica.state().read().active_authority(kind).is_none();
         propose(&self.maker.replica, ACTOR, made.into_command()).await?;
-        tracing::info!(
-            local_authority_id = %id,
-            upstream_authority_id,
-            expiration = %not_after,
-            "{} prepared",
-            noun(kind)
-        );
-        Ok(id)
+        ca_log::prepared(&authority, if is_first { Slot::Current } else { Slot::Next });
+        Ok(authority.id)
     }
 
     /// Lets the prepared authority sign.
@@ -97,15 +92,11 @@ impl CaDriver {
         if let Outcome::Authority { not_after, .. } = propose(&self.maker.replica, ACTOR, activate).await? {
             metrics::activated(kind, &self.maker.trust_domain, now, not_after);
         }
-        tracing::info!(local_authority_id = %id, "{} activated", noun(kind));
+        let active = self.maker.replica.state().read().active_authority(kind).filter(|active| active.id == id).cloned();
+        if let Some(authority) = active {
+            ca_log::activated(&authority);
+        }
         Ok(())
-    }
-}
-
-fn noun(kind: AuthorityKind) -> &'static str {
-    match kind {
-        AuthorityKind::X509 => "X509 CA",
-        AuthorityKind::Jwt => "JWT key",
     }
 }
 

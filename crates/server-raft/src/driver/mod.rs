@@ -11,6 +11,7 @@
 //! | [`server_svid`] | every replica | half-life, taint |
 
 pub mod ca;
+mod ca_log;
 pub mod federation;
 pub mod prune;
 pub mod roots;

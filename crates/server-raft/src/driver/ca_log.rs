@@ -1,0 +1,71 @@
+//! What the log says of signing authorities: SPIRE's lines, with SPIRE's fields.
+
+use steeple_core::{Authority, AuthorityId, AuthorityKind};
+
+/// SPIRE's name for what cares for the authorities.
+const SUBSYSTEM: &str = "ca_manager";
+
+/// Which of the two places an authority has. SPIRE numbers its places `A` and `B`; here they have no names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    Current,
+    Next,
+}
+
+impl Slot {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Next => "next",
+        }
+    }
+}
+
+/// `authority` is in the log, and its public half in the bundle.
+pub fn prepared(authority: &Authority, slot: Slot) {
+    tracing::info!(
+        subsystem_name = SUBSYSTEM,
+        slot = slot.name(),
+        issued_at = %authority.issued_at,
+        expiration = %authority.not_after,
+        self_signed = is_x509(authority).then(|| authority.upstream_authority_id.is_empty()),
+        local_authority_id = authority.id,
+        upstream_authority_id = upstream(authority),
+        "{} prepared",
+        noun(authority.kind)
+    );
+}
+
+/// `authority` signs from now on.
+pub fn activated(authority: &Authority) {
+    tracing::info!(
+        subsystem_name = SUBSYSTEM,
+        slot = Slot::Current.name(),
+        issued_at = %authority.issued_at,
+        expiration = %authority.not_after,
+        local_authority_id = authority.id,
+        upstream_authority_id = upstream(authority),
+        "{} activated",
+        noun(authority.kind)
+    );
+}
+
+/// Nothing that the authority signed is valid any more.
+pub fn forgotten(kind: AuthorityKind, id: &AuthorityId) {
+    tracing::info!(subsystem_name = SUBSYSTEM, local_authority_id = id, "{} forgotten", noun(kind));
+}
+
+fn noun(kind: AuthorityKind) -> &'static str {
+    match kind {
+        AuthorityKind::X509 => "X509 CA",
+        AuthorityKind::Jwt => "JWT key",
+    }
+}
+
+fn is_x509(authority: &Authority) -> bool {
+    authority.kind == AuthorityKind::X509
+}
+
+fn upstream(authority: &Authority) -> Option<&str> {
+    Some(authority.upstream_authority_id.as_str()).filter(|id| !id.is_empty())
+}
