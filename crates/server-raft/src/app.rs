@@ -26,7 +26,7 @@ use crate::identity::ServerIdentity;
 use crate::issue::Issuer;
 use crate::node_attestors::{OwnRootsOf, node_attestors};
 use crate::own_replica::OwnReplica;
-use crate::raft::Replica;
+use crate::raft::{Removed, Replica};
 use crate::service::{Shared, Switches};
 use crate::upstream_authority::Upstream;
 use crate::{endpoint, http, signing};
@@ -62,7 +62,7 @@ impl App {
         Ok(Self { settings, logging })
     }
 
-    /// Runs until a signal.
+    /// Runs until a signal, or until this replica is no member any more ([`Removed`]).
     pub fn run(self) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(self.live())
@@ -94,7 +94,7 @@ impl App {
             None => None,
         };
         let joined = Arc::new(OnceLock::new());
-        http::serve_health(&settings, Arc::clone(&joined), &tasks, &stop).await?;
+        let probes = http::serve_health(&settings, Arc::clone(&joined)).await?;
 
         let own = tokio::select! {
             started = OwnReplica::start(&settings, &clock) => started?,
@@ -137,13 +137,24 @@ impl App {
         let gate = Gate { authorize: authorizer.layer(), audit };
         endpoint::serve_admin(admin, &shared, logging.levels, &gate, &tasks, &stop);
         let network = Network { tcp, bundle_endpoint, identity, gate, shared };
-        tokio::select! {
+        let removed = tokio::select! {
             failed = network.serve(&settings, &clock, &tasks, &stop) => match failed? {},
+            removed = replica.removed() => Some(removed),
+            () = signals.received() => None,
+        };
+        let Some(removed) = removed else {
+            drop(probes);
+            end(&replica, &tasks, &stop).await;
+            tracing::info!("Server stopped gracefully");
+            return Ok(());
+        };
+        end(&replica, &tasks, &stop).await;
+        // Probes are answered for a while longer: they say what happened to those who do not read this log.
+        tokio::select! {
+            () = tokio::time::sleep(REMOVAL_SHOWN_FOR) => {}
             () = signals.received() => {}
         }
-        end(&replica, &tasks, &stop).await;
-        tracing::info!("Server stopped gracefully");
-        Ok(())
+        Err(anyhow::Error::new(removed).context(format!("data directory {}", settings.data_dir.display())))
     }
 }
 
@@ -171,6 +182,11 @@ impl Network {
     }
 }
 
+/// What scripts and supervisors tell the ends of a server by.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<Removed>() { REMOVED } else { FAILED }
+}
+
 /// Stops taking connections, sends clients away, hands over leadership, then stops the replica.
 async fn end(replica: &Replica, tasks: &TaskTracker, stop: &CancellationToken) {
     tracing::info!("Stopping server");
@@ -188,3 +204,9 @@ async fn end(replica: &Replica, tasks: &TaskTracker, stop: &CancellationToken) {
 const FOR_THE_OWNER_ONLY: u32 = 0o077;
 /// SPIRE's limit for a graceful stop.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// Kubernetes asks every ten seconds unless told otherwise.
+const REMOVAL_SHOWN_FOR: Duration = Duration::from_secs(12);
+/// Exit code of every other failure.
+const FAILED: u8 = 1;
+/// Starting again will not help, as it may after a failure: this is no member of the cluster.
+const REMOVED: u8 = 3;

@@ -10,7 +10,7 @@ use steeple_core::JwtAuthority;
 use steeple_oidc::{KeySet, KeySource, SourceError};
 use steeple_telemetry::health::{Checks, Report};
 use steeple_telemetry::metric::{MetricSettings, Metrics};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::metrics::{self, Observed};
@@ -20,15 +20,15 @@ use crate::service::Shared;
 /// `live` means that this process works; it never depends on a quorum, or a partition would restart every replica.
 /// `ready` means that it can serve: its leader answers, it has the bundle, and can have things signed. Both answer from
 /// the start; `shared` comes once this replica belongs to a cluster, for which it may have to wait.
+///
+/// They answer until what is returned is dropped.
 pub async fn serve_health(
     settings: &ServerSettings,
     shared: Arc<OnceLock<Arc<Shared>>>,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<DropGuard>> {
     let health = &settings.health_checks;
     if !health.listener_enabled {
-        return Ok(());
+        return Ok(None);
     }
     let checks = Checks::builder()
         .check("catalog.datastore", {
@@ -75,8 +75,9 @@ pub async fn serve_health(
         .build();
     let listener = steeple_telemetry::bind(&health.listen.host, health.listen.port).await?;
     let router = steeple_telemetry::health::router(checks, health.live_path.clone(), health.ready_path.clone());
-    tasks.spawn(steeple_telemetry::serve(listener, router, stop.clone().cancelled_owned()));
-    Ok(())
+    let stop = CancellationToken::new();
+    tokio::spawn(steeple_telemetry::serve(listener, router, stop.clone().cancelled_owned()));
+    Ok(Some(stop.drop_guard()))
 }
 
 pub async fn serve_metrics(

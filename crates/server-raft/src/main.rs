@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use steeple_cli::one_line_of;
-use steeple_server_raft::app::App;
+use steeple_server_raft::app::{App, exit_code};
 use steeple_server_raft::cli::{Outcome, start};
 
 fn main() -> ExitCode {
@@ -27,10 +27,10 @@ fn main() -> ExitCode {
     match App::new(loaded).and_then(App::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let error = one_line_of(&*error);
+            let (code, error) = (exit_code(&error), one_line_of(&*error));
             tracing::error!(error, "Fatal run error");
             eprintln!("Error: {error}");
-            ExitCode::FAILURE
+            ExitCode::from(code)
         }
     }
 }

@@ -61,6 +61,10 @@ impl Admin {
         LocalAuthorityClient::new(self.channel.clone())
     }
 
+    pub fn cluster(&self) -> ClusterClient<Channel> {
+        ClusterClient::new(self.channel.clone())
+    }
+
     /// Fails with `Unavailable` until the server has an SVID of its own, which is when agents can attest.
     pub async fn info(&self) -> Result<GetInfoResponse, Status> {
         let mut client = DebugClient::new(self.channel.clone());
@@ -68,8 +72,7 @@ impl Admin {
     }
 
     pub async fn status(&self) -> Result<StatusResponse, Status> {
-        let mut client = ClusterClient::new(self.channel.clone());
-        Ok(client.status(timed(StatusRequest {})).await?.into_inner())
+        Ok(self.cluster().status(timed(StatusRequest {})).await?.into_inner())
     }
 
     /// One entry. One that is there already may be what an earlier attempt created, and is returned.

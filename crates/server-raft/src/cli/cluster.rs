@@ -96,7 +96,8 @@ fn print_members(out: &mut dyn Write, members: &[Member]) -> io::Result<()> {
             role.to_owned(),
             member.peer_address.clone(),
             member.api_address.clone(),
-            member.applied.to_string(),
+            // What it said at its last answer is no longer so.
+            if member.reachable { member.applied.to_string() } else { "-".to_owned() },
             member.lag.to_string(),
             if member.reachable { "yes" } else { "no" }.to_owned(),
         ]
@@ -127,7 +128,7 @@ mod tests {
         print_members(&mut text, &[leader, learner]).unwrap();
         let expected = "\
 ID  NAME      ROLE     PEER ADDRESS  API ADDRESS  APPLIED  LAG  REACHABLE
-1   server-0  leader                              0        0    no
+1   server-0  leader                              -        0    no
 12  x         learner                             0        7    yes
 ";
         assert_eq!(String::from_utf8(text).unwrap(), expected);

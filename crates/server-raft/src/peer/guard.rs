@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use tonic::{Request, Status};
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Request, Status};
 
 use super::{ConnectionInfo, PeerId};
 
@@ -82,17 +83,25 @@ fn no_certificate() -> Status {
 }
 
 fn stranger(id: &PeerId) -> Status {
-    Status::permission_denied(format!(
+    let mut status = Status::permission_denied(format!(
         "node {} is not a member of this cluster; if it was removed, give it an empty data directory and let it join",
         id.node_id
-    ))
+    ));
+    status.metadata_mut().insert(STANDING, MetadataValue::from_static(STRANGER));
+    status
 }
+
+/// Whether a peer said that this replica is no member: by a mark, as texts change.
+pub(crate) fn is_stranger(status: &Status) -> bool {
+    status.code() == Code::PermissionDenied && status.metadata().get(STANDING).is_some_and(|value| value == STRANGER)
+}
+
+const STANDING: &str = "steeple-standing";
+const STRANGER: &str = "stranger";
 
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
-
-    use tonic::Code;
 
     use super::*;
     use crate::peer::JoinProof;
@@ -128,7 +137,10 @@ mod tests {
         let request_of_a_member = request(Some(CLUSTER));
         assert_eq!(guard(Standing::Member).member(&request_of_a_member).ok(), Some(7));
         assert_eq!(guard(Standing::Member).known_member(&request_of_a_member).ok(), Some(7));
-        assert_eq!(code(guard(Standing::Stranger).member(&request_of_a_member)), Some(Code::PermissionDenied));
+        let refused = guard(Standing::Stranger).member(&request_of_a_member).expect_err("a stranger");
+        assert_eq!((refused.code(), is_stranger(&refused)), (Code::PermissionDenied, true));
+        let elsewhere = guard(Standing::Member).member(&request(Some([9; 16]))).expect_err("another cluster");
+        assert!(!is_stranger(&elsewhere), "which says nothing of this one");
         assert_eq!(code(guard(Standing::Member).member(&request(Some([9; 16])))), Some(Code::PermissionDenied));
         assert_eq!(code(guard(Standing::Member).member(&request(None))), Some(Code::Unauthenticated));
         assert_eq!(code(guard(Standing::Member).member(&Request::new(()))), Some(Code::Unauthenticated));

@@ -12,6 +12,7 @@ use super::error::{Refusal, StopReason};
 use super::leadership::Leadership;
 use super::pinger::Reports;
 use super::published::Published;
+use super::removed::Removal;
 use super::types::{Metrics, Node, NodeId, Raft};
 use crate::peer::PeerPool;
 
@@ -24,6 +25,7 @@ pub(super) struct Consensus {
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) offsets: Offsets,
     pub(super) reports: Reports,
+    pub(super) removed: Removal,
     /// One membership change at a time: two at once can leave a joint configuration that both believe to be done.
     pub(super) membership_change: tokio::sync::Mutex<()>,
     pub(super) clock: Arc<dyn Clock>,
@@ -62,9 +64,10 @@ impl Consensus {
         matches!(tokio::time::timeout_at(deadline.into(), reached).await, Ok(Ok(_)))
     }
 
-    /// Why the consensus stopped, if it did.
+    /// Why this replica answers nothing any more, if it does not.
     pub(super) fn stopped(&self) -> Option<StopReason> {
-        self.metrics().running_state.err().map(|fatal| StopReason(fatal.to_string()))
+        let removed = self.removed.get().map(|removed| StopReason(removed.to_string()));
+        removed.or_else(|| self.metrics().running_state.err().map(|fatal| StopReason(fatal.to_string())))
     }
 
     pub(super) fn refuse_if_stopped(&self) -> Result<(), Refusal> {

@@ -7,6 +7,7 @@ use super::types::Raft;
 use crate::peer::{MemberView, PeerId, Standing};
 
 /// The replicated list of members, and Raft's membership, which may be one entry ahead of it.
+#[derive(Clone)]
 pub(super) struct Members {
     pub(super) published: Arc<Published>,
     pub(super) raft: Raft,

@@ -2,20 +2,23 @@
 //!
 //! The clocks feed the guard over replicated time, also on followers, so that a new leader can judge its own at once.
 //! The progress is what `cluster status` shows. Who falls silent, and who speaks again, is logged once; the consensus
-//! library, which would complain about every message that it cannot deliver, is not heard (`telemetry`).
+//! library, which would complain about every message that it cannot deliver, is not heard (`telemetry`). A member that
+//! was removed learns it here (`removed`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use parking_lot::Mutex;
 use steeple_api::steeple::peer as pb;
 use steeple_core::Timestamp;
-use tonic::Code;
+use tonic::Status;
 
 use super::consensus::Consensus;
 use super::remote;
-use super::types::{Node, NodeId};
+use super::types::{Membership, Node, NodeId};
+use crate::peer::is_stranger;
 
 /// Clocks drift slowly; the guard wants a few measurements within its age limit.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -40,6 +43,14 @@ impl Reports {
     }
 }
 
+/// What became of one ping.
+enum Heard {
+    Answer,
+    /// The peer answers, and not to this replica.
+    Refusal(Status),
+    Silence,
+}
+
 /// Who did not answer for so long is told to be away: two pings may be lost.
 const AWAY_AFTER: Duration = Duration::from_secs(3);
 
@@ -50,44 +61,67 @@ pub(super) async fn ping_peers(consensus: Arc<Consensus>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
+        let heard = ping_all(&consensus).await;
+        let removed_by = heard.iter().find(|(_, heard)| matches!(heard, Heard::Refusal(status) if is_stranger(status)));
+        if let Some((peer, _)) = removed_by {
+            consensus.removed.learn(*peer);
+        }
         let membership = consensus.metrics().membership_config;
-        let peers = membership.nodes().filter(|(id, _)| **id != consensus.node_id);
-        let pings = peers.map(|(id, node)| ping(&consensus, *id, node));
-        let refusals: BTreeMap<NodeId, String> = futures::future::join_all(pings).await.into_iter().flatten().collect();
-        for (id, node) in membership.nodes().filter(|(id, _)| **id != consensus.node_id) {
-            let heard_at = consensus.reports.of(*id).map_or(started, |report| report.at);
-            let reason = refusals.get(id).map(String::as_str);
-            tell(&mut away, *id, node, heard_at.elapsed() > AWAY_AFTER, reason);
+        for (id, node) in peers(&consensus, membership.membership()) {
+            let heard_at = consensus.reports.of(id).map_or(started, |report| report.at);
+            tell(&mut away, id, node, heard_at.elapsed() > AWAY_AFTER, heard.get(&id));
         }
         consensus.stand_aside_if_skewed();
     }
 }
 
-/// One line when a peer goes away, one when it comes back. A member that was removed learns it from `reason`.
-fn tell(away: &mut BTreeSet<NodeId>, id: NodeId, node: &Node, is_away: bool, reason: Option<&str>) {
+/// Asks every peer now. Returns who answered, within a second.
+pub(super) async fn who_answers(consensus: &Consensus) -> BTreeSet<NodeId> {
+    let heard = ping_all(consensus).await;
+    heard.into_iter().filter(|(_, heard)| matches!(heard, Heard::Answer)).map(|(id, _)| id).collect()
+}
+
+async fn ping_all(consensus: &Consensus) -> BTreeMap<NodeId, Heard> {
+    let membership = consensus.metrics().membership_config;
+    let pings = peers(consensus, membership.membership())
+        .map(|(id, node)| async move { (id, ping(consensus, id, node).await) });
+    join_all(pings).await.into_iter().collect()
+}
+
+fn peers<'a>(consensus: &Consensus, membership: &'a Membership) -> impl Iterator<Item = (NodeId, &'a Node)> {
+    let us = consensus.node_id;
+    membership.nodes().map(|(id, node)| (*id, node)).filter(move |(id, _)| *id != us)
+}
+
+/// One line when a peer goes away, one when it comes back.
+fn tell(away: &mut BTreeSet<NodeId>, id: NodeId, node: &Node, is_away: bool, heard: Option<&Heard>) {
     let (name, address) = (&node.name, &node.address);
     if is_away && away.insert(id) {
+        let reason = match heard {
+            Some(Heard::Refusal(status)) => Some(status.message()),
+            _ => None,
+        };
         tracing::warn!(node_id = id, %name, %address, reason, "a replica does not answer");
     } else if !is_away && away.remove(&id) {
         tracing::info!(node_id = id, %name, %address, "the replica answers again");
     }
 }
 
-/// Notes what the peer says, and returns why it turns this replica away.
-async fn ping(consensus: &Consensus, id: NodeId, node: &Node) -> Option<(NodeId, String)> {
-    let peers = consensus.peers.as_ref()?;
-    let mut peer = remote::leader(peers, id, node).ok()?;
+/// Notes what the peer says.
+async fn ping(consensus: &Consensus, id: NodeId, node: &Node) -> Heard {
+    let Some(peers) = &consensus.peers else { return Heard::Silence };
+    let Ok(mut peer) = remote::leader(peers, id, node) else { return Heard::Silence };
     let (started, sent) = (Instant::now(), consensus.clock.now());
     let request = remote::until(started + TIMEOUT, pb::PingRequest { sent_at_ms: sent.as_ms() });
-    let answer = match tokio::time::timeout(TIMEOUT, peer.ping(request)).await.ok()? {
-        Ok(answer) => answer.into_inner(),
-        Err(status) if status.code() == Code::PermissionDenied => return Some((id, status.message().to_owned())),
-        Err(_) => return None,
+    let answer = match tokio::time::timeout(TIMEOUT, peer.ping(request)).await {
+        Ok(Ok(answer)) => answer.into_inner(),
+        Ok(Err(status)) => return Heard::Refusal(status),
+        Err(_) => return Heard::Silence,
     };
     let theirs = Timestamp::from_ms(answer.at_ms);
     consensus.offsets.record(id, sent, theirs, consensus.clock.now(), started.elapsed());
     let report =
         PeerReport { at: Instant::now(), last_log_index: answer.last_log_index, applied_index: answer.applied_index };
     consensus.reports.by_node.lock().insert(id, report);
-    None
+    Heard::Answer
 }

@@ -16,6 +16,7 @@ use super::leadership::Leadership;
 use super::propose::Queue;
 use super::published::SharedState;
 use super::read::{ReadIndexQueue, ReadMode, View};
+use super::removed::Removed;
 use super::runtime::RaftThreads;
 use super::status::{self, Status};
 use super::types::NodeId;
@@ -131,6 +132,16 @@ impl Replica {
     /// This replica and the cluster as it knows them.
     pub fn status(&self) -> Status {
         status::of(&self.inner.consensus)
+    }
+
+    /// As [`Self::status`], with what every other member that answers says of itself now. Takes a second at most.
+    pub async fn ask_members(&self) -> Status {
+        status::asked(&self.inner.consensus).await
+    }
+
+    /// Resolves when this replica is no member of the cluster any more.
+    pub async fn removed(&self) -> Removed {
+        self.inner.consensus.removed.wait().await
     }
 
     /// Takes a member out of the cluster for good. Refused when that would lose the quorum.

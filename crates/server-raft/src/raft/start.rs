@@ -30,6 +30,7 @@ use super::pinger::{self, Reports};
 use super::propose::{Proposer, Queue};
 use super::published::Published;
 use super::read::ReadIndexRounds;
+use super::removed::{self, Removal};
 use super::replica::{Inner, Replica};
 use super::rpc::RaftService;
 use super::runtime::RaftThreads;
@@ -142,6 +143,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
         leadership: leadership_watch,
         offsets: Offsets::default(),
         reports: Reports::default(),
+        removed: Removal::new(node_id),
         membership_change: tokio::sync::Mutex::default(),
         clock: Arc::clone(&start.clock),
         timing: start.timing,
@@ -158,6 +160,8 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
         (Some(cluster), Some(credentials)) => {
             let address = cluster.listener.address();
             let members = Members { published: Arc::clone(&published), raft: raft.clone() };
+            let us = PeerId { cluster_uuid, node_id, storage_uuid };
+            tokio::spawn(removed::watch_own_log(Arc::clone(&consensus), members.clone(), us));
             let guard = PeerGuard::new(cluster_uuid, Arc::new(members));
             let admission = Admission::new(Arc::clone(&consensus), queue.clone(), Arc::clone(&start.sealing_key));
             let admission = Arc::new(admission);

@@ -6,6 +6,7 @@ use steeple_state::{StateHash, Uuid};
 
 use super::admin;
 use super::consensus::Consensus;
+use super::pinger;
 use super::types::NodeId;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,16 @@ pub struct MemberStatus {
 /// Pings come every second; one may be lost.
 const ANSWERED_WITHIN: Duration = Duration::from_millis(2500);
 
+/// As [`of`], after every other member was asked how far it is. It takes a second when one of them is silent.
+pub(super) async fn asked(consensus: &Consensus) -> Status {
+    let answered = pinger::who_answers(consensus).await;
+    let mut status = of(consensus);
+    for member in &mut status.members {
+        member.reachable = member.node_id == consensus.node_id || answered.contains(&member.node_id);
+    }
+    status
+}
+
 pub(super) fn of(consensus: &Consensus) -> Status {
     let metrics = consensus.metrics();
     let (applied_index, state_hash) = consensus.published.hash();
@@ -71,7 +82,8 @@ pub(super) fn of(consensus: &Consensus) -> Status {
         let (last_log_index, applied) = if is_us {
             (metrics.last_log_index.unwrap_or(0), applied_index)
         } else {
-            (matched.unwrap_or(told.0), told.1)
+            // Of two accounts that are a moment apart, the later one.
+            (matched.unwrap_or(0).max(told.0), told.1)
         };
         // The leader knows from its heartbeats, others from their pings.
         let answers = match metrics.heartbeat {
@@ -106,7 +118,7 @@ pub(super) fn of(consensus: &Consensus) -> Status {
         snapshot_index: metrics.snapshot.map_or(0, |id| id.index()),
         purged_index: metrics.purged.map_or(0, |id| id.index()),
         state_hash,
-        stopped: metrics.running_state.as_ref().err().map(ToString::to_string),
+        stopped: consensus.stopped().map(|reason| reason.0),
         changing: metrics.membership_config != metrics.committed_membership_config
             || membership.get_joint_config().len() > 1,
         members,

@@ -30,15 +30,16 @@ impl ClusterApi for ClusterService {
         }))
     }
 
+    /// As every member says of itself now; who does not answer is shown as it was known last.
     async fn list(&self, _request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
-        Ok(Response::new(ListResponse { members: members(&self.shared.replica.status()) }))
+        Ok(Response::new(ListResponse { members: members(&self.shared.replica.ask_members().await) }))
     }
 
     async fn remove(&self, request: Request<RemoveRequest>) -> Result<Response<RemoveResponse>, Status> {
         let node_id = request.into_inner().node_id;
         self.shared.replica.remove_member(node_id, deadline()).await.map_err(|error| failed(&error))?;
         tracing::info!(node_id, "cluster member removed");
-        Ok(Response::new(RemoveResponse { members: members(&self.shared.replica.status()) }))
+        Ok(Response::new(RemoveResponse { members: members(&self.shared.replica.ask_members().await) }))
     }
 
     async fn transfer_leader(

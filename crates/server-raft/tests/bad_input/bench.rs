@@ -7,6 +7,8 @@ use std::time::Duration;
 use steeple_api::server::entry::ListEntriesRequest;
 use steeple_api::types;
 use steeple_testkit::{Binaries, Port, Scratch, Server, ServerSpec, until, workload_entry};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 /// A refusal is a matter of milliseconds; a command that hangs is a finding.
@@ -139,4 +141,20 @@ pub fn assert_says(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "{part:?} is not in: {text}");
     }
+}
+
+/// The section that makes `/live` and `/ready` answer on `port`.
+pub fn health_on(port: u16) -> String {
+    format!("health_checks {{ listener_enabled = true bind_address = \"127.0.0.1\" bind_port = \"{port}\" }}\n")
+}
+
+/// The status and the text that a `GET` of `path` has; `None` when nobody answers.
+pub async fn probe(port: u16, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.ok()?;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    Some((answer.split(' ').nth(1)?.parse().ok()?, answer))
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod disk;
 mod join;
+mod removed;
 mod replica_away;
 mod start;
 mod wire;

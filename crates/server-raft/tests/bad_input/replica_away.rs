@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use steeple_api::server::entry::ListEntriesRequest;
 use steeple_testkit::{Binaries, Cluster, ClusterRole, ExtraLines, Server, ServerSpec, until};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tonic::{Code, Request};
 
-use crate::bench::{Bench, create, entries, entry, spec};
+use crate::bench::{Bench, create, entries, entry, health_on, probe, spec};
 
 /// Longer than any election here.
 const SETTLED_MAX: Duration = Duration::from_secs(60);
@@ -109,9 +107,7 @@ async fn live_needs_nobody_else_and_ready_needs_a_leader_that_answers() {
     // Nobody admits the other one yet.
     founder.process().expect("it runs").pause();
     let port = bench.port();
-    let health =
-        format!("health_checks {{ listener_enabled = true bind_address = \"127.0.0.1\" bind_port = \"{port}\" }}\n");
-    let extra = ExtraLines { top: health, ..ExtraLines::default() };
+    let extra = ExtraLines { top: health_on(port), ..ExtraLines::default() };
     let binaries = Binaries { server: env!("CARGO_BIN_EXE_steeple-server").into(), agent: std::path::PathBuf::new() };
     let other = ServerSpec { cluster: Some(role(vec![founder.peer_address()])), ..spec("other") };
     let mut other = Server::start_with(&binaries, bench.scratch.path(), &other, &extra).expect("it starts");
@@ -133,19 +129,12 @@ async fn live_needs_nobody_else_and_ready_needs_a_leader_that_answers() {
 async fn until_probes_say(port: u16, expected: (u16, u16)) {
     let said = until("the probes agree", SETTLED_MAX, async || {
         let answers = (probe(port, "/live").await, probe(port, "/ready").await);
-        if answers == (Some(expected.0), Some(expected.1)) { Ok(()) } else { Err(format!("{answers:?}")) }
+        match &answers {
+            (Some((live, _)), Some((ready, _))) if (*live, *ready) == expected => Ok(()),
+            _ => Err(format!("{answers:?}")),
+        }
     });
     said.await.expect("what a prober hears");
-}
-
-/// The status that a `GET` of `path` has.
-async fn probe(port: u16, path: &str) -> Option<u16> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.ok()?;
-    String::from_utf8_lossy(&answer).split(' ').nth(1)?.parse().ok()
 }
 
 #[tokio::test]

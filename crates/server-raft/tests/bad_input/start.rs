@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::bench::{Bench, assert_says, assert_unharmed, create, relaunch, until_said};
+use crate::bench::{Bench, assert_says, assert_unharmed, create, health_on, relaunch, until_said};
 
 #[tokio::test]
 async fn a_config_with_a_typo_is_refused_by_line_and_suggestion() {
@@ -150,12 +150,7 @@ async fn a_health_port_in_use_is_named() {
     let address = taken.local_addr().expect("an address");
     let config = bench.config("health", "");
     let text = std::fs::read_to_string(&config).expect("a file");
-    let health = |port: u16| {
-        format!(
-            "{text}health_checks {{ listener_enabled = true bind_address = \"127.0.0.1\" bind_port = \"{port}\" }}\n"
-        )
-    };
-    std::fs::write(&config, health(address.port())).expect("a file");
+    std::fs::write(&config, text + &health_on(address.port())).expect("a file");
     assert_says(&bench.refused(&config, &[]).await, &[&address.to_string()]);
     assert!(!bench.scratch.join("health/data/db").exists(), "no cluster is founded");
 }
