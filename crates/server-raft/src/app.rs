@@ -24,6 +24,7 @@ use crate::federation::{BundleEndpoint, Relationships};
 use crate::first_steps::first_steps;
 use crate::identity::ServerIdentity;
 use crate::issue::Issuer;
+use crate::metrics::Observed;
 use crate::node_attestors::{OwnRootsOf, node_attestors};
 use crate::own_replica::OwnReplica;
 use crate::raft::{Removed, Replica};
@@ -94,6 +95,7 @@ impl App {
             None => None,
         };
         let joined = Arc::new(OnceLock::new());
+        let recorder = http::record_metrics(&settings)?;
         let probes = http::serve_health(&settings, Arc::clone(&joined)).await?;
 
         let own = tokio::select! {
@@ -123,7 +125,16 @@ impl App {
         });
         let _ = joined.set(Arc::clone(&shared));
         let ages = BundleAges::default();
-        http::serve_metrics(&settings, replica.clone(), ages.clone(), Arc::clone(&clock), &tasks, &stop).await?;
+        let observed = Observed {
+            replica: replica.clone(),
+            meter: own.meter,
+            bundle_ages: ages.clone(),
+            clock: Arc::clone(&clock),
+            x509_svid_ttl: settings.ttl.x509_svid,
+            agent_ttl: settings.ttl.agent,
+            started_at,
+        };
+        http::serve_metrics(&settings, recorder, observed, &tasks, &stop).await?;
         http::serve_oidc(&settings, replica.clone(), &tasks, &stop).await?;
 
         let identity = ServerIdentity::new(&settings, &clock);

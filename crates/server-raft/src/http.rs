@@ -80,20 +80,14 @@ pub async fn serve_health(
     Ok(Some(stop.drop_guard()))
 }
 
-pub async fn serve_metrics(
-    settings: &ServerSettings,
-    observed: Observed,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) -> anyhow::Result<()> {
+/// Records from now on, where the metrics are wanted: what happens before would not be counted.
+pub fn record_metrics(settings: &ServerSettings) -> anyhow::Result<Option<Metrics>> {
     let telemetry = &settings.telemetry;
-    let Some(prometheus) = &telemetry.prometheus else { return Ok(()) };
-    let prefix = match telemetry.metric_prefix.as_str() {
-        "" => DEFAULT_PREFIX,
-        prefix => prefix,
-    };
+    if telemetry.prometheus.is_none() {
+        return Ok(None);
+    }
     let recorder = Metrics::new(&MetricSettings {
-        prefix: prefix.to_owned(),
+        prefix: metric_prefix(settings).to_owned(),
         host: telemetry.hostname_label.then(hostname),
         trust_domain: telemetry.trust_domain_label.then(|| settings.trust_domain.to_string()),
     })?;
@@ -101,7 +95,18 @@ pub async fn serve_metrics(
     let trust_domain = settings.trust_domain.to_string();
     ::metrics::gauge!(metrics::STARTED, "version" => env!("CARGO_PKG_VERSION"), "trust_domain_id" => trust_domain)
         .set(1.0);
-    for prefix in BTreeSet::from([prefix, DEFAULT_PREFIX]) {
+    Ok(Some(recorder))
+}
+
+pub async fn serve_metrics(
+    settings: &ServerSettings,
+    recorder: Option<Metrics>,
+    observed: Observed,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let (Some(recorder), Some(prometheus)) = (recorder, &settings.telemetry.prometheus) else { return Ok(()) };
+    for prefix in BTreeSet::from([metric_prefix(settings), DEFAULT_PREFIX]) {
         let (replica, clock) = (observed.replica.clone(), Arc::clone(&observed.clock));
         recorder.before_render_under(prefix, move || metrics::observe_expiry(&replica, clock.now()));
     }
@@ -110,6 +115,13 @@ pub async fn serve_metrics(
     let router = steeple_telemetry::metric::router(recorder);
     tasks.spawn(steeple_telemetry::serve(listener, router, stop.clone().cancelled_owned()));
     Ok(())
+}
+
+fn metric_prefix(settings: &ServerSettings) -> &str {
+    match settings.telemetry.metric_prefix.as_str() {
+        "" => DEFAULT_PREFIX,
+        prefix => prefix,
+    }
 }
 
 /// The `oidc {}` block: an OIDC discovery provider on every replica, from its own state.

@@ -7,7 +7,7 @@ use steeple_ca::seal::SealingKey;
 use steeple_cli::hostname;
 use steeple_config::{HostPort, ServerSettings};
 use steeple_core::Clock;
-use steeple_storage::Storage;
+use steeple_storage::{Meter, Storage};
 
 use crate::issue::{AuthorityKeys, KeysError};
 use crate::peer::PeerListener;
@@ -18,12 +18,14 @@ use crate::{endpoint, peer, sealing_key};
 pub struct OwnReplica {
     pub replica: Replica,
     pub keys: Arc<AuthorityKeys>,
+    pub meter: Meter,
 }
 
 impl OwnReplica {
     /// Waits until the replica belongs to a cluster; cancel by dropping the future.
     pub async fn start(settings: &ServerSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Self> {
         let storage = Storage::open(&settings.data_dir, steeple_storage::Options::default())?;
+        let meter = storage.meter();
         let founds = founds(settings, &storage, clock).await?;
         let sealing_key = Arc::new(sealing_key(settings, founds)?);
         let replica = start_replica(settings, storage, &sealing_key, clock, founds).await?;
@@ -32,7 +34,7 @@ impl OwnReplica {
             replica.shutdown().await;
             return Err(error).with_context(|| settings.cluster.sealing_key_path.display().to_string());
         }
-        Ok(Self { replica, keys })
+        Ok(Self { replica, keys, meter })
     }
 }
 

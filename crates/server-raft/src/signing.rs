@@ -18,7 +18,7 @@ pub fn start(
     upstream: Option<Upstream>,
     clock: &Arc<dyn Clock>,
 ) -> Arc<AuthorityMaker> {
-    let OwnReplica { replica, keys } = own;
+    let OwnReplica { replica, keys, .. } = own;
     let policy = policy(settings);
     let signer = Signer::new(replica.clone(), Arc::clone(keys), policy.clone(), Arc::clone(clock));
     replica.set_signing_handler(Arc::new(signer));
