@@ -28,7 +28,7 @@ pub fn prepared(authority: &Authority, slot: Slot) {
         slot = slot.name(),
         issued_at = %authority.issued_at,
         expiration = %authority.not_after,
-        self_signed = is_x509(authority).then(|| authority.upstream_authority_id.is_empty()),
+        self_signed = is_x509(authority).then_some(authority.upstream_authority_id.is_empty()),
         local_authority_id = authority.id,
         upstream_authority_id = upstream(authority),
         "{} prepared",
