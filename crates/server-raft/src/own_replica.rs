@@ -1,5 +1,6 @@
 //! This server's replica: it founds a cluster, joins one, or comes back to one.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -27,6 +28,9 @@ impl OwnReplica {
         let storage = Storage::open(&settings.data_dir, steeple_storage::Options::default())?;
         let meter = storage.meter();
         let founds = founds(settings, &storage, clock).await?;
+        if founds {
+            raft::begin_founding(&storage)?;
+        }
         let sealing_key = Arc::new(sealing_key(settings, founds)?);
         let replica = start_replica(settings, storage, &sealing_key, clock, founds).await?;
         let keys = Arc::new(AuthorityKeys::new(sealing_key, settings.ca.jwt_issuer.clone()));
@@ -45,12 +49,36 @@ async fn founds(settings: &ServerSettings, storage: &Storage, clock: &Arc<dyn Cl
     if cluster.enabled && !cluster.bootstrap || raft::is_member(storage)? {
         return Ok(false);
     }
+    let key_path = &cluster.sealing_key_path;
+    let is_used = key_path.exists() && !raft::has_begun_founding(storage)?;
+    let exists = match cluster.enabled && is_used && !cluster.found_anew {
+        true => Some(ClusterExists { key_path: key_path.clone() }),
+        false => None,
+    };
+    if let Some(exists) = &exists
+        && cluster.join.is_empty()
+    {
+        return Err(exists.clone().into());
+    }
     let others: Vec<String> = cluster.join.iter().map(ToString::to_string).collect();
-    let founds = peer::nobody_serves(&others, Arc::clone(clock)).await?;
+    let founds = peer::nobody_serves(&others, exists.as_ref(), Arc::clone(clock)).await?;
     if !founds {
         tracing::info!("there is a cluster already: this server joins it as a new node");
     }
     Ok(founds)
+}
+
+/// A founder makes the sealing key, so that one that is there before means a cluster: founding another one would give the
+/// trust domain a second authority that nobody trusts.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(
+    "the data directory is empty, and the sealing key {} is that of a cluster: name its other members in cluster.join \
+     and start one of them, restore a backup, or, if the key is new or all is lost, found a new trust domain by starting \
+     once with -foundAnew",
+    .key_path.display()
+)]
+struct ClusterExists {
+    key_path: PathBuf,
 }
 
 /// Made by a founder; in every other case its absence is an error, because a new key would not open what is stored.

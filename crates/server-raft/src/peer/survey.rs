@@ -1,6 +1,7 @@
 //! Is there a cluster already? Asked before a replica with an empty disk founds one: the disk may be new although the
 //! cluster is not, and a second trust domain under the first one's name is worse than no server.
 
+use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,28 +35,39 @@ enum Verdict {
 }
 
 /// Waits until it is certain: true when every one of `addresses` (`host:port`) refuses connections, false when a peer
-/// port answers at one of them. Cancel by dropping the future.
-pub async fn nobody_serves(addresses: &[String], clock: Arc<dyn Clock>) -> Result<bool, PeerError> {
+/// port answers at one of them. With `exists`, the reason to believe in a cluster, it waits for the latter. Cancel by
+/// dropping the future.
+pub async fn nobody_serves(
+    addresses: &[String],
+    exists: Option<&impl Display>,
+    clock: Arc<dyn Clock>,
+) -> Result<bool, PeerError> {
     let tls = joiner_client_config(clock)?;
-    let mut told = Vec::new();
+    let mut told: Vec<String> = Vec::new();
     loop {
         let looks = addresses.iter().map(|address| look(address, Arc::clone(&tls)));
         let seen = futures::future::join_all(looks).await;
         match verdict(addresses, seen) {
             Verdict::Occupied => return Ok(false),
-            Verdict::Vacant => return Ok(true),
-            Verdict::Unclear(reasons) => {
-                if told != reasons {
-                    tracing::warn!(
-                        reasons = %reasons.join("; "),
-                        "cannot tell whether there is a cluster already, so none is founded yet: bring these servers \
-                         up, or take their addresses out of cluster.join"
-                    );
-                    told = reasons;
+            Verdict::Vacant => match exists {
+                None => return Ok(true),
+                Some(exists) if told.is_empty() => {
+                    tracing::warn!("no member answers yet, and no cluster is founded: {exists}");
+                    told = vec![exists.to_string()];
                 }
-                tokio::time::sleep(LOOK_AGAIN).await;
+                Some(_) => {}
+            },
+            Verdict::Unclear(reasons) if told != reasons => {
+                tracing::warn!(
+                    reasons = %reasons.join("; "),
+                    "cannot tell whether there is a cluster already, so none is founded yet: bring these servers \
+                     up, or take their addresses out of cluster.join"
+                );
+                told = reasons;
             }
+            Verdict::Unclear(_) => {}
         }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 

@@ -12,6 +12,7 @@ pub(super) const NODE_ID_FIRST: NodeId = 1;
 const STORAGE_UUID: &str = "storage_uuid";
 const CLUSTER_UUID: &str = "cluster_uuid";
 const NODE_ID: &str = "node_id";
+const FOUNDING: &str = "founding";
 const ORIGIN: &str = "origin";
 const ORIGIN_BOOTSTRAP: &[u8] = b"bootstrap";
 const ORIGIN_JOIN: &[u8] = b"join";
@@ -40,6 +41,16 @@ pub(super) fn storage_uuid(identity: &Identity) -> Result<Uuid, StartError> {
 /// Whether this directory belongs to a cluster already, founded or joined.
 pub fn is_member(storage: &Storage) -> Result<bool, StartError> {
     Ok(membership(&storage.identity())?.is_some())
+}
+
+/// Before a founder makes its sealing key, so that an interrupted founding can tell its own key from a cluster's.
+pub fn begin_founding(storage: &Storage) -> Result<(), StartError> {
+    Ok(storage.identity().put(FOUNDING, b"begun")?)
+}
+
+/// Whether [`begin_founding`] was called on this directory.
+pub fn has_begun_founding(storage: &Storage) -> Result<bool, StartError> {
+    Ok(storage.identity().get(FOUNDING)?.is_some())
 }
 
 pub(super) fn membership(identity: &Identity) -> Result<Option<Membership>, StartError> {

@@ -64,7 +64,7 @@ pub use admin::MembershipError;
 pub use config::{Limits, Timing};
 pub use error::{ProposeError, ReadError, StartError};
 pub use fence::{Fence, FenceError};
-pub use identity::is_member;
+pub use identity::{begin_founding, has_begun_founding, is_member};
 pub use leadership::Leadership;
 pub use peer_ca::open_keyring;
 pub use published::SharedState;

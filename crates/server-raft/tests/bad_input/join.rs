@@ -122,6 +122,62 @@ async fn trap_a_founder_on_an_empty_disk_founds_no_second_cluster() {
     assert_unharmed(&founder, &["kept"]).await;
 }
 
+/// Every server of the cluster was off, and the founder that lost its disk is the first to come back.
+#[tokio::test]
+async fn trap_a_founder_on_an_empty_disk_waits_for_the_cluster_of_its_key() {
+    let bench = Bench::new();
+    let mut founder = founder(&bench).await;
+    let key = bench.scratch.join("cluster.key");
+    let role = ClusterRole { join: vec![founder.peer_address()], sealing_key_path: key.clone() };
+    let mut second = bench.launch(&ServerSpec { cluster: Some(role.clone()), ..spec("second") });
+    let mut third = bench.launch(&ServerSpec { cluster: Some(role), ..spec("third") });
+    for other in [&mut second, &mut third] {
+        other.ready().await.expect("it joins");
+        until_members(other, 3).await;
+    }
+    let roots = founder.admin().bundle().await.expect("a bundle").x509_authorities;
+    for server in [&mut second, &mut third, &mut founder] {
+        server.kill9().await.expect("it ends");
+    }
+    std::fs::remove_dir_all(founder.data_dir()).expect("its disk is lost");
+
+    // It knows no other member: a person has to decide.
+    let text = bench.refused(&bench.config_of(&founder), &[]).await;
+    let key_text = format!("the sealing key {} is that of a cluster", key.display());
+    assert_says(&text, &["the data directory is empty", &key_text, "-foundAnew"]);
+
+    asks_first(&bench, &founder, &second.peer_address());
+    founder.launch().expect("it starts");
+    until_said(&founder, "no member answers yet, and no cluster is founded").await;
+    for other in [&mut second, &mut third] {
+        other.launch().expect("it starts");
+    }
+    founder.ready().await.expect("it joins its old cluster");
+    assert_eq!(founder.admin().bundle().await.expect("a bundle").x509_authorities, roots, "one trust domain");
+    until_members(&second, 3).await;
+    assert_unharmed(&founder, &["kept"]).await;
+}
+
+#[tokio::test]
+async fn a_key_that_is_there_is_founded_with_when_a_person_says_so() {
+    let bench = Bench::new();
+    let mut founder = founder(&bench).await;
+    founder.kill9().await.expect("it ends");
+    std::fs::remove_dir_all(founder.data_dir()).expect("all is lost");
+    let kept = std::fs::read(bench.scratch.join("cluster.key")).expect("the key");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_steeple-server"));
+    command.args(["run", "-foundAnew", "-config"]).arg(bench.config_of(&founder));
+    let log = bench.scratch.join("anew.log");
+    let mut anew = Process::start("anew", command, &log).expect("it starts");
+    let founded = until("it serves", MEMBERSHIP_MAX, async || founder.admin().bundle().await.map(drop));
+    founded.await.expect("a trust domain");
+    assert_eq!(std::fs::read(bench.scratch.join("cluster.key")).expect("the key"), kept);
+    anew.kill9().await.expect("it ends");
+
+    // From then on the directory belongs to a cluster, and needs no flag.
+    relaunch(&mut founder).await;
+}
+
 /// Waits until the cluster has settled with so many members, all of them voters.
 async fn until_members(server: &Server, count: usize) {
     let settled = until("the membership settles", MEMBERSHIP_MAX, async || {
