@@ -112,6 +112,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
     use steeple_config::RateLimitSettings;
+    use steeple_core::SpiffeId;
     use tokio::time::{Instant, timeout};
 
     use super::super::{RateLimits, limit};
@@ -119,6 +120,7 @@ mod tests {
     use crate::authz::{Caller, Class, Transport};
 
     const ATTEST: &str = "/spire.api.server.agent.v1.Agent/AttestAgent";
+    const PUBLISH: &str = "/spire.api.server.bundle.v1.Bundle/PublishJWTAuthority";
     const SIGN: &str = "/spire.api.server.svid.v1.SVID/BatchNewX509SVID";
 
     struct Site(RateLimits);
@@ -161,6 +163,27 @@ mod tests {
         let text = "rejecting request due to certificate signing rate limiting: rate (501) exceeds burst size (500)";
         assert_eq!(site.take(SIGN, 1, 10_000, 501).await, refused(text));
         assert_eq!(site.take(SIGN, 1, 0, 500).await, Ok(()), "the refusal cost nothing");
+    }
+
+    /// SPIRE's `PushKeyLimitPerIP`, which has no switch.
+    #[tokio::test(start_paused = true)]
+    async fn a_server_below_publishes_at_most_500_keys_a_second() {
+        let limits = RateLimits::new(RateLimitSettings { attestation: false, signing: false });
+        let publish = async |server: &str, keys: usize| {
+            let remote_addr = SocketAddr::from(([10, 0, 0, 1], 1));
+            let id = SpiffeId::parse(&format!("spiffe://td/{server}")).unwrap();
+            let caller = Caller { transport: Transport::Tcp { remote_addr, identity: None }, id: Some(id) };
+            let deadline = Some(Deadline(Instant::now()));
+            let allowance = limits.allowance(limit(PUBLISH).unwrap(), &caller, Class::Downstream, deadline);
+            allowance.take(keys).await.map_err(|status| (status.code(), status.message().to_owned()))
+        };
+        assert_eq!(publish("below", 500).await, Ok(()));
+        let text =
+            "rejecting request due to key publishing rate limiting: rate: Wait(n=1) would exceed context deadline";
+        assert_eq!(publish("below", 1).await, refused(text));
+        assert_eq!(publish("beside", 1).await, Ok(()), "another server has a share of its own");
+        tokio::time::advance(Duration::from_millis(2)).await;
+        assert_eq!(publish("below", 1).await, Ok(()), "one more every two milliseconds");
     }
 
     #[tokio::test(start_paused = true)]
