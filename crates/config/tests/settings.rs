@@ -242,6 +242,6 @@ fn the_sample_files_load() {
     assert!(loaded.settings.cluster.enabled);
     assert_eq!(loaded.notices, []);
     let loaded = load_agent(Some(&sample("agent.conf")), false, &AgentOverrides::default(), &SUPPORTED).unwrap();
-    assert_eq!(loaded.settings.servers.len(), 3);
+    assert_eq!(loaded.settings.servers.len(), 1);
     assert_eq!(loaded.notices, []);
 }
