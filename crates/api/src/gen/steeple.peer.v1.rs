@@ -969,6 +969,9 @@ pub struct PingResponse {
     pub state_hash: ::prost::alloc::vec::Vec<u8>,
     #[prost(string, tag = "7")]
     pub version: ::prost::alloc::string::String,
+    /// It may follow and should not lead: its data volume is so full that a leader would refuse writes.
+    #[prost(bool, tag = "8")]
+    pub disk_nearly_full: bool,
 }
 impl ::prost::Name for PingResponse {
     const NAME: &'static str = "PingResponse";

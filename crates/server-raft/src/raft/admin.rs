@@ -96,7 +96,8 @@ fn may_remove(consensus: &Consensus, metrics: &Metrics, node_id: NodeId) -> Resu
     Ok(())
 }
 
-/// Hands leadership over, to `to` or to the voter that holds most of the log. Returns who leads then.
+/// Hands leadership over, to `to` or to the voter that holds most of the log and has room for more. Returns who leads
+/// then.
 pub(super) async fn transfer(
     consensus: &Consensus,
     to: Option<NodeId>,
@@ -140,20 +141,39 @@ pub(super) async fn transfer_here(
     consensus.metrics().current_leader.ok_or(MembershipError::NoLeader)
 }
 
+/// A voter that could lead now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    /// The most important quality comes first: who has no room would refuse writes.
+    has_room: bool,
+    /// How much of the log it holds.
+    matched: u64,
+    node_id: NodeId,
+}
+
 fn successor(consensus: &Consensus, metrics: &Metrics, to: Option<NodeId>) -> Result<NodeId, MembershipError> {
-    let last_log = metrics.last_log_index.unwrap_or(0);
-    let matched = |id: NodeId| {
-        let replication = metrics.replication.as_ref()?;
-        replication.get(&id).cloned().flatten().map(|log_id| log_id.index())
-    };
-    let ready =
-        |id: &NodeId| heard(metrics, *id) && matched(*id).is_some_and(|index| index + SUCCESSOR_LAG_MAX >= last_log);
-    let mut others = metrics.membership_config.voter_ids().filter(|id| *id != consensus.node_id);
+    let mut ready = candidates(consensus, metrics);
     match to {
-        Some(to) if others.any(|id| id == to) && ready(&to) => Ok(to),
+        Some(to) if ready.any(|candidate| candidate.node_id == to) => Ok(to),
         Some(to) => Err(MembershipError::NotReady(to)),
-        None => others.filter(ready).max_by_key(|id| matched(*id)).ok_or(MembershipError::NoSuccessor),
+        None => ready.max().map(|candidate| candidate.node_id).ok_or(MembershipError::NoSuccessor),
     }
+}
+
+/// The best successor, if its disk has room.
+pub(super) fn successor_with_room(consensus: &Consensus) -> Option<NodeId> {
+    let best = candidates(consensus, &consensus.metrics()).max()?;
+    best.has_room.then_some(best.node_id)
+}
+
+fn candidates(consensus: &Consensus, metrics: &Metrics) -> impl Iterator<Item = Candidate> {
+    let last_log = metrics.last_log_index.unwrap_or(0);
+    let others = metrics.membership_config.voter_ids().filter(|id| *id != consensus.node_id);
+    others.filter(|id| heard(metrics, *id)).filter_map(move |node_id| {
+        let matched = metrics.replication.as_ref()?.get(&node_id).cloned().flatten()?.index();
+        let has_room = consensus.reports.of(node_id).is_some_and(|report| !report.disk_nearly_full);
+        (matched + SUCCESSOR_LAG_MAX >= last_log).then_some(Candidate { has_room, matched, node_id })
+    })
 }
 
 /// Whether the leader heard from `id` lately. Only the leader's metrics know.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use steeple_core::Clock;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::clock_guard::Offsets;
 use super::config::{Limits, Timing};
@@ -26,6 +26,8 @@ pub(super) struct Consensus {
     pub(super) offsets: Offsets,
     pub(super) reports: Reports,
     pub(super) removed: Removal,
+    /// A write was refused because the disk is nearly full.
+    pub(super) out_of_room: Notify,
     /// One membership change at a time: two at once can leave a joint configuration that both believe to be done.
     pub(super) membership_change: tokio::sync::Mutex<()>,
     pub(super) clock: Arc<dyn Clock>,

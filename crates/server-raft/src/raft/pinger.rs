@@ -30,6 +30,8 @@ pub(super) struct PeerReport {
     pub(super) at: Instant,
     pub(super) last_log_index: u64,
     pub(super) applied_index: u64,
+    /// A leader there would refuse writes too.
+    pub(super) disk_nearly_full: bool,
 }
 
 #[derive(Default)]
@@ -120,8 +122,12 @@ async fn ping(consensus: &Consensus, id: NodeId, node: &Node) -> Heard {
     };
     let theirs = Timestamp::from_ms(answer.at_ms);
     consensus.offsets.record(id, sent, theirs, consensus.clock.now(), started.elapsed());
-    let report =
-        PeerReport { at: Instant::now(), last_log_index: answer.last_log_index, applied_index: answer.applied_index };
+    let report = PeerReport {
+        at: Instant::now(),
+        last_log_index: answer.last_log_index,
+        applied_index: answer.applied_index,
+        disk_nearly_full: answer.disk_nearly_full,
+    };
     consensus.reports.by_node.lock().insert(id, report);
     Heard::Answer
 }

@@ -171,8 +171,12 @@ impl Proposer {
     /// What of `batch` the disk has room for; the rest is refused.
     fn with_room(&self, batch: Vec<Waiting>) -> Vec<Waiting> {
         let Err(refusal) = room::check(&self.storage, self.consensus.node_id) else { return batch };
-        let (refused, taken) = batch.into_iter().partition(|waiting: &Waiting| room::needs_room(&waiting.command.kind));
-        refuse(Vec::into_iter(refused).map(|waiting| waiting.answer), &refusal);
+        let (refused, taken): (Vec<Waiting>, Vec<Waiting>) =
+            batch.into_iter().partition(|waiting| room::needs_room(&waiting.command.kind));
+        if !refused.is_empty() {
+            self.consensus.out_of_room.notify_one();
+        }
+        refuse(refused.into_iter().map(|waiting| waiting.answer), &refusal);
         taken
     }
 

@@ -1,16 +1,25 @@
 //! Room on the disk. A volume that is full stops the replica for good (`storage::space`), so a leader refuses in time
-//! what makes the state grow, and still takes what shrinks it or keeps running identities alive.
+//! what makes the state grow, and still takes what shrinks it or keeps running identities alive. It then lets another
+//! replica lead whose disk has room, if there is one.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use steeple_state::CommandKind;
 use steeple_storage::{SpaceLevel, Storage};
 
+use super::admin::{self, MembershipError};
+use super::consensus::Consensus;
 use super::error::Refusal;
+use super::leadership::Leadership;
 use super::types::NodeId;
 
-/// How often the volume is looked at for the log's reader.
+/// How often the volume is looked at when no write was refused.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// An election that is asked for takes a round trip or two.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(3);
+/// The pause after an attempt to hand over: refusals may come by the thousand.
+const HAND_OVER_PAUSE: Duration = Duration::from_secs(1);
 
 /// Refuses for the leader `node_id` when little is left: measured for each entry, which costs one system call.
 pub(super) fn check(storage: &Storage, node_id: NodeId) -> Result<(), Refusal> {
@@ -21,6 +30,11 @@ pub(super) fn check(storage: &Storage, node_id: NodeId) -> Result<(), Refusal> {
         // A volume that cannot be measured is told of when it fails.
         Ok(_) | Err(_) => Ok(()),
     }
+}
+
+/// Whether a leader here would refuse writes.
+pub(super) fn is_nearly_full(storage: &Storage) -> bool {
+    storage.space().is_ok_and(|space| space.level() == SpaceLevel::Critical)
 }
 
 /// Whether a nearly full volume is a reason to refuse the command. Deletions and bans are not refused, nor are the
@@ -68,30 +82,50 @@ pub(super) fn needs_room(kind: &CommandKind) -> bool {
     }
 }
 
-/// Tells the log's reader when the volume fills up and when it has room again, on leaders and followers alike.
-pub(super) async fn watch(storage: Storage) {
+/// Tells the log's reader when the volume fills up and when it has room again, on leaders and followers alike; a
+/// leader hands over.
+pub(super) async fn watch(storage: Storage, consensus: Arc<Consensus>) {
     let mut told = SpaceLevel::Ample;
     let mut looks = tokio::time::interval(LOOK_AGAIN);
     loop {
-        looks.tick().await;
+        tokio::select! {
+            _ = looks.tick() => {}
+            () = consensus.out_of_room.notified() => {}
+        }
         let Ok(space) = storage.space() else { continue };
         let level = space.level();
-        if level == told {
-            continue;
+        if level != told {
+            tell(level, space.available_bytes >> 20);
+            told = level;
         }
-        told = level;
-        let available_mib = space.available_bytes >> 20;
-        match level {
-            SpaceLevel::Ample => tracing::info!(available_mib, "the data volume has room again"),
-            SpaceLevel::Low => tracing::warn!(available_mib, "the data volume fills up: free space or grow it"),
-            SpaceLevel::Critical => {
-                tracing::error!(
-                    available_mib,
-                    "the data volume is nearly full: while this server leads, only deletions are taken; free space or \
-                     grow it"
-                );
-            }
+        if level == SpaceLevel::Critical && Leadership::of(&consensus.metrics()).is_leader {
+            hand_over(&consensus).await;
+            tokio::time::sleep(HAND_OVER_PAUSE).await;
         }
+    }
+}
+
+fn tell(level: SpaceLevel, available_mib: u64) {
+    match level {
+        SpaceLevel::Ample => tracing::info!(available_mib, "the data volume has room again"),
+        SpaceLevel::Low => tracing::warn!(available_mib, "the data volume fills up: free space or grow it"),
+        SpaceLevel::Critical => {
+            tracing::error!(
+                available_mib,
+                "the data volume is nearly full: while this server leads, only deletions are taken; free space or \
+                 grow it"
+            );
+        }
+    }
+}
+
+/// To the replica that holds most of the log among those whose disks have room.
+async fn hand_over(consensus: &Consensus) {
+    let Some(successor) = admin::successor_with_room(consensus) else { return };
+    match admin::transfer_here(consensus, Some(successor), Instant::now() + HAND_OVER_TIMEOUT).await {
+        Ok(leader) => tracing::warn!(leader, "a replica whose disk has room leads now"),
+        Err(MembershipError::NotReady(_)) => {}
+        Err(error) => tracing::warn!(%error, "leadership was not handed to a replica whose disk has room"),
     }
 }
 

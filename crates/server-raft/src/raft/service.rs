@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 use steeple_api::steeple::peer as pb;
 use steeple_api::steeple::peer::cluster_server;
 use steeple_state::codec as state_codec;
+use steeple_storage::Storage;
 use tokio::runtime::Handle;
 use tonic::{Request, Response, Status};
 
-use super::admin;
 use super::admit::Admission;
 use super::consensus::Consensus;
 use super::error::Refusal;
 use super::propose::Queue;
 use super::read::read_index;
 use super::remote::{HOPS, refusal_to_pb};
+use super::{admin, room};
 use crate::peer::{PeerGuard, SIGN_ITEMS_MAX, SigningHandler};
 
 /// No caller waits longer, whatever it says: a slot here must come free again.
@@ -23,6 +24,7 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
 pub(super) struct ClusterService {
     pub(super) consensus: Arc<Consensus>,
+    pub(super) storage: Storage,
     pub(super) queue: Queue,
     pub(super) guard: PeerGuard,
     pub(super) admission: Arc<Admission>,
@@ -95,6 +97,7 @@ impl cluster_server::Cluster for ClusterService {
             applied_index,
             state_hash: hash.to_bytes().to_vec(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            disk_nearly_full: room::is_nearly_full(&self.storage),
         }))
     }
 

@@ -11,7 +11,7 @@ use steeple_core::{Clock, TrustDomain};
 use steeple_state::{MemberFacts, Uuid};
 use steeple_storage::Storage;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 
@@ -144,6 +144,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
         offsets: Offsets::default(),
         reports: Reports::default(),
         removed: Removal::new(node_id),
+        out_of_room: Notify::new(),
         membership_change: tokio::sync::Mutex::default(),
         clock: Arc::clone(&start.clock),
         timing: start.timing,
@@ -151,7 +152,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
     });
     let (queue, proposer) = Proposer::new(Arc::clone(&consensus), start.storage.clone());
     tokio::spawn(proposer.run());
-    tokio::spawn(room::watch(start.storage.clone()));
+    tokio::spawn(room::watch(start.storage.clone(), Arc::clone(&consensus)));
     let (reads, rounds) = ReadIndexRounds::new(Arc::clone(&consensus));
     tokio::spawn(rounds.run());
     let signer = Arc::default();
@@ -167,6 +168,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
             let admission = Arc::new(admission);
             let services = ClusterService {
                 consensus: Arc::clone(&consensus),
+                storage: start.storage.clone(),
                 queue: queue.clone(),
                 guard: guard.clone(),
                 admission: Arc::clone(&admission),

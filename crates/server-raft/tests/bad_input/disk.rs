@@ -4,9 +4,11 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
 use steeple_api::server::entry::{BatchCreateEntryRequest, BatchDeleteEntryRequest, BatchDeleteEntryResponse};
-use steeple_testkit::{Binaries, Server, ServerSpec};
+use steeple_api::steeple::server::TransferLeaderRequest;
+use steeple_testkit::{Binaries, ClusterRole, Server, ServerSpec, until};
 use tonic::{Code, IntoRequest as _, Status};
 
 use crate::bench::{Bench, assert_says, assert_unharmed, create, entries, entry, relaunch, spec, until_said};
@@ -66,16 +68,30 @@ const FILLING_BYTES: usize = 8_000;
 const BATCH: usize = 64;
 /// More than the disk holds.
 const BATCHES_MAX: usize = 400;
+/// Elections and changes of the membership on a busy machine.
+const SETTLED_MAX: Duration = Duration::from_secs(90);
+
+/// Whether this machine lets a test have file systems of its own; says so where it does not.
+fn small_disks_are_possible() -> bool {
+    let mut probe = std::process::Command::new("unshare");
+    probe.args(["--user", "--map-root-user", "--mount", "true"]).stderr(Stdio::null());
+    let possible = probe.status().is_ok_and(|status| status.success());
+    if !possible {
+        println!("not run: user and mount namespaces are not available here");
+    }
+    possible
+}
 
 /// A server that is ready, on a small file system.
-async fn on_a_small_disk(bench: &Bench) -> Server {
+async fn on_a_small_disk(bench: &Bench, cluster: Option<ClusterRole>) -> Server {
     let script = bench.scratch.join("on-a-small-disk");
     std::fs::write(&script, ON_A_SMALL_DISK).expect("a script");
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("a mode");
     let disk = bench.scratch.join("server/data");
     std::fs::create_dir_all(&disk).expect("a mount point");
     let env = [("DISK", disk.display().to_string()), ("SERVER", env!("CARGO_BIN_EXE_steeple-server").to_owned())];
-    let spec = ServerSpec { env: env.map(|(name, value)| (name.to_owned(), value)).to_vec(), ..spec("server") };
+    let env = env.map(|(name, value)| (name.to_owned(), value)).to_vec();
+    let spec = ServerSpec { env, cluster, ..spec("server") };
     let binaries = Binaries { server: script, agent: PathBuf::new() };
     let mut server = Server::start(&binaries, bench.scratch.path(), &spec).expect("the server starts");
     server.ready().await.expect("the server becomes ready");
@@ -118,14 +134,11 @@ fn fill_the_rest(server: &Server) {
 
 #[tokio::test]
 async fn a_full_disk_refuses_writes_then_ends_the_server_and_loses_nothing_acknowledged() {
-    let mut probe = std::process::Command::new("unshare");
-    probe.args(["--user", "--map-root-user", "--mount", "true"]).stderr(Stdio::null());
-    if !probe.status().is_ok_and(|status| status.success()) {
-        println!("not run: user and mount namespaces are not available here");
+    if !small_disks_are_possible() {
         return;
     }
     let bench = Bench::new();
-    let mut server = on_a_small_disk(&bench).await;
+    let mut server = on_a_small_disk(&bench, None).await;
     let (mut acknowledged, refusal) = write_until_refused(&server).await;
     assert!(acknowledged.len() > BATCH, "the disk was full from the start: {refusal}");
     assert_eq!(refusal.code(), Code::ResourceExhausted, "{refusal}");
@@ -155,6 +168,52 @@ async fn a_full_disk_refuses_writes_then_ends_the_server_and_loses_nothing_ackno
     let lost: Vec<_> = acknowledged.iter().filter(|id| kept.binary_search(id).is_err()).collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
     create(&server, "zz-afterwards").await;
+}
+
+#[tokio::test]
+async fn a_leader_whose_disk_is_nearly_full_lets_another_one_lead() {
+    if !small_disks_are_possible() {
+        return;
+    }
+    let bench = Bench::new();
+    let role = |join| Some(ClusterRole { join, sealing_key_path: bench.scratch.join("cluster.key") });
+    let small = on_a_small_disk(&bench, role(Vec::new())).await;
+    let mut others = Vec::new();
+    for name in ["second", "third"] {
+        let mut other = bench.launch(&ServerSpec { cluster: role(vec![small.peer_address()]), ..spec(name) });
+        other.ready().await.expect("it joins");
+        others.push(other);
+    }
+    let led_by = async |server: &Server| server.admin().status().await.map(|status| status.leader_id);
+    let us = small.admin().status().await.expect("a status").node_id;
+    let founder_leads = until("the founder leads three voters", SETTLED_MAX, async || {
+        let status = small.admin().status().await.map_err(|status| status.to_string())?;
+        let voters = status.members.iter().filter(|member| member.voter).count();
+        if (status.leader_id, voters) == (us, 3) { Ok(()) } else { Err(format!("{status:?}")) }
+    });
+    founder_leads.await.expect("as at the beginning");
+
+    // Through the small one until it stands aside; what it refused until then, another one takes.
+    let stands_aside = "a replica whose disk has room leads now";
+    let said = || std::fs::read_to_string(small.log()).expect("a log").contains(stands_aside);
+    let mut attempt = 0;
+    while !said() {
+        attempt += 1;
+        assert!(attempt < BATCHES_MAX, "it leads on a full disk");
+        if led_by(&small).await.expect("a status") != us {
+            // An election came in between, as on a busy machine it may.
+            let _ = small.admin().cluster().transfer_leader(TransferLeaderRequest { node_id: us }).await;
+        }
+        let entries = (0..BATCH).map(|number| filling(&format!("entry-{attempt:03}-{number:02}"))).collect();
+        let request = BatchCreateEntryRequest { entries, output_mask: None };
+        if let Err(status) = small.admin().entries().batch_create_entry(request.into_request()).await {
+            let expected = [Code::ResourceExhausted, Code::Unavailable, Code::DeadlineExceeded];
+            assert!(expected.contains(&status.code()), "{status}");
+        }
+    }
+    until_said(&small, "the data volume is nearly full").await;
+    create(&small, "zz-taken-elsewhere").await;
+    assert_ne!(led_by(&others[0]).await.expect("a status"), us);
 }
 
 fn filling(id: &str) -> steeple_api::types::Entry {
