@@ -1,9 +1,11 @@
 //! Ports for servers that are killed and come back.
 
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::bail;
+use tokio::net::TcpSocket;
 
 /// Below the range from which the kernel takes the ports of outgoing connections: no client can sit on the port while
 /// its server is down.
@@ -27,7 +29,7 @@ impl Port {
         for _ in 0..COUNT {
             let number = FIRST + begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
             let Ok(reservation) = UdpSocket::bind((Ipv4Addr::LOCALHOST, number)) else { continue };
-            if TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok() {
+            if try_out(number).is_ok() {
                 return Ok(Self { number, _reservation: reservation });
             }
         }
@@ -40,5 +42,27 @@ impl Port {
 
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.number)
+    }
+}
+
+/// Whether a server could listen there. Without listening: a child that another test forks in this moment holds the
+/// socket until its exec, and a socket that listens would keep the server away from the port.
+fn try_out(number: u16) -> io::Result<()> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, number)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_somebody_listens_on_is_not_free() {
+        let port = Port::reserve().unwrap();
+        try_out(port.number()).unwrap();
+        let listener = std::net::TcpListener::bind(port.address()).unwrap();
+        assert_eq!(try_out(port.number()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(listener);
     }
 }
