@@ -35,7 +35,7 @@ use crate::metrics;
 use crate::plugins::{key_manager, node_attestor, workload_attestors};
 use crate::rate_limit::CallerLimits;
 use crate::sds::SecretDiscovery;
-use crate::sync::{Minter, SyncDriver};
+use crate::sync::{Minter, StatusReporter, SyncDriver};
 use crate::upstream::Upstream;
 use crate::workload_api::{JwtSource, SecurityHeader, WorkloadApi, WorkloadPolicy};
 
@@ -93,6 +93,7 @@ impl App {
         let tasks = TaskTracker::new();
         let (trouble, trouble_met) = watch::channel(None);
         let (bundle_arrived, bundle) = watch::channel(None);
+        let bundle_served = bundle.clone();
         let (last_success, last_sync_success) = watch::channel(0);
         let (shown, chain) = watch::channel(Vec::new());
 
@@ -183,7 +184,8 @@ impl App {
             result = &mut ended => return Ok(result??),
             () = signals.received() => return Ok(()),
         }
-        post_status(&core).await;
+        let reporter = StatusReporter { upstream, cache: Arc::clone(&core.cache), bundle_arrived: bundle_served };
+        tasks.spawn(reporter.run(stop.clone()));
         serve_workloads(&settings, &core, &tasks, &stop)?;
         serve_admin(&settings, &core, &logging, chain, last_sync_success, &tasks, &stop)?;
         tasks.spawn(sync.run(stop.clone()));
@@ -338,20 +340,6 @@ async fn serve_http(
     Ok(())
 }
 
-/// Tells the server which version this is. Stock servers before 1.15 do not know the call, so a failure means nothing.
-async fn post_status(core: &Core) {
-    use steeple_api::server::agent::PostStatusRequest;
-    use steeple_api::server::agent::agent_client::AgentClient;
-    let current_bundle_serial = core.cache.own_bundle().map_or(0, |bundle| bundle.sequence);
-    let call = |channel| {
-        let request = PostStatusRequest { current_bundle_serial, agent_version: env!("CARGO_PKG_VERSION").to_owned() };
-        async move { AgentClient::new(channel).post_status(request).await }
-    };
-    if let Err(status) = core.upstream.call(STATUS_TIMEOUT, call).await {
-        tracing::debug!(error = %status, "Unable to post status to the server");
-    }
-}
-
 /// What `grpcurl` asks for.
 fn reflection(settings: &AgentSettings) -> tonic_reflection::server::Builder<'static> {
     let mut reflection = tonic_reflection::server::Builder::configure()
@@ -374,4 +362,3 @@ const WORKLOAD_LIMITS: UdsLimits = UdsLimits { connections_max: 10_000, connecti
 const ADMIN_LIMITS: UdsLimits = UdsLimits { connections_max: 64, connections_per_uid_max: 64 };
 const ACCEPTED_WAITING_MAX: usize = 64;
 const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
-const STATUS_TIMEOUT: Duration = Duration::from_secs(10);

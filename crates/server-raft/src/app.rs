@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::acknowledgement::Acknowledgements;
 use crate::audit::AuditLayer;
 use crate::authz::{Authorizer, RateLimits};
 use crate::driver::ca::CaDriver;
@@ -132,6 +133,9 @@ impl App {
             upstream,
         });
         let (shown, server_svid) = watch::channel(None);
+        let acknowledgements =
+            Arc::new(Acknowledgements::new(Arc::clone(replica.state()), server_svid.clone(), Instant::now()));
+        replica.set_acknowledgement_handler(Arc::clone(&acknowledgements) as _);
         let federation = FederationDriver {
             replica: replica.clone(),
             clock: Arc::clone(&clock),
@@ -142,6 +146,7 @@ impl App {
             replica: replica.clone(),
             issuer: Issuer::new(replica.clone()),
             maker: Arc::clone(&maker),
+            acknowledgements: Arc::clone(&acknowledgements),
             trust_domain: settings.trust_domain.clone(),
             clock: Arc::clone(&clock),
             attestors,
@@ -199,8 +204,8 @@ impl App {
 
         // The admin socket does not wait for an SVID: an operator wants to know why a server is not ready.
         let limits = RateLimits::new(settings.rate_limit);
-        let authorizer =
-            Authorizer::new(replica.clone(), settings.admin_ids.iter().cloned(), limits, Arc::clone(&clock));
+        let admins = settings.admin_ids.iter().cloned();
+        let authorizer = Authorizer::new(replica.clone(), admins, limits, acknowledgements, Arc::clone(&clock));
         let gate = Gate { authorize: authorizer.layer(), audit };
         endpoint::serve_admin(admin, &shared, levels, &gate, &tasks, &stop);
         let mut identified = server_svid;

@@ -37,6 +37,14 @@ pub const X509_CA_PREPARE: &str = "ca_manager_x509_ca_prepare";
 pub const JWT_KEY_PREPARE: &str = "ca_manager_jwt_key_prepare";
 pub const X509_CA_ACTIVATE: &str = "ca_manager_x509_ca_activate";
 pub const JWT_KEY_ACTIVATE: &str = "manager_jwt_key_activate";
+/// Agents and replicas that lack the bundle with the prepared authority, on the leader; label `kind`. 0 while none is
+/// prepared.
+pub const ACKNOWLEDGEMENTS_MISSING: &str = "ca_acknowledgements_missing";
+/// Unix seconds at which the prepared authority takes over whoever is missing, on the leader; label `kind`. 0 while
+/// none is prepared.
+pub const ACTIVATION_UNTIL: &str = "ca_activation_until";
+/// Activations that went ahead although somebody was missing; label `kind`.
+pub const ACTIVATED_WITHOUT: &str = "ca_activate_unacknowledged";
 /// Signed on this replica, for agents and workloads of any.
 pub const SIGN_X509_SVID: &str = "server_ca_sign_x509_svid";
 pub const SIGN_X509_CA_SVID: &str = "server_ca_sign_x509_ca_svid";
@@ -71,6 +79,9 @@ pub const ALL: &[&str] = &[
     JWT_KEY_PREPARE,
     X509_CA_ACTIVATE,
     JWT_KEY_ACTIVATE,
+    ACKNOWLEDGEMENTS_MISSING,
+    ACTIVATION_UNTIL,
+    ACTIVATED_WITHOUT,
     SIGN_X509_SVID,
     SIGN_X509_CA_SVID,
     SIGN_JWT_SVID,
@@ -98,6 +109,18 @@ pub fn activated(kind: AuthorityKind, trust_domain: &TrustDomain, now: Timestamp
         }
         AuthorityKind::Jwt => metrics::counter!(JWT_KEY_ACTIVATE).increment(1),
     }
+}
+
+/// How long a prepared authority of `kind` waits, and for how many; `None` while none is prepared.
+pub fn activation_waits(kind: AuthorityKind, missing: usize, until: Option<Timestamp>) {
+    metrics::gauge!(ACKNOWLEDGEMENTS_MISSING, "kind" => kind.name()).set(missing as f64);
+    let until = until.map_or(0.0, |until| until.as_secs() as f64);
+    metrics::gauge!(ACTIVATION_UNTIL, "kind" => kind.name()).set(until);
+}
+
+/// An authority of `kind` began to sign although somebody may not know it.
+pub fn activated_without(kind: AuthorityKind) {
+    metrics::counter!(ACTIVATED_WITHOUT, "kind" => kind.name()).increment(1);
 }
 
 /// A poll of the trust domain's bundle endpoint brought something new.
