@@ -21,8 +21,8 @@ use crate::identity::{CountedKeys, IdentityDriver, IdentityParts, Rebootstrap};
 use crate::plugins::{key_manager, node_attestor};
 use crate::shared::Shared;
 use crate::sockets::{self, Shown};
-use crate::sync::{Minter, SyncDriver};
-use crate::upstream::{Upstream, post_status};
+use crate::sync::{Minter, StatusReporter, SyncDriver};
+use crate::upstream::Upstream;
 
 /// Settings and log, before anything runs.
 pub struct App {
@@ -67,6 +67,7 @@ impl App {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let (trouble, trouble_met) = watch::channel(None);
         let (bundle_arrived, bundle) = watch::channel(None);
+        let bundle_served = bundle.clone();
         let (last_success, last_sync_success) = watch::channel(0);
         let (shown, chain) = watch::channel(Vec::new());
 
@@ -130,7 +131,12 @@ impl App {
             result = &mut ended => return Ok(result??),
             () = signals.received() => return Ok(()),
         }
-        post_status(&shared.upstream, &shared.cache).await;
+        let reporter = StatusReporter {
+            upstream: Arc::clone(&shared.upstream),
+            cache: Arc::clone(&shared.cache),
+            bundle_arrived: bundle_served,
+        };
+        tasks.spawn(reporter.run(stop.clone()));
         sockets::serve_workloads(&settings, &shared, &tasks, &stop)?;
         let shown = Shown { chain, last_sync_success };
         sockets::serve_admin(&settings, &shared, logging.levels, shown, &tasks, &stop)?;

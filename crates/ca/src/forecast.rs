@@ -56,6 +56,12 @@ impl Iterator for Forecast<'_> {
 }
 
 impl Forecast<'_> {
+    /// Up to when every step has been yielded, once there are no more: earlier than asked for where
+    /// [`FORECAST_STEPS_MAX`] cut it off.
+    pub fn covers(&self) -> Timestamp {
+        self.at.min(self.until)
+    }
+
     fn take(&mut self, step: Step) -> ForecastStep {
         let at = self.at;
         if matches!(step, Step::Prepare(_)) {

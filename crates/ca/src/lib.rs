@@ -6,6 +6,8 @@
 //!
 //! ```text
 //!   policy ── lifecycle ── forecast           when: plan(now, policy, authorities, acknowledgements) -> one step
+//!   acknowledgement/                          who holds the bundle, as far as the replicas have seen it
+//!   rotation                                  the same by hand, and away from a compromised authority
 //!   distinguished_name ── template ── issue/  what: the certificate profile of SPIRE, the JWT-SVID claims
 //!   key ── public_key ── csr                  with which keys, and who holds them
 //!   certificate                               what a certificate made elsewhere says
@@ -13,6 +15,7 @@
 //!   seal/                                     AES-256-GCM envelopes around private keys
 //! ```
 
+pub mod acknowledgement;
 pub mod certificate;
 pub mod csr;
 mod der;
@@ -25,6 +28,7 @@ mod key;
 pub mod lifecycle;
 pub mod policy;
 mod public_key;
+pub mod rotation;
 pub mod seal;
 mod serial;
 pub mod template;

@@ -36,6 +36,15 @@ pub struct Plan {
     pub wait: Option<Wait>,
 }
 
+/// When a prepared authority takes over from the active one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Activation {
+    /// If everybody has acknowledged the bundle by then.
+    pub due_at: Timestamp,
+    /// At the latest, whoever is missing.
+    pub until: Timestamp,
+}
+
 /// Why a due activation has not happened yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {
@@ -54,6 +63,16 @@ pub enum AckState {
         missing: usize,
     },
     All,
+}
+
+impl AckState {
+    /// Agents and replicas that are known to lack the bundle.
+    pub fn missing(self) -> usize {
+        match self {
+            Self::Waiting { missing } => missing,
+            Self::NotTracked | Self::All => 0,
+        }
+    }
 }
 
 /// The longest sleep between two calls of [`plan`]. Wall clocks are stepped without notice; SPIRE looks as often.
@@ -85,14 +104,26 @@ pub fn plan(now: Timestamp, kind: AuthorityKind, policy: &Policy, set: &Authorit
     }
 }
 
+/// When the prepared authority of `set` takes over, for people and for [`plan`]. `None` without a pair that waits.
+pub fn activation(policy: &Policy, set: &AuthoritySet) -> Option<Activation> {
+    Some(Activation::of(policy, set.active.as_ref()?, set.prepared()?))
+}
+
+impl Activation {
+    fn of(policy: &Policy, active: &Authority, prepared: &Authority) -> Self {
+        let propagation = (lifetime(active) / PROPAGATION_LIFETIME_DIVISOR).min(PROPAGATION_MAX);
+        let due_at = ACTIVATE.start(active).max(prepared.issued_at.saturating_add(propagation));
+        let margin = ACTIVATE.of(lifetime(active));
+        let until = due_at.saturating_add(policy.ack_wait_max).min(active.not_after.saturating_sub(margin / 2));
+        Self { due_at, until: until.max(due_at) }
+    }
+}
+
 fn plan_activation(now: Timestamp, policy: &Policy, active: &Authority, prepared: &Authority, acks: AckState) -> Plan {
-    let propagation = (lifetime(active) / PROPAGATION_LIFETIME_DIVISOR).min(PROPAGATION_MAX);
-    let due_at = ACTIVATE.start(active).max(prepared.issued_at.saturating_add(propagation));
+    let Activation { due_at, until } = Activation::of(policy, active, prepared);
     if now <= due_at {
         return Plan::sleep(due_at.min(active.not_after));
     }
-    let margin = ACTIVATE.of(lifetime(active));
-    let until = due_at.saturating_add(policy.ack_wait_max).min(active.not_after.saturating_sub(margin / 2));
     match acks {
         AckState::Waiting { missing } if missing > 0 && now <= until => {
             Plan { wait: Some(Wait { missing, until }), ..Plan::sleep(until) }

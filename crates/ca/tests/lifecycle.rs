@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use steeple_ca::forecast::{FORECAST_STEPS_MAX, ForecastStep, forecast};
-use steeple_ca::lifecycle::{AckState, FORGET_AFTER, Plan, Step, Wait, plan};
+use steeple_ca::lifecycle::{AckState, FORGET_AFTER, Plan, Step, Wait, activation, plan};
 use steeple_ca::policy::{ACTIVATE, PREPARE, Policy};
 use steeple_core::{Authority, AuthorityKind, AuthoritySet, AuthorityStatus, KeyType, SealedKey, Timestamp};
 
@@ -66,6 +66,19 @@ fn a_due_activation_waits_for_acknowledgements_until_its_bound() {
 }
 
 #[test]
+fn the_activation_that_people_are_told_of_is_the_one_that_happens() {
+    let mut world = World::new(Policy::default());
+    assert_eq!(activation(&world.policy, &world.set), None);
+    world.run_until(START.saturating_add(13 * HOUR), AckState::NotTracked);
+    let told = activation(&world.policy, &world.set).unwrap();
+    assert_eq!((told.due_at, told.until), (START.saturating_add(20 * HOUR), START.saturating_add(21 * HOUR)));
+    let waiting = AckState::Waiting { missing: 1 };
+    assert_eq!(world.plan(told.due_at, AckState::All).step, None);
+    assert_eq!(world.plan(told.until, waiting).step, None);
+    assert!(world.plan(told.until.saturating_add(Duration::from_millis(1)), waiting).step.is_some());
+}
+
+#[test]
 fn the_wait_for_acknowledgements_leaves_half_of_the_margin() {
     let mut world = World::new(Policy { ack_wait_max: 100 * DAY, ..Policy::default() });
     world.run_until(START.saturating_add(13 * HOUR), AckState::NotTracked);
@@ -122,8 +135,12 @@ fn the_forecast_is_what_happens() {
 fn a_forecast_is_bounded() {
     let policy = Policy { ca_ttl: Duration::from_secs(1), ..Policy::default() };
     let far = START.saturating_add(10_000 * DAY);
-    let steps = forecast(START, far, AuthorityKind::Jwt, &policy, AuthoritySet::default()).count();
-    assert!(steps <= FORECAST_STEPS_MAX, "{steps}");
+    let mut cut = forecast(START, far, AuthorityKind::Jwt, &policy, AuthoritySet::default());
+    let steps: Vec<ForecastStep> = cut.by_ref().collect();
+    assert!(steps.len() <= FORECAST_STEPS_MAX, "{}", steps.len());
+    assert!(cut.covers() >= steps[steps.len() - 1].at && cut.covers() < far);
+    let mut whole = forecast(START, START, AuthorityKind::Jwt, &policy, AuthoritySet::default());
+    assert_eq!((whole.by_ref().count(), whole.covers()), (2, START));
     let still = Policy { ca_ttl: Duration::ZERO, ..Policy::default() };
     assert!(forecast(START, far, AuthorityKind::Jwt, &still, AuthoritySet::default()).count() <= FORECAST_STEPS_MAX);
 }

@@ -1,12 +1,14 @@
 //! Standard input and output as values, so that commands run in tests without a process.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal as _, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub struct Streams {
     pub stdin: Box<dyn Read + Send>,
     pub stdout: Box<dyn Write + Send>,
     pub stderr: Box<dyn Write + Send>,
+    /// Somebody watches: a line may be written over.
+    pub stderr_is_terminal: bool,
 }
 
 /// What a command under test wrote.
@@ -18,7 +20,12 @@ pub struct Captured {
 
 impl Streams {
     pub fn of_process() -> Self {
-        Self { stdin: Box::new(io::stdin()), stdout: Box::new(io::stdout()), stderr: Box::new(io::stderr()) }
+        Self {
+            stdin: Box::new(io::stdin()),
+            stdout: Box::new(io::stdout()),
+            stderr: Box::new(io::stderr()),
+            stderr_is_terminal: io::stderr().is_terminal(),
+        }
     }
 
     /// Reads `stdin`, keeps what is written.
@@ -28,6 +35,7 @@ impl Streams {
             stdin: Box::new(io::Cursor::new(stdin.to_owned())),
             stdout: Box::new(captured.stdout.clone()),
             stderr: Box::new(captured.stderr.clone()),
+            stderr_is_terminal: false,
         };
         (streams, captured)
     }

@@ -75,6 +75,16 @@ impl AuthoritySet {
     }
 }
 
+impl AuthorityKind {
+    /// In metrics and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Jwt => "jwt",
+            Self::X509 => "x509",
+        }
+    }
+}
+
 impl KeyType {
     /// The name that SPIRE's configuration uses.
     pub fn name(self) -> &'static str {

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::acknowledgement::Acknowledgements;
 use crate::audit::AuditLayer;
 use crate::authz::{Authorizer, RateLimits};
 use crate::driver::federation::{BundleAges, FederationDriver};
@@ -107,11 +108,15 @@ impl App {
         let maker = signing::start(&settings, &own, upstream, &clock);
         let replica = own.replica;
         let (server_svid, shown) = watch::channel(None);
+        let acknowledgements =
+            Arc::new(Acknowledgements::new(Arc::clone(replica.state()), shown.clone(), Instant::now()));
+        replica.set_acknowledgement_handler(Arc::clone(&acknowledgements) as _);
         let relationships = Arc::new(Relationships::new(settings.federation.relationships.iter().cloned()));
         let shared = Arc::new(Shared {
             replica: replica.clone(),
             issuer: Issuer::new(replica.clone()),
             maker,
+            acknowledgements: Arc::clone(&acknowledgements),
             trust_domain: settings.trust_domain.clone(),
             clock: Arc::clone(&clock),
             attestors,
@@ -143,8 +148,8 @@ impl App {
 
         // The admin socket does not wait for an SVID: an operator wants to know why a server is not ready.
         let limits = RateLimits::new(settings.rate_limit);
-        let authorizer =
-            Authorizer::new(replica.clone(), settings.admin_ids.iter().cloned(), limits, Arc::clone(&clock));
+        let admins = settings.admin_ids.iter().cloned();
+        let authorizer = Authorizer::new(replica.clone(), admins, limits, acknowledgements, Arc::clone(&clock));
         let gate = Gate { authorize: authorizer.layer(), audit };
         endpoint::serve_admin(admin, &shared, logging.levels, &gate, &tasks, &stop);
         let network = Network { tcp, bundle_endpoint, identity, gate, shared };

@@ -10,6 +10,7 @@
 //!
 //! `docs/book/one-request.md` follows one request through it.
 
+pub mod acknowledgement;
 pub mod app;
 mod audit;
 pub mod authz;

@@ -16,8 +16,9 @@ use steeple_api::server::localauthority::local_authority_client::LocalAuthorityC
 use steeple_api::server::svid::svid_client::SvidClient;
 use steeple_api::server::trustdomain::RefreshBundleRequest;
 use steeple_api::server::trustdomain::trust_domain_client::TrustDomainClient;
+use steeple_api::steeple::server::authorities_client::AuthoritiesClient;
 use steeple_api::steeple::server::cluster_client::ClusterClient;
-use steeple_api::steeple::server::{StatusRequest, StatusResponse};
+use steeple_api::steeple::server::{AuthorityStatusRequest, AuthorityStatusResponse, StatusRequest, StatusResponse};
 use steeple_api::types;
 use steeple_transport::client::uds_channel;
 use tonic::transport::Channel;
@@ -63,6 +64,12 @@ impl Admin {
 
     pub fn cluster(&self) -> ClusterClient<Channel> {
         ClusterClient::new(self.channel.clone())
+    }
+
+    /// The signing authorities, and who has not acknowledged the bundle that publishes them.
+    pub async fn authority_status(&self) -> Result<AuthorityStatusResponse, Status> {
+        let mut client = AuthoritiesClient::new(self.channel.clone());
+        Ok(client.status(timed(AuthorityStatusRequest {})).await?.into_inner())
     }
 
     /// Fails with `Unavailable` until the server has an SVID of its own, which is when agents can attest.

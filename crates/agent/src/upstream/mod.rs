@@ -2,7 +2,6 @@
 
 mod calls;
 mod denial;
-mod post_status;
 
 use std::sync::Arc;
 
@@ -16,7 +15,6 @@ use steeple_transport::tls::{IdentityStore, KeyExchange, ServerIdVerifier, Share
 use tonic::transport::Channel;
 
 pub use denial::{Reaction, explained, reaction};
-pub use post_status::post_status;
 
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {

@@ -1066,6 +1066,68 @@ impl ::prost::Name for TransferLeadershipResponse {
         "type.googleapis.com/steeple.peer.v1.TransferLeadershipResponse".into()
     }
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcknowledgementsRequest {
+    /// Of the own bundle; who holds an earlier one is missing.
+    #[prost(uint64, tag = "1")]
+    pub bundle_sequence: u64,
+    /// Subject key id of a tainted authority: who shows a certificate that it signed is missing too. Empty: none.
+    #[prost(bytes = "vec", tag = "2")]
+    pub distrusted: ::prost::alloc::vec::Vec<u8>,
+    /// Agents (SPIFFE IDs) that other replicas miss, at most 1,000 for each of them.
+    #[prost(string, repeated, tag = "3")]
+    pub missing_elsewhere: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+impl ::prost::Name for AcknowledgementsRequest {
+    const NAME: &'static str = "AcknowledgementsRequest";
+    const PACKAGE: &'static str = "steeple.peer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.peer.v1.AcknowledgementsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.peer.v1.AcknowledgementsRequest".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcknowledgementsResponse {
+    /// Of the own bundle in the state of the replica that answers.
+    #[prost(uint64, tag = "1")]
+    pub bundle_sequence: u64,
+    /// The authority that signed the X.509-SVID which it shows; empty while it has none.
+    #[prost(string, tag = "2")]
+    pub svid_authority_id: ::prost::alloc::string::String,
+    /// It has listened for as long as an agent counts as alive.
+    #[prost(bool, tag = "3")]
+    pub complete: bool,
+    /// Agents that authenticated here lately.
+    #[prost(uint64, tag = "4")]
+    pub live: u64,
+    /// Of these: counted because they fetched the bundle; they do not say what they hold.
+    #[prost(uint64, tag = "5")]
+    pub polling: u64,
+    /// Of these: acknowledged any bundle.
+    #[prost(uint64, tag = "6")]
+    pub acknowledging: u64,
+    /// Of these: lack what is asked for.
+    #[prost(uint64, tag = "7")]
+    pub missing: u64,
+    /// At most 1,000 of the missing.
+    #[prost(string, repeated, tag = "8")]
+    pub missing_agents: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of those that are missing elsewhere: hold what is asked for.
+    #[prost(string, repeated, tag = "9")]
+    pub found: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+impl ::prost::Name for AcknowledgementsResponse {
+    const NAME: &'static str = "AcknowledgementsResponse";
+    const PACKAGE: &'static str = "steeple.peer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.peer.v1.AcknowledgementsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.peer.v1.AcknowledgementsResponse".into()
+    }
+}
 /// A message and the proof that its sender holds the sealing key: a MAC over the exporter of this connection and the
 /// message's bytes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2113,6 +2175,31 @@ pub mod cluster_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Which agents hold the own bundle, as far as the replica that answers has seen them.
+        pub async fn acknowledgements(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AcknowledgementsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcknowledgementsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/steeple.peer.v1.Cluster/Acknowledgements",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("steeple.peer.v1.Cluster", "Acknowledgements"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2183,6 +2270,16 @@ pub mod cluster_server {
             request: tonic::Request<super::TransferLeadershipRequest>,
         ) -> std::result::Result<
             tonic::Response<super::TransferLeadershipResponse>,
+            tonic::Status,
+        > {
+            Err(tonic::Status::unimplemented("Not yet implemented"))
+        }
+        /// Which agents hold the own bundle, as far as the replica that answers has seen them.
+        async fn acknowledgements(
+            &self,
+            request: tonic::Request<super::AcknowledgementsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcknowledgementsResponse>,
             tonic::Status,
         > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
@@ -2554,6 +2651,51 @@ pub mod cluster_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = TransferLeadershipSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/steeple.peer.v1.Cluster/Acknowledgements" => {
+                    #[allow(non_camel_case_types)]
+                    struct AcknowledgementsSvc<T: Cluster>(pub Arc<T>);
+                    impl<
+                        T: Cluster,
+                    > tonic::server::UnaryService<super::AcknowledgementsRequest>
+                    for AcknowledgementsSvc<T> {
+                        type Response = super::AcknowledgementsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AcknowledgementsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Cluster>::acknowledgements(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AcknowledgementsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

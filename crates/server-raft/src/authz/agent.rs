@@ -1,7 +1,11 @@
 //! Is this certificate still the agent's? A pure decision over the agent's record.
 
 use steeple_api::types::permission_denied_details::Reason;
-use steeple_core::{AttestedAgent, Timestamp};
+use steeple_core::{AttestedAgent, SpiffeId, Timestamp};
+use steeple_state::State;
+use steeple_transport::tls::PeerIdentity;
+
+use super::Caller;
 
 /// Why an agent is turned away: `spire.api.types.PermissionDeniedDetails.Reason`. Agents react to the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +56,19 @@ pub fn decide(record: Option<&AttestedAgent>, serial: &str, not_after: Timestamp
         AgentDecision::Promote
     } else {
         AgentDecision::Deny(Denial::NotActive)
+    }
+}
+
+/// The agent that calls with a certificate which is still its own; for calls that anyone may make.
+pub fn calling_agent<'a>(
+    state: &State,
+    caller: &'a Caller,
+    now: Timestamp,
+) -> Option<(&'a SpiffeId, &'a PeerIdentity)> {
+    let (id, identity) = (caller.id.as_ref()?, caller.identity()?);
+    match decide(state.agent(id).map(AsRef::as_ref), &identity.serial, identity.not_after, now) {
+        AgentDecision::Allow | AgentDecision::Promote => Some((id, identity)),
+        AgentDecision::Deny(_) => None,
     }
 }
 

@@ -17,6 +17,7 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::{AgentDecision, Allowance, Authorized, Caller, Charge, Class, Denial, RateLimits, Row, decide, limit, row};
+use crate::acknowledgement::Acknowledgements;
 use crate::raft::{Origin, ReadMode, Replica};
 use crate::service::failure;
 
@@ -30,6 +31,7 @@ pub struct Authorizer {
 struct Rules {
     admin_ids: BTreeSet<SpiffeId>,
     limits: RateLimits,
+    acknowledgements: Arc<Acknowledgements>,
     clock: Arc<dyn Clock>,
 }
 
@@ -38,9 +40,10 @@ impl Authorizer {
         replica: Replica,
         admin_ids: impl IntoIterator<Item = SpiffeId>,
         limits: RateLimits,
+        acknowledgements: Arc<Acknowledgements>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let rules = Rules { admin_ids: admin_ids.into_iter().collect(), limits, clock };
+        let rules = Rules { admin_ids: admin_ids.into_iter().collect(), limits, acknowledgements, clock };
         Self { replica, rules: Arc::new(rules) }
     }
 
@@ -112,10 +115,12 @@ impl Authorizer {
             decision = decide_now();
         }
         match decision {
-            AgentDecision::Allow => Ok(()),
-            AgentDecision::Promote => self.promote(row, id, &identity.serial).await,
-            AgentDecision::Deny(reason) => Err(denied_because(row, reason)),
+            AgentDecision::Allow => {}
+            AgentDecision::Promote => self.promote(row, id, &identity.serial).await?,
+            AgentDecision::Deny(reason) => return Err(denied_because(row, reason)),
         }
+        self.rules.acknowledgements.authenticated(id, identity);
+        Ok(())
     }
 
     async fn promote(&self, row: &Row, id: &SpiffeId, serial: &str) -> Result<(), Status> {

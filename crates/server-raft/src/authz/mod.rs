@@ -16,7 +16,7 @@ mod limits;
 mod table;
 mod unknown;
 
-pub use agent::{AgentDecision, Denial, decide};
+pub use agent::{AgentDecision, Denial, calling_agent, decide};
 pub use authorized::{Authorized, Class, authorized};
 pub use caller::{Caller, Transport};
 pub use layer::{AuthorizeLayer, Authorizer};

@@ -103,6 +103,8 @@ pub const TABLE: &[Row] = &[
     local("/grpc.health.v1.Health/List"),
     local("/grpc.health.v1.Health/Watch"),
     // Ours.
+    admin("/steeple.server.v1.Authorities/Status"),
+    admin("/steeple.server.v1.Authorities/Plan"),
     admin("/steeple.server.v1.Cluster/Status"),
     admin("/steeple.server.v1.Cluster/List"),
     admin("/steeple.server.v1.Cluster/Remove"),

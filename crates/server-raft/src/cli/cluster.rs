@@ -106,7 +106,7 @@ fn print_members(out: &mut dyn Write, members: &[Member]) -> io::Result<()> {
 }
 
 /// Columns as wide as their widest cell, two spaces apart.
-fn print_table<const N: usize>(out: &mut dyn Write, rows: &[[String; N]]) -> io::Result<()> {
+pub(super) fn print_table<const N: usize>(out: &mut dyn Write, rows: &[[String; N]]) -> io::Result<()> {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; N] = std::array::from_fn(width);
     for row in rows {

@@ -1,4 +1,5 @@
-//! The server's command line: SPIRE's commands with SPIRE's flags, texts and exit codes, and our own `cluster`.
+//! The server's command line: SPIRE's commands with SPIRE's flags, texts and exit codes, and our own `ca` and
+//! `cluster`.
 //!
 //! All but `run` and `validate` are clients of the admin socket. A file holds one group of commands: its flags, what it
 //! asks of the server, and how it prints the answer.
@@ -8,7 +9,7 @@
 //!   start.rs      from arguments to an exit code; `run` is handed back to main
 //!   run_flags.rs  the flags of run and validate, and the settings they lead to
 //!   entry/ agent/ bundle federation/ token x509 jwt        identities
-//!   local_authority upstream_authority cluster             the server itself
+//!   ca local_authority upstream_authority cluster          the server itself
 //!   healthcheck logger debug validate                      operation
 //!   oidc          the OIDC discovery provider, a process of its own
 //! ```
@@ -16,6 +17,7 @@
 mod agent;
 mod bundle;
 mod bundle_data;
+mod ca;
 mod cluster;
 mod debug;
 mod entry;

@@ -6,7 +6,7 @@ use steeple_cli::{Call, Command, Failure, Flag, Group, OUTPUT, Program, SocketNa
 use tonic::transport::Channel;
 
 use super::{
-    agent, bundle, cluster, debug, entry, federation, healthcheck, jwt, local_authority, logger, oidc, run_flags,
+    agent, bundle, ca, cluster, debug, entry, federation, healthcheck, jwt, local_authority, logger, oidc, run_flags,
     token, upstream_authority, x509,
 };
 
@@ -57,6 +57,7 @@ const SPIRE_NAME: &str = "spire-server";
 const GROUPS: &[Group] = &[
     Group { path: "agent", synopsis: "Attested agents" },
     Group { path: "bundle", synopsis: "Trust bundles" },
+    Group { path: "ca", synopsis: "The life of the signing authorities" },
     Group { path: "cluster", synopsis: "Replicas of this server" },
     Group { path: "debug", synopsis: "What the server is doing" },
     Group { path: "entry", synopsis: "Registration entries" },
@@ -74,6 +75,7 @@ const GROUPS: &[Group] = &[
 const COMMANDS: &[&[Command<Action>]] = &[
     agent::COMMANDS,
     bundle::COMMANDS,
+    ca::COMMANDS,
     cluster::COMMANDS,
     debug::COMMANDS,
     entry::COMMANDS,
@@ -103,12 +105,14 @@ mod tests {
             "bundleEndpointProfile" => "https_web",
             "expiresBefore" => "2000-01-01 00:00:00 +0000 -00",
             "format" | "trustDomainBundleFormat" => "pem",
+            "kind" => "x509",
             "level" => "debug",
             "matchFederatesWithOn" | "matchSelectorsOn" => "exact",
             "mode" => "delete",
             "output" => "json",
             "parentID" | "spiffeID" => "spiffe://example.org/x",
             "selector" => "unix:uid:1",
+            "until" => "2099-12-31",
             _ if flag.kind == Kind::Bool => return Some(format!("-{}", flag.name)),
             _ if matches!(flag.kind, Kind::Int(_)) => "7",
             _ if matches!(flag.kind, Kind::Duration(_)) => "1s",

@@ -1,5 +1,6 @@
 //! What the log says of signing authorities: SPIRE's lines, with SPIRE's fields.
 
+use steeple_ca::lifecycle::Wait;
 use steeple_core::{Authority, AuthorityId, AuthorityKind};
 
 /// SPIRE's name for what cares for the authorities.
@@ -47,6 +48,29 @@ pub fn activated(authority: &Authority) {
         upstream_authority_id = upstream(authority),
         "{} activated",
         noun(authority.kind)
+    );
+}
+
+/// The prepared authority `id` would be due, and agents or replicas lack the bundle.
+pub fn waits(kind: AuthorityKind, id: &AuthorityId, wait: &Wait) {
+    tracing::info!(
+        subsystem_name = SUBSYSTEM,
+        local_authority_id = id,
+        missing = wait.missing,
+        until = %wait.until,
+        "{} waits for acknowledgements of the bundle",
+        noun(kind)
+    );
+}
+
+/// `id` signs from now on, although `missing` agents and replicas may not know it.
+pub fn missing(kind: AuthorityKind, id: &AuthorityId, missing: usize) {
+    tracing::warn!(
+        subsystem_name = SUBSYSTEM,
+        local_authority_id = id,
+        missing,
+        "{} activated before all hold the bundle: the time for acknowledgements is over",
+        noun(kind)
     );
 }
 

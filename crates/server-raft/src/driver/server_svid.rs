@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steeple_ca::{SigningKey, certificate, generate_pkcs8};
-use steeple_core::{Clock, KeyType, Timestamp, TrustDomain, rpc_code_name};
+use steeple_core::{AuthorityId, AuthorityKind, Clock, KeyType, Timestamp, TrustDomain, rpc_code_name};
 use steeple_telemetry::metric::CallTimer;
 use steeple_transport::tls::{Identity, IdentitySink as _, IdentityStore, SharedRoots};
 use tokio::sync::watch;
@@ -34,6 +34,8 @@ pub struct ServerSvidDriver {
 pub struct ServerSvid {
     /// DER, leaf first, without the root.
     pub chain: Vec<Vec<u8>>,
+    /// Who signed it.
+    pub authority_id: AuthorityId,
     pub issued_at: Timestamp,
     pub not_after: Timestamp,
 }
@@ -93,12 +95,19 @@ impl ServerSvidDriver {
         }
     }
 
-    /// At half-life, or at once when the authority that signed it is tainted.
+    /// At half-life, and as soon as the authority that signed it is tainted or signs no longer. SPIRE waits there, and
+    /// agents that see the root go while the server still shows its old SVID end.
     fn is_due(&self) -> bool {
         let shown = self.shown.borrow();
         let Some(svid) = shown.as_ref() else { return true };
         let half_life = svid.not_after.since(svid.issued_at) / 2;
-        self.clock.now() >= svid.issued_at.saturating_add(half_life) || self.is_tainted(svid)
+        let half_over = self.clock.now() >= svid.issued_at.saturating_add(half_life);
+        half_over || self.is_superseded(svid) || self.is_tainted(svid)
+    }
+
+    fn is_superseded(&self, svid: &ServerSvid) -> bool {
+        let state = self.replica.state().read();
+        state.active_authority(AuthorityKind::X509).is_some_and(|active| active.id != svid.authority_id)
     }
 
     fn is_tainted(&self, svid: &ServerSvid) -> bool {
@@ -126,7 +135,10 @@ impl ServerSvidDriver {
         self.store.publish(&identity)?;
         let not_after = Timestamp::from_secs(issued.not_after);
         tracing::info!(spiffe_id = %self.trust_domain.server_id(), expiration = %not_after, "Server SVID rotated");
-        self.shown.send_replace(Some(ServerSvid { chain: issued.chain, issued_at: self.clock.now(), not_after }));
+        let signed_by = issued.chain.first().and_then(|leaf| certificate::facts(leaf)?.authority_key_id);
+        let authority_id = signed_by.map(hex::encode).unwrap_or_default();
+        let issued_at = self.clock.now();
+        self.shown.send_replace(Some(ServerSvid { chain: issued.chain, authority_id, issued_at, not_after }));
         Ok(())
     }
 }

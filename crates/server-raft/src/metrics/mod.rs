@@ -13,7 +13,10 @@ mod recorded;
 
 pub use names::*;
 pub use observed::{Observed, observe_expiry};
-pub use recorded::{activated, federated_bundle_updated, leader_changed, preparation, proposed, signed};
+pub use recorded::{
+    activated, activated_without, activation_waits, federated_bundle_updated, leader_changed, preparation, proposed,
+    signed,
+};
 
 #[cfg(test)]
 mod tests {

@@ -52,6 +52,14 @@ pub const X509_CA_PREPARE: &str = "ca_manager_x509_ca_prepare";
 pub const JWT_KEY_PREPARE: &str = "ca_manager_jwt_key_prepare";
 pub const X509_CA_ACTIVATE: &str = "ca_manager_x509_ca_activate";
 pub const JWT_KEY_ACTIVATE: &str = "manager_jwt_key_activate";
+/// Agents and replicas that lack the bundle with the prepared authority, on the leader; label `kind`. 0 while none is
+/// prepared.
+pub const ACKNOWLEDGEMENTS_MISSING: &str = "steeple_ca_acknowledgements_missing";
+/// Unix seconds at which the prepared authority takes over whoever is missing, on the leader; label `kind`. 0 while
+/// none is prepared.
+pub const ACTIVATION_UNTIL: &str = "steeple_ca_activation_until_timestamp_seconds";
+/// Activations that went ahead although somebody was missing; label `kind`.
+pub const ACTIVATED_WITHOUT: &str = "steeple_ca_activated_unacknowledged_total";
 /// Signed on this replica, for agents and workloads of any.
 pub const SIGN_X509_SVID: &str = "server_ca_sign_x509_svid";
 pub const SIGN_X509_CA_SVID: &str = "server_ca_sign_x509_ca_svid";
@@ -101,6 +109,9 @@ pub const ALL: &[&str] = &[
     JWT_KEY_PREPARE,
     X509_CA_ACTIVATE,
     JWT_KEY_ACTIVATE,
+    ACKNOWLEDGEMENTS_MISSING,
+    ACTIVATION_UNTIL,
+    ACTIVATED_WITHOUT,
     SIGN_X509_SVID,
     SIGN_X509_CA_SVID,
     SIGN_JWT_SVID,

@@ -5,8 +5,9 @@ use steeple_core::{AuthorityKind, Timestamp, TrustDomain};
 use steeple_telemetry::metric::CallTimer;
 
 use super::{
-    JWT_KEY_ACTIVATE, JWT_KEY_PREPARE, RAFT_LEADER_CHANGES, RAFT_PROPOSALS, SIGN_JWT_SVID, SIGN_X509_CA_SVID,
-    SIGN_X509_SVID, UPDATE_FEDERATED_BUNDLE, X509_CA_ACTIVATE, X509_CA_PREPARE, X509_CA_TTL,
+    ACKNOWLEDGEMENTS_MISSING, ACTIVATED_WITHOUT, ACTIVATION_UNTIL, JWT_KEY_ACTIVATE, JWT_KEY_PREPARE,
+    RAFT_LEADER_CHANGES, RAFT_PROPOSALS, SIGN_JWT_SVID, SIGN_X509_CA_SVID, SIGN_X509_SVID, UPDATE_FEDERATED_BUNDLE,
+    X509_CA_ACTIVATE, X509_CA_PREPARE, X509_CA_TTL,
 };
 
 /// Started when an authority of `kind` is about to be made.
@@ -27,6 +28,18 @@ pub fn activated(kind: AuthorityKind, trust_domain: &TrustDomain, now: Timestamp
         }
         AuthorityKind::Jwt => metrics::counter!(JWT_KEY_ACTIVATE).increment(1),
     }
+}
+
+/// How long a prepared authority of `kind` waits, and for how many; `None` while none is prepared.
+pub fn activation_waits(kind: AuthorityKind, missing: usize, until: Option<Timestamp>) {
+    metrics::gauge!(ACKNOWLEDGEMENTS_MISSING, "kind" => kind.name()).set(missing as f64);
+    let until = until.map_or(0.0, |until| until.as_secs() as f64);
+    metrics::gauge!(ACTIVATION_UNTIL, "kind" => kind.name()).set(until);
+}
+
+/// An authority of `kind` began to sign although somebody may not know it.
+pub fn activated_without(kind: AuthorityKind) {
+    metrics::counter!(ACTIVATED_WITHOUT, "kind" => kind.name()).increment(1);
 }
 
 /// A poll of the trust domain's bundle endpoint brought something new.

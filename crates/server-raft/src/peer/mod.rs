@@ -13,6 +13,7 @@
 //! Private keys of peers are never stored: whoever can open the keyring makes a new one at each start and certifies it
 //! with the peer CA of its own state. Who has no state yet, or an outdated CA, asks a member through `Join`.
 
+mod acknowledgement;
 mod authority;
 mod credentials;
 mod dial;
@@ -27,6 +28,7 @@ mod sign;
 mod survey;
 mod verifier;
 
+pub use acknowledgement::{AcknowledgementHandler, MemberAnswer};
 pub use authority::{AuthorityError, PeerAuthority, PeerCaContent};
 pub use credentials::PeerCredentials;
 pub use error::PeerError;

@@ -18,6 +18,7 @@
 //! * A read says its mode. During an election a linearizable read fails; it is never answered from a short list.
 //! * Everything here and on the peer port runs on threads of its own, so that load cannot delay a heartbeat.
 
+mod acknowledgement;
 mod admin;
 mod admit;
 mod append_stream;

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use steeple_api::steeple::peer::{SignItem, SignResult};
+use steeple_api::steeple::peer::{AcknowledgementsRequest, SignItem, SignResult};
 use steeple_state::{CommandKind, Event, Outcome, RequestId, StateHash, Uuid};
 use tokio::sync::{broadcast, watch};
 
+use super::acknowledgement;
 use super::admin::{self, MembershipError};
 use super::consensus::Consensus;
 use super::error::{ProposeError, ReadError};
@@ -20,7 +21,7 @@ use super::removed::Removed;
 use super::runtime::RaftThreads;
 use super::status::{self, Status};
 use super::types::NodeId;
-use crate::peer::{SignError, SigningHandler};
+use crate::peer::{AcknowledgementHandler, MemberAnswer, SignError, SigningHandler};
 
 /// On whose behalf something is proposed, and for how long they wait.
 #[derive(Clone, Debug)]
@@ -58,6 +59,7 @@ pub(super) struct Inner {
     pub(super) queue: Queue,
     pub(super) reads: ReadIndexQueue,
     pub(super) signer: Arc<OnceLock<Arc<dyn SigningHandler>>>,
+    pub(super) acknowledgements: Arc<OnceLock<Arc<dyn AcknowledgementHandler>>>,
     pub(super) storage_uuid: Uuid,
     pub(super) peer_address: Option<SocketAddr>,
     pub(super) threads: RaftThreads,
@@ -127,6 +129,21 @@ impl Replica {
     pub fn set_signing_handler(&self, handler: Arc<dyn SigningHandler>) {
         // A second handler would be a defect of the program's start; the first one stays.
         let _ = self.inner.signer.set(handler);
+    }
+
+    /// Asks every member which of its agents hold the bundle. Members that are silent are in the answer as such.
+    pub async fn ask_acknowledgements(
+        &self,
+        request: &AcknowledgementsRequest,
+        deadline: Instant,
+    ) -> Vec<MemberAnswer> {
+        acknowledgement::ask(&self.inner.consensus, &self.inner.acknowledgements, request, deadline).await
+    }
+
+    /// Who answers that question for this replica. Set once, by the module that sees the agents.
+    pub fn set_acknowledgement_handler(&self, handler: Arc<dyn AcknowledgementHandler>) {
+        // As with the signing handler.
+        let _ = self.inner.acknowledgements.set(handler);
     }
 
     /// This replica and the cluster as it knows them.

@@ -17,7 +17,7 @@ use super::propose::Queue;
 use super::read::read_index;
 use super::remote::{HOPS, refusal_to_pb};
 use super::{admin, room};
-use crate::peer::{PeerGuard, SIGN_ITEMS_MAX, SigningHandler};
+use crate::peer::{AcknowledgementHandler, PeerGuard, SIGN_ITEMS_MAX, SigningHandler};
 
 /// No caller waits longer, whatever it says: a slot here must come free again.
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
@@ -29,6 +29,7 @@ pub(super) struct ClusterService {
     pub(super) guard: PeerGuard,
     pub(super) admission: Arc<Admission>,
     pub(super) signer: Arc<OnceLock<Arc<dyn SigningHandler>>>,
+    pub(super) acknowledgements: Arc<OnceLock<Arc<dyn AcknowledgementHandler>>>,
     /// Signing is work of the server's own threads, not of those that answer heartbeats.
     pub(super) server_threads: Handle,
 }
@@ -132,6 +133,19 @@ impl cluster_server::Cluster for ClusterService {
         let until = deadline(request.timeout_ms);
         let leader_id = admin::transfer_here(&self.consensus, to, until).await.map_err(Status::from)?;
         Ok(Response::new(pb::TransferLeadershipResponse { leader_id }))
+    }
+
+    /// Going through the agents is work of the server's own threads too.
+    async fn acknowledgements(
+        &self,
+        request: Request<pb::AcknowledgementsRequest>,
+    ) -> Result<Response<pb::AcknowledgementsResponse>, Status> {
+        self.guard.known_member(&request)?;
+        let request = request.into_inner();
+        let handler = self.acknowledgements.get().cloned();
+        let handler = handler.ok_or_else(|| Status::unavailable("this replica sees no agents yet"))?;
+        let answer = self.server_threads.spawn(async move { handler.answer(&request) }).await;
+        Ok(Response::new(answer.map_err(|error| Status::internal(error.to_string()))?))
     }
 }
 

@@ -39,8 +39,8 @@ use super::state_machine::StateMachine;
 use super::types::Raft;
 use super::{credentials, membership, peer_ca_rotation, room};
 use crate::peer::{
-    JoinAnswer, JoinRequest, MESSAGE_BYTES_MAX, PeerCredentials, PeerError, PeerGuard, PeerId, PeerListener, PeerPool,
-    SigningHandler, certified, join,
+    AcknowledgementHandler, JoinAnswer, JoinRequest, MESSAGE_BYTES_MAX, PeerCredentials, PeerError, PeerGuard, PeerId,
+    PeerListener, PeerPool, SigningHandler, certified, join,
 };
 
 /// What a replica is made of.
@@ -98,14 +98,15 @@ struct Parts {
     queue: Queue,
     reads: super::read::ReadIndexQueue,
     signer: Arc<OnceLock<Arc<dyn SigningHandler>>>,
+    acknowledgements: Arc<OnceLock<Arc<dyn AcknowledgementHandler>>>,
     storage_uuid: Uuid,
     peer_address: Option<SocketAddr>,
 }
 
 impl Parts {
     fn into_inner(self, threads: RaftThreads) -> Inner {
-        let Self { consensus, queue, reads, signer, storage_uuid, peer_address } = self;
-        Inner { consensus, queue, reads, signer, storage_uuid, peer_address, threads }
+        let Self { consensus, queue, reads, signer, acknowledgements, storage_uuid, peer_address } = self;
+        Inner { consensus, queue, reads, signer, acknowledgements, storage_uuid, peer_address, threads }
     }
 }
 
@@ -156,6 +157,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
     let (reads, rounds) = ReadIndexRounds::new(Arc::clone(&consensus));
     tokio::spawn(rounds.run());
     let signer = Arc::default();
+    let acknowledgements = Arc::default();
 
     let peer_address = match (start.cluster, credentials) {
         (Some(cluster), Some(credentials)) => {
@@ -173,6 +175,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
                 guard: guard.clone(),
                 admission: Arc::clone(&admission),
                 signer: Arc::clone(&signer),
+                acknowledgements: Arc::clone(&acknowledgements),
                 server_threads,
             };
             let raft_service = RaftService::new(Arc::clone(&consensus), start.storage.snapshots(), guard);
@@ -193,7 +196,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
     }
     check_trust_domain(&consensus, &start.trust_domain)?;
     tokio::spawn(announce(Arc::clone(&consensus), queue.clone(), facts));
-    Ok(Parts { consensus, queue, reads, signer, storage_uuid, peer_address })
+    Ok(Parts { consensus, queue, reads, signer, acknowledgements, storage_uuid, peer_address })
 }
 
 /// Which cluster this directory belongs to, and how it knows.

@@ -146,13 +146,14 @@ impl AgentApi for AgentService {
     async fn post_status(&self, request: Request<PostStatusRequest>) -> Result<Response<PostStatusResponse>, Status> {
         let caller = authorized(&request)?;
         let id = caller.agent_id()?.clone();
-        let version = request.into_inner().agent_version;
+        let PostStatusRequest { current_bundle_serial, agent_version: version } = request.into_inner();
         if version.chars().count() > limits::AGENT_VERSION_CHARS_MAX {
             return Err(Status::invalid_argument(format!(
                 "agent version is too long (max {} characters)",
                 limits::AGENT_VERSION_CHARS_MAX
             )));
         }
+        self.shared.acknowledgements.reported(&id, current_bundle_serial);
         let known = self.record(&id).await?.agent_version.clone();
         if !version.is_empty() && version != known {
             self.shared.propose(&caller, CommandKind::SetAgentVersion { id, version }).await?;

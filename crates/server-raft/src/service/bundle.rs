@@ -17,7 +17,7 @@ use tonic::{Code, Request, Response, Status};
 use super::failure;
 use super::query::{bad_token, invalid, page};
 use super::shared::{Shared, unexpected};
-use crate::authz::{Authorized, authorized};
+use crate::authz::{Authorized, authorized, calling_agent};
 
 pub struct BundleService {
     pub shared: Arc<Shared>,
@@ -37,11 +37,18 @@ impl BundleApi for BundleService {
         Ok(Response::new(CountBundlesResponse { count: i32::try_from(count).unwrap_or(i32::MAX) }))
     }
 
-    /// From local memory: agents ask at every sync, on whichever replica they are.
+    /// From local memory: agents ask at every sync, on whichever replica they are. Who got the keys, holds them.
     async fn get_bundle(&self, request: Request<GetBundleRequest>) -> Result<Response<types::Bundle>, Status> {
+        let caller = authorized(&request)?;
+        let mask = request.into_inner().output_mask;
         let view = self.shared.local().await?;
         let bundle = view.state().own_bundle().cloned().ok_or_else(not_found)?;
-        Ok(Response::new(bundle_to_wire(&bundle, request.into_inner().output_mask.as_ref())))
+        let agent = calling_agent(&view.state(), caller.caller(), self.shared.clock.now());
+        let has_keys = mask.as_ref().is_none_or(|mask| mask.x509_authorities && mask.jwt_authorities);
+        if let Some((agent, identity)) = agent.filter(|_| has_keys) {
+            self.shared.acknowledgements.fetched(agent, identity, bundle.sequence);
+        }
+        Ok(Response::new(bundle_to_wire(&bundle, mask.as_ref())))
     }
 
     async fn append_bundle(&self, request: Request<AppendBundleRequest>) -> Result<Response<types::Bundle>, Status> {

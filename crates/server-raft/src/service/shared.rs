@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use super::failure;
+use crate::acknowledgement::Acknowledgements;
 use crate::authz::Authorized;
 use crate::driver::server_svid::ServerSvid;
 use crate::federation::Relationships;
@@ -22,6 +23,7 @@ pub struct Shared {
     pub replica: Replica,
     pub issuer: Issuer,
     pub maker: Arc<AuthorityMaker>,
+    pub acknowledgements: Arc<Acknowledgements>,
     pub trust_domain: TrustDomain,
     pub clock: Arc<dyn Clock>,
     /// By attestation type; `join_token` is not among them.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustls_pki_types::CertificateDer;
 use steeple_core::{SpiffeId, Timestamp};
 use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::FromDer;
 
 use super::VerifyError;
@@ -30,6 +31,8 @@ pub struct PeerIdentity {
     pub spiffe_id: Result<SpiffeId, PeerIdError>,
     /// Of the leaf.
     pub not_after: Timestamp,
+    /// Of the leaf: names the authority that signed it. Empty when it does not say.
+    pub authority_key_id: Vec<u8>,
 }
 
 /// SPIRE's texts for status `Unauthenticated`.
@@ -74,7 +77,16 @@ impl PeerIdentity {
             serial: certificate.serial.to_string(),
             spiffe_id,
             not_after: Timestamp::from_secs(certificate.validity().not_after.timestamp()),
+            authority_key_id: authority_key_id(&certificate),
             chain: chain.iter().map(|der| der.clone().into_owned()).collect(),
         })
     }
+}
+
+fn authority_key_id(certificate: &X509Certificate<'_>) -> Vec<u8> {
+    let found = certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref(),
+        _ => None,
+    });
+    found.map_or_else(Vec::new, |id| id.0.to_vec())
 }
