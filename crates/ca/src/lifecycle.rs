@@ -80,14 +80,18 @@ pub fn plan(now: Timestamp, kind: AuthorityKind, policy: &Policy, set: &Authorit
     match prepared {
         Some(prepared) if now <= ACTIVATE.start(prepared) => plan_activation(now, policy, active, prepared, acks),
         // None, or one that would have to be replaced as soon as it is activated.
-        _ if now > prepare_at => Plan::act(now, Step::Prepare(kind)),
+        _ if now > prepare_at || active.restored => Plan::act(now, Step::Prepare(kind)),
         _ => plan_forgetting(now, set, prepare_at),
     }
 }
 
 fn plan_activation(now: Timestamp, policy: &Policy, active: &Authority, prepared: &Authority, acks: AckState) -> Plan {
     let propagation = (lifetime(active) / PROPAGATION_LIFETIME_DIVISOR).min(PROPAGATION_MAX);
-    let due_at = ACTIVATE.start(active).max(prepared.issued_at.saturating_add(propagation));
+    let published_for_long = prepared.issued_at.saturating_add(propagation);
+    let due_at = match active.restored {
+        true => published_for_long,
+        false => published_for_long.max(ACTIVATE.start(active)),
+    };
     if now <= due_at {
         return Plan::sleep(due_at.min(active.not_after));
     }
