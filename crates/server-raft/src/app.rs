@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::AuditLayer;
 use crate::authz::{Authorizer, RateLimits};
+use crate::backup::Backups;
 use crate::driver::ca::CaDriver;
 use crate::driver::federation::{BundleAges, FederationDriver};
 use crate::driver::prune::{PruneAgents, PruneDriver};
@@ -113,6 +114,7 @@ impl App {
 
         own_roots.read_from(&replica);
         let policy = policy(&settings);
+        let backups = Backups::new(replica.clone(), Arc::clone(&sealing_key), Arc::clone(&clock));
         let keys = Arc::new(AuthorityKeys::new(sealing_key, settings.ca.jwt_issuer.clone()));
         if let Err(error) = check_sealing_key(&keys, &replica) {
             replica.shutdown().await;
@@ -142,6 +144,7 @@ impl App {
             replica: replica.clone(),
             issuer: Issuer::new(replica.clone()),
             maker: Arc::clone(&maker),
+            backups: backups.clone(),
             trust_domain: settings.trust_domain.clone(),
             clock: Arc::clone(&clock),
             attestors,

@@ -14,6 +14,7 @@ use steeple_api::server::localauthority::local_authority_server::LocalAuthorityS
 use steeple_api::server::logger::logger_server::LoggerServer;
 use steeple_api::server::svid::svid_server::SvidServer;
 use steeple_api::server::trustdomain::trust_domain_server::TrustDomainServer;
+use steeple_api::steeple::server::backup_server::BackupServer;
 use steeple_api::steeple::server::cluster_server::ClusterServer;
 use steeple_telemetry::log::Levels;
 use steeple_telemetry::metric::{CountCalls, CountedBody};
@@ -31,8 +32,8 @@ use tower::{Service, ServiceBuilder};
 use crate::audit::AuditLayer;
 use crate::authz::{AuthorizeLayer, TABLE, UnknownService};
 use crate::service::{
-    AgentService, BundleService, ClusterService, DebugService, EntryService, HealthService, LocalAuthorityService,
-    LoggerService, Shared, SvidService, TrustDomainService,
+    AgentService, BackupService, BundleService, ClusterService, DebugService, EntryService, HealthService,
+    LocalAuthorityService, LoggerService, Shared, SvidService, TrustDomainService,
 };
 
 /// What every call passes before it reaches a service.
@@ -111,6 +112,7 @@ fn common(shared: &Arc<Shared>) -> RoutesBuilder {
     routes.add_service(TrustDomainServer::new(TrustDomainService { shared: Arc::clone(shared) }));
     routes.add_service(LocalAuthorityServer::new(LocalAuthorityService { shared: Arc::clone(shared) }));
     routes.add_service(ClusterServer::new(ClusterService { shared: Arc::clone(shared) }));
+    routes.add_service(BackupServer::new(BackupService { shared: Arc::clone(shared) }));
     routes
 }
 

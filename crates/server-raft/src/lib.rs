@@ -13,6 +13,7 @@
 pub mod app;
 mod audit;
 pub mod authz;
+pub mod backup;
 pub mod cli;
 pub mod driver;
 mod endpoint;

@@ -103,6 +103,7 @@ pub const TABLE: &[Row] = &[
     local("/grpc.health.v1.Health/List"),
     local("/grpc.health.v1.Health/Watch"),
     // Ours.
+    admin("/steeple.server.v1.Backup/Create"),
     admin("/steeple.server.v1.Cluster/Status"),
     admin("/steeple.server.v1.Cluster/List"),
     admin("/steeple.server.v1.Cluster/Remove"),

@@ -5,6 +5,7 @@
 mod agent;
 mod attest;
 mod audience;
+mod backup;
 mod bundle;
 mod cluster;
 mod debug;
@@ -21,6 +22,7 @@ mod sync;
 mod trust_domain;
 
 pub use agent::AgentService;
+pub use backup::BackupService;
 pub use bundle::BundleService;
 pub use cluster::ClusterService;
 pub use debug::DebugService;

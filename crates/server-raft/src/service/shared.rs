@@ -12,6 +12,7 @@ use tonic::Status;
 
 use super::failure;
 use crate::authz::Authorized;
+use crate::backup::Backups;
 use crate::driver::server_svid::ServerSvid;
 use crate::federation::Relationships;
 use crate::issue::{AuthorityMaker, Issuer};
@@ -22,6 +23,7 @@ pub struct Shared {
     pub replica: Replica,
     pub issuer: Issuer,
     pub maker: Arc<AuthorityMaker>,
+    pub backups: Backups,
     pub trust_domain: TrustDomain,
     pub clock: Arc<dyn Clock>,
     /// By attestation type; `join_token` is not among them.
