@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::AuditLayer;
 use crate::authz::{Authorizer, RateLimits};
 use crate::backup::Backups;
+use crate::driver::backup::BackupDriver;
 use crate::driver::ca::CaDriver;
 use crate::driver::federation::{BundleAges, FederationDriver};
 use crate::driver::prune::{PruneAgents, PruneDriver};
@@ -188,6 +189,10 @@ impl App {
         };
         tasks.spawn(prune.run(stop.clone()));
         tasks.spawn(federation.run(stop.clone()));
+        if let Some(schedule) = settings.cluster.backup.clone() {
+            let (trust_domain, clock) = (settings.trust_domain.clone(), Arc::clone(&clock));
+            tasks.spawn(BackupDriver { backups, clock, trust_domain, schedule }.run(stop.clone()));
+        }
         let own_svid = ServerSvidDriver {
             replica: replica.clone(),
             issuer: Issuer::new(replica.clone()),

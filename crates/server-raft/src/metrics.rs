@@ -1,5 +1,7 @@
 //! Every metric of the server, in one place (`docs/metrics.md`). SPIRE's names come under the prefix `spire_server`.
 
+use std::time::Duration;
+
 use steeple_api::steeple::peer as wire;
 use steeple_core::{AuthorityKind, Timestamp, TrustDomain};
 use steeple_telemetry::metric::CallTimer;
@@ -49,6 +51,12 @@ pub const FETCH_FEDERATED_BUNDLE: &str = "bundle_manager_fetch_federated_bundle"
 pub const UPDATE_FEDERATED_BUNDLE: &str = "bundle_manager_update_federated_bundle";
 /// Seconds since a bundle endpoint last answered with a good bundle; on the leader, label `trust_domain_id`.
 pub const FEDERATED_BUNDLE_AGE_SECS: &str = "federated_bundle_age_seconds";
+/// Unix seconds of the latest scheduled backup that this replica knows; shown while it leads.
+pub const BACKUP_LAST_SUCCESS_SECS: &str = "backup_last_success_timestamp_seconds";
+pub const BACKUP_SIZE_BYTES: &str = "backup_size_bytes";
+pub const BACKUP_DURATION_SECS: &str = "backup_duration_seconds";
+/// Scheduled backups that failed.
+pub const BACKUP_FAILURES: &str = "backup_failures";
 
 /// The table of `docs/metrics.md`.
 pub const ALL: &[&str] = &[
@@ -78,6 +86,10 @@ pub const ALL: &[&str] = &[
     FETCH_FEDERATED_BUNDLE,
     UPDATE_FEDERATED_BUNDLE,
     FEDERATED_BUNDLE_AGE_SECS,
+    BACKUP_LAST_SUCCESS_SECS,
+    BACKUP_SIZE_BYTES,
+    BACKUP_DURATION_SECS,
+    BACKUP_FAILURES,
 ];
 
 /// Started when an authority of `kind` is about to be made.
@@ -103,6 +115,21 @@ pub fn activated(kind: AuthorityKind, trust_domain: &TrustDomain, now: Timestamp
 /// A poll of the trust domain's bundle endpoint brought something new.
 pub fn federated_bundle_updated(trust_domain: &TrustDomain) {
     metrics::counter!(UPDATE_FEDERATED_BUNDLE, "trust_domain_id" => trust_domain.name().to_owned()).increment(1);
+}
+
+/// The latest scheduled backup is of `at`.
+pub fn backup_known(at: Timestamp) {
+    metrics::gauge!(BACKUP_LAST_SUCCESS_SECS).set(at.as_secs() as f64);
+}
+
+pub fn backup_taken(at: Timestamp, size_bytes: u64, took: Duration) {
+    backup_known(at);
+    metrics::gauge!(BACKUP_SIZE_BYTES).set(size_bytes as f64);
+    metrics::gauge!(BACKUP_DURATION_SECS).set(took.as_secs_f64());
+}
+
+pub fn backup_failed() {
+    metrics::counter!(BACKUP_FAILURES).increment(1);
 }
 
 /// Sets the age of each bundle that is held and polled for.

@@ -3,4 +3,5 @@
 mod backup;
 mod recover;
 mod refused;
+mod schedule;
 mod site;

@@ -92,7 +92,7 @@ pub async fn entries(server: &Server) -> Vec<String> {
     ids
 }
 
-fn binaries() -> Binaries {
+pub fn binaries() -> Binaries {
     Binaries { server: program(), agent: PathBuf::new() }
 }
 
@@ -100,7 +100,7 @@ fn program() -> PathBuf {
     env!("CARGO_BIN_EXE_steeple-server").into()
 }
 
-fn spec(name: &str) -> ServerSpec {
+pub fn spec(name: &str) -> ServerSpec {
     ServerSpec {
         name: name.to_owned(),
         trust_domain: "example.org".to_owned(),
