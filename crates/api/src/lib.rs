@@ -10,7 +10,7 @@
 //!   workload           (no package)              the SPIFFE Workload API
 //!   health, rpc        grpc.health.v1, google.rpc
 //!   envoy::*           the part of Envoy's v3 API that SDS needs
-//!   steeple::*         steeple.*.v1              ours: peers, push to agents, cluster administration
+//!   steeple::*         steeple.*.v1              ours: peers, push to agents, administration, backup files
 //!   any                messages inside google.protobuf.Any
 //!   convert            between messages and the core types
 //!   status             statuses and the details of refusals
@@ -69,6 +69,7 @@ pub mod envoy {
 /// Our own protocols.
 pub mod steeple {
     pub use crate::generated::steeple::agent::v1 as agent;
+    pub use crate::generated::steeple::backup::v1 as backup;
     pub use crate::generated::steeple::peer::v1 as peer;
     pub use crate::generated::steeple::server::v1 as server;
 }

@@ -108,5 +108,6 @@ fn sketch(kind: AuthorityKind, at: Timestamp, policy: &Policy, number: usize) ->
         upstream_authority_id: String::new(),
         public_key: Vec::new(),
         key: SealedKey { keyring_term: 0, ciphertext: Vec::new() },
+        restored: false,
     }
 }

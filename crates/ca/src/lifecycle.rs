@@ -99,7 +99,7 @@ pub fn plan(now: Timestamp, kind: AuthorityKind, policy: &Policy, set: &Authorit
     match prepared {
         Some(prepared) if now <= ACTIVATE.start(prepared) => plan_activation(now, policy, active, prepared, acks),
         // None, or one that would have to be replaced as soon as it is activated.
-        _ if now > prepare_at => Plan::act(now, Step::Prepare(kind)),
+        _ if now > prepare_at || active.restored => Plan::act(now, Step::Prepare(kind)),
         _ => plan_forgetting(now, set, prepare_at),
     }
 }
@@ -112,7 +112,11 @@ pub fn activation(policy: &Policy, set: &AuthoritySet) -> Option<Activation> {
 impl Activation {
     fn of(policy: &Policy, active: &Authority, prepared: &Authority) -> Self {
         let propagation = (lifetime(active) / PROPAGATION_LIFETIME_DIVISOR).min(PROPAGATION_MAX);
-        let due_at = ACTIVATE.start(active).max(prepared.issued_at.saturating_add(propagation));
+        let published_for_long = prepared.issued_at.saturating_add(propagation);
+        let due_at = match active.restored {
+            true => published_for_long,
+            false => published_for_long.max(ACTIVATE.start(active)),
+        };
         let margin = ACTIVATE.of(lifetime(active));
         let until = due_at.saturating_add(policy.ack_wait_max).min(active.not_after.saturating_sub(margin / 2));
         Self { due_at, until: until.max(due_at) }

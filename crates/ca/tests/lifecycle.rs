@@ -48,6 +48,21 @@ fn long_lives_are_capped_by_30_and_7_days_and_the_old_one_is_forgotten() {
 }
 
 #[test]
+fn a_restored_authority_is_replaced_as_soon_as_its_successor_is_known() {
+    let mut world = World::new(Policy { ca_ttl: 365 * DAY, ..Policy::default() });
+    world.run_until(START.saturating_add(DAY), AckState::NotTracked);
+    world.set.active.as_mut().unwrap().restored = true;
+    world.run_until(START.saturating_add(2 * DAY), AckState::NotTracked);
+    let restored = START.saturating_add(DAY);
+    let [.., prepared, activated] = &world.history[..] else { panic!("{:?}", world.history) };
+    assert_eq!((world.history.len(), &prepared.1), (4, &Step::Prepare(AuthorityKind::X509)));
+    assert_eq!(activated.1, Step::Activate("2".into()));
+    assert!(prepared.0 <= restored.saturating_add(Duration::from_secs(60)), "{prepared:?}");
+    assert_eq!(activated.0.as_ms() - prepared.0.as_ms(), 60_001);
+    assert!(!world.set.active.as_ref().unwrap().restored);
+}
+
+#[test]
 fn a_due_activation_waits_for_acknowledgements_until_its_bound() {
     let mut world = World::new(Policy { ack_wait_max: HOUR, ..Policy::default() });
     world.run_until(START.saturating_add(13 * HOUR), AckState::NotTracked);
@@ -300,6 +315,7 @@ impl World {
             upstream_authority_id: String::new(),
             public_key: vec![],
             key: SealedKey { keyring_term: 1, ciphertext: vec![] },
+            restored: false,
         });
     }
 

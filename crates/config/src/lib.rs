@@ -50,10 +50,10 @@ pub use plugin::{PluginBlock, PluginError};
 pub use quote::go_quoted;
 pub use section::Section;
 pub use server::{
-    AcmeSettings, BundleEndpointFile, BundleEndpointSettings, CaSettings, CaSubject, ClusterFile, ClusterSettings,
-    DEFAULT_SERVER_SOCKET, EndpointProfile, EndpointProfileFile, ExperimentalServerFile, FederatesWithFile,
-    FederationFile, FederationSettings, PruneSettings, RaftTimings, RateLimitSettings, ServerFile, ServerOverrides,
-    ServerSettings, ServingCert, ServingCertFile, TtlSettings, WitSettings,
+    AcmeSettings, BackupFile, BackupSettings, BundleEndpointFile, BundleEndpointSettings, CaSettings, CaSubject,
+    ClusterFile, ClusterSettings, DEFAULT_SERVER_SOCKET, EndpointProfile, EndpointProfileFile, ExperimentalServerFile,
+    FederatesWithFile, FederationFile, FederationSettings, PruneSettings, RaftTimings, RateLimitSettings, ServerFile,
+    ServerOverrides, ServerSettings, ServingCert, ServingCertFile, TtlSettings, WitSettings,
 };
 pub use supported::Supported;
 pub use syntax::{Node, Span, SyntaxError, SyntaxFault, Tree, Value, parse, print};

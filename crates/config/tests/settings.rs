@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use steeple_config::{
-    AgentOverrides, AgentSettings, BundleFormat, ConfigError, HostPort, LogLevel, Notice, NoticeLevel, PluginError,
-    RebootstrapMode, ServerOverrides, ServerSettings, TrustBootstrap, TtlSettings, load_agent, load_server,
+    AgentOverrides, AgentSettings, BackupSettings, BundleFormat, ConfigError, HostPort, LogLevel, Notice, NoticeLevel,
+    PluginError, RebootstrapMode, ServerOverrides, ServerSettings, TrustBootstrap, TtlSettings, load_agent,
+    load_server,
 };
 use steeple_core::{KeyType, Secret};
 use support::{SUPPORTED, agent, agent_conf, file, server, server_conf, server_with};
@@ -121,6 +122,7 @@ fn a_cluster_section_makes_plugins_optional() {
             sealing_key_path = "/etc/steeple/sealing.key"
             heartbeat_interval = "500ms"
             signing = "leader"
+            backup { dir = "/var/backups" interval = "30m" keep = 48 }
         }
     "#;
     let loaded = server(text).unwrap();
@@ -132,6 +134,8 @@ fn a_cluster_section_makes_plugins_optional() {
     assert_eq!(cluster.join, [HostPort::new("node-1", 8082), HostPort::new("node-3", 8082)]);
     assert_eq!(cluster.raft.election_timeout_min, Duration::from_secs(2));
     assert_eq!(cluster.raft.election_timeout_max, Duration::from_millis(3_500));
+    let backup = BackupSettings { dir: "/var/backups".into(), interval: Duration::from_secs(1800), keep: 48 };
+    assert_eq!(cluster.backup, Some(backup));
     assert_eq!(loaded.notices, []);
     let within = server("server { trust_domain = \"a\" data_dir = \"/d\" cluster { bootstrap = true } }").unwrap();
     assert!(within.settings.cluster.enabled && within.settings.cluster.bootstrap);
@@ -155,6 +159,13 @@ fn unsafe_cluster_values_name_the_safe_ones() {
         ("snapshot_entries = 5", "cluster.snapshot_entries = 5 is not safe: use 100 to 10000000"),
         ("peer_bind_port = 8081", "cluster.peer_bind_port = 8081 is not safe: it is the port of the API"),
         ("join = [\"0.0.0.0:8082\"]", "cluster.join = 0.0.0.0:8082 is not safe: nobody can dial that"),
+        ("backup { dir = \"\" }", "cluster.backup.dir =  is not safe: name a directory"),
+        (
+            "backup { dir = \"/d/backups\" }",
+            "cluster.backup.dir = /d/backups is not safe: it lies in the data directory",
+        ),
+        ("backup { dir = \"/b\" interval = \"5s\" }", "cluster.backup.interval = 5s is not safe: use 1m or more"),
+        ("backup { dir = \"/b\" keep = 0 }", "cluster.backup.keep = 0 is not safe: use 1 to 10000"),
         ("join = [\"a:b\"]", "cluster.join = a:b is not safe: \"b\" is not a port"),
     ];
     for (cluster, start) in cases {

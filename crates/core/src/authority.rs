@@ -54,6 +54,9 @@ pub struct Authority {
     /// PKIX DER of the public key.
     pub public_key: Vec<u8>,
     pub key: SealedKey,
+    /// It came back with a state that is older than what it may have been used for since: a successor takes its place
+    /// as soon as verifiers can know that.
+    pub restored: bool,
 }
 
 /// All authorities of one kind: at most one active and at most one beside it (prepared or old), as in SPIRE's two

@@ -1,4 +1,8 @@
-//! Files that are written whole or not at all: keys, certificates and what an agent remembers.
+//! Files that are written whole or not at all: keys, certificates, backups and what an agent remembers.
+
+mod new_file;
+
+pub use new_file::NewFile;
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -29,15 +33,20 @@ fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 }
 
 fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = create_new(path)?;
+    file.set_permissions(Permissions::from_mode(mode))?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// Mode 0600.
+fn create_new(path: &Path) -> io::Result<File> {
     // Left by a process that crashed and had the same id, as in containers.
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.set_permissions(Permissions::from_mode(mode))?;
-    file.write_all(content)?;
-    file.sync_all()
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// A name is in its directory for good only when the directory has been flushed too.

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::acknowledgement::Acknowledgements;
 use crate::audit::AuditLayer;
 use crate::authz::{Authorizer, RateLimits};
+use crate::backup::Backups;
 use crate::driver::federation::{BundleAges, FederationDriver};
 use crate::driver::{self, Told};
 use crate::endpoint::Gate;
@@ -117,6 +118,7 @@ impl App {
             issuer: Issuer::new(replica.clone()),
             maker,
             acknowledgements: Arc::clone(&acknowledgements),
+            backups: Backups::new(replica.clone(), own.sealing_key, Arc::clone(&clock)),
             trust_domain: settings.trust_domain.clone(),
             clock: Arc::clone(&clock),
             attestors,

@@ -17,6 +17,7 @@ use steeple_api::server::logger::logger_server::LoggerServer;
 use steeple_api::server::svid::svid_server::SvidServer;
 use steeple_api::server::trustdomain::trust_domain_server::TrustDomainServer;
 use steeple_api::steeple::server::authorities_server::AuthoritiesServer;
+use steeple_api::steeple::server::backup_server::BackupServer;
 use steeple_api::steeple::server::cluster_server::ClusterServer;
 use steeple_config::HostPort;
 use steeple_telemetry::log::Levels;
@@ -35,8 +36,8 @@ use tower::{Service, ServiceBuilder};
 use crate::audit::AuditLayer;
 use crate::authz::{AuthorizeLayer, TABLE, UnknownService};
 use crate::service::{
-    AgentService, AuthoritiesService, BundleService, ClusterService, DebugService, EntryService, HealthService,
-    LocalAuthorityService, LoggerService, Shared, SvidService, TrustDomainService,
+    AgentService, AuthoritiesService, BackupService, BundleService, ClusterService, DebugService, EntryService,
+    HealthService, LocalAuthorityService, LoggerService, Shared, SvidService, TrustDomainService,
 };
 
 /// What every call passes before it reaches a service.
@@ -130,6 +131,7 @@ fn common(shared: &Arc<Shared>) -> RoutesBuilder {
     routes.add_service(LocalAuthorityServer::new(LocalAuthorityService { shared: Arc::clone(shared) }));
     routes.add_service(AuthoritiesServer::new(AuthoritiesService { shared: Arc::clone(shared) }));
     routes.add_service(ClusterServer::new(ClusterService { shared: Arc::clone(shared) }));
+    routes.add_service(BackupServer::new(BackupService { shared: Arc::clone(shared) }));
     routes
 }
 

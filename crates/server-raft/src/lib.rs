@@ -14,6 +14,7 @@ pub mod acknowledgement;
 pub mod app;
 mod audit;
 pub mod authz;
+pub mod backup;
 pub mod cli;
 pub mod driver;
 mod endpoint;

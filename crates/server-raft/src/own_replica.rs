@@ -20,6 +20,7 @@ pub struct OwnReplica {
     pub replica: Replica,
     pub keys: Arc<AuthorityKeys>,
     pub meter: Meter,
+    pub sealing_key: Arc<SealingKey>,
 }
 
 impl OwnReplica {
@@ -33,12 +34,12 @@ impl OwnReplica {
         }
         let sealing_key = Arc::new(sealing_key(settings, founds)?);
         let replica = start_replica(settings, storage, &sealing_key, clock, founds).await?;
-        let keys = Arc::new(AuthorityKeys::new(sealing_key, settings.ca.jwt_issuer.clone()));
+        let keys = Arc::new(AuthorityKeys::new(Arc::clone(&sealing_key), settings.ca.jwt_issuer.clone()));
         if let Err(error) = check_sealing_key(&keys, &replica) {
             replica.shutdown().await;
             return Err(error).with_context(|| settings.cluster.sealing_key_path.display().to_string());
         }
-        Ok(Self { replica, keys, meter })
+        Ok(Self { replica, keys, meter, sealing_key })
     }
 }
 

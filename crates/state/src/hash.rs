@@ -17,7 +17,8 @@ use crate::Table;
 pub struct StateHash([u64; 4]);
 
 impl StateHash {
-    pub(crate) fn add(&mut self, table: Table, key: &[u8], value: &[u8]) {
+    /// Counts a row in. Rows as this version encodes them give the hash of the state that they make up.
+    pub fn add(&mut self, table: Table, key: &[u8], value: &[u8]) {
         for (lane, part) in self.0.iter_mut().zip(row_digest(table, key, value)) {
             *lane = lane.wrapping_add(part);
         }

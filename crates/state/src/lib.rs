@@ -20,6 +20,8 @@ mod apply;
 mod cluster;
 pub mod codec;
 mod command;
+mod command_name;
+mod dump;
 mod event;
 mod hash;
 mod index;
@@ -31,12 +33,14 @@ mod state;
 pub mod validate;
 pub mod view;
 
+pub use apply::{Refounded, Refounding};
 pub use cluster::{Cluster, Member, MemberFacts, Sealed, SealedName, Uuid};
 pub use codec::DecodeError;
 pub use command::{
     Attestation, BundleMask, BundleUpdate, ClusterInit, Command, CommandKind, DeleteMode, EntryMask, EntryUpdate,
     NO_REQUEST, RelationshipDraft, RelationshipMask, RelationshipUpdate, RequestId, UpstreamChanges,
 };
+pub use dump::StateRow;
 pub use event::{AgentChange, Change, Event};
 pub use hash::StateHash;
 pub use outcome::{Applied, Code, EntryCreation, Outcome, Rejection, Relationship};

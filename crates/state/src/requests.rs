@@ -19,6 +19,15 @@ impl Requests {
         self.by_number.get(self.by_id.get(id)?)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.by_number.len()
+    }
+
+    /// The oldest first.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &RequestRow> {
+        self.by_number.values()
+    }
+
     pub(crate) fn insert(&mut self, row: RequestRow) {
         self.outcome_bytes += row.outcome.len();
         self.by_id.insert(row.id, row.number);

@@ -62,6 +62,11 @@ impl State {
         self.applied_index
     }
 
+    /// Entries without commands were passed: the state is that of `index`.
+    pub fn passed(&mut self, index: u64) {
+        self.applied_index = self.applied_index.max(index);
+    }
+
     /// Over all rows: equal on all replicas at equal applied indexes.
     pub fn hash(&self) -> StateHash {
         self.hash
@@ -70,6 +75,24 @@ impl State {
     /// The replicated clock: the highest stamp so far, so that it never runs backwards.
     pub fn now(&self) -> Timestamp {
         self.meta.now
+    }
+
+    /// How many rows all tables have.
+    pub fn row_count(&self) -> u64 {
+        let tables = [
+            self.entries.len(),
+            self.agents.len(),
+            self.join_tokens.len(),
+            self.bundles.len(),
+            self.relationships.len(),
+            self.members.len(),
+            self.requests.len(),
+        ];
+        let authorities = [&self.x509_authorities, &self.jwt_authorities];
+        let singles = [self.cluster.is_some(), self.keyring.is_some(), self.peer_ca.is_some(), !self.meta.is_new()];
+        let slots = authorities.into_iter().flat_map(|set| [set.active.is_some(), set.next.is_some()]);
+        let present = slots.chain(singles).filter(|present| *present).count();
+        (tables.into_iter().sum::<usize>() + present) as u64
     }
 
     pub(crate) fn authority_set(&self, kind: AuthorityKind) -> &AuthoritySet {

@@ -5,7 +5,7 @@ mod common;
 use common::Replica;
 use common::arbitrary::{any_command, any_commands};
 use proptest::prelude::*;
-use steeple_state::{Command, Outcome, State, codec};
+use steeple_state::{Command, Outcome, State, Table, codec};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
@@ -21,6 +21,20 @@ proptest! {
         prop_assert_eq!(reloaded.hash(), replica.state.hash());
         prop_assert!(reloaded == replica.state);
         prop_assert_eq!(reloaded.applied_index(), replica.state.applied_index());
+    }
+
+    /// What a backup or a new store is written from is what storage would hold.
+    #[test]
+    fn the_dumped_rows_are_the_stored_ones(commands in any_commands()) {
+        let mut replica = Replica::new();
+        for command in &commands {
+            replica.apply(command);
+        }
+        let dumped = replica.state.rows();
+        prop_assert_eq!(dumped.len() as u64, replica.state.row_count());
+        let row = |((table, key), value): (&(Table, Vec<u8>), &Vec<u8>)| (*table, key.clone(), value.clone());
+        let stored: Vec<_> = replica.rows.iter().map(row).collect();
+        prop_assert_eq!(dumped, stored);
     }
 
     /// A replica that restarts between any two commands goes the same way as one that does not.

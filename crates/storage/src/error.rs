@@ -33,6 +33,20 @@ pub enum StorageError {
     #[error("{} holds no Steeple store; check the path, or start a server there first", dir.display())]
     NoStore { dir: PathBuf },
 
+    /// A store is to be made where something lies already.
+    #[error(
+        "{} is not empty: it holds {found}; stop the server that uses it, and name an empty directory or move what is \
+         there away", dir.display()
+    )]
+    NotEmpty { dir: PathBuf, found: String },
+
+    /// An earlier replacement kept the store that it replaced.
+    #[error(
+        "{} holds the store that an earlier recovery put aside: move it away, or delete it once it is of no use",
+        path.display()
+    )]
+    PutAside { path: PathBuf },
+
     #[error(
         "no space left on the volume of {}; free space or grow it, then restart the server (deleting the file BALLAST \
          in the data directory gives enough room to start)", dir.display()

@@ -6,6 +6,7 @@
 //!   BALLAST     room that an operator can give back
 //!   db/         RocksDB
 //!   snapshots/  snapshot files and the pointer to the current one
+//!   building/ next/ replaced/   see `replace`
 //! ```
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -13,15 +14,15 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::{StorageError, durable};
+use crate::{StorageError, durable, replace};
 
 /// The format that this release writes, and the newest that it reads.
 pub(crate) const FORMAT: u32 = 1;
-const FORMAT_FILE: &str = "FORMAT";
+pub(crate) const FORMAT_FILE: &str = "FORMAT";
 const FORMAT_NAME: &str = "steeple-store";
 /// A longer format line is not ours; reading stops there.
 const FORMAT_LINE_BYTES_MAX: u64 = 64;
-const LOCK_FILE: &str = "LOCK";
+pub(crate) const LOCK_FILE: &str = "LOCK";
 
 /// A data directory that this process may write to. Dropping it lets the next process in.
 pub(crate) struct DataDir {
@@ -31,7 +32,7 @@ pub(crate) struct DataDir {
 
 /// Unlocks by name when it is dropped: closing the descriptor alone leaves the lock with a child process that is
 /// between its fork and its exec (flock(2)).
-struct DirLock(File);
+pub(crate) struct DirLock(File);
 
 impl DataDir {
     /// Creates the directory with mode 0700 if it is missing, takes the lock, and checks or writes the format.
@@ -41,6 +42,7 @@ impl DataDir {
     pub(crate) fn open(dir: &Path) -> Result<Self, StorageError> {
         durable::create_dir(dir)?;
         let lock = lock(dir)?;
+        replace::settle(dir)?;
         match read_format(dir)? {
             Some(_) => {}
             None if db_path(dir).exists() => {
@@ -100,7 +102,7 @@ fn parse_format(line: &str) -> Option<u32> {
     version.parse().ok().filter(|version| *version > 0)
 }
 
-fn lock(dir: &Path) -> Result<DirLock, StorageError> {
+pub(crate) fn lock(dir: &Path) -> Result<DirLock, StorageError> {
     let path = dir.join(LOCK_FILE);
     let mut file = OpenOptions::new()
         .read(true)

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use rocksdb::{DB, Direction, IteratorMode};
 
 use crate::db::{self, RAFT_LOG, RAFT_META, STATE_META};
-use crate::kv;
+use crate::kv::{self, CALLER, Generation};
 use crate::log_index::{self, COMMITTED, PURGED, VOTE};
-use crate::{LogEntry, Purged, StorageError, checked, format, identity, record};
+use crate::snapshot::SnapshotInfo;
+use crate::{LogEntry, Purged, Row, StorageError, checked, format, identity, record, snapshot};
 
 /// A store that is looked at and not changed. The server should be stopped: a running one may delete files under it.
 pub struct Inspector {
@@ -60,12 +61,32 @@ impl Inspector {
                 }
             }
         }
-        let state = db::family(&self.rocks, STATE_META)?;
-        summary.applied = kv::applied(|key| {
-            let stored = self.rocks.get_cf(&state, key).map_err(|error| self.unreadable(&error))?;
-            stored.map(|stored| checked::open(key, &stored)).transpose()
-        })?;
+        summary.applied = kv::applied(|key| self.state_meta(key))?;
         Ok(summary)
+    }
+
+    /// A value that the caller stored beside the rows.
+    pub fn meta(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        self.state_meta(&[&[CALLER], key].concat())
+    }
+
+    /// All rows in order of table and key.
+    pub fn rows(&self) -> Result<impl Iterator<Item = Result<Row, StorageError>> + '_, StorageError> {
+        let generation = Generation::read(|key| self.state_meta(key))?;
+        let family = db::family(&self.rocks, generation.family())?;
+        let items = self.rocks.iterator_cf(&family, IteratorMode::Start);
+        Ok(items.map(|item| item.map_err(|error| self.unreadable(&error)).and_then(kv::row)))
+    }
+
+    /// The current snapshot, if there is one; all of it is read and checked.
+    pub fn snapshot(&self) -> Result<Option<SnapshotInfo>, StorageError> {
+        snapshot::inspect(&format::snapshots_path(&self.dir))
+    }
+
+    fn state_meta(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        let state = db::family(&self.rocks, STATE_META)?;
+        let stored = self.rocks.get_cf(&state, key).map_err(|error| self.unreadable(&error))?;
+        stored.map(|stored| checked::open(key, &stored)).transpose()
     }
 
     /// Every entry from `from` on that the log is meant to hold, good or bad: a damaged record is an item that names

@@ -12,6 +12,7 @@ use steeple_api::types;
 use steeple_testkit::Admin;
 use tonic::transport::Channel;
 
+use super::backup::backup_and_restore;
 use super::closed::{Done, closed_loop};
 use super::figure::Figure;
 use super::node::{Node, csr, new_jwt_svid, new_x509_svids};
@@ -37,6 +38,9 @@ pub enum Measure {
     #[serde(rename = "x509-issues-100")]
     X509Issues100,
     JwtIssues,
+    #[value(name = "backup-restore-100k")]
+    #[serde(rename = "backup-restore-100k")]
+    BackupRestore100k,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +85,7 @@ async fn once(measure: Measure, duration: Duration) -> anyhow::Result<f64> {
             let entry_id = params.into_iter().next().map(|first| first.entry_id).context("no entry")?;
             issues(&scene, &node, 1, duration, move |channel| new_jwt_svid(channel, entry_id.clone())).await
         }
+        Measure::BackupRestore100k => Ok(backup_and_restore(&mut scene, BACKED_UP_ENTRIES, entry).await?.as_secs_f64()),
     }
 }
 
@@ -165,6 +170,7 @@ impl Measure {
             Self::X509Issues => "x509-issues",
             Self::X509Issues100 => "x509-issues-100",
             Self::JwtIssues => "jwt-issues",
+            Self::BackupRestore100k => "backup-restore-100k",
         }
     }
 
@@ -179,6 +185,7 @@ impl Measure {
             Self::X509Issues => "X.509-SVIDs issued, BatchNewX509SVID of 1",
             Self::X509Issues100 => "X.509-SVIDs issued, BatchNewX509SVID of 100",
             Self::JwtIssues => "JWT-SVIDs issued, NewJWTSVID",
+            Self::BackupRestore100k => "100,000 entries backed up and restored",
         }
     }
 
@@ -188,6 +195,7 @@ impl Measure {
             Self::FirstStart | Self::Restart => "ms",
             Self::Creates1 | Self::Creates64 => "a second",
             Self::X509Issues | Self::X509Issues100 | Self::JwtIssues => "a CPU-second",
+            Self::BackupRestore100k => "s",
         }
     }
 }
@@ -195,6 +203,7 @@ impl Measure {
 /// Of the 64 that the admin socket takes from one user.
 const CONNECTIONS_MAX: usize = 32;
 const ISSUE_CLIENTS: usize = 8;
+const BACKED_UP_ENTRIES: u64 = 100_000;
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! The figures that the project quotes, each with the command that prints it.
 
+mod backup;
 mod closed;
 mod figure;
 mod measures;

@@ -1,5 +1,6 @@
 //! A single server and an agent, with nothing in them.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -64,6 +65,10 @@ impl Scene {
         let mut agent = Agent::start(&self.binaries, self.scratch.path(), &spec)?;
         agent.ready().await?;
         Ok(agent)
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.scratch.join(name)
     }
 
     pub(super) fn server_pid(&self) -> anyhow::Result<i32> {

@@ -121,6 +121,11 @@ pub mod steeple {
             include!("steeple.agent.v1.rs");
         }
     }
+    pub mod backup {
+        pub mod v1 {
+            include!("steeple.backup.v1.rs");
+        }
+    }
     pub mod peer {
         pub mod v1 {
             include!("steeple.peer.v1.rs");

@@ -1,5 +1,7 @@
 //! What an envelope is bound to: the associated data of its encryption.
 
+use steeple_core::AuthorityKind;
+
 /// The identity of a cluster, random bytes made when it is bootstrapped.
 pub type ClusterUuid = [u8; 16];
 
@@ -22,6 +24,17 @@ pub enum RecordType {
     X509CaKey = 3,
     JwtKey = 4,
     PeerCaKey = 5,
+    BackupKey = 6,
+}
+
+/// What an authority's key is sealed as.
+impl From<AuthorityKind> for RecordType {
+    fn from(kind: AuthorityKind) -> Self {
+        match kind {
+            AuthorityKind::Jwt => Self::JwtKey,
+            AuthorityKind::X509 => Self::X509CaKey,
+        }
+    }
 }
 
 impl Binding<'_> {
@@ -46,6 +59,7 @@ impl RecordType {
             Self::X509CaKey => "X.509 CA key",
             Self::JwtKey => "JWT key",
             Self::PeerCaKey => "peer CA key",
+            Self::BackupKey => "key of the backup",
         }
     }
 }

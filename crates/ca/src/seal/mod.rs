@@ -10,12 +10,14 @@
 //! Everything is AES-256-GCM with a random nonce. The associated data binds an envelope to its cluster, the type and
 //! id of what it holds, and the term, so that one cannot be put in another's place.
 
+mod backup;
 mod binding;
 mod envelope;
 mod keyring;
 mod proof;
 mod sealing_key;
 
+pub use backup::{BackupCipher, BackupName};
 pub use binding::{Binding, ClusterUuid, RecordType};
 pub use keyring::{Keyring, SealedKeyring};
 pub use proof::{PROOF_BYTES, ProofRole, prove, verify_proof};

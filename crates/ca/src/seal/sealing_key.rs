@@ -27,6 +27,7 @@ pub enum SealingKeyError {
 pub(super) enum Purpose {
     Id,
     WrapRoot,
+    WrapBackup,
     Proof,
 }
 
@@ -61,6 +62,7 @@ impl SealingKey {
         let label = match purpose {
             Purpose::Id => "id",
             Purpose::WrapRoot => "wrap root key",
+            Purpose::WrapBackup => "wrap backup key",
             Purpose::Proof => "prove possession",
         };
         let extracted = Salt::new(HKDF_SHA256, b"steeple sealing key v1").extract(self.0.expose());

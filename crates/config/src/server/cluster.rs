@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::backup::{BackupFile, BackupSettings};
 use crate::common::{absolute, duration, given};
 use crate::notice::Notice;
 use crate::quote::go_quoted;
@@ -26,6 +27,7 @@ pub struct ClusterFile {
     pub election_timeout_max: Option<String>,
     pub snapshot_entries: Option<i64>,
     pub signing: Option<String>,
+    pub backup: Option<BackupFile>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub struct ClusterSettings {
     pub raft: RaftTimings,
     /// Log entries between two snapshots.
     pub snapshot_entries: u64,
+    /// None takes no backups.
+    pub backup: Option<BackupSettings>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +88,10 @@ impl ClusterFile {
             election_timeout_max: section.text("election_timeout_max")?,
             snapshot_entries: section.int("snapshot_entries")?,
             signing: section.text("signing")?,
+            backup: match section.section("backup")? {
+                Some(backup) => Some(BackupFile::read(backup, unknown)?),
+                None => None,
+            },
         };
         section.finish("cluster", unknown);
         Ok(read)
@@ -125,6 +133,7 @@ pub(super) fn resolve(
         sealing_key_path: sealing_key_path(file, around, notices),
         raft: raft_timings(file)?,
         snapshot_entries: snapshot_entries(file.snapshot_entries)?,
+        backup: file.backup.as_ref().map(|backup| backup.resolve(around.data_dir, around.working_dir)).transpose()?,
     })
 }
 
@@ -231,7 +240,7 @@ fn raft_timings(file: &ClusterFile) -> Result<RaftTimings, ConfigError> {
     Ok(RaftTimings { heartbeat_interval: heartbeat, election_timeout_min: min, election_timeout_max: max })
 }
 
-fn timing(key: &'static str, text: &Option<String>) -> Result<Option<Duration>, ConfigError> {
+pub(super) fn timing(key: &'static str, text: &Option<String>) -> Result<Option<Duration>, ConfigError> {
     let Some(parsed) = duration(key, text)? else {
         return Ok(None);
     };

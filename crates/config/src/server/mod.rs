@@ -1,5 +1,6 @@
 //! `server.conf`: what SPIRE's server reads, and our `cluster` section.
 
+mod backup;
 mod cluster;
 mod federation;
 mod federation_file;
@@ -9,6 +10,7 @@ mod resolve;
 mod settings;
 mod ttl;
 
+pub use backup::{BackupFile, BackupSettings};
 pub use cluster::{ClusterFile, ClusterSettings, RaftTimings};
 pub use federation::{AcmeSettings, BundleEndpointSettings, EndpointProfile, FederationSettings, ServingCert};
 pub use federation_file::{

@@ -105,6 +105,7 @@ pub const TABLE: &[Row] = &[
     // Ours.
     admin("/steeple.server.v1.Authorities/Status"),
     admin("/steeple.server.v1.Authorities/Plan"),
+    admin("/steeple.server.v1.Backup/Create"),
     admin("/steeple.server.v1.Cluster/Status"),
     admin("/steeple.server.v1.Cluster/List"),
     admin("/steeple.server.v1.Cluster/Remove"),

@@ -10,24 +10,31 @@
 //!   run_flags.rs  the flags of run and validate, and the settings they lead to
 //!   entry/ agent/ bundle federation/ token x509 jwt        identities
 //!   ca local_authority upstream_authority cluster          the server itself
+//!   backup/ restore recover log                            the replicated state as files; offline: common to them
 //!   healthcheck logger debug validate                      operation
 //!   oidc          the OIDC discovery provider, a process of its own
 //! ```
 
 mod agent;
+mod backup;
 mod bundle;
 mod bundle_data;
 mod ca;
 mod cluster;
+mod columns;
 mod debug;
 mod entry;
 mod federation;
 mod healthcheck;
 mod jwt;
 mod local_authority;
+mod log;
 mod logger;
+mod offline;
 mod oidc;
+mod recover;
 mod reply;
+mod restore;
 mod run_flags;
 mod selectors;
 mod start;

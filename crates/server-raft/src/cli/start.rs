@@ -32,7 +32,10 @@ pub fn start(args: &[String]) -> Outcome {
             Outcome::Exit(ExitCode::from(exit.code))
         }
         Ok(invocation) => match invocation.command.action {
-            Action::Remote(remote) => Outcome::Exit(finish(Call::of_process(invocation.values), remote)),
+            Action::Local(local) => Outcome::Exit(finish(Call::of_process(invocation.values), local)),
+            Action::Remote(remote) => {
+                Outcome::Exit(finish(Call::of_process(invocation.values), |call| ask(call, remote)))
+            }
             Action::OidcProvider => Outcome::Exit(steeple_oidc::start(&invocation.values)),
             Action::Run => Outcome::Run(Box::new(RunFlags::of(&invocation.values))),
             Action::Validate => Outcome::Exit(validate::validate(&RunFlags::of(&invocation.values))),
@@ -40,8 +43,8 @@ pub fn start(args: &[String]) -> Outcome {
     }
 }
 
-fn finish(mut call: Call, remote: Remote) -> ExitCode {
-    let result = ask(&mut call, remote).and_then(|()| Ok(call.streams.stdout.flush()?));
+fn finish(mut call: Call, run: impl FnOnce(&mut Call) -> Result<(), Failure>) -> ExitCode {
+    let result = run(&mut call).and_then(|()| Ok(call.streams.stdout.flush()?));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.is_broken_pipe() => ExitCode::FAILURE,

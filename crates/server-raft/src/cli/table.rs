@@ -6,13 +6,15 @@ use steeple_cli::{Call, Command, Failure, Flag, Group, OUTPUT, Program, SocketNa
 use tonic::transport::Channel;
 
 use super::{
-    agent, bundle, ca, cluster, debug, entry, federation, healthcheck, jwt, local_authority, logger, oidc, run_flags,
-    token, upstream_authority, x509,
+    agent, backup, bundle, ca, cluster, debug, entry, federation, healthcheck, jwt, local_authority, log, logger, oidc,
+    recover, restore, run_flags, token, upstream_authority, x509,
 };
 
 /// What a command does.
 #[derive(Clone, Copy, Debug)]
 pub enum Action {
+    /// Works on files and asks no server.
+    Local(Local),
     /// A client of the admin socket.
     Remote(Remote),
     OidcProvider,
@@ -20,6 +22,7 @@ pub enum Action {
     Validate,
 }
 
+pub type Local = fn(&mut Call) -> Result<(), Failure>;
 pub type Remote = for<'a> fn(&'a mut Call, Channel) -> Done<'a>;
 pub type Done<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>>;
 
@@ -56,6 +59,7 @@ const SPIRE_NAME: &str = "spire-server";
 
 const GROUPS: &[Group] = &[
     Group { path: "agent", synopsis: "Attested agents" },
+    Group { path: "backup", synopsis: "Backups of the replicated state" },
     Group { path: "bundle", synopsis: "Trust bundles" },
     Group { path: "ca", synopsis: "The life of the signing authorities" },
     Group { path: "cluster", synopsis: "Replicas of this server" },
@@ -66,7 +70,9 @@ const GROUPS: &[Group] = &[
     Group { path: "localauthority", synopsis: "The server's own signing authorities" },
     Group { path: "localauthority jwt", synopsis: "JWT authorities" },
     Group { path: "localauthority x509", synopsis: "X.509 authorities" },
+    Group { path: "log", synopsis: "The replicated log on disk" },
     Group { path: "logger", synopsis: "The log level at run time" },
+    Group { path: "recover", synopsis: "A new cluster from what is left of one that lost its quorum for good" },
     Group { path: "token", synopsis: "Join tokens" },
     Group { path: "upstreamauthority", synopsis: "X.509 authorities above this server" },
     Group { path: "x509", synopsis: "X.509-SVIDs" },
@@ -74,6 +80,7 @@ const GROUPS: &[Group] = &[
 
 const COMMANDS: &[&[Command<Action>]] = &[
     agent::COMMANDS,
+    backup::COMMANDS,
     bundle::COMMANDS,
     ca::COMMANDS,
     cluster::COMMANDS,
@@ -83,8 +90,11 @@ const COMMANDS: &[&[Command<Action>]] = &[
     healthcheck::COMMANDS,
     jwt::COMMANDS,
     local_authority::COMMANDS,
+    log::COMMANDS,
     logger::COMMANDS,
     oidc::COMMANDS,
+    recover::COMMANDS,
+    restore::COMMANDS,
     run_flags::COMMANDS,
     token::COMMANDS,
     upstream_authority::COMMANDS,
@@ -133,7 +143,7 @@ mod tests {
         for command in program("x").commands() {
             let remote = match command.action {
                 Action::Remote(remote) => remote,
-                Action::OidcProvider | Action::Run | Action::Validate => continue,
+                Action::Local(_) | Action::OidcProvider | Action::Run | Action::Validate => continue,
             };
             // `entry show` takes an entry's ID or a filter, not both.
             let fits = |flag: &Flag| (command.path, flag.name) != ("entry show", "entryID");

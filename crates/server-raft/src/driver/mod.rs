@@ -3,6 +3,7 @@
 //!
 //! | task | where | decides with |
 //! |---|---|---|
+//! | [`backup`] | leader | the age of the latest backup |
 //! | [`ca`] | leader | `ca::lifecycle::plan` |
 //! | [`federation`] | leader | `federation::Schedule` |
 //! | [`prune`] | leader | expiry against the clock |
@@ -10,6 +11,7 @@
 //! | [`upstream`] | leader | the bundle of the authority above |
 //! | [`server_svid`] | every replica | half-life, taint |
 
+pub mod backup;
 pub mod ca;
 mod ca_log;
 pub mod federation;

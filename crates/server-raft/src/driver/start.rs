@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::backup::BackupDriver;
 use super::ca::CaDriver;
 use super::federation::FederationDriver;
 use super::prune::{PruneAgents, PruneDriver};
@@ -55,6 +56,15 @@ pub fn start(
     };
     tasks.spawn(prune.run(stop.clone()));
     tasks.spawn(told.federation.run(stop.clone()));
+    if let Some(schedule) = settings.cluster.backup.clone() {
+        let driver = BackupDriver {
+            backups: shared.backups.clone(),
+            clock: Arc::clone(clock),
+            trust_domain: settings.trust_domain.clone(),
+            schedule,
+        };
+        tasks.spawn(driver.run(stop.clone()));
+    }
     let own_svid = ServerSvidDriver {
         replica: replica.clone(),
         issuer: Issuer::new(replica.clone()),

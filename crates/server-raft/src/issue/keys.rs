@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use steeple_ca::seal::{Keyring, RecordType, SealError, SealedKeyring, SealingKey};
+use steeple_ca::seal::{Keyring, SealError, SealedKeyring, SealingKey};
 use steeple_ca::{CaIssuer, IssueError, JwtIssuer, SigningKey};
 use steeple_core::{Authority, AuthorityId, AuthorityKind, Secret};
 use steeple_state::State;
@@ -83,7 +83,7 @@ impl AuthorityKeys {
 
     fn open(&self, opened: &mut Opened, state: &State, authority: &Authority) -> Result<SigningKey, KeysError> {
         let keyring = self.keyring_locked(opened, state)?;
-        let pkcs8: Secret = keyring.open(record_type(authority.kind), &authority.id, &authority.key)?;
+        let pkcs8: Secret = keyring.open(authority.kind.into(), &authority.id, &authority.key)?;
         SigningKey::from_pkcs8(&pkcs8)
             .map_err(|error| KeysError::Key { id: authority.id.clone(), reason: error.to_string() })
     }
@@ -100,14 +100,6 @@ impl AuthorityKeys {
         let keyring = Arc::new(SealedKeyring::decode(&stored.content)?.open(&self.sealing_key, &cluster.uuid)?);
         opened.keyring = Some((stored.revision, Arc::clone(&keyring)));
         Ok(keyring)
-    }
-}
-
-/// What an authority's key is sealed as.
-pub(super) fn record_type(kind: AuthorityKind) -> RecordType {
-    match kind {
-        AuthorityKind::Jwt => RecordType::JwtKey,
-        AuthorityKind::X509 => RecordType::X509CaKey,
     }
 }
 

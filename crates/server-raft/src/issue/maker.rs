@@ -16,7 +16,7 @@ use steeple_core::{
 use steeple_plugins::{CaCheckError, check_ca};
 use steeple_state::CommandKind;
 
-use super::keys::{AuthorityKeys, KeysError, record_type};
+use super::keys::{AuthorityKeys, KeysError};
 use crate::raft::Replica;
 use crate::upstream_authority::Upstream;
 
@@ -106,6 +106,7 @@ impl AuthorityMaker {
             upstream_authority_id: certified.upstream_authority_id,
             public_key,
             key: sealed,
+            restored: false,
         };
         Ok(Made { authority, upstream_roots: certified.upstream_roots })
     }
@@ -137,6 +138,7 @@ impl AuthorityMaker {
             upstream_authority_id: String::new(),
             public_key,
             key: sealed,
+            restored: false,
         };
         Ok(Made { authority, upstream_roots: Vec::new() })
     }
@@ -183,7 +185,7 @@ impl AuthorityMaker {
         pkcs8: &Secret,
     ) -> Result<steeple_core::SealedKey, MakeError> {
         let keyring = self.keys.keyring(&self.replica.state().read())?;
-        Ok(keyring.seal(record_type(kind), id, pkcs8)?)
+        Ok(keyring.seal(kind.into(), id, pkcs8)?)
     }
 }
 

@@ -14,8 +14,8 @@ mod recorded;
 pub use names::*;
 pub use observed::{Observed, observe_expiry};
 pub use recorded::{
-    activated, activated_without, activation_waits, federated_bundle_updated, leader_changed, preparation, proposed,
-    signed,
+    activated, activated_without, activation_waits, backup_failed, backup_known, backup_taken,
+    federated_bundle_updated, leader_changed, preparation, proposed, signed,
 };
 
 #[cfg(test)]

@@ -76,6 +76,12 @@ pub const FEDERATED_BUNDLE_AGE_SECS: &str = "steeple_federated_bundle_age_second
 pub const FEDERATED_BUNDLE_POLL_INTERVAL_SECS: &str = "steeple_federated_bundle_poll_interval_seconds";
 /// Until the last root of a federated bundle ends; label `trust_domain_id`.
 pub const FEDERATED_BUNDLE_EXPIRY_SECS: &str = "steeple_federated_bundle_expiry_seconds";
+/// Unix seconds of the latest scheduled backup that this replica knows; shown while it leads.
+pub const BACKUP_LAST_SUCCESS_SECS: &str = "steeple_backup_last_success_timestamp_seconds";
+pub const BACKUP_SIZE_BYTES: &str = "steeple_backup_size_bytes";
+pub const BACKUP_DURATION_SECS: &str = "steeple_backup_duration_seconds";
+/// Scheduled backups that failed.
+pub const BACKUP_FAILURES: &str = "steeple_backup_failures_total";
 
 /// The table of `docs/metrics.md`.
 pub const ALL: &[&str] = &[
@@ -121,4 +127,8 @@ pub const ALL: &[&str] = &[
     FEDERATED_BUNDLE_AGE_SECS,
     FEDERATED_BUNDLE_POLL_INTERVAL_SECS,
     FEDERATED_BUNDLE_EXPIRY_SECS,
+    BACKUP_LAST_SUCCESS_SECS,
+    BACKUP_SIZE_BYTES,
+    BACKUP_DURATION_SECS,
+    BACKUP_FAILURES,
 ];

@@ -1,13 +1,16 @@
 //! Counters, recorded where something happens.
 
+use std::time::Duration;
+
 use steeple_api::steeple::peer as wire;
 use steeple_core::{AuthorityKind, Timestamp, TrustDomain};
 use steeple_telemetry::metric::CallTimer;
 
 use super::{
-    ACKNOWLEDGEMENTS_MISSING, ACTIVATED_WITHOUT, ACTIVATION_UNTIL, JWT_KEY_ACTIVATE, JWT_KEY_PREPARE,
-    RAFT_LEADER_CHANGES, RAFT_PROPOSALS, SIGN_JWT_SVID, SIGN_X509_CA_SVID, SIGN_X509_SVID, UPDATE_FEDERATED_BUNDLE,
-    X509_CA_ACTIVATE, X509_CA_PREPARE, X509_CA_TTL,
+    ACKNOWLEDGEMENTS_MISSING, ACTIVATED_WITHOUT, ACTIVATION_UNTIL, BACKUP_DURATION_SECS, BACKUP_FAILURES,
+    BACKUP_LAST_SUCCESS_SECS, BACKUP_SIZE_BYTES, JWT_KEY_ACTIVATE, JWT_KEY_PREPARE, RAFT_LEADER_CHANGES,
+    RAFT_PROPOSALS, SIGN_JWT_SVID, SIGN_X509_CA_SVID, SIGN_X509_SVID, UPDATE_FEDERATED_BUNDLE, X509_CA_ACTIVATE,
+    X509_CA_PREPARE, X509_CA_TTL,
 };
 
 /// Started when an authority of `kind` is about to be made.
@@ -45,6 +48,21 @@ pub fn activated_without(kind: AuthorityKind) {
 /// A poll of the trust domain's bundle endpoint brought something new.
 pub fn federated_bundle_updated(trust_domain: &TrustDomain) {
     metrics::counter!(UPDATE_FEDERATED_BUNDLE, "trust_domain_id" => trust_domain.name().to_owned()).increment(1);
+}
+
+/// The latest scheduled backup is of `at`.
+pub fn backup_known(at: Timestamp) {
+    metrics::gauge!(BACKUP_LAST_SUCCESS_SECS).set(at.as_secs() as f64);
+}
+
+pub fn backup_taken(at: Timestamp, size_bytes: u64, took: Duration) {
+    backup_known(at);
+    metrics::gauge!(BACKUP_SIZE_BYTES).set(size_bytes as f64);
+    metrics::gauge!(BACKUP_DURATION_SECS).set(took.as_secs_f64());
+}
+
+pub fn backup_failed() {
+    metrics::counter!(BACKUP_FAILURES).increment(1);
 }
 
 /// Counts what was signed for `items` and released.

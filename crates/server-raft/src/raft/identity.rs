@@ -1,5 +1,7 @@
 //! What a data directory remembers of itself: its storage UUID, and which node of which cluster it is.
 
+use std::collections::BTreeMap;
+
 use steeple_state::Uuid;
 use steeple_storage::{Identity, Storage};
 
@@ -16,14 +18,30 @@ const FOUNDING: &str = "founding";
 const ORIGIN: &str = "origin";
 const ORIGIN_BOOTSTRAP: &[u8] = b"bootstrap";
 const ORIGIN_JOIN: &[u8] = b"join";
+const ORIGIN_REFOUNDED: &[u8] = b"refounded";
 
 /// A directory that belongs to a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Membership {
     pub(super) cluster_uuid: Uuid,
     pub(super) node_id: NodeId,
-    /// This directory founded the cluster, and repeats that should it have been interrupted.
-    pub(super) founder: bool,
+    pub(super) origin: Origin,
+}
+
+/// How a directory came to its cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// It founded the cluster, and repeats that should it have been interrupted.
+    Founded,
+    Joined,
+    /// A restore or a recovery wrote it.
+    Refounded,
+}
+
+impl Membership {
+    pub(super) fn is_founder(&self) -> bool {
+        self.origin == Origin::Founded
+    }
 }
 
 /// The UUID of this directory, made when it is first asked for.
@@ -57,24 +75,40 @@ pub(super) fn membership(identity: &Identity) -> Result<Option<Membership>, Star
     let Some(node_id) = identity.get(NODE_ID)? else { return Ok(None) };
     let node_id = node_id.as_slice().try_into().map_err(|_| unreadable(NODE_ID))?;
     let cluster_uuid = identity.get(CLUSTER_UUID)?.ok_or_else(|| unreadable(CLUSTER_UUID))?;
-    let founder = match identity.get(ORIGIN)?.as_deref() {
-        Some(ORIGIN_BOOTSTRAP) => true,
-        Some(ORIGIN_JOIN) => false,
+    let origin = match identity.get(ORIGIN)?.as_deref() {
+        Some(ORIGIN_BOOTSTRAP) => Origin::Founded,
+        Some(ORIGIN_JOIN) => Origin::Joined,
+        Some(ORIGIN_REFOUNDED) => Origin::Refounded,
         _ => return Err(unreadable(ORIGIN)),
     };
     let cluster_uuid = uuid(&cluster_uuid, CLUSTER_UUID)?;
-    Ok(Some(Membership { cluster_uuid, node_id: NodeId::from_be_bytes(node_id), founder }))
+    Ok(Some(Membership { cluster_uuid, node_id: NodeId::from_be_bytes(node_id), origin }))
 }
 
 /// All or nothing, durable on return: from now on this directory is this node.
 pub(super) fn remember(identity: &Identity, membership: &Membership) -> Result<(), StartError> {
-    let origin = if membership.founder { ORIGIN_BOOTSTRAP } else { ORIGIN_JOIN };
-    identity.put_all(&[
-        (CLUSTER_UUID, &membership.cluster_uuid),
-        (NODE_ID, &membership.node_id.to_be_bytes()),
-        (ORIGIN, origin),
-    ])?;
-    Ok(())
+    Ok(identity.put_all(&values(membership, &membership.node_id.to_be_bytes()))?)
+}
+
+/// As [`remember`], for a directory that has no UUID yet.
+pub(super) fn remember_all(
+    identity: &Identity,
+    storage_uuid: &Uuid,
+    membership: &Membership,
+) -> Result<(), StartError> {
+    let node_id = membership.node_id.to_be_bytes();
+    let mut all = values(membership, &node_id).to_vec();
+    all.push((STORAGE_UUID, storage_uuid));
+    Ok(identity.put_all(&all)?)
+}
+
+fn values<'a>(membership: &'a Membership, node_id: &'a [u8]) -> [(&'static str, &'a [u8]); 3] {
+    let origin = match membership.origin {
+        Origin::Founded => ORIGIN_BOOTSTRAP,
+        Origin::Joined => ORIGIN_JOIN,
+        Origin::Refounded => ORIGIN_REFOUNDED,
+    };
+    [(CLUSTER_UUID, &membership.cluster_uuid), (NODE_ID, node_id), (ORIGIN, origin)]
 }
 
 pub(super) fn new_uuid() -> Uuid {
@@ -87,4 +121,22 @@ fn uuid(stored: &[u8], name: &'static str) -> Result<Uuid, StartError> {
 
 fn unreadable(name: &str) -> StartError {
     StartError::State(format!("the {name} of this data directory; restore it from a backup, or start on an empty one"))
+}
+
+/// What an inspection shows of it; what cannot be read is missing.
+#[derive(Default)]
+pub(super) struct Shown {
+    pub(super) cluster_uuid: Option<String>,
+    pub(super) storage_uuid: Option<String>,
+    pub(super) node_id: Option<NodeId>,
+}
+
+pub(super) fn shown(values: &BTreeMap<String, Vec<u8>>) -> Shown {
+    let uuid = |name: &str| Some(uuid::Uuid::from_slice(values.get(name)?).ok()?.to_string());
+    let node_id = values.get(NODE_ID).and_then(|id| id.as_slice().try_into().ok());
+    Shown {
+        cluster_uuid: uuid(CLUSTER_UUID),
+        storage_uuid: uuid(STORAGE_UUID),
+        node_id: node_id.map(NodeId::from_be_bytes),
+    }
 }

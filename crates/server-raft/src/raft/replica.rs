@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use steeple_api::steeple::peer::{AcknowledgementsRequest, SignItem, SignResult};
 use steeple_state::{CommandKind, Event, Outcome, RequestId, StateHash, Uuid};
+use steeple_storage::Kv;
 use tokio::sync::{broadcast, watch};
 
 use super::acknowledgement;
@@ -58,6 +59,7 @@ pub(super) struct Inner {
     pub(super) consensus: Arc<Consensus>,
     pub(super) queue: Queue,
     pub(super) reads: ReadIndexQueue,
+    pub(super) rows: Kv,
     pub(super) signer: Arc<OnceLock<Arc<dyn SigningHandler>>>,
     pub(super) acknowledgements: Arc<OnceLock<Arc<dyn AcknowledgementHandler>>>,
     pub(super) storage_uuid: Uuid,
@@ -89,6 +91,11 @@ impl Replica {
     /// The state as this replica has it, without waiting for anything. Never hold its lock across an `.await`.
     pub fn state(&self) -> &SharedState {
         &self.inner.consensus.published.state
+    }
+
+    /// The same on disk, for whoever needs one instant of it while writes go on.
+    pub fn rows(&self) -> &Kv {
+        &self.inner.rows
     }
 
     /// The index up to which [`Self::state`] is complete.

@@ -9,7 +9,7 @@ use steeple_api::steeple::peer::raft_server::RaftServer;
 use steeple_ca::seal::SealingKey;
 use steeple_core::{Clock, TrustDomain};
 use steeple_state::{MemberFacts, Uuid};
-use steeple_storage::Storage;
+use steeple_storage::{Kv, Storage};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tonic::service::interceptor::InterceptedService;
@@ -21,7 +21,7 @@ use super::config::{Limits, Timing};
 use super::consensus::Consensus;
 use super::error::StartError;
 use super::found::{Founding, announce, check_trust_domain, found};
-use super::identity::{self, Membership, NODE_ID_FIRST};
+use super::identity::{self, Membership, NODE_ID_FIRST, Origin};
 use super::leadership::{self, Leadership};
 use super::log_store::LogStore;
 use super::members::Members;
@@ -97,6 +97,7 @@ struct Parts {
     consensus: Arc<Consensus>,
     queue: Queue,
     reads: super::read::ReadIndexQueue,
+    rows: Kv,
     signer: Arc<OnceLock<Arc<dyn SigningHandler>>>,
     acknowledgements: Arc<OnceLock<Arc<dyn AcknowledgementHandler>>>,
     storage_uuid: Uuid,
@@ -105,8 +106,8 @@ struct Parts {
 
 impl Parts {
     fn into_inner(self, threads: RaftThreads) -> Inner {
-        let Self { consensus, queue, reads, signer, acknowledgements, storage_uuid, peer_address } = self;
-        Inner { consensus, queue, reads, signer, acknowledgements, storage_uuid, peer_address, threads }
+        let Self { consensus, queue, reads, rows, signer, acknowledgements, storage_uuid, peer_address } = self;
+        Inner { consensus, queue, reads, rows, signer, acknowledgements, storage_uuid, peer_address, threads }
     }
 }
 
@@ -117,7 +118,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
     let (machine, published) =
         StateMachine::open(&start.storage).map_err(|error| StartError::State(error.to_string()))?;
     let belongs = belong(&start, storage_uuid).await?;
-    let Membership { cluster_uuid, node_id, founder } = belongs.membership;
+    let Membership { cluster_uuid, node_id, .. } = belongs.membership;
 
     let facts = facts(&start, storage_uuid);
     let credentials = match &start.cluster {
@@ -190,13 +191,14 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
         _ => None,
     };
     tokio::spawn(membership::care(Arc::clone(&consensus), queue.clone()));
-    if founder {
+    if belongs.membership.is_founder() {
         let founding = Founding { cluster_uuid, trust_domain: &start.trust_domain, facts: &facts };
         found(&consensus, &queue, &founding, &start.sealing_key).await?;
     }
     check_trust_domain(&consensus, &start.trust_domain)?;
     tokio::spawn(announce(Arc::clone(&consensus), queue.clone(), facts));
-    Ok(Parts { consensus, queue, reads, signer, acknowledgements, storage_uuid, peer_address })
+    let rows = start.storage.kv();
+    Ok(Parts { consensus, queue, reads, rows, signer, acknowledgements, storage_uuid, peer_address })
 }
 
 /// Which cluster this directory belongs to, and how it knows.
@@ -216,11 +218,13 @@ async fn belong(start: &Start, storage_uuid: Uuid) -> Result<Belongs, StartError
         Some(cluster) => Some(join(&join_request(start, cluster, storage_uuid)).await.map_err(PeerError::Join)?),
     };
     let membership = match &answer {
-        Some(answer) => Membership { cluster_uuid: answer.cluster_uuid, node_id: answer.node_id, founder: false },
+        Some(answer) => {
+            Membership { cluster_uuid: answer.cluster_uuid, node_id: answer.node_id, origin: Origin::Joined }
+        }
         None => {
             let cluster_uuid = identity::new_uuid();
             tracing::info!(trust_domain = %start.trust_domain, "founding a cluster with a trust domain of its own");
-            Membership { cluster_uuid, node_id: NODE_ID_FIRST, founder: true }
+            Membership { cluster_uuid, node_id: NODE_ID_FIRST, origin: Origin::Founded }
         }
     };
     identity::remember(&ids, &membership)?;
@@ -257,7 +261,7 @@ async fn show_credentials(
 ) -> Result<PeerCredentials, StartError> {
     let credentials = PeerCredentials::new(id, Arc::clone(&start.clock));
     let renewed = credentials::renew(&credentials, published, &start.sealing_key)?;
-    let founder = identity::membership(&start.storage.identity())?.is_some_and(|membership| membership.founder);
+    let founder = identity::membership(&start.storage.identity())?.is_some_and(|known| known.is_founder());
     if renewed.is_some() || founder {
         return Ok(credentials);
     }

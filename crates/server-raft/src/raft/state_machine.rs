@@ -18,8 +18,8 @@ use super::snapshot::{Snapshot, SnapshotBuilder};
 use super::types::{Entry, LogId, Outcomes, Proposal, SnapshotMeta, StoredMembership, TypeConfig};
 
 /// Meta records beside the rows. They travel inside snapshots.
-const META_LAST_APPLIED: &[u8] = b"last_applied";
-const META_MEMBERSHIP: &[u8] = b"membership";
+pub(super) const META_LAST_APPLIED: &[u8] = b"last_applied";
+pub(super) const META_MEMBERSHIP: &[u8] = b"membership";
 
 pub struct StateMachine {
     kv: Kv,

@@ -6,6 +6,7 @@ mod agent;
 mod attest;
 mod audience;
 mod authority;
+mod backup;
 mod bundle;
 mod cluster;
 mod debug;
@@ -23,6 +24,7 @@ mod trust_domain;
 
 pub use agent::AgentService;
 pub use authority::AuthoritiesService;
+pub use backup::BackupService;
 pub use bundle::BundleService;
 pub use cluster::ClusterService;
 pub use debug::DebugService;

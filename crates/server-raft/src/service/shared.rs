@@ -13,6 +13,7 @@ use tonic::Status;
 use super::failure;
 use crate::acknowledgement::Acknowledgements;
 use crate::authz::Authorized;
+use crate::backup::Backups;
 use crate::driver::server_svid::ServerSvid;
 use crate::federation::Relationships;
 use crate::issue::{AuthorityMaker, Issuer};
@@ -24,6 +25,7 @@ pub struct Shared {
     pub issuer: Issuer,
     pub maker: Arc<AuthorityMaker>,
     pub acknowledgements: Arc<Acknowledgements>,
+    pub backups: Backups,
     pub trust_domain: TrustDomain,
     pub clock: Arc<dyn Clock>,
     /// By attestation type; `join_token` is not among them.

@@ -7,6 +7,7 @@ mod bundle;
 mod cluster;
 mod entry;
 mod join_token;
+mod refound;
 mod relationship;
 mod remembered;
 mod upstream;
@@ -14,6 +15,7 @@ mod writer;
 
 use crate::{Applied, Command, CommandKind, NO_REQUEST, Outcome, State};
 
+pub use refound::{Refounded, Refounding};
 use writer::Writer;
 
 impl State {

@@ -154,6 +154,7 @@ pub fn authority(kind: AuthorityKind, authority_id: &str) -> Authority {
         upstream_authority_id: String::new(),
         public_key: format!("public key {authority_id}").into_bytes(),
         key: SealedKey { keyring_term: 1, ciphertext: b"sealed".to_vec() },
+        restored: false,
     }
 }
 

@@ -37,17 +37,7 @@ impl SnapshotFiles {
     /// Reads the pointer, verifies the file that it names, and removes what no pointer names.
     pub(crate) fn open(db: &Arc<Db>) -> Result<Self, StorageError> {
         let dir = db.snapshots_path();
-        let current = read_pointer(&dir)?
-            .map(|pointer| {
-                let path = dir.join(file_name(pointer.number));
-                let file = SnapshotFile::verify(&path)?;
-                if file.info().sha256 != pointer.sha256 {
-                    let detail = "its hash is not the one that was made current".to_owned();
-                    return Err(StorageError::CorruptSnapshot { path, detail });
-                }
-                Ok((pointer.number, Current { path, info: file.info().clone() }))
-            })
-            .transpose()?;
+        let current = read_current(&dir)?;
         let (number, current) = current.map_or((0, None), |(number, current)| (number, Some(current)));
         let files = Self { db: Arc::clone(db), dir, current: Mutex::new(current), next: AtomicU64::new(number + 1) };
         files.remove_others()?;
@@ -136,6 +126,23 @@ impl Pointer {
         }
         Some(Self { number: number.parse().ok()?, sha256 })
     }
+}
+
+/// The current snapshot of a directory that is not opened.
+pub(crate) fn inspect(dir: &Path) -> Result<Option<SnapshotInfo>, StorageError> {
+    Ok(read_current(dir)?.map(|(_, current)| current.info))
+}
+
+/// The snapshot that the pointer names, verified, and its number.
+fn read_current(dir: &Path) -> Result<Option<(u64, Current)>, StorageError> {
+    let Some(pointer) = read_pointer(dir)? else { return Ok(None) };
+    let path = dir.join(file_name(pointer.number));
+    let file = SnapshotFile::verify(&path)?;
+    if file.info().sha256 != pointer.sha256 {
+        let detail = "its hash is not the one that was made current".to_owned();
+        return Err(StorageError::CorruptSnapshot { path, detail });
+    }
+    Ok(Some((pointer.number, Current { path, info: file.info().clone() })))
 }
 
 fn read_pointer(dir: &Path) -> Result<Option<Pointer>, StorageError> {

@@ -17,6 +17,6 @@ mod install;
 mod snapshots;
 
 pub use file::{IncomingSnapshot, SNAPSHOT_BYTES_MAX, SnapshotFile, SnapshotInfo};
-pub(crate) use files::SnapshotFiles;
+pub(crate) use files::{SnapshotFiles, inspect};
 pub use install::Installed;
 pub use snapshots::Snapshots;

@@ -9,6 +9,7 @@ mod inspect;
 mod install;
 mod log;
 mod power_cut;
+mod replace;
 mod rows;
 mod settings;
 mod snapshot;

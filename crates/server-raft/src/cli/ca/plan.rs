@@ -7,7 +7,7 @@ use steeple_api::steeple::server::authorities_client::AuthoritiesClient;
 use steeple_cli::{Call, Context, Failure, parse_rfc3339, utc_time};
 use tonic::transport::Channel;
 
-use crate::cli::cluster::print_table;
+use crate::cli::columns::print_table;
 
 pub(super) async fn plan(call: &mut Call, channel: Channel) -> Result<(), Failure> {
     let request = AuthorityPlanRequest { until: until(call.values.text("until"))? };

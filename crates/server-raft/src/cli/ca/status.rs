@@ -9,7 +9,7 @@ use steeple_api::steeple::server::{
 use steeple_cli::{Call, Context, Failure, utc_time};
 use tonic::transport::Channel;
 
-use crate::cli::cluster::print_table;
+use crate::cli::columns::print_table;
 
 pub(super) async fn status(call: &mut Call, channel: Channel) -> Result<(), Failure> {
     let response = AuthoritiesClient::new(channel).status(AuthorityStatusRequest {}).await;

@@ -147,6 +147,8 @@ pub(crate) struct Authority {
     pub(crate) keyring_term: u64,
     #[prost(bytes = "vec", tag = "12")]
     pub(crate) key_ciphertext: Vec<u8>,
+    #[prost(bool, tag = "13")]
+    pub(crate) restored: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -364,6 +366,7 @@ impl From<&core::Authority> for Authority {
             public_key: authority.public_key.clone(),
             keyring_term: authority.key.keyring_term,
             key_ciphertext: authority.key.ciphertext.clone(),
+            restored: authority.restored,
         }
     }
 }
@@ -395,6 +398,7 @@ impl TryFrom<Authority> for core::Authority {
             upstream_authority_id: authority.upstream_authority_id,
             public_key: authority.public_key,
             key: SealedKey { keyring_term: authority.keyring_term, ciphertext: authority.key_ciphertext },
+            restored: authority.restored,
         })
     }
 }

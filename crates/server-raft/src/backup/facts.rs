@@ -1,0 +1,94 @@
+//! What can be told of a backup without the key, and how its file is called.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use steeple_api::steeple::backup as pb;
+use steeple_cli::rfc3339_time;
+use steeple_core::{Timestamp, TrustDomain};
+
+use super::BackupError;
+use super::reader::{BackupReader, End};
+
+/// Reads all of it and checks every hash.
+pub fn facts<R: Read>(input: R) -> Result<pb::Facts, BackupError> {
+    let mut reader = BackupReader::begin(input)?;
+    let (end, size_bytes) = reader.finish()?;
+    Ok(of(reader.header(), &end, size_bytes))
+}
+
+/// As [`facts`], with the file's name in the answer and in the error.
+pub fn inspect_file(path: &Path) -> Result<pb::Facts, BackupError> {
+    let file = File::open(path).map_err(|error| BackupError::Read(error).at(path))?;
+    let facts = facts(BufReader::new(file)).map_err(|error| error.at(path))?;
+    Ok(pb::Facts { path: path.display().to_string(), ..facts })
+}
+
+/// `steeple-example.org-20261125T201500Z.backup`: sorted by name, the backups of a trust domain are sorted by age.
+pub fn file_name(trust_domain: &TrustDomain, at: Timestamp) -> String {
+    let time: String = rfc3339_time(at.as_secs()).chars().filter(|char| !matches!(char, '-' | ':')).collect();
+    format!("{PREFIX}{}-{time}{SUFFIX}", trust_domain.name())
+}
+
+/// Whether a file is called as backups are, by us or by people.
+pub fn is_backup_name(name: &str) -> bool {
+    name.ends_with(SUFFIX)
+}
+
+/// Whether [`file_name`] can have given this name to a backup of `trust_domain`.
+pub fn is_file_name_of(name: &str, trust_domain: &TrustDomain) -> bool {
+    let time = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix(trust_domain.name()));
+    let time = time.and_then(|rest| rest.strip_prefix('-')?.strip_suffix(SUFFIX));
+    time.is_some_and(|time| {
+        time.len() == TIME_CHARS && time.bytes().all(|byte| byte.is_ascii_digit() || b"TZ".contains(&byte))
+    })
+}
+
+pub(super) fn of(header: &pb::Header, end: &End, size_bytes: u64) -> pb::Facts {
+    let summary = &end.summary;
+    pb::Facts {
+        path: String::new(),
+        size_bytes,
+        backup_id: hex::encode(&header.backup_id),
+        cluster_uuid: uuid::Uuid::from_slice(&header.cluster_uuid).unwrap_or_default().to_string(),
+        trust_domain: header.trust_domain.clone(),
+        created_at: Timestamp::from_ms(header.created_at_ms).as_secs(),
+        applied_index: header.applied_index,
+        feature_level: header.feature_level,
+        version: header.version.clone(),
+        sealing_key_id: header.sealing_key_id.clone(),
+        rows: summary.rows,
+        entries: summary.entries,
+        agents: summary.agents,
+        bundles: summary.bundles,
+        federation_relationships: summary.federation_relationships,
+        join_tokens: summary.join_tokens,
+        state_hash: hex::encode(&summary.state_hash),
+        sha256: hex::encode(&end.sha256),
+        verified: false,
+    }
+}
+
+const PREFIX: &str = "steeple-";
+const SUFFIX: &str = ".backup";
+/// `20261125T201500Z`.
+const TIME_CHARS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_sort_by_time_and_tell_trust_domains_apart() {
+        let domain = |name| TrustDomain::from_name(name).unwrap();
+        let name = file_name(&domain("example.org"), Timestamp::from_secs(1_700_000_000));
+        assert_eq!(name, "steeple-example.org-20231114T221320Z.backup");
+        assert!(name < file_name(&domain("example.org"), Timestamp::from_secs(1_700_000_001)));
+        assert!(is_file_name_of(&name, &domain("example.org")));
+        for other in ["example.or", "example.org-2", "other.org"] {
+            assert!(!is_file_name_of(&name, &domain(other)), "{other}");
+        }
+        assert!(!is_file_name_of("steeple-example.org-by-hand.backup", &domain("example.org")));
+    }
+}

@@ -1,0 +1,61 @@
+//! From a backup to a data directory: the first member of a new cluster, or nothing at all.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use steeple_api::steeple::backup as pb;
+use steeple_core::TrustDomain;
+use steeple_state::{Refounded, Uuid};
+use steeple_storage::{Replacement, StorageError};
+
+use super::{BackupError, open};
+use crate::raft::{NewCluster, RefoundError, refound, write_refounded};
+
+/// Where a backup goes.
+pub struct Target<'a> {
+    pub data_dir: &'a Path,
+    /// May lie in the directory.
+    pub sealing_key_path: &'a Path,
+    pub trust_domain: &'a TrustDomain,
+}
+
+#[derive(Clone, Debug)]
+pub struct Restored {
+    pub facts: pb::Facts,
+    pub cluster_uuid: Uuid,
+    pub done: Refounded,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    #[error(
+        "the backup is of trust domain {found}, the configuration says {configured}: name the right backup, or the \
+         configuration of that trust domain (-config)"
+    )]
+    TrustDomain { found: String, configured: TrustDomain },
+    #[error("the backup cannot be made a cluster: {0}")]
+    Refound(#[from] RefoundError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Opens and checks all of the backup before anything is written; the directory then has the whole store or none.
+pub fn restore(path: &Path, target: &Target<'_>, new: &NewCluster<'_>) -> Result<Restored, RestoreError> {
+    let replacement = Replacement::of_nothing(target.data_dir, target.sealing_key_path)?;
+    let file = File::open(path).map_err(|error| BackupError::Read(error).at(path))?;
+    let opened = open(BufReader::new(file), new.sealing_key).map_err(|error| error.at(path))?;
+    if opened.facts.trust_domain != target.trust_domain.name() {
+        let configured = target.trust_domain.clone();
+        return Err(RestoreError::TrustDomain { found: opened.facts.trust_domain, configured });
+    }
+    let reborn = refound(opened.state, new)?;
+    let storage = replacement.open()?;
+    // The new cluster compares no term with those of the old one.
+    write_refounded(&storage, &reborn, 0)?;
+    drop(storage);
+    replacement.commit()?;
+    Ok(Restored { facts: opened.facts, cluster_uuid: reborn.cluster_uuid, done: reborn.done })
+}

@@ -1,0 +1,116 @@
+//! `recover plan|apply`: when most replicas are lost for good.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use steeple_cli::{Call, Command, Failure, Flag, OUTPUT, one_line};
+use steeple_core::{Clock as _, SystemClock};
+
+use super::Action;
+use super::log::{participant, print_survey};
+use super::offline::{SETTINGS_FLAGS, required, sealing_key, settings};
+use crate::raft::{Survey, recover, recovery_plan};
+
+pub(super) const COMMANDS: &[Command<Action>] = &[
+    Command {
+        path: "recover apply",
+        synopsis: "Makes one survivor the only replica of a new cluster with the same state",
+        flags: &[APPLY_FLAGS, SETTINGS_FLAGS],
+        action: Action::Local(apply),
+    },
+    Command {
+        path: "recover plan",
+        synopsis: "Says from which survivor to recover and what would be lost; changes nothing",
+        flags: &[&[Flag::texts("dataDir", "The data directory of a survivor; give all that are left"), OUTPUT]],
+        action: Action::Local(plan),
+    },
+];
+
+const APPLY_FLAGS: &[Flag] = &[
+    Flag::bool("confirm", "The other replicas are lost for good, and the plan was read"),
+    Flag::text("dataDir", "The data directory of the survivor that the plan names"),
+    OUTPUT,
+];
+
+fn plan(call: &mut Call) -> Result<(), Failure> {
+    let given = call.values.texts("dataDir").iter().chain(call.values.rest());
+    let dirs: Vec<PathBuf> = given.map(PathBuf::from).collect();
+    let survivors = recovery_plan(&dirs).map_err(Failure::message)?;
+    let best = survivors.first().ok_or_else(|| Failure::message("a data directory (-dataDir) is required"))?;
+    if call.is_json() {
+        let answer = json!({ "recover_from": best.dir, "survivors": survivors, "unconfirmed": unconfirmed(best) });
+        return Ok(writeln!(call.streams.stdout, "{}", one_line(answer))?);
+    }
+    let out = &mut call.streams.stdout;
+    for survivor in &survivors {
+        print_survey(out, survivor)?;
+        writeln!(out)?;
+    }
+    writeln!(out, "Recover from {}: of those named it has the newest log.", best.dir.display())?;
+    let absent = best.membership.iter().filter(|member| survivors.iter().all(|s| s.node_id != Some(member.node_id)));
+    for member in absent {
+        writeln!(out, "Not named: {}. What only it and others not named acknowledged is lost.", participant(member))?;
+    }
+    match unconfirmed(best) {
+        0 => writeln!(out, "All entries of its log are known to be committed.")?,
+        entries => writeln!(
+            out,
+            "The last {entries} entries of its log are not known to be committed: recovering makes them so."
+        )?,
+    }
+    Ok(write!(
+        out,
+        "\nWhen the replicas that are not named are lost for good, and every server of this cluster is stopped:\n    \
+         steeple-server recover apply -dataDir {} -confirm\nOtherwise start one of them: a quorum needs no recovery.\n",
+        best.dir.display()
+    )?)
+}
+
+/// Entries behind the last one that was known to be committed.
+fn unconfirmed(survivor: &Survey) -> u64 {
+    let index = |position: Option<crate::raft::Position>| position.map_or(0, |position| position.index);
+    index(survivor.last_log).saturating_sub(index(survivor.committed.max(survivor.applied)))
+}
+
+fn apply(call: &mut Call) -> Result<(), Failure> {
+    let dir = required(&call.values, "dataDir", "a data directory")?.to_owned();
+    if !call.values.bool("confirm") {
+        return Err(Failure::message(format!(
+            "nothing was changed: what the lost replicas alone acknowledged will be gone; read `recover plan -dataDir \
+             {dir}`, then repeat this with -confirm"
+        )));
+    }
+    let key = sealing_key(&call.values, &settings(&call.values, Some(&dir))?)?;
+    let recovered = recover(Path::new(&dir), &key, SystemClock.now()).map_err(Failure::message)?;
+    let cluster = uuid::Uuid::from_bytes(recovered.cluster_uuid).to_string();
+    let kept = recovered.kept.as_ref().map(|kept| kept.display().to_string()).unwrap_or_default();
+    if call.is_json() {
+        let answer = json!({
+            "bundle_sequence": recovered.done.bundle_sequence,
+            "cluster_uuid": cluster,
+            "join_tokens_voided": recovered.done.join_tokens_voided,
+            "kept": kept,
+            "members_removed": recovered.done.members_removed,
+            "node_id": recovered.done.node_id,
+            "replayed": recovered.replayed,
+        });
+        return Ok(writeln!(call.streams.stdout, "{}", one_line(answer))?);
+    }
+    let out = &mut call.streams.stdout;
+    writeln!(out, "Recovered {dir}.\n")?;
+    writeln!(out, "New cluster UUID  : {cluster}")?;
+    writeln!(out, "This replica      : {}", recovered.done.node_id)?;
+    writeln!(out, "Entries replayed  : {}", recovered.replayed)?;
+    writeln!(out, "Replicas let go   : {}", recovered.done.members_removed)?;
+    writeln!(out, "Join tokens voided: {}", recovered.done.join_tokens_voided)?;
+    writeln!(out, "The old store     : {kept}\n")?;
+    Ok(out.write_all(NEXT.as_bytes())?)
+}
+
+const NEXT: &str = "\
+Next: start this server; it is a cluster of one with the same CA. Empty the data directories of the other replicas and
+start them with this server's peer address in cluster.join: they join as new replicas. Replicas of the old cluster
+cannot come back: their certificates open nothing here.
+Delete the old store once the new cluster is complete and backed up.
+";

@@ -1,0 +1,74 @@
+//! `restore`: a new cluster from a backup.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use serde_json::json;
+use steeple_cli::{Call, Command, Failure, Flag, OUTPUT, one_line, utc_time};
+use steeple_core::{Clock as _, SystemClock};
+
+use super::Action;
+use super::offline::{SETTINGS_FLAGS, new_cluster, required, sealing_key, settings};
+use crate::backup::{self, Restored, Target};
+
+pub(super) const COMMANDS: &[Command<Action>] = &[Command {
+    path: "restore",
+    synopsis: "Makes a new cluster of a backup, in an empty data directory",
+    flags: &[FLAGS, SETTINGS_FLAGS],
+    action: Action::Local(restore),
+}];
+
+const FLAGS: &[Flag] = &[
+    Flag::text("dataDir", "The empty directory; by default the one of the configuration"),
+    OUTPUT,
+    Flag::text("path", "The backup file"),
+];
+
+fn restore(call: &mut Call) -> Result<(), Failure> {
+    let path = Path::new(required(&call.values, "path", "a backup file")?).to_owned();
+    let settings = settings(&call.values, call.values.text_if_any("dataDir"))?;
+    let key = sealing_key(&call.values, &settings)?;
+    let target = Target {
+        data_dir: &settings.data_dir,
+        sealing_key_path: &settings.cluster.sealing_key_path,
+        trust_domain: &settings.trust_domain,
+    };
+    let new = new_cluster(&settings, &key, true, SystemClock.now());
+    let restored = backup::restore(&path, &target, &new).map_err(Failure::message)?;
+    if call.is_json() {
+        return Ok(writeln!(call.streams.stdout, "{}", one_line(as_json(&restored)))?);
+    }
+    let Restored { facts, done, .. } = &restored;
+    let out = &mut call.streams.stdout;
+    writeln!(out, "Restored {} to {}.\n", path.display(), target.data_dir.display())?;
+    writeln!(out, "Saved at          : {} (whatever changed later is lost)", utc_time(facts.created_at))?;
+    writeln!(out, "Entries, agents   : {}, {}", facts.entries, facts.agents)?;
+    writeln!(out, "New cluster UUID  : {}", uuid::Uuid::from_bytes(restored.cluster_uuid))?;
+    writeln!(out, "This replica      : {}", done.node_id)?;
+    writeln!(out, "Replicas let go   : {}", done.members_removed)?;
+    writeln!(out, "Join tokens voided: {}", done.join_tokens_voided)?;
+    writeln!(out, "Bundle sequence   : {}\n", done.bundle_sequence)?;
+    Ok(out.write_all(NEXT.as_bytes())?)
+}
+
+fn as_json(restored: &Restored) -> serde_json::Value {
+    json!({
+        "backup_id": restored.facts.backup_id,
+        "bundle_sequence": restored.done.bundle_sequence,
+        "cluster_uuid": uuid::Uuid::from_bytes(restored.cluster_uuid).to_string(),
+        "entries": restored.facts.entries,
+        "join_tokens_voided": restored.done.join_tokens_voided,
+        "members_removed": restored.done.members_removed,
+        "node_id": restored.done.node_id,
+    })
+}
+
+const NEXT: &str = "\
+The CA and JWT keys are as old as the backup and may have been used since: the server prepares new ones as soon as it
+runs, and they sign once agents had the time to learn of them.
+Bans and deletions made after the backup are undone: repeat them.
+
+Next: start this server; it is a cluster of one. Empty the data directories of the other replicas and start them with
+this server's peer address in cluster.join and a copy of its sealing key: they join as new replicas. Replicas of the old
+cluster cannot come back: their certificates open nothing here.
+";

@@ -1,0 +1,7 @@
+//! Backup, restore, recovery and inspection with real processes: the programs as an operator runs them.
+
+mod backup;
+mod recover;
+mod refused;
+mod schedule;
+mod site;
