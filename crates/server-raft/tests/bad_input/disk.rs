@@ -1,11 +1,13 @@
 //! Disks that fill up or change bits, under a real server.
 
+use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use nix::sys::statvfs::statvfs;
 use steeple_api::server::entry::{BatchCreateEntryRequest, BatchDeleteEntryRequest, BatchDeleteEntryResponse};
 use steeple_api::steeple::server::TransferLeaderRequest;
 use steeple_testkit::{Binaries, ClusterRole, Server, ServerSpec, until};
@@ -56,18 +58,18 @@ fn write_ahead_log(server: &Server) -> PathBuf {
 const ON_A_SMALL_DISK: &str = r#"#!/bin/sh
 ulimit -c 0
 exec unshare --user --map-root-user --mount sh -c '
-    mount -t tmpfs -o size=80m,mode=0700 tmpfs "$DISK" || exit 9
+    mount -t tmpfs -o size=160m,mode=0700 tmpfs "$DISK" || exit 9
     "$@"
     echo "ended on the full disk with $?"
     mount -o remount,size=400m "$DISK" || exit 9
     exec "$@"
 ' sh "$SERVER" "$@"
 "#;
-/// Bytes of one entry that fills the disk; a batch of them is below the limit of a log entry.
-const FILLING_BYTES: usize = 8_000;
+/// Less than a tenth of the disk, so that it is nearly full, and more than a few writes need.
+const LITTLE_BYTES: u64 = 12 << 20;
 const BATCH: usize = 64;
-/// More than the disk holds.
-const BATCHES_MAX: usize = 400;
+/// More deletions than fit into the blocks that are written when the disk is full.
+const ATTEMPTS_MAX: usize = 400;
 /// Elections and changes of the membership on a busy machine.
 const SETTLED_MAX: Duration = Duration::from_secs(90);
 
@@ -98,23 +100,13 @@ async fn on_a_small_disk(bench: &Bench, cluster: Option<ClusterRole>) -> Server 
     server
 }
 
-/// Writes until the server refuses. What it acknowledged, and why it took no more.
-async fn write_until_refused(server: &Server) -> (Vec<String>, Status) {
-    let mut acknowledged = Vec::new();
-    for batch in 0..BATCHES_MAX {
-        let ids: Vec<String> = (0..BATCH).map(|number| format!("kept-{batch:03}-{number:02}")).collect();
-        let request =
-            BatchCreateEntryRequest { entries: ids.iter().map(|id| filling(id)).collect(), output_mask: None };
-        match server.admin().entries().batch_create_entry(request.into_request()).await {
-            Ok(response) => {
-                let results = response.into_inner().results;
-                assert!(results.iter().all(|result| result.status.as_ref().is_some_and(|status| status.code == 0)));
-                acknowledged.extend(ids);
-            }
-            Err(status) => return (acknowledged, status),
-        }
-    }
-    panic!("the disk is smaller than that");
+/// Creates a batch of entries. Their ids, unless the server refuses.
+async fn write(server: &Server, batch: usize) -> Result<Vec<String>, Status> {
+    let ids: Vec<String> = (0..BATCH).map(|number| format!("kept-{batch:03}-{number:02}")).collect();
+    let request = BatchCreateEntryRequest { entries: ids.iter().map(|id| entry(id)).collect(), output_mask: None };
+    let results = server.admin().entries().batch_create_entry(request.into_request()).await?.into_inner().results;
+    assert!(results.iter().all(|result| result.status.as_ref().is_some_and(|status| status.code == 0)));
+    Ok(ids)
 }
 
 async fn delete(server: &Server, ids: Vec<String>) -> Result<BatchDeleteEntryResponse, Status> {
@@ -122,11 +114,31 @@ async fn delete(server: &Server, ids: Vec<String>) -> Result<BatchDeleteEntryRes
     Ok(server.admin().entries().batch_delete_entry(request.into_request()).await?.into_inner())
 }
 
-/// Somebody else takes the rest of the volume, which the test sees through the server's eyes.
-fn fill_the_rest(server: &Server) {
+/// A file of somebody else's on the volume, which the test sees through the server's eyes.
+fn somebody_elses(server: &Server) -> (PathBuf, File) {
     let pid = server.process().expect("it runs").pid();
-    let rest = format!("/proc/{pid}/root{}/somebody-elses", server.data_dir().display());
-    let mut file = std::fs::File::create(rest).expect("a file on the small disk");
+    let folder = PathBuf::from(format!("/proc/{pid}/root{}", server.data_dir().display()));
+    let mut options = OpenOptions::new();
+    let file = options.create(true).append(true).open(folder.join("somebody-elses")).expect("a file");
+    (folder, file)
+}
+
+/// Somebody else leaves so little of the volume that a leader should not take more.
+fn leave_little(server: &Server) {
+    let (folder, mut file) = somebody_elses(server);
+    let left = || {
+        let volume = statvfs(&folder).expect("a volume");
+        volume.blocks_available() * volume.fragment_size()
+    };
+    let block = vec![1; 1 << 16];
+    while left() > LITTLE_BYTES {
+        file.write_all(&block).expect("there is room");
+    }
+}
+
+/// Somebody else takes the rest of it.
+fn fill_the_rest(server: &Server) {
+    let (_, mut file) = somebody_elses(server);
     let block = vec![1; 1 << 16];
     while file.write_all(&block).is_ok() {}
     while file.write_all(&block[..512]).is_ok() {}
@@ -139,8 +151,12 @@ async fn a_full_disk_refuses_writes_then_ends_the_server_and_loses_nothing_ackno
     }
     let bench = Bench::new();
     let mut server = on_a_small_disk(&bench, None).await;
-    let (mut acknowledged, refusal) = write_until_refused(&server).await;
-    assert!(acknowledged.len() > BATCH, "the disk was full from the start: {refusal}");
+    let mut acknowledged = Vec::new();
+    for batch in 0..4 {
+        acknowledged.extend(write(&server, batch).await.expect("there is room"));
+    }
+    leave_little(&server);
+    let refusal = write(&server, 4).await.expect_err("nearly full");
     assert_eq!(refusal.code(), Code::ResourceExhausted, "{refusal}");
     assert_says(refusal.message(), &["the disk of node 1", "is nearly full", "free space or grow its volume"]);
 
@@ -158,7 +174,7 @@ async fn a_full_disk_refuses_writes_then_ends_the_server_and_loses_nothing_ackno
     let mut attempts = 0;
     while delete(&server, unknown()).await.is_ok() {
         attempts += 1;
-        assert!(attempts < BATCHES_MAX, "the disk is smaller than that");
+        assert!(attempts < ATTEMPTS_MAX, "the disk is smaller than that");
     }
     until_said(&server, "no space left on the volume of").await;
     until_said(&server, "free space or grow it, then restart the server").await;
@@ -193,31 +209,22 @@ async fn a_leader_whose_disk_is_nearly_full_lets_another_one_lead() {
     });
     founder_leads.await.expect("as at the beginning");
 
-    // Through the small one until it stands aside; what it refused until then, another one takes.
-    let stands_aside = "a replica whose disk has room leads now";
-    let said = || std::fs::read_to_string(small.log()).expect("a log").contains(stands_aside);
-    let mut attempt = 0;
-    while !said() {
-        attempt += 1;
-        assert!(attempt < BATCHES_MAX, "it leads on a full disk");
-        if led_by(&small).await.expect("a status") != us {
+    leave_little(&small);
+    let hands_over = || std::fs::read_to_string(small.log()).expect("a log").contains("handing leadership over");
+    let stood_aside = until("it stands aside", SETTLED_MAX, async || {
+        let leader = led_by(&small).await.map_err(|status| status.to_string())?;
+        if hands_over() && ![0, us].contains(&leader) {
+            return Ok(());
+        }
+        if !hands_over() && leader != us {
             // An election came in between, as on a busy machine it may.
             let _ = small.admin().cluster().transfer_leader(TransferLeaderRequest { node_id: us }).await;
         }
-        let entries = (0..BATCH).map(|number| filling(&format!("entry-{attempt:03}-{number:02}"))).collect();
-        let request = BatchCreateEntryRequest { entries, output_mask: None };
-        if let Err(status) = small.admin().entries().batch_create_entry(request.into_request()).await {
-            let expected = [Code::ResourceExhausted, Code::Unavailable, Code::DeadlineExceeded];
-            assert!(expected.contains(&status.code()), "{status}");
-        }
-    }
-    until_said(&small, "the data volume is nearly full").await;
-    create(&small, "zz-taken-elsewhere").await;
-    assert_ne!(led_by(&others[0]).await.expect("a status"), us);
-}
-
-fn filling(id: &str) -> steeple_api::types::Entry {
-    let mut entry = entry(id);
-    entry.selectors[0].value.push_str(&"x".repeat(FILLING_BYTES));
-    entry
+        // A refusal makes it look at once.
+        let written = small.admin().create_entry(entry("taken-elsewhere")).await;
+        Err(written.err().map_or_else(|| "it takes writes".to_owned(), |error| format!("{error:#}")))
+    });
+    stood_aside.await.expect("another one leads");
+    let taken = until("a write", SETTLED_MAX, async || small.admin().create_entry(entry("taken-elsewhere")).await);
+    taken.await.expect("the one that leads has room");
 }
