@@ -24,10 +24,21 @@ pub struct Standing {
     pub active: Option<Slot>,
     pub prepared: Option<Slot>,
     pub old: Option<Slot>,
-    /// Every replica shows an SVID that the active authority signed. True for keys, which sign none.
-    pub servers_renewed: bool,
+    pub servers: Servers,
     /// Everybody who has to hold the bundle as it is now holds it, or too long a wait is over.
     pub bundle_arrived: bool,
+}
+
+/// What the replicas show to agents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Servers {
+    /// An SVID of the active authority, all of them. So it is for keys, which sign none.
+    #[default]
+    Renewed,
+    /// Those that answer do.
+    SomeSilent,
+    /// Some show one of another authority.
+    Behind,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +88,7 @@ pub fn target(
     }
     let unfinished = |old: &&Slot| {
         let replaced_by_hand = now < active.issued_at.saturating_add(young(active));
-        old.published && (old.tainted || compromised && replaced_by_hand || !standing.servers_renewed)
+        old.published && (old.tainted || compromised && replaced_by_hand || standing.servers == Servers::Behind)
     };
     let old = standing.old.as_ref().filter(unfinished);
     Ok(old.unwrap_or(active).id.clone())
@@ -93,7 +104,7 @@ pub fn next(standing: &Standing, target: &str, compromised: bool) -> Step {
         };
     }
     let Some(old) = standing.old.as_ref().filter(|old| old.id == target) else { return Step::Done };
-    if !standing.servers_renewed {
+    if standing.servers != Servers::Renewed {
         return Step::AwaitServers;
     }
     if !old.published || !(compromised || old.tainted) {
@@ -155,7 +166,6 @@ mod tests {
         Standing {
             active: Some(slot("a", LIFE / 2)),
             old: Some(slot("z", LIFE)),
-            servers_renewed: true,
             bundle_arrived: true,
             ..Standing::default()
         }
@@ -172,9 +182,9 @@ mod tests {
             Step::Activate(_) => {
                 standing.old = standing.active.take();
                 standing.active = standing.prepared.take();
-                standing.servers_renewed = false;
+                standing.servers = Servers::Behind;
             }
-            Step::AwaitServers => standing.servers_renewed = true,
+            Step::AwaitServers => standing.servers = Servers::Renewed,
             Step::Taint(_) => {
                 standing.old.as_mut().unwrap().tainted = true;
                 standing.bundle_arrived = false;
@@ -238,6 +248,15 @@ mod tests {
         assert_eq!(target(&standing, Some("x"), true, NOW), Err(RotationError::Unknown("x".into())));
         assert_eq!(target(&Standing::default(), None, true, NOW), Err(RotationError::NoAuthority));
         assert_eq!(next(&standing, "z", true), Step::Taint("z".into()));
+    }
+
+    #[test]
+    fn a_replica_that_is_away_does_not_make_it_look_like_a_rotation_in_the_middle() {
+        let standing = Standing { servers: Servers::SomeSilent, ..at_rest() };
+        for compromised in [false, true] {
+            assert_eq!(target(&standing, None, compromised, NOW).unwrap(), "a");
+        }
+        assert_eq!(next(&standing, "z", false), Step::AwaitServers, "and it is waited for");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod plan;
 mod progress;
 mod rotate;
 mod status;
+mod turn;
 mod wait;
 
 use steeple_cli::{Command, Flag};

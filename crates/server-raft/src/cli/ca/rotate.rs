@@ -6,25 +6,22 @@ use std::time::{Duration, Instant};
 use steeple_api::server::localauthority::local_authority_client::LocalAuthorityClient;
 use steeple_api::server::localauthority::*;
 use steeple_api::steeple::server::authorities_client::AuthoritiesClient;
-use steeple_api::steeple::server::{Acknowledgements, Authority, AuthorityStatusRequest, AuthorityStatusResponse};
-use steeple_ca::rotation::{Slot, Standing, Step, next, target};
+use steeple_api::steeple::server::{Authority, AuthorityStatusRequest, AuthorityStatusResponse};
+use steeple_ca::rotation::Step;
 use steeple_cli::{Call, Context, Failure};
-use steeple_core::{AuthorityId, AuthorityKind, Clock as _, SystemClock, Timestamp};
+use steeple_core::{AuthorityKind, Clock as _, SystemClock};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::progress::Progress;
-use super::status::{missing, print_status};
-use super::wait::{Verdict, Wait};
-use crate::cli::reply::expected;
+use super::status::print_status;
+use super::turn::{Looked, Turn, of_kind, verb};
 
 pub(super) async fn rotate(call: &mut Call, channel: Channel) -> Result<(), Failure> {
     let wanted = kinds(call.values.text("kind"))?;
     let mut rotation = Rotation {
         authorities: AuthoritiesClient::new(channel.clone()),
         local: LocalAuthorityClient::new(channel),
-        compromised: call.values.bool("compromised"),
-        ack_wait: call.values.duration("ackWait").to_std().unwrap_or_default(),
         progress: Progress::default(),
     };
     let status = rotation.status().await.context("could not get the state of the authorities")?;
@@ -34,11 +31,14 @@ pub(super) async fn rotate(call: &mut Call, channel: Channel) -> Result<(), Fail
     if kinds.is_empty() {
         return Err(Failure::message("there is no such authority; see `ca status`"));
     }
-    if rotation.compromised && kinds.contains(&AuthorityKind::X509) {
+    let compromised = call.values.bool("compromised");
+    if compromised && kinds.contains(&AuthorityKind::X509) {
         refuse_below_upstream(&status)?;
     }
-    for (turn, kind) in kinds.iter().enumerate() {
-        rotation.turn(call, *kind, named.as_deref(), (turn, kinds.len())).await?;
+    let ack_wait = call.values.duration("ackWait").to_std().unwrap_or_default();
+    for (position, kind) in kinds.iter().enumerate() {
+        let turn = Turn::new(*kind, named.clone(), compromised, ack_wait);
+        rotation.turn(call, turn, (position, kinds.len())).await?;
     }
     rotation.progress.end(&mut call.streams)?;
     let status = rotation.status_with_patience().await?;
@@ -48,59 +48,22 @@ pub(super) async fn rotate(call: &mut Call, channel: Channel) -> Result<(), Fail
 struct Rotation {
     authorities: AuthoritiesClient<Channel>,
     local: LocalAuthorityClient<Channel>,
-    compromised: bool,
-    ack_wait: Duration,
     progress: Progress,
 }
 
 impl Rotation {
-    /// From where it stands to the end, for one kind.
-    async fn turn(
-        &mut self,
-        call: &mut Call,
-        kind: AuthorityKind,
-        named: Option<&str>,
-        turn: (usize, usize),
-    ) -> Result<(), Failure> {
-        let mut going: Option<AuthorityId> = None;
-        let mut wait: Option<Wait> = None;
+    /// From where it stands to the end, for one kind; `turns` is which of how many kinds this is.
+    async fn turn(&mut self, call: &mut Call, mut turn: Turn, turns: (usize, usize)) -> Result<(), Failure> {
         let mut failed: Option<Step> = None;
         loop {
             let status = self.status_with_patience().await?;
-            let known = expected(status.acknowledgements.clone(), "acknowledgements")?;
-            let mut standing = standing(&status, kind, &known);
-            let going = match &going {
-                Some(id) => id,
-                None => {
-                    let now = SystemClock.now();
-                    let id = target(&standing, named, self.compromised, now).map_err(Failure::message)?;
-                    self.progress.note(&mut call.streams, &format!("{}: {id} has to go", noun(kind)))?;
-                    going.insert(id)
-                }
-            };
-            let mut step = next(&standing, going, self.compromised);
-            if let Some(lacking) = lacking(&step, &status, &known) {
-                let now = Instant::now();
-                let current = wait.take().filter(|wait| wait.is_for(&step));
-                let mut current = current.unwrap_or_else(|| Wait::new(step.clone(), self.ack_wait, now));
-                let verdict = current.look(now, lacking, &known);
-                wait = Some(current);
-                if verdict == Verdict::TooLong {
-                    for line in missing(&known) {
-                        self.progress.note(&mut call.streams, &format!("going on without {line}"))?;
-                    }
-                }
-                if verdict != Verdict::GoesOn {
-                    (standing.bundle_arrived, standing.servers_renewed) = match step {
-                        Step::AwaitServers => (false, true),
-                        _ => (true, standing.servers_renewed),
-                    };
-                    step = next(&standing, going, self.compromised);
-                }
+            let Looked { step, done, notes } = turn.look(Instant::now(), SystemClock.now(), &status)?;
+            for note in notes {
+                self.progress.note(&mut call.streams, &note)?;
             }
-            let done = (turn.0 as f64 + share(&step, self.compromised, &status, &known)) / turn.1 as f64;
-            self.progress.show(&mut call.streams, done, &describe(kind, &step, &status, &known))?;
-            match self.carry_out(kind, &step).await {
+            let done = (turns.0 as f64 + done) / turns.1 as f64;
+            self.progress.show(&mut call.streams, done, &turn.describe(&step, &status))?;
+            match self.carry_out(turn.kind, &step).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => failed = None,
                 // A leader that goes takes the answer with it, and the server rotates by itself as well: look again.
@@ -174,10 +137,6 @@ fn kinds(text: &str) -> Result<Vec<AuthorityKind>, Failure> {
     }
 }
 
-fn of_kind(status: &AuthorityStatusResponse, kind: AuthorityKind) -> impl Iterator<Item = &Authority> {
-    status.authorities.iter().filter(move |authority| authority.kind == kind.name())
-}
-
 fn is_wanted(authority: &Authority, named: Option<&str>) -> bool {
     named.is_none_or(|named| authority.authority_id == named)
 }
@@ -191,83 +150,6 @@ fn refuse_below_upstream(status: &AuthorityStatusResponse) -> Result<(), Failure
             id = authority.upstream_authority_id
         ))),
         None => Ok(()),
-    }
-}
-
-fn standing(status: &AuthorityStatusResponse, kind: AuthorityKind, known: &Acknowledgements) -> Standing {
-    let slot = |name: &str| {
-        let authority = of_kind(status, kind).find(|authority| authority.slot == name)?;
-        Some(Slot {
-            id: authority.authority_id.clone(),
-            issued_at: Timestamp::from_secs(authority.issued_at),
-            not_after: Timestamp::from_secs(authority.not_after),
-            published: authority.published,
-            tainted: authority.tainted,
-        })
-    };
-    Standing {
-        active: slot("active"),
-        prepared: slot("prepared"),
-        old: slot("old"),
-        servers_renewed: kind == AuthorityKind::Jwt || servers_behind(status, known) == 0,
-        // Until the wait says so.
-        bundle_arrived: false,
-    }
-}
-
-/// Replicas that do not show an SVID of the active authority.
-fn servers_behind(status: &AuthorityStatusResponse, known: &Acknowledgements) -> u64 {
-    let active = of_kind(status, AuthorityKind::X509).find(|authority| authority.slot == "active");
-    let active = active.map(|authority| authority.authority_id.as_str());
-    let behind = |replica: &&_| {
-        let replica: &steeple_api::steeple::server::AcknowledgingReplica = replica;
-        Some(replica.svid_authority_id.as_str()) != active
-    };
-    known.replicas.iter().filter(behind).count() as u64
-}
-
-/// How many a wait still waits for; `None` for a step that is none.
-fn lacking(step: &Step, status: &AuthorityStatusResponse, known: &Acknowledgements) -> Option<u64> {
-    match step {
-        Step::AwaitBundle | Step::AwaitTaint => Some(known.missing),
-        Step::AwaitServers => Some(servers_behind(status, known)),
-        _ => None,
-    }
-}
-
-/// The part of one kind's rotation that is done, between 0 and 1.
-fn share(step: &Step, compromised: bool, status: &AuthorityStatusResponse, known: &Acknowledgements) -> f64 {
-    let all = (known.live_agents + known.replicas.len() as u64).max(1) as f64;
-    let within = lacking(step, status, known).map_or(0.0, |lacking| (1.0 - lacking as f64 / all).clamp(0.0, 0.9));
-    (step.position() as f64 + within) / Step::count(compromised) as f64
-}
-
-fn describe(kind: AuthorityKind, step: &Step, status: &AuthorityStatusResponse, known: &Acknowledgements) -> String {
-    let waits_for = match lacking(step, status, known) {
-        Some(0) => ": all have, a moment more".to_owned(),
-        Some(lacking) => format!(": {lacking} missing"),
-        None => String::new(),
-    };
-    format!("{}: {}{waits_for}", noun(kind), verb(step))
-}
-
-fn verb(step: &Step) -> String {
-    match step {
-        Step::Prepare => "prepare a new one".to_owned(),
-        Step::AwaitBundle => "wait until all know it".to_owned(),
-        Step::Activate(id) => format!("activate {id}"),
-        Step::AwaitServers => "wait until the replicas have new SVIDs".to_owned(),
-        Step::Taint(id) => format!("taint {id}"),
-        Step::AwaitTaint => "wait until agents have replaced what it signed".to_owned(),
-        Step::Revoke(id) => format!("revoke {id}"),
-        Step::Done => "done".to_owned(),
-    }
-}
-
-fn noun(kind: AuthorityKind) -> &'static str {
-    match kind {
-        AuthorityKind::X509 => "X.509 authority",
-        AuthorityKind::Jwt => "JWT authority",
     }
 }
 
