@@ -131,3 +131,139 @@ fn replay(inspector: &Inspector) -> Result<(State, u64), RecoverError> {
     state.passed(applied.unwrap_or(0));
     Ok((state, replayed))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use aws_lc_rs::rand::SystemRandom;
+    use openraft::entry::RaftEntry;
+    use steeple_core::{Bundle, TrustDomain};
+    use steeple_state::codec::encode_commands;
+    use steeple_state::{ClusterInit, Command, CommandKind, MemberFacts, NO_REQUEST};
+    use steeple_storage::{Batch, LogEntry, Options, Storage};
+
+    use super::*;
+    use crate::raft::types::{Entry, LeaderId, LogId, Proposal};
+    use crate::raft::{codec, identity, peer_ca};
+
+    const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+    const CLUSTER: Uuid = [7; 16];
+    const TERM: u64 = 3;
+
+    fn command(kind: CommandKind) -> Command {
+        Command { request_id: NO_REQUEST, at: NOW, actor: "test".to_owned(), kind }
+    }
+
+    fn init(key: &SealingKey) -> Command {
+        let sealed = peer_ca::found(&CLUSTER, key, NOW).unwrap();
+        let first = MemberFacts {
+            storage_uuid: [1; 16],
+            name: "survivor".to_owned(),
+            peer_address: "survivor:8082".to_owned(),
+            api_address: String::new(),
+        };
+        command(CommandKind::InitCluster(Box::new(ClusterInit {
+            cluster_uuid: CLUSTER,
+            trust_domain: domain("example.org"),
+            keyring: sealed.keyring,
+            peer_ca: sealed.peer_ca,
+            first,
+        })))
+    }
+
+    fn domain(name: &str) -> TrustDomain {
+        TrustDomain::from_name(name).unwrap()
+    }
+
+    fn federated(name: &str) -> Command {
+        command(CommandKind::CreateBundles { bundles: vec![Arc::new(Bundle::empty(domain(name)))] })
+    }
+
+    fn stored(index: u64, command: &Command) -> LogEntry {
+        let proposal = Proposal { stamped_at: NOW, commands: encode_commands(std::slice::from_ref(command)).into() };
+        let id = LogId::new(LeaderId { term: TERM, node_id: 1 }, index);
+        let entry = Entry::new(id, EntryPayload::Normal(proposal));
+        LogEntry { index, term: TERM, bytes: codec::to_record(&codec::entry_to_pb(&entry)) }
+    }
+
+    /// A directory whose rows are at `applied`, and whose log holds `entries`.
+    fn survivor(applied: Option<&State>, entries: Vec<LogEntry>) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = Storage::open(dir.path(), Options { ballast_bytes: 0, ..Options::default() }).unwrap();
+        if let Some(state) = applied {
+            let mut batch = Batch::new();
+            for (table, key, value) in state.rows() {
+                batch.put(table.number(), &key, &value).unwrap();
+            }
+            batch.applied(state.applied_index());
+            storage.kv().write(batch).unwrap();
+        }
+        let membership = identity::Membership { cluster_uuid: CLUSTER, node_id: 1, origin: identity::Origin::Founded };
+        identity::remember(&storage.identity(), &membership).unwrap();
+        storage.log().append(entries, Box::new(|_| {})).unwrap();
+        dir
+    }
+
+    fn state_of(dir: &Path) -> State {
+        let inspector = Inspector::open(dir).unwrap();
+        replay(&inspector).unwrap().0
+    }
+
+    #[test]
+    fn entries_that_were_not_applied_yet_are() {
+        let key = SealingKey::generate(&SystemRandom::new()).unwrap();
+        let mut applied = State::new();
+        applied.apply(1, &init(&key));
+        let entries =
+            vec![stored(1, &init(&key)), stored(2, &federated("one.test")), stored(3, &federated("two.test"))];
+        let dir = survivor(Some(&applied), entries);
+
+        let recovered = recover(dir.path(), &key, NOW).unwrap();
+        assert_eq!((recovered.replayed, recovered.done.index), (2, 4));
+        let state = state_of(dir.path());
+        assert!(["one.test", "two.test"].iter().all(|name| state.bundle(&domain(name)).is_some()));
+        assert_eq!(state.cluster().unwrap().uuid, recovered.cluster_uuid);
+        let member = state.member(recovered.done.node_id).unwrap();
+        assert_eq!((member.facts.name.as_str(), member.facts.peer_address.as_str()), ("survivor", "survivor:8082"));
+
+        let survey = survey(dir.path()).unwrap();
+        assert_eq!(survey.applied.unwrap().index, 4);
+        assert_eq!((survey.last_log, survey.node_id), (survey.applied, Some(recovered.done.node_id)));
+        assert!(survey.vote.unwrap().term > TERM && survey.applied.unwrap().term > TERM);
+        assert_eq!(survey.snapshot.unwrap().applied, Some(4));
+        let [member] = &survey.membership[..] else { panic!("{:?}", survey.membership) };
+        assert!(member.voter && member.node_id == recovered.done.node_id);
+        let mixed = plan(&[dir.path().to_owned(), recovered.kept.unwrap()]);
+        assert!(matches!(mixed, Err(PlanError::Clusters(..))), "{mixed:?}");
+    }
+
+    #[test]
+    fn a_gap_between_rows_and_log_is_not_bridged() {
+        let key = SealingKey::generate(&SystemRandom::new()).unwrap();
+        let mut applied = State::new();
+        applied.apply(1, &init(&key));
+        let dir = survivor(Some(&applied), vec![stored(3, &federated("one.test"))]);
+        assert!(matches!(recover(dir.path(), &key, NOW), Err(RecoverError::Gap { index: 2 })));
+        assert!(!dir.path().join("replaced").exists());
+    }
+
+    #[test]
+    fn another_sealing_key_recovers_nothing() {
+        let [key, other] = [(); 2].map(|()| SealingKey::generate(&SystemRandom::new()).unwrap());
+        let dir = survivor(None, vec![stored(1, &init(&key))]);
+        let refused = recover(dir.path(), &other, NOW).unwrap_err().to_string();
+        assert!(refused.contains("does not open this cluster's keyring"), "{refused}");
+        assert!(!dir.path().join("replaced").exists());
+        assert_eq!(recover(dir.path(), &key, NOW).unwrap().replayed, 1);
+    }
+
+    #[test]
+    fn the_newest_log_is_recovered_from() {
+        let key = SealingKey::generate(&SystemRandom::new()).unwrap();
+        let short = survivor(None, vec![stored(1, &init(&key))]);
+        let long = survivor(None, vec![stored(1, &init(&key)), stored(2, &federated("one.test"))]);
+        let order = plan(&[short.path().to_owned(), long.path().to_owned()]).unwrap();
+        assert_eq!(order.iter().map(|survey| survey.dir.as_path()).collect::<Vec<_>>(), [long.path(), short.path()]);
+    }
+}
