@@ -69,13 +69,13 @@ async fn founds(settings: &ServerSettings, storage: &Storage, clock: &Arc<dyn Cl
     Ok(founds)
 }
 
-/// A founder makes the sealing key, so that one that is there before means a cluster: founding another one would give the
-/// trust domain a second authority that nobody trusts.
+/// A founder makes the sealing key, so that one that is there before means a cluster: founding another one would give
+/// the trust domain a second authority that nobody trusts.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(
     "the data directory is empty, and the sealing key {} is that of a cluster: name its other members in cluster.join \
-     and start one of them, restore a backup, or, if the key is new or all is lost, found a new trust domain by starting \
-     once with -foundAnew",
+     and start one of them, restore a backup, or, if the key is new or all is lost, found a new trust domain by \
+     starting once with -foundAnew",
     .key_path.display()
 )]
 struct ClusterExists {

@@ -1,5 +1,6 @@
-//! Every metric of the server, in one place (`docs/metrics.md`). SPIRE's names come under the prefix `spire_server`; those
-//! that begin with `steeple_` are ours and keep that name under every configured prefix, so that alerts can rely on it.
+//! Every metric of the server, in one place (`docs/metrics.md`). SPIRE's names come under the prefix `spire_server`;
+//! those that begin with `steeple_` are ours and keep that name under every configured prefix, so that alerts can rely
+//! on it.
 //!
 //! ```text
 //!   names      constants, and the list that the documentation must match

@@ -124,8 +124,8 @@ async fn slow_clients_keep_nobody_waiting() {
     }
 }
 
-/// Connects, says nothing or only the beginning of a handshake, and does so again as soon as it is dropped: the server is
-/// never without it.
+/// Connects, says nothing or only the beginning of a handshake, and does so again as soon as it is dropped: the server
+/// is never without it.
 async fn slow_client(number: usize, address: String, start: mpsc::Sender<()>, tell: mpsc::UnboundedSender<usize>) {
     loop {
         let mut stream = TcpStream::connect(&address).await.expect("the port is open");

@@ -1,4 +1,5 @@
-//! The alert rules: promtool's own tests, and that each rule has a test, a section in the runbook and metrics that exist.
+//! The alert rules: promtool's own tests, and that each rule has a test, a section in the runbook and metrics that
+//! exist.
 
 use std::collections::BTreeSet;
 use std::process::Command;

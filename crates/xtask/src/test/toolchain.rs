@@ -58,8 +58,8 @@ impl Toolchain {
         Ok(venv.join("bin/python"))
     }
 
-    /// Prometheus' checker of rules out of Debian's package, which is unpacked and not installed: it would start a server.
-    /// None where there is no apt.
+    /// Prometheus' checker of rules out of Debian's package, which is unpacked and not installed: it would start a
+    /// server. None where there is no apt.
     pub fn promtool(&self) -> Result<Option<PathBuf>> {
         let folder = self.cache.join("prometheus");
         let promtool = folder.join("usr/bin/promtool");
