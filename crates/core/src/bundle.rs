@@ -36,4 +36,12 @@ impl Bundle {
     pub fn empty(trust_domain: TrustDomain) -> Self {
         Self { trust_domain, x509_authorities: Vec::new(), jwt_authorities: Vec::new(), refresh_hint: 0, sequence: 0 }
     }
+
+    /// With every authority in good standing.
+    #[must_use]
+    pub fn untainted(mut self) -> Self {
+        self.x509_authorities.iter_mut().for_each(|root| root.tainted = false);
+        self.jwt_authorities.iter_mut().for_each(|key| key.tainted = false);
+        self
+    }
 }

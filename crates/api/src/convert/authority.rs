@@ -49,14 +49,14 @@ pub fn jwt_authority_to_wire(authority: &JwtAuthority) -> types::JwtKey {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// A P-256 key (the generator point), PKIX DER.
     const KEY: &str = "3059301306072a8648ce3d020106082a8648ce3d030107034200046b17d1f2e12c4247f8bce6e563a440f277037d81\
                        2deb33a0f4a13945d898c2964fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
 
-    fn key() -> types::JwtKey {
+    pub fn key() -> types::JwtKey {
         types::JwtKey { public_key: hex::decode(KEY).unwrap(), key_id: "k".into(), expires_at: 7, tainted: true }
     }
 

@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_reads_only_what_its_mask_names() {
+    fn only_what_the_mask_names_is_read() {
         let nonsense = types::X509Certificate { asn1: b"nonsense".to_vec(), tainted: false };
         let wire = types::Bundle {
             trust_domain: "spiffe://five.test".into(),

@@ -8,6 +8,7 @@
 mod agent;
 mod authority;
 mod bundle;
+mod endpoint_url;
 mod entry;
 mod error;
 mod federation;

@@ -142,7 +142,7 @@ impl BundleApi for BundleService {
     ) -> Result<Response<BatchCreateFederatedBundleResponse>, Status> {
         let caller = authorized(&request)?;
         let request = request.into_inner();
-        let (items, bundles) = self.drafts(&request.bundle, None, "creating");
+        let (items, bundles) = self.drafts(&request.bundle, "creating");
         let results =
             self.batch(&caller, items, (!bundles.is_empty()).then_some(CommandKind::CreateBundles { bundles })).await?;
         let mask = request.output_mask.as_ref();
@@ -160,7 +160,7 @@ impl BundleApi for BundleService {
         let caller = authorized(&request)?;
         let request = request.into_inner();
         let input_mask = request.input_mask.as_ref();
-        let (items, bundles) = self.drafts(&request.bundle, input_mask, "updating");
+        let (items, bundles) = self.drafts(&request.bundle, "updating");
         let mask = input_mask.map_or(BundleMask::ALL, mask_from_wire);
         let updates: Vec<_> = bundles.into_iter().map(|bundle| BundleUpdate { bundle, mask }).collect();
         let results =
@@ -179,7 +179,7 @@ impl BundleApi for BundleService {
     ) -> Result<Response<BatchSetFederatedBundleResponse>, Status> {
         let caller = authorized(&request)?;
         let request = request.into_inner();
-        let (items, bundles) = self.drafts(&request.bundle, None, "setting");
+        let (items, bundles) = self.drafts(&request.bundle, "setting");
         let results =
             self.batch(&caller, items, (!bundles.is_empty()).then_some(CommandKind::SetBundles { bundles })).await?;
         let mask = request.output_mask.as_ref();
@@ -201,7 +201,7 @@ impl BundleApi for BundleService {
             Ok(Mode::Delete) => DeleteMode::Delete,
             Ok(Mode::Dissociate) => DeleteMode::Dissociate,
             Err(_) => {
-                let why = format!("failed to parse deletion mode: unhandled delete mode {:?}", request.mode);
+                let why = format!("failed to parse deletion mode: unhandled delete mode \"{}\"", request.mode);
                 return Err(Status::invalid_argument(why));
             }
         };
@@ -239,29 +239,20 @@ impl BundleApi for BundleService {
 
 impl BundleService {
     /// What passes the conversion is proposed together; the rest has its status already.
-    fn drafts(
-        &self,
-        wires: &[types::Bundle],
-        mask: Option<&types::BundleMask>,
-        doing: &str,
-    ) -> (Vec<Item>, Vec<Arc<Bundle>>) {
+    fn drafts(&self, wires: &[types::Bundle], doing: &str) -> (Vec<Item>, Vec<Arc<Bundle>>) {
         let mut bundles = Vec::with_capacity(wires.len());
         let items = wires
             .iter()
             .map(|wire| {
-                bundles.push(Arc::new(self.draft(wire, mask, doing)?));
+                bundles.push(Arc::new(self.draft(wire, doing)?));
                 Ok(())
             })
             .collect();
         (items, bundles)
     }
 
-    fn draft(
-        &self,
-        wire: &types::Bundle,
-        mask: Option<&types::BundleMask>,
-        doing: &str,
-    ) -> Result<Bundle, types::Status> {
+    /// Reads the whole bundle, also when an update's mask names little of it (SPIRE behaviour).
+    fn draft(&self, wire: &types::Bundle, doing: &str) -> Result<Bundle, types::Status> {
         let invalid = |message: String| status::status_of(Code::InvalidArgument, message);
         let trust_domain = trust_domain_from_wire(&wire.trust_domain)
             .map_err(|error| invalid(format!("trust domain argument is not valid: {error}")))?;
@@ -269,12 +260,10 @@ impl BundleService {
             let what = "a federated bundle for the server's own trust domain is not allowed";
             return Err(invalid(format!("{doing} {what}")));
         }
-        let mut bundle =
-            bundle_from_wire(wire, mask).map_err(|error| invalid(format!("failed to convert bundle: {error}")))?;
+        let bundle =
+            bundle_from_wire(wire, None).map_err(|error| invalid(format!("failed to convert bundle: {error}")))?;
         // Taint is the issuing domain's business; what a client says of it is ignored (SPIRE behaviour).
-        bundle.x509_authorities.iter_mut().for_each(|root| root.tainted = false);
-        bundle.jwt_authorities.iter_mut().for_each(|key| key.tainted = false);
-        Ok(bundle)
+        Ok(bundle.untainted())
     }
 
     async fn batch(

@@ -103,13 +103,11 @@ impl TrustDomainApi for TrustDomainService {
         let items: Vec<Item> = names
             .iter()
             .map(|name| {
-                let trust_domain = trust_domain_from_wire(name).map_err(|error| {
-                    status::status_of(Code::InvalidArgument, format!("failed to parse trust domain: {error}"))
-                })?;
-                trust_domains.push(trust_domain);
+                trust_domains.push(deletable(name)?);
                 Ok(())
             })
             .collect();
+        let mut parsed = trust_domains.clone().into_iter();
         let mut deleted = Vec::new();
         if !trust_domains.is_empty() {
             match self.shared.propose(&caller, CommandKind::DeleteRelationships { trust_domains }).await? {
@@ -118,12 +116,19 @@ impl TrustDomainApi for TrustDomainService {
             }
         }
         let mut deleted = deleted.into_iter();
-        let results = items.into_iter().zip(names).map(|(item, trust_domain)| {
-            let status = item.err().unwrap_or_else(|| match deleted.next() {
-                Some(Ok(())) => status::ok(),
-                Some(Err(why)) => failure::item(&why),
-                None => status::status_of(Code::Internal, "no outcome"),
-            });
+        // What could not be read is named as it came.
+        let results = items.into_iter().zip(names).map(|(item, name)| {
+            let (status, trust_domain) = match item {
+                Err(status) => (status, name),
+                Ok(()) => {
+                    let status = match deleted.next() {
+                        Some(Ok(())) => status::ok(),
+                        Some(Err(why)) => failure::item(&why),
+                        None => status::status_of(Code::Internal, "no outcome"),
+                    };
+                    (status, parsed.next().map_or(name, |trust_domain| trust_domain.name().to_owned()))
+                }
+            };
             batch_delete_federation_relationship_response::Result { status: Some(status), trust_domain }
         });
         Ok(Response::new(BatchDeleteFederationRelationshipResponse { results: results.collect() }))
@@ -189,6 +194,14 @@ fn drafts(wires: &[types::FederationRelationship]) -> (Vec<Item>, Vec<Relationsh
         })
         .collect();
     (items, drafts)
+}
+
+fn deletable(name: &str) -> Result<TrustDomain, types::Status> {
+    let invalid = |message: String| status::status_of(Code::InvalidArgument, message);
+    if name.is_empty() {
+        return Err(invalid("missing trust domain".to_owned()));
+    }
+    trust_domain_from_wire(name).map_err(|error| invalid(format!("failed to parse trust domain: {error}")))
 }
 
 fn to_wire(found: &Relationship, mask: Option<&types::FederationRelationshipMask>) -> types::FederationRelationship {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use steeple_core::{FederationRelationship, TrustDomain};
+use steeple_core::{Bundle, FederationRelationship, TrustDomain};
 
 use super::writer::Writer;
 use crate::{Outcome, Rejection, Relationship, RelationshipDraft, RelationshipUpdate};
@@ -39,7 +39,9 @@ fn create_one(writer: &mut Writer<'_>, draft: &RelationshipDraft) -> Result<Rela
              federated_trust_domains.trust_domain",
         ));
     }
-    Ok(write(writer, draft.relationship.clone(), draft.bundle.as_ref()))
+    write(writer, &draft.relationship, draft.bundle.as_ref());
+    // Not the stored bundle, when none comes along (SPIRE behaviour).
+    Ok(Relationship { relationship: draft.relationship.clone(), bundle: draft.bundle.clone() })
 }
 
 fn update_one(writer: &mut Writer<'_>, update: &RelationshipUpdate) -> Result<Relationship, Rejection> {
@@ -57,21 +59,16 @@ fn update_one(writer: &mut Writer<'_>, update: &RelationshipUpdate) -> Result<Re
     if mask.bundle_endpoint_profile {
         relationship.profile = draft.relationship.profile.clone();
     }
-    let bundle = draft.bundle.as_ref().filter(|_| mask.trust_domain_bundle);
-    Ok(write(writer, relationship, bundle))
+    write(writer, &relationship, draft.bundle.as_ref().filter(|_| mask.trust_domain_bundle));
+    let bundle = writer.state().bundle(&relationship.trust_domain).cloned();
+    Ok(Relationship { relationship, bundle })
 }
 
-fn write(
-    writer: &mut Writer<'_>,
-    relationship: FederationRelationship,
-    bundle: Option<&Arc<steeple_core::Bundle>>,
-) -> Relationship {
+fn write(writer: &mut Writer<'_>, relationship: &FederationRelationship, bundle: Option<&Arc<Bundle>>) {
     if let Some(bundle) = bundle {
         writer.put_bundle((**bundle).clone());
     }
     writer.put_relationship(relationship.clone());
-    let bundle = writer.state().bundle(&relationship.trust_domain).cloned();
-    Relationship { relationship, bundle }
 }
 
 fn check_bundle(draft: &RelationshipDraft) -> Result<(), Rejection> {
