@@ -77,8 +77,7 @@ impl ConfigError {
     pub fn validation_report(&self, program: &str) -> String {
         if let Self::Plugin(error) = self {
             if let Some((heading, note)) = error.validation_note() {
-                let start = format!("SPIRE {program} configuration file is invalid.\nValidation errors:\n");
-                return format!("{start}\t{heading}:\n\t\t{note}\n");
+                return validation_notes(program, &[(heading, note)]);
             }
             if error.is_about_loading() {
                 return format!("Could not validate configuration file: {error}\n");
@@ -94,6 +93,12 @@ impl ConfigError {
     pub(crate) fn not_supported(key: impl Into<String>, instead: impl Into<String>) -> Self {
         Self::NotSupported { key: key.into(), instead: instead.into() }
     }
+}
+
+/// What SPIRE's `validate` prints for parts that cannot be used: a heading for each, and what is wrong.
+pub fn validation_notes(program: &str, notes: &[(String, String)]) -> String {
+    let lines: String = notes.iter().map(|(heading, note)| format!("\t{heading}:\n\t\t{note}\n")).collect();
+    format!("SPIRE {program} configuration file is invalid.\nValidation errors:\n{lines}")
 }
 
 fn at(span: &Span) -> String {

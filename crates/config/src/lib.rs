@@ -38,7 +38,7 @@ pub use common::{
     PrometheusSettings, PrometheusTls, StatsdSink, TelemetryFile, TelemetrySettings,
 };
 pub use duration::{DurationError, GoDuration};
-pub use error::{ConfigError, DecodeError};
+pub use error::{ConfigError, DecodeError, validation_notes};
 pub use expand::expand_env;
 pub use load::{AGENT_CONFIG_PATH, Loaded, OIDC_CONFIG_PATH, SERVER_CONFIG_PATH, load_agent, load_oidc, load_server};
 pub use notice::{Notice, NoticeLevel};

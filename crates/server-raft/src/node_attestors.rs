@@ -39,19 +39,31 @@ pub fn node_attestors(
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<BTreeMap<String, Arc<dyn NodeAttestor>>> {
     let mut attestors: BTreeMap<String, Arc<dyn NodeAttestor>> = BTreeMap::new();
-    for block in settings.plugins.iter().filter(|block| block.enabled && block.kind == "NodeAttestor") {
-        match block.name.as_str() {
-            // In the core: it needs the state.
-            "join_token" => block.read_data(|_| anyhow::Ok(()))?,
-            "x509pop" => {
-                let plugin = x509pop(block, own_roots)?;
-                let plugin = X509PopServer::new(settings.trust_domain.clone(), plugin, Arc::clone(clock));
-                attestors.insert(block.name.clone(), Arc::new(plugin));
-            }
-            other => bail!("NodeAttestor {other:?} is not built in"),
+    for block in settings.plugins.iter().filter(|block| block.enabled && block.kind == KIND) {
+        if let Some(attestor) = node_attestor(block, settings, own_roots, clock)? {
+            attestors.insert(block.name.clone(), attestor);
         }
     }
     Ok(attestors)
+}
+
+/// `None` for what is in the core. Data that cannot be used is refused here.
+pub fn node_attestor(
+    block: &PluginBlock,
+    settings: &ServerSettings,
+    own_roots: &OwnRootsOf,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Option<Arc<dyn NodeAttestor>>> {
+    match block.name.as_str() {
+        // In the core: it needs the state.
+        "join_token" => block.read_data(|_| anyhow::Ok(None)),
+        "x509pop" => {
+            let plugin = x509pop(block, own_roots)?;
+            let plugin = X509PopServer::new(settings.trust_domain.clone(), plugin, Arc::clone(clock));
+            Ok(Some(Arc::new(plugin)))
+        }
+        other => bail!("{KIND} {other:?} is not built in"),
+    }
 }
 
 fn x509pop(block: &PluginBlock, own_roots: &OwnRootsOf) -> anyhow::Result<X509PopSettings> {
@@ -108,8 +120,14 @@ fn certificates(paths: &[String]) -> anyhow::Result<Vec<Vec<u8>>> {
         let unreadable = || format!("x509pop: unable to load trust bundle {path:?}");
         let text = std::fs::read(path).with_context(unreadable)?;
         let blocks = pem::parse_many(&text).with_context(unreadable)?;
+        let before = certificates.len();
         certificates
             .extend(blocks.into_iter().filter(|block| block.tag() == "CERTIFICATE").map(pem::Pem::into_contents));
+        if certificates.len() == before {
+            bail!("{}: no certificates found in file", unreadable());
+        }
     }
     Ok(certificates)
 }
+
+pub const KIND: &str = "NodeAttestor";

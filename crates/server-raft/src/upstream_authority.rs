@@ -21,14 +21,17 @@ impl Upstream {
     /// `None` without an `UpstreamAuthority` block. Files that cannot be used are refused here.
     pub fn from_settings(settings: &ServerSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<Self>> {
         let mut blocks = settings.plugins.iter().filter(|block| block.enabled && block.kind == KIND);
-        let Some(block) = blocks.next() else { return Ok(None) };
+        blocks.next().map(|block| Self::from_block(block, settings, clock)).transpose()
+    }
+
+    pub fn from_block(block: &PluginBlock, settings: &ServerSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Self> {
         let trust_domain = settings.trust_domain.clone();
         let plugin: Box<dyn UpstreamAuthority> = match block.name.as_str() {
             "disk" => Box::new(DiskAuthority::open(disk_files(block)?, trust_domain, Arc::clone(clock))?),
             "spire" => Box::new(SpireAuthority::new(spire_server(block)?, trust_domain, Arc::clone(clock))),
             other => bail!("{KIND} {other:?} is not built in"),
         };
-        Ok(Some(Self { plugin, warned: Once::new() }))
+        Ok(Self { plugin, warned: Once::new() })
     }
 
     pub async fn mint_x509_ca(&self, csr: &[u8], ttl: Duration) -> Result<MintedX509Ca, UpstreamError> {
@@ -94,7 +97,7 @@ async fn bounded<T>(max: Duration, call: impl Future<Output = Result<T, Upstream
     }
 }
 
-const KIND: &str = "UpstreamAuthority";
+pub const KIND: &str = "UpstreamAuthority";
 /// An authority above may itself have to elect a leader, or ask one above it.
 const MINT_MAX: Duration = Duration::from_secs(15);
 /// SPIRE's bound.

@@ -1,11 +1,20 @@
-//! `validate`.
+//! `validate`: the settings, and what `run` tries before it takes a port or a directory.
 
+use std::net::ToSocketAddrs;
 use std::process::ExitCode;
+use std::sync::Arc;
+
+use steeple_cli::one_line_of;
+use steeple_config::{PluginBlock, ServerSettings, validation_notes};
+use steeple_core::{Clock, SystemClock};
 
 use super::RunFlags;
+use crate::node_attestors::{self, OwnRootsOf, node_attestor};
+use crate::upstream_authority::{self, Upstream};
 
 pub(super) fn validate(flags: &RunFlags) -> ExitCode {
-    match flags.load() {
+    let loaded = flags.load().map_err(|error| error.validation_report(PROGRAM));
+    match loaded.and_then(|loaded| refusal_of(&loaded.settings).map_or(Ok(loaded), Err)) {
         Ok(loaded) => {
             // Scripts compare standard output with SPIRE's one line.
             for notice in loaded.notices {
@@ -14,9 +23,99 @@ pub(super) fn validate(flags: &RunFlags) -> ExitCode {
             println!("SPIRE server configuration file is valid.");
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprint!("{}", error.validation_report("server"));
+        Err(report) => {
+            eprint!("{report}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What SPIRE prints of settings that are well formed and cannot be used here.
+fn refusal_of(settings: &ServerSettings) -> Option<String> {
+    let bind = settings.bind.to_string();
+    if let Err(error) = bind.to_socket_addrs() {
+        let why = format!("could not resolve bind address \"{bind}\": {error}");
+        return Some(format!("SPIRE {PROGRAM} configuration file is invalid: {why}\n"));
+    }
+    let notes: Vec<(String, String)> = settings
+        .plugins
+        .iter()
+        .filter(|block| block.enabled)
+        .filter_map(|block| {
+            let why = one_line_of(&*try_plugin(block, settings).err()?);
+            let heading = format!("{} \"{}\"", block.kind, block.name);
+            // The heading says it.
+            let own = [format!("{heading}: "), format!("{}: ", block.name)];
+            let note = own.iter().find_map(|own| why.strip_prefix(own.as_str())).unwrap_or(&why).to_owned();
+            Some((heading, note))
+        })
+        .collect();
+    (!notes.is_empty()).then(|| validation_notes(PROGRAM, &notes))
+}
+
+fn try_plugin(block: &PluginBlock, settings: &ServerSettings) -> anyhow::Result<()> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    match block.kind.as_str() {
+        node_attestors::KIND => node_attestor(block, settings, &OwnRootsOf::default(), &clock).map(drop),
+        upstream_authority::KIND => Upstream::from_block(block, settings, &clock).map(drop),
+        // Accepted and not used.
+        _ => Ok(()),
+    }
+}
+
+const PROGRAM: &str = "server";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(server: &str, plugins: &str) -> Option<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("server.conf");
+        let text = format!(
+            "server {{ trust_domain = \"example.org\" data_dir = \"{}\" {server} }}
+             plugins {{ DataStore \"sql\" {{ plugin_data {{}} }} KeyManager \"memory\" {{}} {plugins} }}",
+            dir.path().join("data").display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let loaded = RunFlags { config: Some(config), ..RunFlags::default() }.load().unwrap();
+        refusal_of(&loaded.settings)
+    }
+
+    #[test]
+    fn a_file_that_can_start_a_server_is_valid() {
+        let plugins = "NodeAttestor \"join_token\" {} NodeAttestor \"x509pop\" { plugin_data { mode = \"spiffe\" } }";
+        assert_eq!(refusal("bind_address = \"127.0.0.1\"", plugins), None);
+    }
+
+    #[test]
+    fn what_run_would_refuse_is_refused() {
+        let cases = [
+            ("NodeAttestor \"x509pop\" {}", "one of ca_bundle_path or ca_bundle_paths must be configured"),
+            (
+                "NodeAttestor \"x509pop\" { plugin_data { ca_bundle_path = \"/none.pem\" } }",
+                "unable to load trust bundle \"/none.pem\": ",
+            ),
+            (
+                "NodeAttestor \"x509pop\" { plugin_data { ca_bundle_path = \"/dev/null\" } }",
+                "unable to load trust bundle \"/dev/null\": no certificates found in file",
+            ),
+            ("NodeAttestor \"x509pop\" { plugin_data_file = \"/none.conf\" }", "/none.conf"),
+            (
+                "UpstreamAuthority \"disk\" { plugin_data {} }",
+                "'cert_file_path' and 'key_file_path' must be set and not empty",
+            ),
+        ];
+        for (plugins, why) in cases {
+            let report = refusal("bind_address = \"127.0.0.1\"", plugins).expect(plugins);
+            let heading = plugins.split(" {").next().unwrap();
+            let start = format!("SPIRE server configuration file is invalid.\nValidation errors:\n\t{heading}:\n\t\t");
+            let note = report.strip_prefix(&start).unwrap_or_else(|| panic!("{report}"));
+            assert!(note.contains(why) && !note.contains("x509pop: ") && note.lines().count() == 1, "{report}");
+        }
+        let report = refusal("bind_address = \"no port in here\"", "").unwrap();
+        let start =
+            "SPIRE server configuration file is invalid: could not resolve bind address \"no port in here:8081\": ";
+        assert!(report.starts_with(start), "{report}");
     }
 }
