@@ -170,7 +170,7 @@ impl Model {
                 entry.federates_with = distinct(wanted);
             }
         }
-        if mixed_stored(&entry) {
+        if mask.selectors && mixed_stored(&entry) {
             return Expected::Refused(Code::InvalidArgument);
         }
         if mask.federates_with && entry.federates_with.iter().any(|name| !self.bundles.contains(name)) {

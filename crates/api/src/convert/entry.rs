@@ -16,27 +16,57 @@ pub struct EntryDraft {
     pub selectors: Vec<Selector>,
 }
 
+/// A field that cannot be read, and those before it: a server reports the first fault, be it of form or of content.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct UnreadableEntry {
+    pub error: ConvertError,
+    pub entry: Entry,
+    /// The fields with rules of their own that `entry` has.
+    pub read: types::EntryMask,
+}
+
 /// Reads the fields that `mask` names: the input mask of an update, or the output mask under which a server sent it.
 pub fn entry_from_wire(
     trust_domain: &TrustDomain,
     wire: &types::Entry,
     mask: Option<&types::EntryMask>,
-) -> Result<EntryDraft, ConvertError> {
+) -> Result<EntryDraft, Box<UnreadableEntry>> {
+    let mut draft = EntryDraft { entry: blank(trust_domain, wire), selectors: Vec::new() };
+    let mut read = types::EntryMask::default();
+    match read_fields(wire, mask, &mut draft, &mut read) {
+        Ok(()) => Ok(draft),
+        Err(error) => Err(Box::new(UnreadableEntry { error, entry: draft.entry, read })),
+    }
+}
+
+/// In the order in which SPIRE reads.
+fn read_fields(
+    wire: &types::Entry,
+    mask: Option<&types::EntryMask>,
+    draft: &mut EntryDraft,
+    read: &mut types::EntryMask,
+) -> Result<(), ConvertError> {
     let given = |field: fn(&types::EntryMask) -> bool| mask.is_none_or(field);
-    let mut entry = blank(trust_domain, wire);
+    let entry = &mut draft.entry;
     if given(|mask| mask.parent_id) {
         entry.parent_id = id_from_wire(wire.parent_id.as_ref()).map_err(|error| error.within("invalid parent ID"))?;
+        read.parent_id = true;
     }
     if given(|mask| mask.spiffe_id) {
         entry.spiffe_id = id_from_wire(wire.spiffe_id.as_ref()).map_err(|error| error.within("invalid spiffe ID"))?;
+        read.spiffe_id = true;
+    }
+    if given(|mask| mask.dns_names) {
+        entry.dns_names.clone_from(&wire.dns_names);
+        read.dns_names = true;
     }
     if given(|mask| mask.federates_with) {
         entry.federates_with = federates_with(&wire.federates_with)?;
     }
-    let mut selectors = Vec::new();
     if given(|mask| mask.selectors) {
-        selectors = selectors_from_wire(&wire.selectors)?;
-        entry.selectors = selectors.iter().cloned().collect();
+        draft.selectors = selectors_from_wire(&wire.selectors)?;
+        entry.selectors = draft.selectors.iter().cloned().collect();
     }
     if given(|mask| mask.x509_svid_ttl) {
         entry.x509_svid_ttl = wire.x509_svid_ttl;
@@ -53,9 +83,6 @@ pub fn entry_from_wire(
     if given(|mask| mask.expires_at) {
         entry.expires_at = wire.expires_at;
     }
-    if given(|mask| mask.dns_names) {
-        entry.dns_names.clone_from(&wire.dns_names);
-    }
     if given(|mask| mask.store_svid) {
         entry.store_svid = wire.store_svid;
     }
@@ -66,7 +93,7 @@ pub fn entry_from_wire(
         entry.disable_x509_svid_prefetch = attributes.disable_x509_svid_prefetch;
         entry.jwt_svid_include_jti = attributes.jwt_svid_include_jti;
     }
-    Ok(EntryDraft { entry, selectors })
+    Ok(())
 }
 
 pub fn entry_to_wire(entry: &Entry, mask: Option<&types::EntryMask>) -> types::Entry {
@@ -194,6 +221,14 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_before_an_unreadable_field_is_kept() {
+        let wire = types::Entry { spiffe_id: None, dns_names: vec!["a.test".into()], ..wire() };
+        let unreadable = entry_from_wire(&domain(), &wire, None).unwrap_err();
+        assert_eq!(unreadable.entry.parent_id.path(), "/node");
+        assert_eq!(unreadable.read, types::EntryMask { parent_id: true, ..types::EntryMask::default() });
+    }
+
+    #[test]
     fn texts_are_spires() {
         let no_type = types::Selector { r#type: String::new(), value: "v".into() };
         let colon = types::Selector { r#type: "a:b".into(), value: "v".into() };
@@ -220,7 +255,7 @@ mod tests {
             ),
         ];
         for (wire, text) in cases {
-            assert_eq!(entry_from_wire(&domain(), &wire, None).unwrap_err().message, text);
+            assert_eq!(entry_from_wire(&domain(), &wire, None).unwrap_err().to_string(), text);
         }
     }
 }

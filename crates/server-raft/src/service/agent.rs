@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use steeple_api::convert::{agent_to_wire, id_from_wire};
+use steeple_api::convert::{agent_to_wire, id_from_wire, selector_filter_from_wire};
 use steeple_api::server::agent::agent_server::Agent as AgentApi;
 use steeple_api::server::agent::*;
 use steeple_api::types;
 use steeple_core::{AttestedAgent, Entry, JoinToken, Selector, SpiffeId};
 use steeple_state::validate::{agent_id, workload_id};
-use steeple_state::view::AgentFilter;
+use steeple_state::view::{AgentFilter, SelectorFilter};
 use steeple_state::{CommandKind, limits};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::query::{bad_token, invalid, page, selector_filter};
+use super::query::{bad_token, invalid, page, unhandled};
 use super::shared::Shared;
 use super::{attest, go_time};
 use crate::authz::{Denial, authorized};
@@ -184,7 +184,9 @@ impl AgentService {
 
     /// The entry that gives the agent of a join token a second ID (SPIRE behaviour).
     fn alias(&self, token: &str, spiffe_id: SpiffeId) -> Result<Entry, Status> {
-        let parent_id = attest::join_token_id(&self.shared.trust_domain, token)?;
+        let parent_id = attest::join_token_id(&self.shared.trust_domain, token).map_err(|error| {
+            Status::internal(format!("failed to create join token registration entry: {}", error.message()))
+        })?;
         let selector = Selector { kind: "spiffe_id".to_owned(), value: parent_id.to_string() };
         Ok(Entry {
             id: uuid::Uuid::new_v4().to_string(),
@@ -219,11 +221,12 @@ fn list_filter(wire: list_agents_request::Filter, what: &str) -> Result<AgentFil
         ..AgentFilter::default()
     };
     if let Some(selectors) = wire.by_selector_match.as_ref() {
-        let selectors = selector_filter(selectors).map_err(|error| invalid("failed to parse selectors", &error))?;
-        if selectors.selectors.is_empty() {
+        let (selectors, how) =
+            selector_filter_from_wire(selectors).map_err(|error| invalid("failed to parse selectors", &error))?;
+        if selectors.is_empty() {
             return Err(Status::internal(format!("{what}: cannot list by empty selectors set")));
         }
-        filter.selectors = Some(selectors);
+        filter.selectors = Some(SelectorFilter { selectors, how: how.map_err(unhandled(what, ""))? });
     }
     Ok(filter)
 }

@@ -12,7 +12,7 @@ use steeple_api::server::agent::{
 use steeple_api::types;
 use steeple_ca::{Csr, PublicKey, certificate};
 use steeple_core::plugin::{AttestError, AttestStatus, Attested, BoxFuture, ChallengeChannel};
-use steeple_core::{AttestedAgent, Selector, SelectorSet, SpiffeId, TrustDomain};
+use steeple_core::{AttestedAgent, IdError, Selector, SelectorSet, SpiffeId, TrustDomain};
 use steeple_state::{Attestation, CommandKind};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -226,9 +226,13 @@ pub fn leaf_serial(chain: &[Vec<u8>]) -> Result<String, Status> {
     Ok(certificate::facts(leaf).ok_or_else(unreadable)?.serial)
 }
 
+/// The token is one segment of the path.
 pub fn join_token_id(trust_domain: &TrustDomain, token: &str) -> Result<SpiffeId, Status> {
-    let path = format!("/spire/agent/{JOIN_TOKEN}/{token}");
-    trust_domain.member(&path).map_err(|error| Status::internal(format!("failed to create join token ID: {error}")))
+    let id = match token.contains('/') {
+        true => Err(IdError::BadPathSegmentChar),
+        false => trust_domain.member(&format!("/spire/agent/{JOIN_TOKEN}/{token}")),
+    };
+    id.map_err(|error| Status::internal(format!("failed to create join token ID: {error}")))
 }
 
 pub fn svid_to_wire(id: &SpiffeId, issued: IssuedX509) -> types::X509svid {

@@ -2,30 +2,25 @@
 
 use std::sync::Arc;
 
-use steeple_api::convert::{entry_from_wire, entry_to_wire, id_from_wire, trust_domain_filter_from_wire};
+use steeple_api::convert::{EntryDraft, entry_from_wire, entry_to_wire};
 use steeple_api::server::entry::entry_server::Entry as EntryApi;
 use steeple_api::server::entry::*;
 use steeple_api::{status, types};
-use steeple_core::{Entry, SpiffeId};
-use steeple_state::validate::{Action, distinct_selectors};
-use steeple_state::view::{EntryFilter, TrustDomainFilter};
-use steeple_state::{CommandKind, EntryCreation, EntryMask, EntryUpdate, Outcome};
+use steeple_core::{Entry, Selector, SpiffeId};
+use steeple_state::validate::{self, Action, convertible};
+use steeple_state::{CommandKind, EntryCreation, EntryMask, EntryUpdate, Outcome, Rejection, State};
 use tonic::codegen::BoxStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::query::{bad_token, invalid, page, selector_filter};
+use super::entry_filter::entry_filter;
+use super::query::page;
 use super::shared::{Shared, unexpected};
 use super::{failure, sync};
 use crate::authz::authorized;
+use crate::raft::View;
 
 pub struct EntryService {
     pub shared: Arc<Shared>,
-}
-
-/// One item of a batch: refused before proposing, or its place among the proposed.
-enum Item {
-    Refused(types::Status),
-    Proposed,
 }
 
 #[tonic::async_trait]
@@ -35,14 +30,15 @@ impl EntryApi for EntryService {
         request: Request<CountEntriesRequest>,
     ) -> Result<Response<CountEntriesResponse>, Status> {
         let filter = request.into_inner().filter.unwrap_or_default();
-        let filter = self.filter(ListFilter {
+        let filter = list_entries_request::Filter {
             by_spiffe_id: filter.by_spiffe_id,
             by_parent_id: filter.by_parent_id,
             by_selectors: filter.by_selectors,
             by_federates_with: filter.by_federates_with,
             by_hint: filter.by_hint,
             by_downstream: filter.by_downstream,
-        })?;
+        };
+        let filter = entry_filter(filter, &self.shared.trust_domain, "failed to count entries")?;
         let view = self.shared.fresh().await?;
         let count = view.state().count_entries(&filter);
         Ok(Response::new(CountEntriesResponse { count: i32::try_from(count).unwrap_or(i32::MAX) }))
@@ -53,13 +49,15 @@ impl EntryApi for EntryService {
         request: Request<ListEntriesRequest>,
     ) -> Result<Response<ListEntriesResponse>, Status> {
         let request = request.into_inner();
-        let filter = self.filter(request.filter.unwrap_or_default())?;
+        let what = "failed to list entries";
+        let filter = entry_filter(request.filter.unwrap_or_default(), &self.shared.trust_domain, what)?;
         let view = self.shared.fresh().await?;
         let page = {
             let state = view.state();
-            state
-                .entries(&filter, page(request.page_size, &request.page_token))
-                .map_err(bad_token("failed to list entries"))?
+            state.entries(&filter, page(request.page_size, &request.page_token)).map_err(|error| {
+                // SPIRE wraps it twice.
+                Status::internal(format!("{what}: datastore-sql: rpc error: code = InvalidArgument desc = {error}"))
+            })?
         };
         let mask = request.output_mask.as_ref();
         Ok(Response::new(ListEntriesResponse {
@@ -84,18 +82,21 @@ impl EntryApi for EntryService {
     ) -> Result<Response<BatchCreateEntryResponse>, Status> {
         let caller = authorized(&request)?;
         let request = request.into_inner();
-        let mut entries = Vec::with_capacity(request.entries.len());
-        let items: Vec<Item> = request
-            .entries
-            .iter()
-            .map(|wire| match self.draft(wire, None, Action::Create) {
-                Ok(entry) => {
-                    entries.push(Arc::new(entry));
-                    Item::Proposed
-                }
-                Err(status) => Item::Refused(status),
-            })
-            .collect();
+        let drafts: Vec<_> = request.entries.iter().map(|wire| self.draft(wire, None, Action::Create)).collect();
+        let view = self.view_of_repetitions(&drafts).await?;
+        let mut entries = Vec::with_capacity(drafts.len());
+        // `None` is answered by what is proposed.
+        let mut answers = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            let answer = match &draft {
+                Err(why) => Some(EntryCreation::Rejected(why.clone())),
+                Ok(draft) => view.as_ref().and_then(|view| creation_of_repetition(&view.state(), draft)),
+            };
+            if let (None, Ok(draft)) = (&answer, draft) {
+                entries.push(Arc::new(draft.entry));
+            }
+            answers.push(answer);
+        }
         let mut created = Vec::new();
         if !entries.is_empty() {
             match self.shared.propose(&caller, CommandKind::CreateEntries { entries }).await? {
@@ -105,17 +106,14 @@ impl EntryApi for EntryService {
         }
         let mask = request.output_mask.as_ref();
         let mut created = created.into_iter();
-        let results = items.into_iter().map(|item| match item {
-            Item::Refused(status) => create_result(status, None),
-            Item::Proposed => match created.next() {
-                Some(EntryCreation::Created(entry)) => create_result(status::ok(), Some(created_to_wire(&entry, mask))),
-                Some(EntryCreation::AlreadyExists(entry)) => create_result(
-                    status::status_of(Code::AlreadyExists, "similar entry already exists"),
-                    Some(entry_to_wire(&entry, mask)),
-                ),
-                Some(EntryCreation::Rejected(why)) => create_result(failure::item(&why), None),
-                None => create_result(status::status_of(Code::Internal, "no outcome"), None),
-            },
+        let results = answers.into_iter().map(|answer| match answer.or_else(|| created.next()) {
+            Some(EntryCreation::Created(entry)) => create_result(status::ok(), Some(written_to_wire(&entry, mask))),
+            Some(EntryCreation::AlreadyExists(entry)) => create_result(
+                status::status_of(Code::AlreadyExists, "similar entry already exists"),
+                Some(entry_to_wire(&entry, mask)),
+            ),
+            Some(EntryCreation::Rejected(why)) => create_result(failure::item(&why), None),
+            None => create_result(status::status_of(Code::Internal, "no outcome"), None),
         });
         Ok(Response::new(BatchCreateEntryResponse { results: results.collect() }))
     }
@@ -128,18 +126,24 @@ impl EntryApi for EntryService {
         let request = request.into_inner();
         let input_mask = request.input_mask.as_ref();
         let mask = input_mask.map_or(EntryMask::ALL, mask_from_wire);
-        let mut updates = Vec::with_capacity(request.entries.len());
-        let items: Vec<Item> = request
-            .entries
-            .iter()
-            .map(|wire| match self.draft(wire, input_mask, Action::Update) {
-                Ok(entry) => {
-                    updates.push(EntryUpdate { entry: Arc::new(entry), mask });
-                    Item::Proposed
+        let drafts: Vec<_> = request.entries.iter().map(|wire| self.draft(wire, input_mask, Action::Update)).collect();
+        let view = self.view_of_repetitions(&drafts).await?;
+        let mut updates = Vec::with_capacity(drafts.len());
+        // `None` is answered by what is proposed.
+        let mut answers = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            let update = draft.map(|draft| (EntryUpdate { entry: Arc::new(draft.entry), mask }, draft.selectors));
+            let answer = match &update {
+                Err(why) => Some(Err(why.clone())),
+                Ok((update, selectors)) => {
+                    view.as_ref().and_then(|view| update_of_repetition(&view.state(), update, selectors))
                 }
-                Err(status) => Item::Refused(status),
-            })
-            .collect();
+            };
+            if let (None, Ok((update, _))) = (&answer, update) {
+                updates.push(update);
+            }
+            answers.push(answer);
+        }
         let mut updated = Vec::new();
         if !updates.is_empty() {
             match self.shared.propose(&caller, CommandKind::UpdateEntries { updates }).await? {
@@ -149,13 +153,10 @@ impl EntryApi for EntryService {
         }
         let output_mask = request.output_mask.as_ref();
         let mut updated = updated.into_iter();
-        let results = items.into_iter().map(|item| match item {
-            Item::Refused(status) => update_result(status, None),
-            Item::Proposed => match updated.next() {
-                Some(Ok(entry)) => update_result(status::ok(), Some(entry_to_wire(&entry, output_mask))),
-                Some(Err(why)) => update_result(failure::item(&why), None),
-                None => update_result(status::status_of(Code::Internal, "no outcome"), None),
-            },
+        let results = answers.into_iter().map(|answer| match answer.or_else(|| updated.next()) {
+            Some(Ok(entry)) => update_result(status::ok(), Some(written_to_wire(&entry, output_mask))),
+            Some(Err(why)) => update_result(failure::item(&why), None),
+            None => update_result(status::status_of(Code::Internal, "no outcome"), None),
         });
         Ok(Response::new(BatchUpdateEntryResponse { results: results.collect() }))
     }
@@ -199,8 +200,6 @@ impl EntryApi for EntryService {
     }
 }
 
-type ListFilter = list_entries_request::Filter;
-
 impl EntryService {
     async fn authorized_entries(&self, agent: &SpiffeId) -> Result<Vec<Arc<Entry>>, Status> {
         let view = self.shared.local().await?;
@@ -208,67 +207,70 @@ impl EntryService {
         Ok(entries)
     }
 
-    /// An entry as it will be proposed, or the item's status.
+    /// An entry as the client sent it. Of several faults SPIRE reports the first, so the fields before one that cannot
+    /// be read are checked here; the others are when the command is applied.
     fn draft(
         &self,
         wire: &types::Entry,
         mask: Option<&types::EntryMask>,
         action: Action,
-    ) -> Result<Entry, types::Status> {
-        let draft = entry_from_wire(&self.shared.trust_domain, wire, mask)
-            .map_err(|error| status::status_of(Code::InvalidArgument, format!("failed to convert entry: {error}")))?;
-        let mut entry = draft.entry;
-        entry.selectors = distinct_selectors(draft.selectors, action).map_err(|why| failure::item(&why))?;
-        if entry.id.is_empty() && action == Action::Create {
-            entry.id = uuid::Uuid::new_v4().to_string();
-        }
-        Ok(entry)
-    }
-
-    fn filter(&self, wire: ListFilter) -> Result<EntryFilter, Status> {
-        let mut filter = EntryFilter { downstream: wire.by_downstream.unwrap_or(false), ..EntryFilter::default() };
-        if let Some(id) = wire.by_parent_id.as_ref() {
-            filter.parent_id = Some(self.member(id).map_err(|text| malformed("parent ID", &text))?);
-        }
-        if let Some(id) = wire.by_spiffe_id.as_ref() {
-            filter.spiffe_id = Some(self.member(id).map_err(|text| malformed("SPIFFE ID", &text))?);
-        }
-        if let Some(selectors) = wire.by_selectors.as_ref() {
-            let selectors =
-                selector_filter(selectors).map_err(|error| invalid("malformed selectors filter", &error))?;
-            if selectors.selectors.is_empty() {
-                return Err(malformed("selectors", "empty selector set"));
+    ) -> Result<EntryDraft, Rejection> {
+        let trust_domain = &self.shared.trust_domain;
+        let mut draft = match entry_from_wire(trust_domain, wire, mask) {
+            Ok(draft) => draft,
+            Err(unreadable) => {
+                convertible(&unreadable.entry, mask_from_wire(&unreadable.read), trust_domain)?;
+                return Err(Rejection::invalid(format!("failed to convert entry: {}", unreadable.error)));
             }
-            filter.selectors = Some(selectors);
+        };
+        if draft.entry.id.is_empty() && action == Action::Create {
+            draft.entry.id = uuid::Uuid::new_v4().to_string();
         }
-        if let Some(domains) = wire.by_federates_with.as_ref() {
-            let (trust_domains, how) = trust_domain_filter_from_wire(domains)
-                .map_err(|error| invalid("malformed federates with filter", &error))?;
-            filter.federates_with = Some(TrustDomainFilter { trust_domains, how });
-        }
-        // An empty hint filters nothing (recorded SPIRE behaviour).
-        filter.hint = wire.by_hint.filter(|hint| !hint.is_empty());
-        Ok(filter)
+        Ok(draft)
     }
 
-    fn member(&self, id: &types::Spiffeid) -> Result<SpiffeId, String> {
-        let id = id_from_wire(Some(id)).map_err(|error| error.to_string())?;
-        let own = &self.shared.trust_domain;
-        if id.is_member_of(own) { Ok(id) } else { Err(format!("\"{id}\" is not a member of trust domain \"{own}\"")) }
+    /// The state to judge repeated selectors by, if any come: sets, which is what replicas get, cannot hold them.
+    async fn view_of_repetitions(&self, drafts: &[Result<EntryDraft, Rejection>]) -> Result<Option<View>, Status> {
+        match drafts.iter().flatten().any(|draft| repeats(&draft.entry, &draft.selectors)) {
+            true => self.shared.fresh().await.map(Some),
+            false => Ok(None),
+        }
     }
 }
 
-fn malformed(filter: &str, why: &str) -> Status {
-    Status::invalid_argument(format!("malformed {filter} filter: {why}"))
+fn repeats(entry: &Entry, selectors: &[Selector]) -> bool {
+    entry.selectors.len() < selectors.len()
+}
+
+/// `None` for a draft to be proposed.
+fn creation_of_repetition(state: &State, draft: &EntryDraft) -> Option<EntryCreation> {
+    if !repeats(&draft.entry, &draft.selectors) {
+        return None;
+    }
+    match validate::creation(state, &draft.entry, &draft.selectors) {
+        Err(why) => Some(EntryCreation::Rejected(why)),
+        Ok(similar) => similar.map(EntryCreation::AlreadyExists),
+    }
+}
+
+/// `None` for an update to be proposed.
+fn update_of_repetition(
+    state: &State,
+    update: &EntryUpdate,
+    selectors: &[Selector],
+) -> Option<Result<Arc<Entry>, Rejection>> {
+    if !repeats(&update.entry, selectors) {
+        return None;
+    }
+    validate::update(state, update, selectors).err().map(Err)
 }
 
 fn create_result(status: types::Status, entry: Option<types::Entry>) -> batch_create_entry_response::Result {
     batch_create_entry_response::Result { status: Some(status), entry }
 }
 
-/// The answer to a creation names DNS names in the order of the alphabet, though the entry keeps theirs (recorded SPIRE
-/// behaviour).
-fn created_to_wire(entry: &Entry, mask: Option<&types::EntryMask>) -> types::Entry {
+/// The answer to a write names DNS names in the order of the alphabet, though the entry keeps theirs (SPIRE behaviour).
+fn written_to_wire(entry: &Entry, mask: Option<&types::EntryMask>) -> types::Entry {
     let mut wire = entry_to_wire(entry, mask);
     wire.dns_names.sort_unstable();
     wire

@@ -11,6 +11,7 @@ mod bundle;
 mod cluster;
 mod debug;
 mod entry;
+mod entry_filter;
 pub mod failure;
 mod go_time;
 mod health;

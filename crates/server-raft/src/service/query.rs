@@ -1,8 +1,7 @@
 //! Pages and filters as every list call has them.
 
-use steeple_api::convert::{ConvertError, selector_filter_from_wire};
-use steeple_api::types;
-use steeple_state::view::{PageRequest, SelectorFilter, TokenError};
+use steeple_api::convert::{ConvertError, UnhandledMatch};
+use steeple_state::view::{PageRequest, TokenError};
 use tonic::Status;
 
 /// Zero and negative sizes mean everything at once (SPIRE behaviour: several commands rely on it).
@@ -13,9 +12,9 @@ pub fn page(size: i32, token: &str) -> PageRequest<'_> {
     }
 }
 
-pub fn selector_filter(wire: &types::SelectorMatch) -> Result<SelectorFilter, ConvertError> {
-    let (selectors, how) = selector_filter_from_wire(wire)?;
-    Ok(SelectorFilter { selectors, how })
+/// `what` is SPIRE's outer text, `whose` its name for the filter, with a blank, or nothing.
+pub fn unhandled(what: &str, whose: &str) -> impl FnOnce(UnhandledMatch) -> Status {
+    move |number| Status::internal(format!("{what}: datastore-sql: unhandled {whose}match behavior {number}"))
 }
 
 /// `what` is SPIRE's outer text. A token that was never given out is `Internal` everywhere.

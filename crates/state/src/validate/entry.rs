@@ -1,8 +1,8 @@
-//! The rules for entries (SPIRE behaviour), in the order in which SPIRE checks them.
+//! The rules for entries (SPIRE behaviour); each function reports the first fault in SPIRE's order.
 
 use std::fmt;
 
-use steeple_core::{Entry, TrustDomain};
+use steeple_core::{Entry, SelectorSet, TrustDomain};
 
 use super::{dns_name, member_id, workload_id};
 use crate::limits::{ENTRY_ID_BYTES_MAX, HINT_BYTES_MAX};
@@ -15,8 +15,8 @@ pub enum Action {
     Update,
 }
 
-/// Checks the fields that `mask` names.
-pub fn entry(entry: &Entry, mask: EntryMask, trust_domain: &TrustDomain, action: Action) -> Result<(), Rejection> {
+/// What SPIRE refuses while it reads an entry, among the fields that `mask` names.
+pub fn convertible(entry: &Entry, mask: EntryMask, trust_domain: &TrustDomain) -> Result<(), Rejection> {
     if mask.parent_id {
         let parent = member_id(&entry.parent_id, trust_domain);
         parent.map_err(|error| unconvertible(format!("invalid parent ID: {error}")))?;
@@ -36,6 +36,21 @@ pub fn entry(entry: &Entry, mask: EntryMask, trust_domain: &TrustDomain, action:
     if mask.hint && entry.hint.len() > HINT_BYTES_MAX {
         return Err(unconvertible(format!("hint is too long, max length is {HINT_BYTES_MAX} characters")));
     }
+    Ok(())
+}
+
+/// What SPIRE's datastore refuses to create, whatever else is stored.
+pub fn creatable(entry: &Entry) -> Result<(), Rejection> {
+    if entry.store_svid && entry.disable_x509_svid_prefetch {
+        return Err(invalid(Action::Create, "specifying cache behaviour is incompatible with storable SVIDs"));
+    }
+    stored_svid_selectors(entry.store_svid, &entry.selectors, Action::Create)?;
+    entry_id(&entry.id)?;
+    lifetimes(entry, EntryMask::ALL, Action::Create)
+}
+
+/// Lifetimes that `mask` names, in seconds; 0 is the server's default.
+pub fn lifetimes(entry: &Entry, mask: EntryMask, action: Action) -> Result<(), Rejection> {
     if mask.x509_svid_ttl && entry.x509_svid_ttl < 0 {
         return Err(invalid(action, "invalid registration entry: X509SvidTtl is not set"));
     }
@@ -45,17 +60,11 @@ pub fn entry(entry: &Entry, mask: EntryMask, trust_domain: &TrustDomain, action:
     Ok(())
 }
 
-/// An SVID that agents store must be findable by selectors of one kind. Checked on the whole entry after an update.
-pub fn stored_svid_selectors(entry: &Entry, action: Action) -> Result<(), Rejection> {
-    if !entry.store_svid {
-        return Ok(());
-    }
-    if action == Action::Create && entry.disable_x509_svid_prefetch {
-        return Err(invalid(action, "specifying cache behaviour is incompatible with storable SVIDs"));
-    }
-    let mut kinds = entry.selectors.iter().map(|selector| &selector.kind);
+/// An SVID that agents store must be findable by selectors of one kind.
+pub fn stored_svid_selectors(stored: bool, selectors: &SelectorSet, action: Action) -> Result<(), Rejection> {
+    let mut kinds = selectors.iter().map(|selector| &selector.kind);
     let first = kinds.next();
-    if kinds.any(|kind| Some(kind) != first) {
+    if stored && kinds.any(|kind| Some(kind) != first) {
         return Err(invalid(
             action,
             "invalid registration entry: selector types must be the same when store SVID is enabled",
@@ -65,7 +74,7 @@ pub fn stored_svid_selectors(entry: &Entry, action: Action) -> Result<(), Reject
 }
 
 /// An id that the client chose, or one made for it.
-pub fn entry_id(id: &str) -> Result<(), Rejection> {
+fn entry_id(id: &str) -> Result<(), Rejection> {
     if id.is_empty() {
         return Err(Rejection::invalid("missing entry ID"));
     }
