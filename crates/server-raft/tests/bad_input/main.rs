@@ -5,5 +5,6 @@ mod disk;
 mod join;
 mod removed;
 mod replica_away;
+mod several_faults;
 mod start;
 mod wire;
