@@ -43,7 +43,7 @@ pub use output::{OUTPUT, OutputFormat};
 pub use parse::{FlagError, Values};
 pub use pem::pem_text;
 pub use process::{StopSignals, hostname, raise_open_files, restrict_umask};
-pub use rpc_error::rpc_error;
+pub use rpc_error::{broken_connection, rpc_error};
 pub use socket::{SocketError, SocketNames};
 pub use streams::{Captured, Streams};
 pub use usage::usage;
