@@ -1,6 +1,7 @@
 //! The two sockets of the agent: one for workloads, one for whoever administers the node.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use steeple_api::agent::debug::debug_server::DebugServer;
 use steeple_api::agent::logger::logger_server::LoggerServer;
@@ -90,7 +91,7 @@ pub fn serve_workloads(
     let (ready, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
     tasks.spawn(acceptor.run(listener, ready));
     let stopping = stop.clone().cancelled_owned();
-    tasks.spawn(serve(service, incoming, ServeLimits::UDS, stopping));
+    tasks.spawn(serve(service, incoming, SERVE_LIMITS, stopping));
     tracing::info!(address = %path.display(), network = "unix", "Starting Workload and SDS APIs");
     Ok(())
 }
@@ -119,7 +120,7 @@ pub fn serve_admin(
     let (ready, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
     tasks.spawn(acceptor.run(listener, ready));
     let service = ServiceBuilder::new().layer(metrics::call_counts()).service(routes.routes());
-    tasks.spawn(serve(service, incoming, ServeLimits::UDS, stop.clone().cancelled_owned()));
+    tasks.spawn(serve(service, incoming, SERVE_LIMITS, stop.clone().cancelled_owned()));
     tracing::info!(address = %path.display(), network = "unix", "Starting Admin APIs");
     Ok(())
 }
@@ -138,6 +139,8 @@ fn reflection(settings: &AgentSettings) -> tonic_reflection::server::Builder<'st
     reflection
 }
 
+/// Clients on the same node call again: a call that takes longer than this must not keep the next agent from starting.
+const SERVE_LIMITS: ServeLimits = ServeLimits { drain_max: Duration::from_secs(3), ..ServeLimits::UDS };
 const WORKLOAD_LIMITS: UdsLimits = UdsLimits { connections_max: 10_000, connections_per_uid_max: 5_000 };
 const ADMIN_LIMITS: UdsLimits = UdsLimits { connections_max: 64, connections_per_uid_max: 64 };
 const ACCEPTED_WAITING_MAX: usize = 64;

@@ -19,6 +19,8 @@ const WORKLOAD: &str = "spiffe://example.org/w";
 /// A sync every five seconds, an election, a retry: all within this, also on a busy machine.
 const EVENT_MAX: Duration = Duration::from_secs(90);
 const TOKEN_TTL: Duration = Duration::from_secs(600);
+/// What an agent logs that did not end in time.
+const LATE: &str = "some tasks did not end in time";
 
 /// A server that knows nodes by their certificates.
 struct World {
@@ -192,6 +194,8 @@ async fn an_evicted_agent_attests_again_and_a_banned_one_ends() {
 
     agents.ban_agent(BanAgentRequest { id: Some(id) }).await.expect("it is known");
     ends(&mut agent, "Agent is banned: removing SVID and shutting down").await;
+    ends_as_unavailable(&mut stream).await;
+    assert!(!agent.log().expect("a log").contains(LATE), "the stream holds nothing up");
     assert_eq!(stored(&agent)["svid"], serde_json::json!([]), "the SVID is gone");
     assert_ne!(stored(&agent)["bundle"], serde_json::json!([]));
 }
@@ -274,6 +278,31 @@ async fn a_token_is_waited_for_while_the_server_restarts() {
     back.expect("the server starts again");
     token.expect("the call that began without a server");
     agent.stop().await.expect("it stops");
+}
+
+#[tokio::test]
+async fn open_streams_end_as_unavailable_and_do_not_hold_up_the_end() {
+    let world = World::new().await;
+    let mut agent = world.agent(world.node(), &[]).await;
+    world.create_entry().await;
+    let mut streams = [identity(&agent).await, identity(&agent).await];
+    agent.stop().await.expect("it stops");
+    for stream in &mut streams {
+        ends_as_unavailable(stream).await;
+    }
+    assert!(!agent.log().expect("a log").contains(LATE), "{:?}", agent.log());
+}
+
+/// Clients begin anew at once after this; after other ends some give up.
+async fn ends_as_unavailable(stream: &mut WorkloadStream) {
+    let end = loop {
+        if let Err(end) = stream.next().await {
+            break end;
+        }
+    };
+    let status = end.downcast_ref::<Status>().expect("a status");
+    let text = "the server is shutting down";
+    assert_eq!((status.code(), status.message()), (Code::Unavailable, text));
 }
 
 #[tokio::test]

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{Ca, Echo, Leaf, World, domain, loopback, soon};
+use futures::StreamExt as _;
 use http::{Request, Response};
-use http_body_util::Empty;
+use http_body::Frame;
+use http_body_util::{Empty, StreamBody};
 use steeple_transport::client::{DialError, ServerDialer, is_unprocessed, server_channel, uds_channel};
 use steeple_transport::serve::{Deadline, ServeLimits, serve};
 use steeple_transport::tls::{AcceptLimits, KeyExchange, TlsAcceptor, TlsPeer, TrustRoots, VerifyError};
@@ -129,6 +131,35 @@ async fn shutdown_waits_for_calls_but_not_for_ever() {
     stubborn.served.await.unwrap();
     assert!(started.elapsed() <= QUICK.drain_max * 2);
     assert!(call.await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_wait_end_as_unavailable_at_shutdown() {
+    let (near, far) = duplex(64 * 1024);
+    let (offer, incoming) = mpsc::channel::<DuplexStream>(1);
+    offer.send(far).await.unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    // One message, and then nothing for ever.
+    let service = service_fn(|_: Request<Body>| async {
+        let news = Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from_static(b"news")));
+        let frames = futures::stream::iter([news]).chain(futures::stream::pending());
+        Ok::<_, std::convert::Infallible>(Response::new(Body::new(StreamBody::new(frames))))
+    });
+    let served = tokio::spawn(serve(service, incoming, ServeLimits::UDS, async { drop(stopped.await) }));
+    let (sender, connection) = h2::client::handshake(near).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::post("http://localhost/a.B/C").body(()).unwrap();
+    let response = sender.ready().await.unwrap().send_request(request, true).unwrap().0.await.unwrap();
+    let mut body = response.into_body();
+    assert_eq!(body.data().await.unwrap().unwrap(), "news");
+
+    let told_at = tokio::time::Instant::now();
+    stop.send(()).unwrap();
+    assert!(body.data().await.is_none());
+    let trailers = body.trailers().await.unwrap().expect("a status");
+    assert_eq!(trailers["grpc-status"], (Code::Unavailable as i32).to_string());
+    served.await.unwrap();
+    assert!(told_at.elapsed() < Duration::from_secs(1), "nobody was waited for: {:?}", told_at.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
