@@ -19,6 +19,7 @@ use tracing::debug;
 use super::deadline::{Deadline, before};
 use super::leaving::Leaving;
 use super::limits::ServeLimits;
+use super::messages::{Encoding, Messages};
 use super::preface::Prefaced;
 use crate::client::random;
 
@@ -55,8 +56,8 @@ where
             return;
         }
     };
-    let service = service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let encoding = Encoding::take(request.headers_mut());
         request.extensions_mut().insert(connect_info.clone());
         let deadline = Deadline::of(request.headers());
         if let Some(deadline) = deadline {
@@ -64,8 +65,12 @@ where
         }
         let (mut service, streams_end) = (service.clone(), streams_end.clone());
         let answer = before(deadline, async move {
+            let encoding = match encoding {
+                Ok(encoding) => encoding,
+                Err(status) => return Ok(status.into_http()),
+            };
             std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
-            service.call(request).await
+            service.call(request.map(|body| Body::new(Messages::new(body, encoding)))).await
         });
         async move { answer.await.map(|response| response.map(|body| Leaving::new(body, streams_end))) }
     });

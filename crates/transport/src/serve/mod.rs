@@ -8,6 +8,8 @@ mod deadline;
 mod https;
 mod leaving;
 mod limits;
+mod messages;
+mod methods;
 mod preface;
 
 use std::future::Future;
@@ -27,6 +29,7 @@ use connection::Ending;
 pub use deadline::Deadline;
 pub use https::serve_https;
 pub use limits::{MESSAGE_BYTES_MAX, ServeLimits};
+pub use methods::KnownMethods;
 
 /// Serves every connection from `incoming` until `shutdown` completes or the senders are gone; then sends GOAWAY to
 /// all, spread over `limits.drain_spread`, ends streams after `limits.stream_drain`, waits up to `limits.drain_max`, and
