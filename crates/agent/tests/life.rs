@@ -12,6 +12,8 @@ use steeple_testkit::{
     WorkloadStream, own_uid_selector, until, workload_entry,
 };
 use steeple_transport::client::uds_channel;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tonic::{Code, Request, Status};
 
 const TRUST_DOMAIN: &str = "example.org";
@@ -57,11 +59,15 @@ impl World {
     }
 
     fn start(&self, attestation: Attestation, lines: &[&str]) -> Agent {
+        // Nobody is at the first address.
+        self.start_at(vec!["127.0.0.1:1".to_owned(), self.server.api_address()], attestation, lines)
+    }
+
+    fn start_at(&self, servers: Vec<String>, attestation: Attestation, lines: &[&str]) -> Agent {
         let spec = AgentSpec {
             name: "agent".to_owned(),
             trust_domain: TRUST_DOMAIN.to_owned(),
-            // Nobody is at the first address.
-            servers: vec!["127.0.0.1:1".to_owned(), self.server.api_address()],
+            servers,
             trust_bundle: self.scratch.join("bundle.pem"),
             attestation,
             log_level: "debug".to_owned(),
@@ -277,6 +283,57 @@ async fn a_token_is_waited_for_while_the_server_restarts() {
     let (token, back) = tokio::join!(fetch_jwt(&agent, "api"), comes_back);
     back.expect("the server starts again");
     token.expect("the call that began without a server");
+    agent.stop().await.expect("it stops");
+}
+
+/// The server under another address, at which it can be made to hang: connections stay, and nothing passes.
+struct Way {
+    address: String,
+    hang: watch::Sender<bool>,
+}
+
+/// `number` ways to `server`; what comes with them names the one that the last connection took.
+async fn ways(server: &str, number: usize) -> (Vec<Way>, watch::Receiver<Option<usize>>) {
+    let (taken, last_taken) = watch::channel(None);
+    let mut ways = Vec::new();
+    for position in 0..number {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let (hang, hangs) = watch::channel(false);
+        let (server, taken) = (server.to_owned(), taken.clone());
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                taken.send_replace(Some(position));
+                let mut far = TcpStream::connect(&server).await.expect("the server listens");
+                let mut hangs = hangs.clone();
+                tokio::spawn(async move {
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        () = async { drop(hangs.wait_for(|hangs| *hangs).await) } => std::future::pending().await,
+                    }
+                });
+            }
+        });
+        ways.push(Way { address, hang });
+    }
+    (ways, last_taken)
+}
+
+#[tokio::test]
+async fn a_replica_that_falls_silent_is_left_within_the_call() {
+    let world = World::new().await;
+    world.write_bundle().await;
+    let (ways, last_taken) = ways(&world.server.api_address(), 2).await;
+    let addresses = ways.iter().map(|way| way.address.clone()).collect();
+    let mut agent = world.start_at(addresses, world.node(), &[]);
+    agent.ready().await.expect("the agent attests");
+    world.create_entry().await;
+    identity(&agent).await;
+
+    let silent = last_taken.borrow().expect("the agent is connected");
+    ways[silent].hang.send(true).expect("it is open");
+    fetch_jwt(&agent, "api").await.expect("a token, in the one call");
+    assert_eq!(*last_taken.borrow(), Some(1 - silent), "over the other way");
     agent.stop().await.expect("it stops");
 }
 

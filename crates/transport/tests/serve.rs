@@ -18,8 +18,8 @@ use steeple_transport::serve::{Deadline, ServeLimits, serve};
 use steeple_transport::tls::{AcceptLimits, KeyExchange, TlsAcceptor, TlsPeer, TrustRoots, VerifyError};
 use steeple_transport::uds::{BindModes, PeerTracking, UdsAcceptor, UdsLimits, UdsListener, UdsPeer};
 use tokio::io::{AsyncReadExt, DuplexStream, duplex};
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::{mpsc, oneshot};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::Code;
 use tonic::body::Body;
@@ -224,17 +224,26 @@ async fn tls_server(world: &World) -> SocketAddr {
 }
 
 async fn tls_server_with(world: &World, limits: ServeLimits) -> SocketAddr {
-    let listener = TcpListener::bind(loopback()).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let acceptor = TlsAcceptor::new(world.server_config(KeyExchange::Compatible), AcceptLimits::DEFAULT);
-    let (sender, ready) = mpsc::channel(8);
-    tokio::spawn(acceptor.run(listener, sender));
     let service = Echo(|request: &Request<Body>| {
         let peer = request.extensions().get::<TlsPeer>().unwrap();
         let authority = request.uri().authority().unwrap();
         let id = peer.spiffe_id().map(ToString::to_string).unwrap_or_default();
         format!("{authority} {id} {}", peer.remote_addr.port())
     });
+    tls_server_of(world, limits, service).await
+}
+
+async fn tls_server_of<S>(world: &World, limits: ServeLimits, service: S) -> SocketAddr
+where
+    S: Service<Request<Body>, Response = Response<Empty<Bytes>>, Error = std::convert::Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    let listener = TcpListener::bind(loopback()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let acceptor = TlsAcceptor::new(world.server_config(KeyExchange::Compatible), AcceptLimits::DEFAULT);
+    let (sender, ready) = mpsc::channel(8);
+    tokio::spawn(acceptor.run(listener, sender));
     tokio::spawn(serve(service, ready, limits, std::future::pending()));
     address
 }
@@ -314,6 +323,45 @@ async fn a_channel_survives_the_age_of_its_connections() {
             Err(status) => assert!(is_unprocessed(&status), "{status:?}"),
         }
     }
+}
+
+/// An address from which TCP passes to `server` until the sender says that it hangs: connections stay, nothing passes.
+async fn hanging_relay(server: SocketAddr) -> (SocketAddr, watch::Sender<bool>) {
+    let listener = TcpListener::bind(loopback()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (hang, hangs) = watch::channel(false);
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut hangs = hangs.clone();
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(server).await.unwrap();
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    () = async { drop(hangs.wait_for(|hangs| *hangs).await) } => std::future::pending().await,
+                }
+            });
+        }
+    });
+    (address, hang)
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_fails_the_calls_that_wait_for_it() {
+    let world = World::new();
+    let (called, mut calls) = mpsc::unbounded_channel();
+    let service = service_fn(move |_: Request<Body>| {
+        called.send(()).unwrap();
+        std::future::pending()
+    });
+    let server = tls_server_of(&world, ServeLimits::TCP, service).await;
+    let (address, hang) = hanging_relay(server).await;
+    let dialer = ServerDialer::new([address.to_string()], world.client_config(None, KeyExchange::Compatible));
+    let mut channel = channel(&dialer);
+    let (status, ()) = tokio::join!(call(&mut channel), async {
+        soon(calls.recv()).await.unwrap();
+        hang.send(true).unwrap();
+    });
+    assert_eq!(status.unwrap_err().code(), Code::Unavailable);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use steeple_api::server::agent::PostStatusRequest;
 use steeple_api::server::agent::agent_client::AgentClient;
 
-use super::Upstream;
+use super::{CallTimes, Upstream, explained};
 use crate::cache::Cache;
 
 /// Tells the server which version this is. Stock servers before 1.15 do not know the call, so a failure means nothing.
@@ -15,9 +15,9 @@ pub async fn post_status(upstream: &Upstream, cache: &Cache) {
         let request = PostStatusRequest { current_bundle_serial, agent_version: env!("CARGO_PKG_VERSION").to_owned() };
         async move { AgentClient::new(channel).post_status(request).await }
     };
-    if let Err(status) = upstream.call(STATUS_TIMEOUT, call).await {
-        tracing::debug!(error = %status, "Unable to post status to the server");
+    if let Err(status) = upstream.call(STATUS_TIMES, call).await {
+        tracing::debug!(error = explained(&status), "Unable to post status to the server");
     }
 }
 
-const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
+const STATUS_TIMES: CallTimes = CallTimes::brief(Duration::from_secs(10));
