@@ -102,8 +102,8 @@ pub fn serve_tcp(
 }
 
 impl Gate {
-    /// For a listener that has the methods that `offers` names. Refusals are counted and on record too, so both stand in
-    /// front of the authorizer.
+    /// For a listener that has the methods that `offers` names. Refusals are counted and on record too, so both stand
+    /// in front of the authorizer.
     fn guarded(
         &self,
         routes: Routes,

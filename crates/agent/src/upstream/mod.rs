@@ -71,8 +71,8 @@ impl Upstream {
         }
     }
 
-    /// The server at the other end of `used` cannot serve: prefer another one. Of several calls that find out, the first
-    /// one moves on; the others would leave the server that it moved to.
+    /// The server at the other end of `used` cannot serve: prefer another one. Of several calls that find out, the
+    /// first one moves on; the others would leave the server that it moved to.
     fn avoid(&self, used: &Arc<Channel>) {
         if Arc::ptr_eq(&self.current.load(), used) {
             self.dialer.avoid_current();

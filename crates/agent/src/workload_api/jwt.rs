@@ -70,7 +70,8 @@ impl JwtSource {
             let left = give_up.saturating_duration_since(Instant::now());
             match self.mint(entry, audience, left).await {
                 Err(status) if status.code() == Code::Unavailable && pause < left => {
-                    tracing::debug!(error = explained(&status), retry_interval = ?pause, "No server issues JWT-SVIDs; retrying");
+                    let error = explained(&status);
+                    tracing::debug!(error, retry_interval = ?pause, "No server issues JWT-SVIDs; retrying");
                     tokio::time::sleep(pause).await;
                     pause = pause.mul_f64(1.5);
                 }

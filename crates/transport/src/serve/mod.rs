@@ -32,8 +32,8 @@ pub use limits::{MESSAGE_BYTES_MAX, ServeLimits};
 pub use methods::KnownMethods;
 
 /// Serves every connection from `incoming` until `shutdown` completes or the senders are gone; then sends GOAWAY to
-/// all, spread over `limits.drain_spread`, ends streams after `limits.stream_drain`, waits up to `limits.drain_max`, and
-/// drops what is left.
+/// all, spread over `limits.drain_spread`, ends streams after `limits.stream_drain`, waits up to `limits.drain_max`,
+/// and drops what is left.
 ///
 /// `service` is usually [`tonic::service::Routes`]. Each request carries the connection's `ConnectInfo` and, where the
 /// client set one, its [`Deadline`] in the extensions.
