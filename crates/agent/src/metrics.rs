@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{counter, gauge};
-use prost::Message as _;
-use prost_types::FileDescriptorSet;
+use steeple_api::methods_of;
 use steeple_core::{Entry, Timestamp};
 use steeple_telemetry::metric::CountCalls;
 
@@ -120,19 +119,12 @@ const APIS: &[(&str, Option<&str>)] = &[
 
 /// Counts the calls of every method that the agent has.
 pub fn call_counts() -> CountCalls {
-    // The set is part of this program, and a test decodes it.
-    let files = FileDescriptorSet::decode(steeple_api::FILE_DESCRIPTOR_SET).unwrap_or_default().file;
-    let services = files.iter().flat_map(|file| file.service.iter().map(move |service| (file.package(), service)));
-    let methods = services.flat_map(|(package, service)| {
-        let name = if package.is_empty() { service.name().to_owned() } else { format!("{package}.{}", service.name()) };
-        let own = APIS.iter().any(|(api, _)| *api == name);
-        service.method.iter().filter(move |_| own).map(move |method| format!("/{name}/{}", method.name()))
-    });
     let open = |counts: CountCalls, (service, api): &(&str, Option<&'static str>)| match api {
         Some(api) => counts.with_open_calls(service, api),
         None => counts,
     };
-    APIS.iter().fold(CountCalls::of(methods), open)
+    let services: Vec<&str> = APIS.iter().map(|(service, _)| *service).collect();
+    APIS.iter().fold(CountCalls::of(methods_of(&services)), open)
 }
 
 /// A sync ended: `known` is what the agent had, `fetched` what it has now.

@@ -1,15 +1,17 @@
 //! The two sockets of the agent: one for workloads, one for whoever administers the node.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use steeple_api::agent::debug::debug_server::DebugServer;
 use steeple_api::agent::logger::logger_server::LoggerServer;
 use steeple_api::envoy::sds::secret_discovery_service_server::SecretDiscoveryServiceServer;
 use steeple_api::health::health_server::HealthServer;
+use steeple_api::methods_of;
 use steeple_api::workload::spiffe_workload_api_server::SpiffeWorkloadApiServer;
 use steeple_config::AgentSettings;
 use steeple_telemetry::log::Levels;
-use steeple_transport::serve::{ServeLimits, serve};
+use steeple_transport::serve::{KnownMethods, ServeLimits, serve};
 use steeple_transport::uds::{BindError, BindModes, PeerTracking, UdsAcceptor, UdsLimits, UdsListener};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -51,6 +53,7 @@ pub fn serve_workloads(
 ) -> anyhow::Result<()> {
     let Some(path) = &settings.socket_path else { return Ok(()) };
     let limits = Arc::new(CallerLimits::new(settings.rate_limits));
+    let services = public_services(settings);
     let mut routes = Routes::builder();
     if !settings.disable_workload_api {
         routes.add_service(SpiffeWorkloadApiServer::new(WorkloadApi {
@@ -81,16 +84,20 @@ pub fn serve_workloads(
         }));
     }
     routes.add_service(HealthServer::new(HealthService { cache: Arc::clone(&shared.cache) }));
-    routes.add_service(reflection(settings).build_v1()?);
-    routes.add_service(reflection(settings).build_v1alpha()?);
-    let service = ServiceBuilder::new().layer(metrics::call_counts()).layer(SecurityHeader).service(routes.routes());
+    routes.add_service(reflection(&services).build_v1()?);
+    routes.add_service(reflection(&services).build_v1alpha()?);
+    let known = methods_of(&services).into_iter().chain(REFLECTION_METHODS.map(str::to_owned));
+    let service = ServiceBuilder::new()
+        .layer(KnownMethods::of(known))
+        .layer(metrics::call_counts())
+        .layer(SecurityHeader)
+        .service(routes.routes());
     let modes = BindModes { dir: 0o755, socket: 0o777 };
     let listener = UdsListener::bind(path, modes)?;
     let acceptor = UdsAcceptor { tracking: PeerTracking::Process, limits: WORKLOAD_LIMITS };
     let (ready, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
     tasks.spawn(acceptor.run(listener, ready));
-    let stopping = stop.clone().cancelled_owned();
-    tasks.spawn(serve(service, incoming, ServeLimits::UDS, stopping));
+    tasks.spawn(serve(service, incoming, SERVE_LIMITS, stop.clone().cancelled_owned()));
     tracing::info!(address = %path.display(), network = "unix", "Starting Workload and SDS APIs");
     Ok(())
 }
@@ -118,26 +125,40 @@ pub fn serve_admin(
     let acceptor = UdsAcceptor { tracking: PeerTracking::CredentialsOnly, limits: ADMIN_LIMITS };
     let (ready, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
     tasks.spawn(acceptor.run(listener, ready));
-    let service = ServiceBuilder::new().layer(metrics::call_counts()).service(routes.routes());
-    tasks.spawn(serve(service, incoming, ServeLimits::UDS, stop.clone().cancelled_owned()));
+    let service = ServiceBuilder::new()
+        .layer(KnownMethods::of(methods_of(&[DEBUG_API, LOGGER_API])))
+        .layer(metrics::call_counts())
+        .service(routes.routes());
+    tasks.spawn(serve(service, incoming, SERVE_LIMITS, stop.clone().cancelled_owned()));
     tracing::info!(address = %path.display(), network = "unix", "Starting Admin APIs");
     Ok(())
 }
 
-/// What `grpcurl` asks for.
-fn reflection(settings: &AgentSettings) -> tonic_reflection::server::Builder<'static> {
-    let mut reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(steeple_api::FILE_DESCRIPTOR_SET)
-        .with_service_name("grpc.health.v1.Health");
-    if !settings.disable_workload_api {
-        reflection = reflection.with_service_name("SpiffeWorkloadAPI");
-    }
-    if !settings.disable_sds_api {
-        reflection = reflection.with_service_name("envoy.service.secret.v3.SecretDiscoveryService");
-    }
-    reflection
+/// What the public socket offers beside reflection.
+fn public_services(settings: &AgentSettings) -> Vec<&'static str> {
+    let offered =
+        [(HEALTH_API, true), (WORKLOAD_API, !settings.disable_workload_api), (SDS_API, !settings.disable_sds_api)];
+    offered.into_iter().filter_map(|(service, enabled)| enabled.then_some(service)).collect()
 }
 
+/// What `grpcurl` asks for.
+fn reflection(services: &[&str]) -> tonic_reflection::server::Builder<'static> {
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(steeple_api::FILE_DESCRIPTOR_SET);
+    services.iter().fold(reflection, |reflection, service| reflection.with_service_name(*service))
+}
+
+const HEALTH_API: &str = "grpc.health.v1.Health";
+const WORKLOAD_API: &str = "SpiffeWorkloadAPI";
+const SDS_API: &str = "envoy.service.secret.v3.SecretDiscoveryService";
+const DEBUG_API: &str = "spire.agent.debug.v1.Debug";
+const LOGGER_API: &str = "spire.api.agent.logger.v1.Logger";
+const REFLECTION_METHODS: [&str; 2] = [
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+/// Clients on the same node call again: a call that takes longer than this must not keep the next agent from starting.
+const SERVE_LIMITS: ServeLimits = ServeLimits { drain_max: Duration::from_secs(3), ..ServeLimits::UDS };
 const WORKLOAD_LIMITS: UdsLimits = UdsLimits { connections_max: 10_000, connections_per_uid_max: 5_000 };
 const ADMIN_LIMITS: UdsLimits = UdsLimits { connections_max: 64, connections_per_uid_max: 64 };
 const ACCEPTED_WAITING_MAX: usize = 64;

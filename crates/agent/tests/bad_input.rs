@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use steeple_api::server::entry::CountEntriesRequest;
+use steeple_api::server::entry::entry_client::EntryClient;
 use steeple_api::workload::spiffe_workload_api_client::SpiffeWorkloadApiClient;
 use steeple_api::workload::{JwtsvidRequest, ValidateJwtsvidRequest, X509svidRequest};
 use steeple_testkit::{
@@ -314,7 +316,12 @@ async fn bad_workloads_are_told_and_others_are_served() {
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
     let request = ValidateJwtsvidRequest { audience: "a".to_owned(), svid: "x".repeat(5 << 20) };
     let status = client.validate_jwtsvid(with_header(request)).await.expect_err("5 MiB");
-    assert_eq!(status.code(), Code::OutOfRange, "{status}");
+    let text = "grpc: received message larger than max (5242888 vs. 4194304)";
+    assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, text));
+    let status = EntryClient::new(uds_channel(&agent.socket())).count_entries(CountEntriesRequest::default()).await;
+    let status = status.expect_err("a service of servers");
+    let text = "unknown service spire.api.server.entry.v1.Entry";
+    assert_eq!((status.code(), status.message()), (Code::Unimplemented, text));
 
     let garbage: [&[u8]; 3] = [
         b"GET / HTTP/1.1\r\n\r\n",

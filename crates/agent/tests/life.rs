@@ -12,6 +12,8 @@ use steeple_testkit::{
     WorkloadStream, own_uid_selector, until, workload_entry,
 };
 use steeple_transport::client::uds_channel;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tonic::{Code, Request, Status};
 
 const TRUST_DOMAIN: &str = "example.org";
@@ -19,6 +21,8 @@ const WORKLOAD: &str = "spiffe://example.org/w";
 /// A sync every five seconds, an election, a retry: all within this, also on a busy machine.
 const EVENT_MAX: Duration = Duration::from_secs(90);
 const TOKEN_TTL: Duration = Duration::from_secs(600);
+/// What an agent logs that did not end in time.
+const LATE: &str = "some tasks did not end in time";
 
 /// A server that knows nodes by their certificates.
 struct World {
@@ -55,11 +59,15 @@ impl World {
     }
 
     fn start(&self, attestation: Attestation, lines: &[&str]) -> Agent {
+        // Nobody is at the first address.
+        self.start_at(vec!["127.0.0.1:1".to_owned(), self.server.api_address()], attestation, lines)
+    }
+
+    fn start_at(&self, servers: Vec<String>, attestation: Attestation, lines: &[&str]) -> Agent {
         let spec = AgentSpec {
             name: "agent".to_owned(),
             trust_domain: TRUST_DOMAIN.to_owned(),
-            // Nobody is at the first address.
-            servers: vec!["127.0.0.1:1".to_owned(), self.server.api_address()],
+            servers,
             trust_bundle: self.scratch.join("bundle.pem"),
             attestation,
             log_level: "debug".to_owned(),
@@ -192,6 +200,8 @@ async fn an_evicted_agent_attests_again_and_a_banned_one_ends() {
 
     agents.ban_agent(BanAgentRequest { id: Some(id) }).await.expect("it is known");
     ends(&mut agent, "Agent is banned: removing SVID and shutting down").await;
+    ends_as_unavailable(&mut stream).await;
+    assert!(!agent.log().expect("a log").contains(LATE), "the stream holds nothing up");
     assert_eq!(stored(&agent)["svid"], serde_json::json!([]), "the SVID is gone");
     assert_ne!(stored(&agent)["bundle"], serde_json::json!([]));
 }
@@ -274,6 +284,82 @@ async fn a_token_is_waited_for_while_the_server_restarts() {
     back.expect("the server starts again");
     token.expect("the call that began without a server");
     agent.stop().await.expect("it stops");
+}
+
+/// The server under another address, at which it can be made to hang: connections stay, and nothing passes.
+struct Way {
+    address: String,
+    hang: watch::Sender<bool>,
+}
+
+/// `number` ways to `server`; what comes with them names the one that the last connection took.
+async fn ways(server: &str, number: usize) -> (Vec<Way>, watch::Receiver<Option<usize>>) {
+    let (taken, last_taken) = watch::channel(None);
+    let mut ways = Vec::new();
+    for position in 0..number {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let (hang, hangs) = watch::channel(false);
+        let (server, taken) = (server.to_owned(), taken.clone());
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                taken.send_replace(Some(position));
+                let mut far = TcpStream::connect(&server).await.expect("the server listens");
+                let mut hangs = hangs.clone();
+                tokio::spawn(async move {
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        () = async { drop(hangs.wait_for(|hangs| *hangs).await) } => std::future::pending().await,
+                    }
+                });
+            }
+        });
+        ways.push(Way { address, hang });
+    }
+    (ways, last_taken)
+}
+
+#[tokio::test]
+async fn a_replica_that_falls_silent_is_left_within_the_call() {
+    let world = World::new().await;
+    world.write_bundle().await;
+    let (ways, last_taken) = ways(&world.server.api_address(), 2).await;
+    let addresses = ways.iter().map(|way| way.address.clone()).collect();
+    let mut agent = world.start_at(addresses, world.node(), &[]);
+    agent.ready().await.expect("the agent attests");
+    world.create_entry().await;
+    identity(&agent).await;
+
+    let silent = last_taken.borrow().expect("the agent is connected");
+    ways[silent].hang.send(true).expect("it is open");
+    fetch_jwt(&agent, "api").await.expect("a token, in the one call");
+    assert_eq!(*last_taken.borrow(), Some(1 - silent), "over the other way");
+    agent.stop().await.expect("it stops");
+}
+
+#[tokio::test]
+async fn open_streams_end_as_unavailable_and_do_not_hold_up_the_end() {
+    let world = World::new().await;
+    let mut agent = world.agent(world.node(), &[]).await;
+    world.create_entry().await;
+    let mut streams = [identity(&agent).await, identity(&agent).await];
+    agent.stop().await.expect("it stops");
+    for stream in &mut streams {
+        ends_as_unavailable(stream).await;
+    }
+    assert!(!agent.log().expect("a log").contains(LATE), "{:?}", agent.log());
+}
+
+/// Clients begin anew at once after this; after other ends some give up.
+async fn ends_as_unavailable(stream: &mut WorkloadStream) {
+    let end = loop {
+        if let Err(end) = stream.next().await {
+            break end;
+        }
+    };
+    let status = end.downcast_ref::<Status>().expect("a status");
+    let text = "the server is shutting down";
+    assert_eq!((status.code(), status.message()), (Code::Unavailable, text));
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@
 
 pub mod any;
 pub mod convert;
+mod methods;
 pub mod status;
 
 #[path = "gen/mod.rs"]
@@ -28,6 +29,7 @@ mod generated;
 pub use generated::google::rpc;
 pub use generated::grpc::health::v1 as health;
 pub use generated::spire::api::types;
+pub use methods::methods_of;
 
 /// SPIRE's server API.
 pub mod server {

@@ -9,23 +9,31 @@ use crate::rpc_error;
 /// `error: cause: its cause`, without causes that an outer text quotes already.
 pub fn one_line_of(error: &dyn Error) -> String {
     let mut line = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let text = cause.downcast_ref::<Status>().map_or_else(|| cause.to_string(), rpc_error);
+    for cause in error.source().into_iter().flat_map(causes) {
+        let status = cause.downcast_ref().or_else(|| cause.downcast_ref().map(Box::<Status>::as_ref));
+        let text = status.map_or_else(|| cause.to_string(), rpc_error);
         if !line.contains(&text) {
             line.push_str(": ");
             line.push_str(&text);
         }
-        next = cause.source();
+        // Below it are the layers that carried it, in words of their own.
+        if status.is_some() {
+            break;
+        }
     }
     line
+}
+
+/// `error` and what lies below it.
+pub(crate) fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
 }
 
 #[cfg(test)]
 mod tests {
     use std::io;
 
-    use super::one_line_of;
+    use super::*;
 
     #[derive(Debug, thiserror::Error)]
     enum Sample {
@@ -33,6 +41,16 @@ mod tests {
         Quotes(#[from] io::Error),
         #[error("no answer")]
         Names(#[source] Box<Sample>),
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("no bundle")]
+    struct Refused(#[source] Box<Status>);
+
+    #[test]
+    fn a_status_stands_in_the_form_of_grpc_go() {
+        let error = Refused(Box::new(Status::not_found("no such entry")));
+        assert_eq!(one_line_of(&error), "no bundle: rpc error: code = NotFound desc = no such entry");
     }
 
     #[test]

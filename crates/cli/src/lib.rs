@@ -45,7 +45,7 @@ pub use parse::{FlagError, Values};
 pub use pem::pem_text;
 pub use process::{StopSignals, hostname, raise_open_files, restrict_umask};
 pub use progress::Progress;
-pub use rpc_error::rpc_error;
+pub use rpc_error::{broken_connection, rpc_error};
 pub use socket::{SocketError, SocketNames};
 pub use streams::{Captured, Streams};
 pub use usage::usage;

@@ -22,7 +22,7 @@ use steeple_api::steeple::server::cluster_server::ClusterServer;
 use steeple_config::HostPort;
 use steeple_telemetry::log::Levels;
 use steeple_telemetry::metric::{CountCalls, CountedBody};
-use steeple_transport::serve::{ServeLimits, serve};
+use steeple_transport::serve::{KnownMethods, ServeLimits, serve};
 use steeple_transport::tls::TlsAcceptor;
 use steeple_transport::uds::{BindError, BindModes, PeerTracking, UdsAcceptor, UdsLimits, UdsListener};
 use tokio::net::TcpListener;
@@ -34,7 +34,7 @@ use tonic::service::{Routes, RoutesBuilder};
 use tower::{Service, ServiceBuilder};
 
 use crate::audit::AuditLayer;
-use crate::authz::{AuthorizeLayer, TABLE, UnknownService};
+use crate::authz::{AuthorizeLayer, Row, TABLE};
 use crate::service::{
     AgentService, AuthoritiesService, BackupService, BundleService, ClusterService, DebugService, EntryService,
     HealthService, LocalAuthorityService, LoggerService, Shared, SvidService, TrustDomainService,
@@ -78,7 +78,7 @@ pub fn serve_admin(
     routes.add_service(LoggerServer::new(LoggerService { levels }));
     routes.add_service(DebugServer::new(DebugService { shared: Arc::clone(shared) }));
     routes.add_service(HealthServer::new(HealthService { shared: Arc::clone(shared) }));
-    let service = gate.guarded(routes.routes());
+    let service = gate.guarded(routes.routes(), |_| true);
     let acceptor = UdsAcceptor { tracking: PeerTracking::CredentialsOnly, limits: ADMIN_LIMITS };
     let (ready, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
     tracing::info!(address = %listener.path().display(), network = "unix", "Starting Server APIs");
@@ -94,7 +94,8 @@ pub fn serve_tcp(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> std::io::Result<()> {
-    let service = gate.guarded(common(shared).routes());
+    // Services of the admin socket do not exist on TCP (recorded SPIRE behaviour).
+    let service = gate.guarded(common(shared).routes(), |row| row.any || row.admin || !row.local);
     let (ready, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
     tracing::info!(address = %listener.local_addr()?, network = "tcp", "Starting Server APIs");
     tasks.spawn(acceptor.run(listener, ready));
@@ -103,16 +104,18 @@ pub fn serve_tcp(
 }
 
 impl Gate {
-    /// Refusals are counted and on record too, so both stand in front of the authorizer.
+    /// For a listener that has the methods that `offers` names. Refusals are counted and on record too, so both stand
+    /// in front of the authorizer.
     fn guarded(
         &self,
         routes: Routes,
+        offers: impl Fn(&Row) -> bool,
     ) -> impl Service<Request<Body>, Response = Response<CountedBody<Body>>, Error = Infallible, Future: Send + 'static>
     + Clone
     + Send
     + 'static {
         ServiceBuilder::new()
-            .layer(UnknownService)
+            .layer(KnownMethods::of(TABLE.iter().filter(|row| offers(row)).map(|row| row.method)))
             .layer(CountCalls::of(TABLE.iter().map(|row| row.method)))
             .option_layer(self.audit.clone())
             .layer(self.authorize.clone())

@@ -1,5 +1,6 @@
 //! For whoever started the program by hand, without a configuration: what was chosen, and three commands to go on with.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use steeple_config::{DEFAULT_SERVER_SOCKET, ServerSettings};
@@ -7,8 +8,10 @@ use steeple_config::{DEFAULT_SERVER_SOCKET, ServerSettings};
 /// The commands name the programs as this one was called, so that they can be typed as they stand.
 pub fn first_steps(settings: &ServerSettings, called_as: &str) -> String {
     let (server, agent) = programs(called_as);
+    let (server, agent) = (as_word(&server), as_word(&agent));
     let socket = settings.socket_path.display().to_string();
-    let at_socket = if socket == DEFAULT_SERVER_SOCKET { String::new() } else { format!(" -socketPath {socket}") };
+    let at_socket =
+        if socket == DEFAULT_SERVER_SOCKET { String::new() } else { format!(" -socketPath {}", as_word(&socket)) };
     let host = match settings.bind.host.parse::<IpAddr>() {
         Ok(address) if address.is_unspecified() => "127.0.0.1",
         _ => &settings.bind.host,
@@ -41,6 +44,15 @@ fn programs(called_as: &str) -> (String, String) {
         Some(family) => (called_as.to_owned(), format!("{dir}/{family}-agent")),
         None => ("steeple-server".to_owned(), "steeple-agent".to_owned()),
     }
+}
+
+/// `text` as one word of a shell.
+fn as_word(text: &str) -> Cow<'_, str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:,@%=".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) {
+        return text.into();
+    }
+    format!("'{}'", text.replace('\'', r"'\''")).into()
 }
 
 #[cfg(test)]
@@ -78,5 +90,13 @@ mod tests {
         let other = steps(&overrides, "./target/debug/steeple-server");
         assert_eq!(other[0], "./target/debug/steeple-server bundle show -socketPath /run/s.sock > bundle.pem");
         assert!(other[2].starts_with("./target/debug/steeple-agent run -serverAddress 10.0.0.7 "), "{other:?}");
+        let overrides =
+            ServerOverrides { socket_path: Some("/srv/it's mine/s.sock".into()), ..ServerOverrides::default() };
+        let quoted = steps(&overrides, "/opt/my programs/steeple-server");
+        assert_eq!(
+            quoted[0],
+            r"'/opt/my programs/steeple-server' bundle show -socketPath '/srv/it'\''s mine/s.sock' > bundle.pem"
+        );
+        assert!(quoted[2].starts_with("'/opt/my programs/steeple-agent' run "), "{quoted:?}");
     }
 }

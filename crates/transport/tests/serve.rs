@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{Ca, Echo, Leaf, World, domain, loopback, soon};
+use futures::StreamExt as _;
 use http::{Request, Response};
-use http_body_util::Empty;
+use http_body::Frame;
+use http_body_util::{Empty, StreamBody};
 use steeple_transport::client::{DialError, ServerDialer, is_unprocessed, server_channel, uds_channel};
 use steeple_transport::serve::{Deadline, ServeLimits, serve};
 use steeple_transport::tls::{AcceptLimits, KeyExchange, TlsAcceptor, TlsPeer, TrustRoots, VerifyError};
 use steeple_transport::uds::{BindModes, PeerTracking, UdsAcceptor, UdsLimits, UdsListener, UdsPeer};
 use tokio::io::{AsyncReadExt, DuplexStream, duplex};
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::{mpsc, oneshot};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tonic::Code;
 use tonic::body::Body;
@@ -132,6 +134,35 @@ async fn shutdown_waits_for_calls_but_not_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn streams_that_wait_end_as_unavailable_at_shutdown() {
+    let (near, far) = duplex(64 * 1024);
+    let (offer, incoming) = mpsc::channel::<DuplexStream>(1);
+    offer.send(far).await.unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    // One message, and then nothing for ever.
+    let service = service_fn(|_: Request<Body>| async {
+        let news = Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from_static(b"news")));
+        let frames = futures::stream::iter([news]).chain(futures::stream::pending());
+        Ok::<_, std::convert::Infallible>(Response::new(Body::new(StreamBody::new(frames))))
+    });
+    let served = tokio::spawn(serve(service, incoming, ServeLimits::UDS, async { drop(stopped.await) }));
+    let (sender, connection) = h2::client::handshake(near).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::post("http://localhost/a.B/C").body(()).unwrap();
+    let response = sender.ready().await.unwrap().send_request(request, true).unwrap().0.await.unwrap();
+    let mut body = response.into_body();
+    assert_eq!(body.data().await.unwrap().unwrap(), "news");
+
+    let told_at = tokio::time::Instant::now();
+    stop.send(()).unwrap();
+    assert!(body.data().await.is_none());
+    let trailers = body.trailers().await.unwrap().expect("a status");
+    assert_eq!(trailers["grpc-status"], (Code::Unavailable as i32).to_string());
+    served.await.unwrap();
+    assert!(told_at.elapsed() < Duration::from_secs(1), "nobody was waited for: {:?}", told_at.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_never_speaks_http2_is_dropped() {
     for first_bytes in [&b""[..], b"PRI * HT", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
         let (mut near, far) = duplex(1024);
@@ -193,17 +224,26 @@ async fn tls_server(world: &World) -> SocketAddr {
 }
 
 async fn tls_server_with(world: &World, limits: ServeLimits) -> SocketAddr {
-    let listener = TcpListener::bind(loopback()).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let acceptor = TlsAcceptor::new(world.server_config(KeyExchange::Compatible), AcceptLimits::DEFAULT);
-    let (sender, ready) = mpsc::channel(8);
-    tokio::spawn(acceptor.run(listener, sender));
     let service = Echo(|request: &Request<Body>| {
         let peer = request.extensions().get::<TlsPeer>().unwrap();
         let authority = request.uri().authority().unwrap();
         let id = peer.spiffe_id().map(ToString::to_string).unwrap_or_default();
         format!("{authority} {id} {}", peer.remote_addr.port())
     });
+    tls_server_of(world, limits, service).await
+}
+
+async fn tls_server_of<S>(world: &World, limits: ServeLimits, service: S) -> SocketAddr
+where
+    S: Service<Request<Body>, Response = Response<Empty<Bytes>>, Error = std::convert::Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    let listener = TcpListener::bind(loopback()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let acceptor = TlsAcceptor::new(world.server_config(KeyExchange::Compatible), AcceptLimits::DEFAULT);
+    let (sender, ready) = mpsc::channel(8);
+    tokio::spawn(acceptor.run(listener, sender));
     tokio::spawn(serve(service, ready, limits, std::future::pending()));
     address
 }
@@ -283,6 +323,45 @@ async fn a_channel_survives_the_age_of_its_connections() {
             Err(status) => assert!(is_unprocessed(&status), "{status:?}"),
         }
     }
+}
+
+/// An address from which TCP passes to `server` until the sender says that it hangs: connections stay, nothing passes.
+async fn hanging_relay(server: SocketAddr) -> (SocketAddr, watch::Sender<bool>) {
+    let listener = TcpListener::bind(loopback()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (hang, hangs) = watch::channel(false);
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut hangs = hangs.clone();
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(server).await.unwrap();
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    () = async { drop(hangs.wait_for(|hangs| *hangs).await) } => std::future::pending().await,
+                }
+            });
+        }
+    });
+    (address, hang)
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_fails_the_calls_that_wait_for_it() {
+    let world = World::new();
+    let (called, mut calls) = mpsc::unbounded_channel();
+    let service = service_fn(move |_: Request<Body>| {
+        called.send(()).unwrap();
+        std::future::pending()
+    });
+    let server = tls_server_of(&world, ServeLimits::TCP, service).await;
+    let (address, hang) = hanging_relay(server).await;
+    let dialer = ServerDialer::new([address.to_string()], world.client_config(None, KeyExchange::Compatible));
+    let mut channel = channel(&dialer);
+    let (status, ()) = tokio::join!(call(&mut channel), async {
+        soon(calls.recv()).await.unwrap();
+        hang.send(true).unwrap();
+    });
+    assert_eq!(status.unwrap_err().code(), Code::Unavailable);
 }
 
 #[tokio::test]

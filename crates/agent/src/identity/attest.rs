@@ -25,13 +25,20 @@ use crate::upstream::explained;
 #[derive(Debug, thiserror::Error)]
 pub enum AttestFailure {
     #[error("{}", explained(.0))]
-    Status(#[from] Box<Status>),
+    Status(Box<Status>),
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error("node attestation took longer than {0:?}")]
     Timeout(Duration),
+}
+
+/// The status is no `source`: what is to be said of it is said.
+impl From<Box<Status>> for AttestFailure {
+    fn from(status: Box<Status>) -> Self {
+        Self::Status(status)
+    }
 }
 
 impl AttestFailure {

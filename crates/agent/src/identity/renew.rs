@@ -10,7 +10,7 @@ use steeple_core::plugin::KeyManager;
 use tonic::Status;
 
 use super::{AgentSvid, AttestFailure, IdentityError};
-use crate::upstream::Upstream;
+use crate::upstream::{CallTimes, Upstream};
 
 pub async fn renew(
     upstream: &Upstream,
@@ -25,9 +25,9 @@ pub async fn renew(
         let request = RenewAgentRequest { params: Some(AgentX509svidParams { csr: csr.clone() }) };
         async move { AgentClient::new(channel).renew_agent(request).await }
     };
-    let response = upstream.call(RENEW_TIMEOUT, call).await.map_err(Box::new)?.into_inner();
+    let response = upstream.call(RENEW_TIMES, call).await.map_err(Box::new)?.into_inner();
     let svid = response.svid.ok_or_else(|| Box::new(Status::internal("the server sent no SVID")))?;
     Ok(AgentSvid::new(svid.cert_chain, key, key_id.to_owned(), current.reattestable)?)
 }
 
-const RENEW_TIMEOUT: Duration = Duration::from_secs(30);
+const RENEW_TIMES: CallTimes = CallTimes::long(Duration::from_secs(30));

@@ -18,15 +18,15 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::upstream::Upstream;
+use crate::upstream::{CallTimes, Upstream, explained};
 
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    #[error("failed to fetch authorized entries: {0}")]
-    Entries(#[source] Status),
-    #[error("failed to fetch bundle: {0}")]
-    Bundle(#[source] Status),
-    #[error("failed to fetch federated bundle of {trust_domain}: {status}")]
+    #[error("failed to fetch authorized entries: {}", explained(.0))]
+    Entries(Status),
+    #[error("failed to fetch bundle: {}", explained(.0))]
+    Bundle(Status),
+    #[error("failed to fetch federated bundle of {trust_domain}: {}", explained(.status))]
     FederatedBundle { trust_domain: TrustDomain, status: Status },
     #[error("server sent a malformed bundle: {0}")]
     Malformed(String),
@@ -62,7 +62,7 @@ pub async fn fetch_entries(
             }
         }
     };
-    upstream.call(SYNC_TIMEOUT, fetch).await.map_err(FetchError::Entries)
+    upstream.call(CallTimes::long(SYNC_TIMEOUT), fetch).await.map_err(FetchError::Entries)
 }
 
 async fn whole(client: &mut EntryClient<Channel>, trust_domain: &TrustDomain) -> Result<Vec<Entry>, Status> {
@@ -186,7 +186,7 @@ pub async fn fetch_anonymous_bundle(channel: Channel) -> Result<Bundle, FetchErr
 async fn fetch_own(upstream: &Upstream) -> Result<Bundle, FetchError> {
     let fetch =
         |channel| async move { BundleClient::new(channel).get_bundle(GetBundleRequest { output_mask: None }).await };
-    let wire = upstream.call(SYNC_TIMEOUT, fetch).await.map_err(FetchError::Bundle)?.into_inner();
+    let wire = upstream.call(CallTimes::long(SYNC_TIMEOUT), fetch).await.map_err(FetchError::Bundle)?.into_inner();
     parse_bundle(&wire)
 }
 
@@ -196,7 +196,7 @@ async fn fetch_federated(upstream: &Upstream, trust_domain: TrustDomain) -> Resu
         let request = GetFederatedBundleRequest { trust_domain: name.clone(), output_mask: None };
         async move { BundleClient::new(channel).get_federated_bundle(request).await }
     };
-    match upstream.call(SYNC_TIMEOUT, fetch).await {
+    match upstream.call(CallTimes::long(SYNC_TIMEOUT), fetch).await {
         Ok(response) => parse_bundle(&response.into_inner()).map(Some),
         Err(status) if status.code() == Code::NotFound => Ok(None),
         Err(status) => Err(FetchError::FederatedBundle { trust_domain, status }),

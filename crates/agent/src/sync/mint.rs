@@ -11,7 +11,7 @@ use steeple_core::{Clock, Entry, KeyType, Secret, Timestamp};
 use tonic::{Code, Status};
 
 use crate::cache::{Cache, RotationRule, X509Svid};
-use crate::upstream::Upstream;
+use crate::upstream::{CallTimes, Upstream};
 
 pub struct Minter {
     pub upstream: Arc<Upstream>,
@@ -70,7 +70,7 @@ impl Minter {
             let request = BatchNewX509svidRequest { params: params.clone() };
             async move { SvidClient::new(channel).batch_new_x509svid(request).await }
         };
-        let results = self.upstream.call(MINT_TIMEOUT, call).await?.into_inner().results;
+        let results = self.upstream.call(MINT_TIMES, call).await?.into_inner().results;
         if results.len() != wishes.len() {
             return Err(Status::internal(format!("{} results for {} requests", results.len(), wishes.len())));
         }
@@ -156,4 +156,4 @@ pub fn random_fraction() -> f64 {
 
 /// The server's burst for signing; SPIRE's agents cap their batches at it.
 const BATCH_ITEMS_MAX: usize = 500;
-const MINT_TIMEOUT: Duration = Duration::from_secs(30);
+const MINT_TIMES: CallTimes = CallTimes::long(Duration::from_secs(30));

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::taint::{is_tainted, tainted_key_ids};
 use crate::cache::Cache;
-use crate::upstream::Upstream;
+use crate::upstream::{CallTimes, Upstream, explained};
 
 /// Posts the agent's status. Stock servers ignore the bundle in it, and old ones do not know the call: a failure means
 /// nothing.
@@ -50,8 +50,8 @@ impl StatusReporter {
             let request = PostStatusRequest { current_bundle_serial, agent_version };
             async move { AgentClient::new(channel).post_status(request).await }
         };
-        if let Err(status) = self.upstream.call(TIMEOUT, call).await {
-            tracing::debug!(error = %status, "Unable to post status to the server");
+        if let Err(status) = self.upstream.call(TIMES, call).await {
+            tracing::debug!(error = explained(&status), "Unable to post status to the server");
         }
     }
 }
@@ -79,4 +79,4 @@ fn settled(cache: &Cache) -> Option<u64> {
 
 /// Three of them fit into the time for which a server takes an agent for alive.
 const INTERVAL: Duration = Duration::from_secs(20);
-const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMES: CallTimes = CallTimes::brief(Duration::from_secs(10));

@@ -1,6 +1,7 @@
 //! The sync loop: fetch, then mint whatever fell due, until told to stop.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::cache::{Cache, JwtCache};
 use crate::identity::Trouble;
 use crate::metrics;
 use crate::sync::random_fraction;
-use crate::upstream::Upstream;
+use crate::upstream::{Upstream, explained};
 
 pub struct SyncDriver {
     pub upstream: Arc<Upstream>,
@@ -66,8 +67,15 @@ impl SyncDriver {
         }
     }
 
-    /// Runs until `stop`.
+    /// Runs until `stop`, which also ends a call that nobody answers.
     pub async fn run(mut self, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            never = self.keep_in_sync() => match never {},
+        }
+    }
+
+    async fn keep_in_sync(&mut self) -> Infallible {
         let mut changes = self.cache.changes();
         let mut fetching = Pace::new(self.interval);
         let mut minting = Pace::new(MINT_RETRY);
@@ -84,14 +92,13 @@ impl SyncDriver {
                     }
                     Err(status) => {
                         self.report(&status);
-                        tracing::warn!(error = %status, "Failed to mint SVIDs");
+                        tracing::warn!(error = explained(&status), "Failed to mint SVIDs");
                         minting.after(false, false)
                     }
                 };
                 mint_at = Instant::now() + wake;
             }
             tokio::select! {
-                () = stop.cancelled() => return,
                 // A new subscriber or an arrived entry: perhaps something is wanted now.
                 _ = changes.changed() => mint_at = mint_at.min(Instant::now() + MINT_SOON),
                 () = tokio::time::sleep_until(mint_at) => {}

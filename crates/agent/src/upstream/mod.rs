@@ -14,6 +14,7 @@ use steeple_transport::tls::danger::UnverifiedServerId;
 use steeple_transport::tls::{IdentityStore, KeyExchange, ServerIdVerifier, SharedRoots, client_config};
 use tonic::transport::Channel;
 
+pub use calls::CallTimes;
 pub use denial::{Reaction, explained, reaction};
 
 #[derive(Debug, thiserror::Error)]
@@ -32,15 +33,11 @@ pub struct Upstream {
     authority: Authority,
     trust_domain: TrustDomain,
     roots: SharedRoots,
-    identity: Arc<IdentityStore>,
     key_exchange: KeyExchange,
     clock: Arc<dyn Clock>,
-    current: ArcSwap<Connected>,
-}
-
-struct Connected {
-    channel: Channel,
+    /// Outlives connections, so that it remembers which addresses failed.
     dialer: ServerDialer,
+    current: ArcSwap<Channel>,
 }
 
 impl Upstream {
@@ -54,42 +51,31 @@ impl Upstream {
     ) -> Result<Self, UpstreamError> {
         let first = servers.first().map(ToString::to_string).unwrap_or_default();
         let authority: Authority = first.parse().map_err(|_| UpstreamError::Authority(first.clone()))?;
-        let connected = connect(&servers, &authority, &trust_domain, &roots, Some(&identity), key_exchange, &clock)?;
-        let current = ArcSwap::from_pointee(connected);
-        Ok(Self { servers, authority, trust_domain, roots, identity, key_exchange, clock, current })
+        let dialer = dialer(&servers, &trust_domain, &roots, Some(identity), key_exchange, &clock)?;
+        let current = ArcSwap::from_pointee(server_channel(dialer.clone(), authority.clone())?);
+        Ok(Self { servers, authority, trust_domain, roots, key_exchange, clock, dialer, current })
     }
 
     pub fn trust_domain(&self) -> &TrustDomain {
         &self.trust_domain
     }
 
-    /// As the attested agent.
-    pub fn channel(&self) -> Channel {
-        self.current.load().channel.clone()
-    }
-
     /// The next call dials anew. Calls under way end on the old connection.
     pub fn reconnect(&self) {
-        let connected = connect(
-            &self.servers,
-            &self.authority,
-            &self.trust_domain,
-            &self.roots,
-            Some(&self.identity),
-            self.key_exchange,
-            &self.clock,
-        );
-        match connected {
-            Ok(connected) => self.current.store(Arc::new(connected)),
-            // The same parts made a configuration before.
+        match server_channel(self.dialer.clone(), self.authority.clone()) {
+            Ok(channel) => self.current.store(Arc::new(channel)),
+            // The same parts made a channel before.
             Err(error) => tracing::error!(error = %error, "could not prepare a new connection"),
         }
     }
 
-    /// The server that answers cannot serve: prefer another one.
-    pub fn avoid_current(&self) {
-        self.current.load().dialer.avoid_current();
-        self.reconnect();
+    /// The server at the other end of `used` cannot serve: prefer another one. Of several calls that find out, the
+    /// first one moves on; the others would leave the server that it moved to.
+    fn avoid(&self, used: &Arc<Channel>) {
+        if Arc::ptr_eq(&self.current.load(), used) {
+            self.dialer.avoid_current();
+            self.reconnect();
+        }
     }
 
     /// Without a client certificate, for attestation. With `insecure` only the server's SPIFFE ID is looked at.
@@ -100,16 +86,8 @@ impl Upstream {
             let dialer = ServerDialer::new(self.servers.iter().map(ToString::to_string), tls);
             return Ok(server_channel(dialer, self.authority.clone())?);
         }
-        let connected = connect(
-            &self.servers,
-            &self.authority,
-            &self.trust_domain,
-            &self.roots,
-            None,
-            self.key_exchange,
-            &self.clock,
-        )?;
-        Ok(connected.channel)
+        let dialer = dialer(&self.servers, &self.trust_domain, &self.roots, None, self.key_exchange, &self.clock)?;
+        Ok(server_channel(dialer, self.authority.clone())?)
     }
 
     /// How many addresses a call may be tried on.
@@ -118,19 +96,16 @@ impl Upstream {
     }
 }
 
-fn connect(
+fn dialer(
     servers: &[HostPort],
-    authority: &Authority,
     trust_domain: &TrustDomain,
     roots: &SharedRoots,
-    identity: Option<&Arc<IdentityStore>>,
+    identity: Option<Arc<IdentityStore>>,
     key_exchange: KeyExchange,
     clock: &Arc<dyn Clock>,
-) -> Result<Connected, UpstreamError> {
+) -> Result<ServerDialer, UpstreamError> {
     let verifier = ServerIdVerifier::new(Arc::clone(roots), trust_domain.server_id());
-    let identity = identity.map(|identity| Arc::clone(identity) as Arc<dyn rustls::client::ResolvesClientCert>);
+    let identity = identity.map(|identity| identity as Arc<dyn rustls::client::ResolvesClientCert>);
     let tls = client_config(verifier, identity, key_exchange, Arc::clone(clock))?;
-    let dialer = ServerDialer::new(servers.iter().map(ToString::to_string), tls);
-    let channel = server_channel(dialer.clone(), authority.clone())?;
-    Ok(Connected { channel, dialer })
+    Ok(ServerDialer::new(servers.iter().map(ToString::to_string), tls))
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use crate::cache::{CachedJwt, JwtCache, JwtKey, SingleFlight};
-use crate::upstream::Upstream;
+use crate::upstream::{CallTimes, Upstream, explained};
 
 pub struct JwtSource {
     pub upstream: Arc<Upstream>,
@@ -55,7 +55,7 @@ impl JwtSource {
             (Ok(token), _) => Ok(self.cache.put(key, token)),
             (Err(status), Some(token)) => {
                 let spiffe_id = &entry.spiffe_id;
-                tracing::warn!(%spiffe_id, error = %status, "Unable to renew JWT; using cached copy");
+                tracing::warn!(%spiffe_id, error = explained(&status), "Unable to renew JWT; using cached copy");
                 Ok(token)
             }
             (Err(status), None) => Err(status),
@@ -70,7 +70,8 @@ impl JwtSource {
             let left = give_up.saturating_duration_since(Instant::now());
             match self.mint(entry, audience, left).await {
                 Err(status) if status.code() == Code::Unavailable && pause < left => {
-                    tracing::debug!(error = %status, retry_interval = ?pause, "No server issues JWT-SVIDs; retrying");
+                    let error = explained(&status);
+                    tracing::debug!(error, retry_interval = ?pause, "No server issues JWT-SVIDs; retrying");
                     tokio::time::sleep(pause).await;
                     pause = pause.mul_f64(1.5);
                 }
@@ -84,7 +85,7 @@ impl JwtSource {
             let request = NewJwtsvidRequest { entry_id: entry.id.clone(), audience: audience.to_vec() };
             async move { SvidClient::new(channel).new_jwtsvid(request).await }
         };
-        let response = self.upstream.call(timeout, call).await?.into_inner();
+        let response = self.upstream.call(CallTimes::brief(timeout), call).await?.into_inner();
         let svid = response.svid.ok_or_else(|| Status::internal("the server sent no JWT-SVID"))?;
         if svid.issued_at == 0 || svid.expires_at == 0 || svid.issued_at > svid.expires_at {
             return Err(Status::new(Code::Internal, "JWTSVID issued after it has expired, or without dates"));

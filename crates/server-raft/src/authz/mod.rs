@@ -14,7 +14,6 @@ mod caller;
 mod layer;
 mod limits;
 mod table;
-mod unknown;
 
 pub use agent::{AgentDecision, Denial, calling_agent, decide};
 pub use authorized::{Authorized, Class, authorized};
@@ -22,4 +21,3 @@ pub use caller::{Caller, Transport};
 pub use layer::{AuthorizeLayer, Authorizer};
 pub use limits::{Allowance, Charge, LIMITS, Limit, LimitKind, RateLimits, limit};
 pub use table::{Row, TABLE, row};
-pub use unknown::UnknownService;

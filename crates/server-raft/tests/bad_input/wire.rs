@@ -5,6 +5,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, SanType};
 use rustls::ClientConfig;
 use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
@@ -15,12 +18,15 @@ use steeple_api::server::entry::ListEntriesRequest;
 use steeple_api::server::svid::{MintJwtsvidRequest, MintX509svidRequest};
 use steeple_api::types;
 use steeple_testkit::{ClusterRole, Server, ServerSpec};
+use steeple_transport::client::uds_channel;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
-use tonic::Code;
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::ServiceExt as _;
 
 use crate::bench::{Bench, assert_unharmed, create, entry, spec};
 
@@ -90,9 +96,53 @@ async fn an_oversized_message_is_refused_before_it_is_read() {
     large.selectors[0].value.push_str(&"x".repeat(5 << 20));
     let error = server.admin().create_entry(large).await.expect_err("5 MiB");
     let status = error.downcast_ref::<tonic::Status>().expect("a status");
-    assert_eq!(status.code(), Code::OutOfRange, "{status}");
-    assert!(status.message().contains("the limit is: 4194304 bytes"), "{status}");
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    let text = "grpc: received message larger than max (52";
+    assert!(status.message().starts_with(text) && status.message().ends_with(" vs. 4194304)"), "{status}");
     assert_unharmed(&server, &["kept"]).await;
+}
+
+/// The end of a call with `body`, which is framed already.
+async fn call(server: &Server, path: &str, encoding: &str, body: &'static [u8]) -> Status {
+    let request = Request::post(format!("http://localhost{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("grpc-encoding", encoding)
+        .body(Body::new(Full::new(Bytes::from_static(body))))
+        .expect("a request");
+    let response = uds_channel(&server.admin_socket()).oneshot(request).await.expect("an answer");
+    if let Some(status) = Status::from_header_map(response.headers()) {
+        return status;
+    }
+    let answer = response.into_body().collect().await.expect("a body");
+    answer.trailers().and_then(Status::from_header_map).expect("a status")
+}
+
+#[tokio::test]
+async fn compressed_requests_are_served_and_what_is_missing_is_named() {
+    let bench = Bench::new();
+    let server = bench.server("server").await;
+    let count = "/spire.api.server.entry.v1.Entry/CountEntries";
+    // An empty message under gzip.
+    let gzip = b"\x01\0\0\0\x14\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0";
+    let plain = &gzip[..0];
+    let no_snappy = "grpc: Decompressor is not installed for grpc-encoding \"snappy\"";
+    let cases = [
+        (count, "gzip", &gzip[..], Code::Ok, ""),
+        (count, "snappy", plain, Code::Unimplemented, no_snappy),
+        (
+            "/spire.api.server.entry.v1.Entry/Nope",
+            "identity",
+            plain,
+            Code::Unimplemented,
+            "unknown method Nope for service spire.api.server.entry.v1.Entry",
+        ),
+        ("/a.B/C", "identity", plain, Code::Unimplemented, "unknown service a.B"),
+    ];
+    for (path, encoding, body, code, text) in cases {
+        let status = call(&server, path, encoding, body).await;
+        assert_eq!((status.code(), status.message()), (code, text), "{path} {encoding}");
+    }
 }
 
 #[tokio::test]

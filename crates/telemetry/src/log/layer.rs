@@ -22,7 +22,8 @@ pub(crate) struct Layer {
 
 /// What is logged at a level: everything of ours, and only warnings of the libraries below, whose debug messages would
 /// drown ours; at trace all of it. Of the consensus library only errors: it warns at every message and every vote that
-/// a peer does not take, many times a second while one is away, and the server tells of that itself, once.
+/// a peer does not take, many times a second while one is away, and the server tells of that itself, once. Of its calls
+/// not even those: they fail whenever a replica stops, and whoever made one tells.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Threshold(pub LogLevel);
 
@@ -72,6 +73,8 @@ impl Threshold {
         let target = metadata.target();
         let limit = if target.starts_with(OWN_TARGETS) || self.0 == LogLevel::Trace {
             level_filter(self.0)
+        } else if target.starts_with(CONSENSUS_CALLS) {
+            LevelFilter::OFF
         } else if target.starts_with(CONSENSUS_TARGETS) {
             level_filter(self.0).min(LevelFilter::ERROR)
         } else {
@@ -106,6 +109,7 @@ pub(super) fn rfc3339(time: &Zoned) -> String {
 /// Every crate of this workspace has this prefix.
 const OWN_TARGETS: &str = "steeple";
 const CONSENSUS_TARGETS: &str = "openraft";
+const CONSENSUS_CALLS: &str = "openraft::raft::";
 
 #[cfg(test)]
 mod tests {

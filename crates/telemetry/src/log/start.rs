@@ -177,6 +177,20 @@ mod tests {
     }
 
     #[test]
+    fn peers_that_call_while_a_replica_stops_are_no_error() {
+        let lines = Lines::default();
+        let (subscriber, logging) = build(&settings(LogLevel::Debug), Sink::to(lines.clone()));
+        tracing::subscriber::with_default(subscriber, || {
+            let call = || tracing::error!(target: "openraft::raft::raft_inner", "raft stopped");
+            call();
+            assert!(lines.take().is_empty());
+            logging.levels.set(LogLevel::Trace);
+            call();
+            assert_eq!(lines.take(), ["level=error msg=\"raft stopped\""]);
+        });
+    }
+
+    #[test]
     fn spans_lend_their_fields_and_errors_show_their_causes() {
         #[derive(Debug, thiserror::Error)]
         #[error("cannot store")]

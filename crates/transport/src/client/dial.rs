@@ -36,6 +36,7 @@ pub struct ServerDialer {
 #[derive(Debug, Default)]
 struct Known {
     failures: Failures,
+    /// Dialled last: the one that is connected, or that does not answer.
     current: Option<SocketAddr>,
 }
 
@@ -64,12 +65,12 @@ impl ServerDialer {
         Self { attempt_timeout, ..self }
     }
 
-    /// The address of the last successful dial.
+    /// The address that was dialled last.
     pub fn current(&self) -> Option<SocketAddr> {
         self.known.lock().current
     }
 
-    /// Says that the current server answers but cannot serve, so that the next dial prefers the others.
+    /// Says that the current server cannot serve, whether it answers or not, so that the next dial prefers the others.
     pub fn avoid_current(&self) {
         let mut known = self.known.lock();
         if let Some(address) = known.current {
@@ -85,12 +86,11 @@ impl ServerDialer {
         let mut failure: Option<(SocketAddr, io::Error)> = None;
         for address in &ordered {
             let host = found.iter().find(|(found, _)| found == address).map_or("", |(_, host)| host);
+            self.known.lock().current = Some(*address);
             let outcome = timeout(self.attempt_timeout, self.connect(*address, host)).await;
             let error = match outcome {
                 Ok(Ok(stream)) => {
-                    let mut known = self.known.lock();
-                    known.failures.succeeded(*address);
-                    known.current = Some(*address);
+                    self.known.lock().failures.succeeded(*address);
                     return Ok(stream);
                 }
                 Ok(Err(error)) => error,

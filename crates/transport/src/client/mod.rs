@@ -6,6 +6,7 @@ mod order;
 mod unprocessed;
 
 use std::path::Path;
+use std::time::Duration;
 
 use http::uri::{Authority, Uri};
 use hyper_util::rt::TokioIo;
@@ -25,11 +26,15 @@ pub use unprocessed::is_unprocessed;
 ///
 /// A call that meets a connection at the end of its age fails; [`is_unprocessed`] tells that it may be repeated.
 ///
-/// There are no HTTP/2 keep-alive pings: grpc-go servers answer frequent ones with GOAWAY "too_many_pings". Dead peers
-/// are found by TCP keep-alive.
+/// A server that keeps its connection but hangs fails the calls that wait for it as `Unavailable`: it is pinged while
+/// there are any.
 pub fn server_channel(dialer: ServerDialer, authority: Authority) -> Result<Channel, http::Error> {
     let uri = Uri::builder().scheme("https").authority(authority).path_and_query("/").build()?;
-    Ok(Endpoint::from(uri).connect_with_connector_lazy(dialer))
+    let endpoint = Endpoint::from(uri)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(false);
+    Ok(endpoint.connect_with_connector_lazy(dialer))
 }
 
 /// A channel to a Unix socket; it dials on first use.
@@ -41,3 +46,8 @@ pub fn uds_channel(path: &Path) -> Channel {
     });
     Endpoint::from_static("http://localhost").connect_with_connector_lazy(connector)
 }
+
+/// grpc-go servers take three pings without an answer of theirs in between, and GOAWAY "too_many_pings" follows: calls
+/// to servers last 30 s at most.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);

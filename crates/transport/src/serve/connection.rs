@@ -17,12 +17,23 @@ use tower::{BoxError, service_fn};
 use tracing::debug;
 
 use super::deadline::{Deadline, before};
+use super::leaving::Leaving;
 use super::limits::ServeLimits;
+use super::messages::{Encoding, Messages};
 use super::preface::Prefaced;
 use crate::client::random;
 
-/// Ends when the connection does; `stopping` tells, by its sender's end, that the server shuts down.
-pub(super) async fn drive<IO, S, B>(io: IO, service: S, limits: ServeLimits, mut stopping: watch::Receiver<()>)
+/// What connections are told of the server's end, each by the end of a sender.
+#[derive(Clone)]
+pub(super) struct Ending {
+    /// The server shuts down.
+    pub stopping: watch::Receiver<()>,
+    /// Calls may finish, streams end.
+    pub streams_end: watch::Receiver<()>,
+}
+
+/// Ends when the connection does.
+pub(super) async fn drive<IO, S, B>(io: IO, service: S, limits: ServeLimits, ending: Ending)
 where
     IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     S: tower::Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
@@ -31,6 +42,7 @@ where
     B: http_body::Body<Data = Bytes> + Default + Send + 'static,
     B::Error: Into<BoxError> + Send + Sync,
 {
+    let Ending { mut stopping, streams_end } = ending;
     let connect_info = io.connect_info();
     let io = tokio::select! {
         io = Prefaced::read(io, limits.preface_timeout) => io,
@@ -44,18 +56,23 @@ where
             return;
         }
     };
-    let service = service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let encoding = Encoding::take(request.headers_mut());
         request.extensions_mut().insert(connect_info.clone());
         let deadline = Deadline::of(request.headers());
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);
         }
-        let mut service = service.clone();
-        before(deadline, async move {
+        let (mut service, streams_end) = (service.clone(), streams_end.clone());
+        let answer = before(deadline, async move {
+            let encoding = match encoding {
+                Ok(encoding) => encoding,
+                Err(status) => return Ok(status.into_http()),
+            };
             std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
-            service.call(request).await
-        })
+            service.call(request.map(|body| Body::new(Messages::new(body, encoding)))).await
+        });
+        async move { answer.await.map(|response| response.map(|body| Leaving::new(body, streams_end))) }
     });
     let mut connection = pin!(limits.http2().serve_connection(TokioIo::new(io), TowerToHyperService::new(service)));
 

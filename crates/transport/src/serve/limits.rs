@@ -28,6 +28,8 @@ pub struct ServeLimits {
     pub keepalive_timeout: Duration,
     /// At shutdown clients are sent away over this time, so that the other replicas do not get them all at once.
     pub drain_spread: Duration,
+    /// At shutdown streams go on for this long; then those that wait for something end with `Unavailable`.
+    pub stream_drain: Duration,
     /// At shutdown connections are dropped after this.
     pub drain_max: Duration,
 }
@@ -45,14 +47,21 @@ impl ServeLimits {
         keepalive_interval: Duration::from_secs(60),
         keepalive_timeout: Duration::from_secs(20),
         drain_spread: Duration::from_secs(2),
+        // A node attestation is a stream, and a join token that was spent for nothing is lost.
+        stream_drain: Duration::from_secs(3),
         drain_max: Duration::from_secs(10),
     };
 
     /// Local sockets: streams stay open for as long as the workload lives, and there is nowhere else to go. The kernel
     /// tells when a local client dies, but not when it hangs.
     /// Envoy opens one stream for every secret on a single connection, hence the many streams.
-    pub const UDS: Self =
-        Self { connection_age: None, concurrent_streams_max: 4_096, drain_spread: Duration::ZERO, ..Self::TCP };
+    pub const UDS: Self = Self {
+        connection_age: None,
+        concurrent_streams_max: 4_096,
+        drain_spread: Duration::ZERO,
+        stream_drain: Duration::ZERO,
+        ..Self::TCP
+    };
 
     pub(super) fn http2(&self) -> Builder<TokioExecutor> {
         let mut builder = Builder::new(TokioExecutor::new());

@@ -6,7 +6,10 @@
 mod connection;
 mod deadline;
 mod https;
+mod leaving;
 mod limits;
+mod messages;
+mod methods;
 mod preface;
 
 use std::future::Future;
@@ -16,18 +19,21 @@ use http::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tonic::body::Body;
 use tonic::transport::server::Connected;
 use tower::BoxError;
 use tracing::debug;
 
+use connection::Ending;
 pub use deadline::Deadline;
 pub use https::serve_https;
 pub use limits::{MESSAGE_BYTES_MAX, ServeLimits};
+pub use methods::KnownMethods;
 
 /// Serves every connection from `incoming` until `shutdown` completes or the senders are gone; then sends GOAWAY to
-/// all, spread over `limits.drain_spread`, waits up to `limits.drain_max`, and drops what is left.
+/// all, spread over `limits.drain_spread`, ends streams after `limits.stream_drain`, waits up to `limits.drain_max`,
+/// and drops what is left.
 ///
 /// `service` is usually [`tonic::service::Routes`]. Each request carries the connection's `ConnectInfo` and, where the
 /// client set one, its [`Deadline`] in the extensions.
@@ -45,6 +51,8 @@ pub async fn serve<IO, S, B>(
     B::Error: Into<BoxError> + Send + Sync,
 {
     let (stop, stopping) = watch::channel(());
+    let (streams, streams_end) = watch::channel(());
+    let ending = Ending { stopping, streams_end };
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -52,7 +60,7 @@ pub async fn serve<IO, S, B>(
             () = &mut shutdown => break,
             accepted = incoming.recv() => match accepted {
                 Some(io) => {
-                    connections.spawn(connection::drive(io, service.clone(), limits, stopping.clone()));
+                    connections.spawn(connection::drive(io, service.clone(), limits, ending.clone()));
                 }
                 None => break,
             },
@@ -62,9 +70,19 @@ pub async fn serve<IO, S, B>(
     // Acceptors notice that nobody receives, and stop.
     drop(incoming);
     drop(stop);
-    let drained = timeout(limits.drain_max, async { while connections.join_next().await.is_some() {} }).await;
-    if drained.is_err() {
+    let drain = async {
+        tokio::select! {
+            () = all_gone(&mut connections) => return,
+            () = sleep(limits.stream_drain) => drop(streams),
+        }
+        all_gone(&mut connections).await;
+    };
+    if timeout(limits.drain_max, drain).await.is_err() {
         debug!(connections = connections.len(), "connections dropped at the end of the drain");
         connections.shutdown().await;
     }
+}
+
+async fn all_gone(connections: &mut JoinSet<()>) {
+    while connections.join_next().await.is_some() {}
 }
