@@ -7,13 +7,13 @@ use steeple_state::{StateHash, Uuid};
 use super::admin;
 use super::consensus::Consensus;
 use super::pinger;
-use super::types::NodeId;
+use super::types::{NodeId, StoredMembership};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Leader,
     Voter,
-    /// Catching up; it does not count for the quorum.
+    /// Catching up, or its promotion is not committed yet: until then the voters before it are a quorum of their own.
     Learner,
 }
 
@@ -52,6 +52,12 @@ pub struct MemberStatus {
     pub applied_index: u64,
     /// It answered within the last seconds.
     pub reachable: bool,
+}
+
+/// Whether `id` is a voter in a membership that no crash undoes. In the middle of a change there are two sets of voters,
+/// and both have to agree.
+fn votes_for_good(committed: &StoredMembership, id: NodeId) -> bool {
+    committed.get_joint_config().iter().all(|voters| voters.contains(&id)) && committed.voter_ids().next().is_some()
 }
 
 /// Pings come every second; one may be lost.
@@ -96,7 +102,7 @@ pub(super) fn of(consensus: &Consensus) -> Status {
             peer_address: node.address.clone(),
             api_address: state.member(*id).map(|member| member.facts.api_address.clone()).unwrap_or_default(),
             storage_uuid: node.storage_uuid,
-            role: match membership.voter_ids().any(|voter| voter == *id) {
+            role: match votes_for_good(&metrics.committed_membership_config, *id) {
                 true if metrics.current_leader == Some(*id) => Role::Leader,
                 true => Role::Voter,
                 false => Role::Learner,

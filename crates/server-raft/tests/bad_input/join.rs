@@ -179,7 +179,7 @@ async fn a_key_that_is_there_is_founded_with_when_a_person_says_so() {
 }
 
 /// Waits until the cluster has settled with so many members, all of them voters.
-async fn until_members(server: &Server, count: usize) {
+pub async fn until_members(server: &Server, count: usize) {
     let settled = until("the membership settles", MEMBERSHIP_MAX, async || {
         let members = server.admin().status().await.map_err(|status| status.to_string())?.members;
         let voters = members.iter().filter(|member| member.voter).count();
