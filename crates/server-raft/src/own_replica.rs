@@ -31,6 +31,7 @@ impl OwnReplica {
         let founds = founds(settings, &storage, clock).await?;
         if founds {
             raft::begin_founding(&storage)?;
+            sealing_key::mark_used(&settings.cluster.sealing_key_path)?;
         }
         let sealing_key = Arc::new(sealing_key(settings, founds)?);
         let replica = start_replica(settings, storage, &sealing_key, clock, founds).await?;
@@ -51,8 +52,8 @@ async fn founds(settings: &ServerSettings, storage: &Storage, clock: &Arc<dyn Cl
         return Ok(false);
     }
     let key_path = &cluster.sealing_key_path;
-    let is_used = key_path.exists() && !raft::has_begun_founding(storage)?;
-    let exists = match cluster.enabled && is_used && !cluster.found_anew {
+    let is_used = key_path.exists() && !sealing_key::is_unused(key_path) && !raft::has_begun_founding(storage)?;
+    let exists = match cluster.enabled && is_used {
         true => Some(ClusterExists { key_path: key_path.clone() }),
         false => None,
     };
@@ -73,9 +74,9 @@ async fn founds(settings: &ServerSettings, storage: &Storage, clock: &Arc<dyn Cl
 /// the trust domain a second authority that nobody trusts.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(
-    "the data directory is empty, and the sealing key {} is that of a cluster: name its other members in cluster.join \
-     and start one of them, restore a backup, or, if the key is new or all is lost, found a new trust domain by \
-     starting once with -foundAnew",
+    "the data directory is empty, and the sealing key {0} is that of a cluster: name its other members in cluster.join \
+     and start one of them, restore a backup, or, if the key is new or all is lost, make the empty file \
+     {0}.unused to found a new trust domain",
     .key_path.display()
 )]
 struct ClusterExists {

@@ -46,6 +46,26 @@ pub fn load(path: &Path, may_create: bool) -> Result<SealingKey, SealingKeyFileE
     SealingKey::parse(&text).map_err(|source| SealingKeyFileError::Unreadable { path: path.to_owned(), source })
 }
 
+/// Whether no cluster has the key yet, which whoever provides a key says with a file beside it.
+pub fn is_unused(path: &Path) -> bool {
+    unused_mark(path).exists()
+}
+
+/// From now on the key is that of a cluster.
+pub fn mark_used(path: &Path) -> Result<(), SealingKeyFileError> {
+    let mark = unused_mark(path);
+    match fs::remove_file(&mark) {
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(SealingKeyFileError::Io { path: mark, source }),
+        _ => Ok(()),
+    }
+}
+
+fn unused_mark(path: &Path) -> PathBuf {
+    let mut mark = path.as_os_str().to_owned();
+    mark.push(".unused");
+    mark.into()
+}
+
 fn create(path: &Path) -> Result<SealingKey, SealingKeyFileError> {
     let io = |source| SealingKeyFileError::Io { path: path.to_owned(), source };
     let key = SealingKey::generate(&SystemRandom::new())?;

@@ -44,8 +44,6 @@ pub struct ClusterSettings {
     pub api_advertise: Option<HostPort>,
     /// Whether this node may found the cluster when its disk is empty, and nobody serves at any address of `join`.
     pub bootstrap: bool,
-    /// Whether it may do so under a sealing key that is there already, and so may be that of a cluster.
-    pub found_anew: bool,
     /// Peer addresses of members that a node with an empty disk asks to be let in.
     pub join: Vec<HostPort>,
     pub sealing_key_path: PathBuf,
@@ -104,8 +102,6 @@ pub(super) struct Surroundings<'a> {
     /// Absolute.
     pub(super) data_dir: &'a Path,
     pub(super) working_dir: &'a Path,
-    /// `-foundAnew`.
-    pub(super) found_anew: bool,
 }
 
 pub(super) fn resolve(
@@ -128,7 +124,6 @@ pub(super) fn resolve(
         api_advertise: advertised("cluster.api_advertise_address", &file.api_advertise_address, around.api_bind.port)?,
         peer_bind,
         bootstrap,
-        found_anew: around.found_anew,
         join,
         sealing_key_path: sealing_key_path(file, around, notices),
         raft: raft_timings(file)?,

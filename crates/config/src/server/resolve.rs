@@ -104,12 +104,7 @@ impl ServerSettings {
         }
         notices::remark(file, &mut said)?;
 
-        let around = cluster::Surroundings {
-            api_bind: &bind,
-            data_dir: &data_dir,
-            working_dir,
-            found_anew: overrides.found_anew,
-        };
+        let around = cluster::Surroundings { api_bind: &bind, data_dir: &data_dir, working_dir };
         let cluster = cluster::resolve(file.cluster.as_ref(), &around, &mut said)?;
         let oidc = match &file.oidc {
             Some(oidc) => Some(OidcSettings::resolve_block(oidc, working_dir, &mut said)?),

@@ -101,8 +101,6 @@ pub struct ServerOverrides {
     pub log_source_location: bool,
     pub socket_path: Option<String>,
     pub trust_domain: Option<String>,
-    /// `-foundAnew`.
-    pub found_anew: bool,
 }
 
 impl ServerSettings {

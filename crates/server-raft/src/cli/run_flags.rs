@@ -35,7 +35,6 @@ impl RunFlags {
                 log_source_location: values.bool("logSourceLocation"),
                 socket_path: text("socketPath"),
                 trust_domain: text("trustDomain"),
-                found_anew: values.bool("foundAnew"),
             },
         }
     }
@@ -65,7 +64,6 @@ const FLAGS: &[Flag] = &[
     Flag::text("config", "Path of the configuration file; without one, conf/server/server.conf or built-in defaults"),
     Flag::text("dataDir", "Directory of the replicated state"),
     Flag::bool("expandEnv", "Replace $VARIABLE and ${VARIABLE} in the configuration file"),
-    Flag::bool("foundAnew", "Found a new trust domain although its sealing key exists: on that key's first use only"),
     Flag::text("logFile", "File to write the log to instead of standard output"),
     Flag::text("logFormat", "text or json"),
     Flag::text("logLevel", "panic, fatal, error, warn, info, debug or trace"),

@@ -144,7 +144,7 @@ async fn trap_a_founder_on_an_empty_disk_waits_for_the_cluster_of_its_key() {
     // It knows no other member: a person has to decide.
     let text = bench.refused(&bench.config_of(&founder), &[]).await;
     let key_text = format!("the sealing key {} is that of a cluster", key.display());
-    assert_says(&text, &["the data directory is empty", &key_text, "-foundAnew"]);
+    assert_says(&text, &["the data directory is empty", &key_text, "cluster.key.unused"]);
 
     asks_first(&bench, &founder, &second.peer_address());
     founder.launch().expect("it starts");
@@ -165,16 +165,14 @@ async fn a_key_that_is_there_is_founded_with_when_a_person_says_so() {
     founder.kill9().await.expect("it ends");
     std::fs::remove_dir_all(founder.data_dir()).expect("all is lost");
     let kept = std::fs::read(bench.scratch.join("cluster.key")).expect("the key");
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_steeple-server"));
-    command.args(["run", "-foundAnew", "-config"]).arg(bench.config_of(&founder));
-    let log = bench.scratch.join("anew.log");
-    let mut anew = Process::start("anew", command, &log).expect("it starts");
-    let founded = until("it serves", MEMBERSHIP_MAX, async || founder.admin().bundle().await.map(drop));
-    founded.await.expect("a trust domain");
+    let mark = bench.scratch.join("cluster.key.unused");
+    std::fs::write(&mark, "").expect("a mark");
+    relaunch(&mut founder).await;
     assert_eq!(std::fs::read(bench.scratch.join("cluster.key")).expect("the key"), kept);
-    anew.kill9().await.expect("it ends");
+    assert!(!mark.exists(), "it is used now");
+    founder.kill9().await.expect("it ends");
 
-    // From then on the directory belongs to a cluster, and needs no flag.
+    // From then on the directory belongs to a cluster, and needs no mark.
     relaunch(&mut founder).await;
 }
 
