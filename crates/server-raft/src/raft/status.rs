@@ -54,8 +54,8 @@ pub struct MemberStatus {
     pub reachable: bool,
 }
 
-/// Whether `id` is a voter in a membership that no crash undoes. In the middle of a change there are two sets of voters,
-/// and both have to agree.
+/// Whether `id` is a voter in a membership that no crash undoes. In the middle of a change there are two sets of
+/// voters, and both have to agree.
 fn votes_for_good(committed: &StoredMembership, id: NodeId) -> bool {
     committed.get_joint_config().iter().all(|voters| voters.contains(&id)) && committed.voter_ids().next().is_some()
 }
