@@ -149,6 +149,10 @@ fn a_cluster_section_makes_plugins_optional() {
 fn unsafe_cluster_values_name_the_safe_ones() {
     let cases = [
         ("heartbeat_interval = \"1ms\"", "cluster.heartbeat_interval = 1ms is not safe: use 20ms to 5s"),
+        (
+            "acknowledgement_wait_max = \"10s\"",
+            "cluster.acknowledgement_wait_max = 10s is not safe: use 1m to 24h; the default is 1h",
+        ),
         ("heartbeat_interval = \"0s\"", "cluster.heartbeat_interval = 0s is not safe: use a positive duration"),
         ("election_timeout_min = \"150ms\"", "cluster.election_timeout_min = 150ms is not safe: use 300ms or more"),
         (

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use steeple_api::steeple::peer::{AcknowledgementsRequest, AcknowledgementsResponse};
-use steeple_ca::acknowledgement::{Answer, LISTED_MAX, Memory, Question, Tally, tally};
+use steeple_ca::acknowledgement::{AGENTS_MAX, Answer, LISTED_MAX, LiveAgent, Memory, Question, Tally, tally};
 use steeple_core::{AuthorityKind, Bundle, SpiffeId};
 use steeple_state::State;
 use steeple_state::limits::MEMBERS_MAX;
@@ -82,9 +82,7 @@ impl AcknowledgementHandler for Acknowledgements {
             bundle_sequence: self.state.read().own_bundle().map_or(0, |bundle| bundle.sequence),
             svid_authority_id: self.shown.borrow().as_ref().map(|svid| svid.authority_id.clone()).unwrap_or_default(),
             complete: known.complete,
-            live: known.live as u64,
-            polling: known.polling as u64,
-            acknowledging: known.acknowledging as u64,
+            live_agents: known.live.into_iter().map(LiveAgent::to_wire).collect(),
             missing: known.missing as u64,
             missing_agents: texts(&known.missing_agents),
             found: texts(&known.found),
@@ -132,14 +130,11 @@ fn answers(replicas: &[MemberAnswer]) -> Vec<Option<Answer>> {
 }
 
 fn from_wire(wire: &AcknowledgementsResponse) -> Answer {
-    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     Answer {
         sequence: wire.bundle_sequence,
         complete: wire.complete,
-        live: count(wire.live),
-        polling: count(wire.polling),
-        acknowledging: count(wire.acknowledging),
-        missing: count(wire.missing),
+        live: wire.live_agents.iter().take(AGENTS_MAX).copied().map(LiveAgent::from_wire).collect(),
+        missing: usize::try_from(wire.missing).unwrap_or(usize::MAX),
         missing_agents: ids(&wire.missing_agents, LISTED_MAX),
         found: ids(&wire.found, LISTED_MAX * MEMBERS_MAX),
     }

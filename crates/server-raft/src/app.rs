@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use steeple_cli::{StopSignals, raise_open_files, restrict_umask};
 use steeple_config::{Loaded, NoticeLevel, ServerSettings};
 use steeple_core::{Clock, SystemClock};
@@ -29,6 +29,7 @@ use crate::issue::Issuer;
 use crate::metrics::Observed;
 use crate::node_attestors::{OwnRootsOf, node_attestors};
 use crate::own_replica::OwnReplica;
+use crate::peer::JoinProgress;
 use crate::raft::{Removed, Replica};
 use crate::service::{Shared, Switches};
 use crate::upstream_authority::Upstream;
@@ -96,13 +97,13 @@ impl App {
             Some(endpoint) => Some(BundleEndpoint::bind(endpoint).await?),
             None => None,
         };
-        let joined = Arc::new(OnceLock::new());
+        let (joined, progress) = (Arc::new(OnceLock::new()), JoinProgress::default());
         let recorder = http::record_metrics(&settings)?;
-        let probes = http::serve_health(&settings, Arc::clone(&joined)).await?;
+        let probes = http::serve_health(&settings, Arc::clone(&joined), progress.clone()).await?;
 
         let own = tokio::select! {
-            started = OwnReplica::start(&settings, &clock) => started?,
-            never = admin.turn_away() => match never {},
+            started = OwnReplica::start(&settings, &clock, &progress) => started?,
+            () = endpoint::serve_waiting(&admin, &progress) => bail!("the admin socket ended before the server"),
             () = signals.received() => return Ok(()),
         };
         own_roots.read_from(&own.replica);

@@ -29,12 +29,14 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::service::{Routes, RoutesBuilder};
 use tower::{Service, ServiceBuilder};
 
 use crate::audit::AuditLayer;
 use crate::authz::{AuthorizeLayer, Row, TABLE};
+use crate::peer::JoinProgress;
 use crate::service::{
     AgentService, AuthoritiesService, BackupService, BundleService, ClusterService, DebugService, EntryService,
     HealthService, LocalAuthorityService, LoggerService, Shared, SvidService, TrustDomainService,
@@ -64,6 +66,19 @@ pub async fn bind_tcp(address: &HostPort) -> anyhow::Result<TcpListener> {
 /// Binds the admin socket: 0770 in a directory of 0750, which is the only check of local callers.
 pub fn bind_admin(path: &Path) -> Result<UdsListener, BindError> {
     UdsListener::bind(path, BindModes { dir: 0o750, socket: 0o770 })
+}
+
+/// Answers every call with what this server waits for. Dropping the future ends it; the listener is free again then.
+pub async fn serve_waiting(listener: &UdsListener, progress: &JoinProgress) {
+    let progress = progress.clone();
+    let refuse = tower::service_fn(move |_: Request<Body>| {
+        let refused = Status::unavailable(progress.describe()).into_http::<Body>();
+        async move { Ok::<_, Infallible>(refused) }
+    });
+    let acceptor = UdsAcceptor { tracking: PeerTracking::CredentialsOnly, limits: ADMIN_LIMITS };
+    let (ready, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
+    let never = std::future::pending();
+    tokio::join!(acceptor.run_on(listener, ready), serve(refuse, incoming, ServeLimits::UDS, never));
 }
 
 pub fn serve_admin(

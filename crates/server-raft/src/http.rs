@@ -14,6 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::metrics::{self, Observed};
+use crate::peer::JoinProgress;
 use crate::raft::Replica;
 use crate::service::Shared;
 
@@ -25,6 +26,7 @@ use crate::service::Shared;
 pub async fn serve_health(
     settings: &ServerSettings,
     shared: Arc<OnceLock<Arc<Shared>>>,
+    progress: JoinProgress,
 ) -> anyhow::Result<Option<DropGuard>> {
     let health = &settings.health_checks;
     if !health.listener_enabled {
@@ -44,12 +46,11 @@ pub async fn serve_health(
         .check("server", {
             let shared = Arc::clone(&shared);
             move || {
-                let has_bundle =
-                    shared.get().is_some_and(|shared| shared.replica.state().read().own_bundle().is_some());
-                let report = if has_bundle {
-                    Report::ok()
-                } else {
-                    Report::not_ready("get_bundle_err", "the bundle is not there yet")
+                let has_bundle = |shared: &Arc<Shared>| shared.replica.state().read().own_bundle().is_some();
+                let report = match shared.get() {
+                    Some(shared) if has_bundle(shared) => Report::ok(),
+                    Some(_) => Report::not_ready("get_bundle_err", "the bundle is not there yet"),
+                    None => Report::not_ready("get_bundle_err", progress.describe()),
                 };
                 async move { report }
             }

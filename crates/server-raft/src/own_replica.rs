@@ -11,7 +11,7 @@ use steeple_core::Clock;
 use steeple_storage::{Meter, Storage};
 
 use crate::issue::{AuthorityKeys, KeysError};
-use crate::peer::PeerListener;
+use crate::peer::{JoinProgress, PeerListener};
 use crate::raft::{self, ClusterStart, Limits, Replica, Start, Timing};
 use crate::{endpoint, peer, sealing_key};
 
@@ -24,17 +24,22 @@ pub struct OwnReplica {
 }
 
 impl OwnReplica {
-    /// Waits until the replica belongs to a cluster; cancel by dropping the future.
-    pub async fn start(settings: &ServerSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Self> {
+    /// Waits until the replica belongs to a cluster, and says to `progress` what for; cancel by dropping the future.
+    pub async fn start(
+        settings: &ServerSettings,
+        clock: &Arc<dyn Clock>,
+        progress: &JoinProgress,
+    ) -> anyhow::Result<Self> {
         let storage = Storage::open(&settings.data_dir, steeple_storage::Options::default())?;
         let meter = storage.meter();
-        let founds = founds(settings, &storage, clock).await?;
+        let founds = founds(settings, &storage, clock, progress).await?;
         if founds {
             raft::begin_founding(&storage)?;
             sealing_key::mark_used(&settings.cluster.sealing_key_path)?;
         }
         let sealing_key = Arc::new(sealing_key(settings, founds)?);
-        let replica = start_replica(settings, storage, &sealing_key, clock, founds).await?;
+        let cluster = cluster_start(settings, founds, progress).await?;
+        let replica = start_replica(settings, storage, &sealing_key, clock, cluster).await?;
         let keys = Arc::new(AuthorityKeys::new(Arc::clone(&sealing_key), settings.ca.jwt_issuer.clone()));
         if let Err(error) = check_sealing_key(&keys, &replica) {
             replica.shutdown().await;
@@ -46,7 +51,12 @@ impl OwnReplica {
 
 /// Whether this start founds a cluster: it is allowed to, its directory is empty, and there is no cluster already. A
 /// founder on a new disk joins what it once founded.
-async fn founds(settings: &ServerSettings, storage: &Storage, clock: &Arc<dyn Clock>) -> anyhow::Result<bool> {
+async fn founds(
+    settings: &ServerSettings,
+    storage: &Storage,
+    clock: &Arc<dyn Clock>,
+    progress: &JoinProgress,
+) -> anyhow::Result<bool> {
     let cluster = &settings.cluster;
     if cluster.enabled && !cluster.bootstrap || raft::is_member(storage)? {
         return Ok(false);
@@ -63,7 +73,7 @@ async fn founds(settings: &ServerSettings, storage: &Storage, clock: &Arc<dyn Cl
         return Err(exists.clone().into());
     }
     let others: Vec<String> = cluster.join.iter().map(ToString::to_string).collect();
-    let founds = peer::nobody_serves(&others, exists.as_ref(), Arc::clone(clock)).await?;
+    let founds = peer::nobody_serves(&others, exists.as_ref(), Arc::clone(clock), progress).await?;
     if !founds {
         tracing::info!("there is a cluster already: this server joins it as a new node");
     }
@@ -110,7 +120,7 @@ async fn start_replica(
     storage: Storage,
     sealing_key: &Arc<SealingKey>,
     clock: &Arc<dyn Clock>,
-    founds: bool,
+    joins: Option<ClusterStart>,
 ) -> anyhow::Result<Replica> {
     let cluster = &settings.cluster;
     let start = Start {
@@ -126,14 +136,18 @@ async fn start_replica(
         },
         limits: Limits { snapshot_entries: cluster.snapshot_entries, ..Limits::default() },
         api_address: advertised(cluster.api_advertise.as_ref(), &settings.bind),
-        cluster: cluster_start(settings, founds).await?,
+        cluster: joins,
     };
     let key_path = cluster.sealing_key_path.display();
     raft::start(start).await.with_context(|| format!("replica with sealing key {key_path}"))
 }
 
 /// `None` without a `cluster` section.
-async fn cluster_start(settings: &ServerSettings, founds: bool) -> anyhow::Result<Option<ClusterStart>> {
+async fn cluster_start(
+    settings: &ServerSettings,
+    founds: bool,
+    progress: &JoinProgress,
+) -> anyhow::Result<Option<ClusterStart>> {
     let cluster = &settings.cluster;
     if !cluster.enabled {
         return Ok(None);
@@ -146,6 +160,7 @@ async fn cluster_start(settings: &ServerSettings, founds: bool) -> anyhow::Resul
         advertise,
         join: cluster.join.iter().map(ToString::to_string).collect(),
         bootstrap: founds,
+        progress: progress.clone(),
     }))
 }
 

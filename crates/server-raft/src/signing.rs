@@ -47,6 +47,6 @@ fn policy(settings: &ServerSettings) -> Policy {
         x509_svid_ttl: settings.ttl.x509_svid,
         jwt_svid_ttl: settings.ttl.jwt_svid,
         agent_ttl: settings.ttl.agent,
-        ..Policy::default()
+        ack_wait_max: settings.cluster.acknowledgement_wait_max,
     }
 }

@@ -304,6 +304,23 @@ async fn the_next_dial_avoids_a_server_that_cannot_serve() {
     }
 }
 
+/// Before an agent is attested it dials without a certificate, afterwards with one: a dead replica costs its time once.
+#[tokio::test]
+async fn what_one_way_of_dialling_learned_the_other_knows() {
+    let world = World::new();
+    let servers = [tls_server(&world).await, tls_server(&world).await];
+    let tls = world.client_config(None, KeyExchange::Compatible);
+    for _ in 0..4 {
+        let dialer = ServerDialer::new(servers.map(|address| address.to_string()), Arc::clone(&tls));
+        let first = soon(dialer.dial()).await.unwrap().get_ref().0.peer_addr().unwrap();
+        dialer.avoid_current();
+        let other = dialer.with_tls(Arc::clone(&tls));
+        assert_eq!(other.current(), None);
+        let second = soon(other.dial()).await.unwrap().get_ref().0.peer_addr().unwrap();
+        assert_ne!(first, second);
+    }
+}
+
 /// Calls go on over new connections; one that meets the end of an old connection may be repeated.
 #[tokio::test]
 async fn a_channel_survives_the_age_of_its_connections() {

@@ -47,7 +47,8 @@ impl Upstream {
         let mut left = self.attempts();
         loop {
             left -= 1;
-            let until = if left == 0 { give_up } else { give_up.min(Instant::now() + times.attempt) };
+            let asked = Instant::now();
+            let until = if left == 0 { give_up } else { give_up.min(asked + times.attempt) };
             let used = self.current.load_full();
             let status = match timeout_at(until, call(Channel::clone(&used))).await {
                 Ok(Ok(answer)) => return Ok(answer),
@@ -57,7 +58,7 @@ impl Upstream {
                 Ok(Err(status)) if reaction(&status) != Reaction::TryAnother => return Err(status),
                 Ok(Err(status)) => status,
                 // A server that accepts and stays silent is no better than one that is gone.
-                Err(_) => Status::deadline_exceeded(format!("no answer within {:?}", times.total)),
+                Err(_) => Status::deadline_exceeded(format!("no answer within {:?}", until - asked)),
             };
             self.avoid(&used);
             if left == 0 || Instant::now() >= give_up {

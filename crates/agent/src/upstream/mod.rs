@@ -51,7 +51,9 @@ impl Upstream {
     ) -> Result<Self, UpstreamError> {
         let first = servers.first().map(ToString::to_string).unwrap_or_default();
         let authority: Authority = first.parse().map_err(|_| UpstreamError::Authority(first.clone()))?;
-        let dialer = dialer(&servers, &trust_domain, &roots, Some(identity), key_exchange, &clock)?;
+        let verifier = ServerIdVerifier::new(Arc::clone(&roots), trust_domain.server_id());
+        let tls = client_config(verifier, Some(identity as _), key_exchange, Arc::clone(&clock))?;
+        let dialer = ServerDialer::new(servers.iter().map(ToString::to_string), tls);
         let current = ArcSwap::from_pointee(server_channel(dialer.clone(), authority.clone())?);
         Ok(Self { servers, authority, trust_domain, roots, key_exchange, clock, dialer, current })
     }
@@ -80,32 +82,19 @@ impl Upstream {
 
     /// Without a client certificate, for attestation. With `insecure` only the server's SPIFFE ID is looked at.
     pub fn anonymous(&self, insecure: bool) -> Result<Channel, UpstreamError> {
-        if insecure {
-            let verifier = UnverifiedServerId::new(self.trust_domain.server_id());
-            let tls = client_config(verifier, None, self.key_exchange, Arc::clone(&self.clock))?;
-            let dialer = ServerDialer::new(self.servers.iter().map(ToString::to_string), tls);
-            return Ok(server_channel(dialer, self.authority.clone())?);
-        }
-        let dialer = dialer(&self.servers, &self.trust_domain, &self.roots, None, self.key_exchange, &self.clock)?;
-        Ok(server_channel(dialer, self.authority.clone())?)
+        let (server, clock) = (self.trust_domain.server_id(), Arc::clone(&self.clock));
+        let tls = match insecure {
+            true => client_config(UnverifiedServerId::new(server), None, self.key_exchange, clock)?,
+            false => {
+                let verifier = ServerIdVerifier::new(Arc::clone(&self.roots), server);
+                client_config(verifier, None, self.key_exchange, clock)?
+            }
+        };
+        Ok(server_channel(self.dialer.with_tls(tls), self.authority.clone())?)
     }
 
     /// How many addresses a call may be tried on.
     fn attempts(&self) -> usize {
         self.servers.len().max(2)
     }
-}
-
-fn dialer(
-    servers: &[HostPort],
-    trust_domain: &TrustDomain,
-    roots: &SharedRoots,
-    identity: Option<Arc<IdentityStore>>,
-    key_exchange: KeyExchange,
-    clock: &Arc<dyn Clock>,
-) -> Result<ServerDialer, UpstreamError> {
-    let verifier = ServerIdVerifier::new(Arc::clone(roots), trust_domain.server_id());
-    let identity = identity.map(|identity| identity as Arc<dyn rustls::client::ResolvesClientCert>);
-    let tls = client_config(verifier, identity, key_exchange, Arc::clone(clock))?;
-    Ok(ServerDialer::new(servers.iter().map(ToString::to_string), tls))
 }

@@ -170,10 +170,13 @@ fn blank(trust_domain: &TrustDomain, wire: &types::Entry) -> Entry {
     }
 }
 
-/// Sorted, repetitions dropped (SPIRE behaviour).
+/// In the order of the client, in which unknown ones are told; stored entries have them sorted (SPIRE behaviour).
 fn federates_with(names: &[String]) -> Result<Vec<TrustDomain>, ConvertError> {
-    let domains = names.iter().map(|name| trust_domain_from_wire(name)).collect::<Result<BTreeSet<_>, _>>();
-    Ok(domains.map_err(|error| error.within("invalid federated trust domain"))?.into_iter().collect())
+    let mut seen = BTreeSet::new();
+    let domains = names.iter().map(|name| trust_domain_from_wire(name)).collect::<Result<Vec<_>, _>>();
+    let mut domains = domains.map_err(|error| error.within("invalid federated trust domain"))?;
+    domains.retain(|domain| seen.insert(domain.clone()));
+    Ok(domains)
 }
 
 fn attributes_to_wire(entry: &Entry) -> Option<types::entry::AdditionalAttributes> {
@@ -209,7 +212,7 @@ mod tests {
         let draft = entry_from_wire(&domain(), &wire(), None).unwrap();
         assert_eq!((draft.selectors.len(), draft.entry.selectors.len()), (3, 2));
         let names: Vec<_> = draft.entry.federates_with.iter().map(TrustDomain::name).collect();
-        assert_eq!(names, ["one.test", "two.test"]);
+        assert_eq!(names, ["two.test", "one.test"]);
         assert_eq!(entry_to_wire(&draft.entry, None).federates_with, names);
     }
 

@@ -1099,16 +1099,12 @@ pub struct AcknowledgementsResponse {
     /// It has listened for as long as an agent counts as alive.
     #[prost(bool, tag = "3")]
     pub complete: bool,
-    /// Agents that authenticated here lately.
-    #[prost(uint64, tag = "4")]
-    pub live: u64,
-    /// Of these: counted because they fetched the bundle; they do not say what they hold.
-    #[prost(uint64, tag = "5")]
-    pub polling: u64,
-    /// Of these: acknowledged any bundle.
-    #[prost(uint64, tag = "6")]
-    pub acknowledging: u64,
-    /// Of these: lack what is asked for.
+    /// Agents that authenticated here lately, so that one that moved between replicas counts once: the first 62 bits of
+    /// the SHA-256 of the SPIFFE ID, then 1 if it only counts because it fetched the bundle (it does not say what it
+    /// holds), then 1 if it acknowledged any bundle.
+    #[prost(fixed64, repeated, tag = "4")]
+    pub live_agents: ::prost::alloc::vec::Vec<u64>,
+    /// Of these: how many lack what is asked for.
     #[prost(uint64, tag = "7")]
     pub missing: u64,
     /// At most 1,000 of the missing.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use steeple_core::SpiffeId;
 
-use super::tally::{Answer, LISTED_MAX, Question};
+use super::tally::{Answer, LISTED_MAX, LiveAgent, Question};
 
 /// SPIRE's default interval between two syncs of an agent.
 pub const SYNC_INTERVAL: Duration = Duration::from_secs(5);
@@ -65,9 +65,7 @@ impl Memory {
     pub fn answer(&self, now: Duration, question: &Question, counts: impl Fn(&SpiffeId) -> bool) -> Answer {
         let mut answer = Answer { complete: now >= LIVE_WITHIN, ..Answer::default() };
         for (agent, seen) in self.agents.iter().filter(|(agent, seen)| seen.is_alive(now) && counts(agent)) {
-            answer.live += 1;
-            answer.polling += usize::from(!seen.reports);
-            answer.acknowledging += usize::from(seen.holds.is_some());
+            answer.live.push(LiveAgent::new(agent, !seen.reports, seen.holds.is_some()));
             if !seen.meets(question) {
                 answer.missing += 1;
                 if answer.missing_agents.len() < LISTED_MAX {
@@ -135,7 +133,9 @@ mod tests {
         memory.reported(NOW, &agent(4), 7);
         let answer = memory.answer(NOW, &question(7), |_| true);
         assert_eq!(answer.missing_agents, [agent(1), agent(2)]);
-        assert_eq!((answer.live, answer.polling, answer.acknowledging, answer.missing), (4, 3, 3, 2));
+        let polling = answer.live.iter().filter(|agent| agent.polling).count();
+        let acknowledging = answer.live.iter().filter(|agent| agent.acknowledging).count();
+        assert_eq!((answer.live.len(), polling, acknowledging, answer.missing), (4, 3, 3, 2));
     }
 
     #[test]
@@ -190,6 +190,6 @@ mod tests {
         let later = NOW + LIVE_WITHIN;
         memory.fetched(later, &agent(AGENTS_MAX), 7);
         let answer = memory.answer(later, &question(7), |_| true);
-        assert_eq!((answer.live, answer.missing, memory.agents.len()), (1, 0, 1));
+        assert_eq!((answer.live.len(), answer.missing, memory.agents.len()), (1, 0, 1));
     }
 }

@@ -16,4 +16,4 @@ mod memory;
 mod tally;
 
 pub use memory::{AGENTS_MAX, LIVE_SYNCS, LIVE_WITHIN, Memory, SYNC_INTERVAL};
-pub use tally::{Answer, LISTED_MAX, Question, Tally, tally};
+pub use tally::{Answer, LISTED_MAX, LiveAgent, Question, Tally, tally};

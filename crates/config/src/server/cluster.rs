@@ -1,5 +1,6 @@
 //! `cluster {}`, the one section that is ours: peers, the sealing key and the timing of Raft.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ pub struct ClusterFile {
     pub election_timeout_max: Option<String>,
     pub snapshot_entries: Option<i64>,
     pub signing: Option<String>,
+    pub acknowledgement_wait_max: Option<String>,
     pub backup: Option<BackupFile>,
 }
 
@@ -50,6 +52,8 @@ pub struct ClusterSettings {
     pub raft: RaftTimings,
     /// Log entries between two snapshots.
     pub snapshot_entries: u64,
+    /// How long an authority that is due waits for those who do not hold the bundle that publishes it.
+    pub acknowledgement_wait_max: Duration,
     /// None takes no backups.
     pub backup: Option<BackupSettings>,
 }
@@ -86,6 +90,7 @@ impl ClusterFile {
             election_timeout_max: section.text("election_timeout_max")?,
             snapshot_entries: section.int("snapshot_entries")?,
             signing: section.text("signing")?,
+            acknowledgement_wait_max: section.text("acknowledgement_wait_max")?,
             backup: match section.section("backup")? {
                 Some(backup) => Some(BackupFile::read(backup, unknown)?),
                 None => None,
@@ -128,6 +133,7 @@ pub(super) fn resolve(
         sealing_key_path: sealing_key_path(file, around, notices),
         raft: raft_timings(file)?,
         snapshot_entries: snapshot_entries(file.snapshot_entries)?,
+        acknowledgement_wait_max: acknowledgement_wait_max(file)?,
         backup: file.backup.as_ref().map(|backup| backup.resolve(around.data_dir, around.working_dir)).transpose()?,
     })
 }
@@ -244,6 +250,20 @@ pub(super) fn timing(key: &'static str, text: &Option<String>) -> Result<Option<
     positive.map(Some).ok_or(ConfigError::Unsafe { key, value: parsed.to_string(), safe })
 }
 
+/// Rotations are planned in hours: below a minute an agent that just restarts would count for nothing.
+fn acknowledgement_wait_max(file: &ClusterFile) -> Result<Duration, ConfigError> {
+    let key = "cluster.acknowledgement_wait_max";
+    let wait = timing(key, &file.acknowledgement_wait_max)?.unwrap_or(ACKNOWLEDGEMENT_WAIT_MAX);
+    match ACKNOWLEDGEMENT_WAIT_SAFE.contains(&wait) {
+        true => Ok(wait),
+        false => Err(ConfigError::Unsafe {
+            key,
+            value: GoDuration::from(wait).to_string(),
+            safe: "use 1m to 24h; the default is 1h".into(),
+        }),
+    }
+}
+
 fn snapshot_entries(entries: Option<i64>) -> Result<u64, ConfigError> {
     let Some(entries) = entries else {
         return Ok(SNAPSHOT_ENTRIES);
@@ -258,6 +278,8 @@ fn snapshot_entries(entries: Option<i64>) -> Result<u64, ConfigError> {
 }
 
 const PEER_PORT: u16 = 8082;
+const ACKNOWLEDGEMENT_WAIT_MAX: Duration = Duration::from_secs(3600);
+const ACKNOWLEDGEMENT_WAIT_SAFE: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(24 * 3600);
 const SEALING_KEY_SUFFIX: &str = ".sealing-key";
 /// Below, timers of a busy host decide elections.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(20);
@@ -266,4 +288,4 @@ const ELECTION_HEARTBEATS_MIN: u32 = 3;
 const ELECTION_MAX: Duration = Duration::from_secs(60);
 /// A restart replays at most this many entries, in well under a second.
 const SNAPSHOT_ENTRIES: u64 = 20_000;
-const SNAPSHOT_ENTRIES_SAFE: std::ops::RangeInclusive<u64> = 100..=10_000_000;
+const SNAPSHOT_ENTRIES_SAFE: RangeInclusive<u64> = 100..=10_000_000;

@@ -19,7 +19,7 @@ use tonic::transport::Endpoint;
 
 use super::credentials::{CertifiedPeerKey, joiner_client_config};
 use super::dial::dial;
-use super::{JoinProof, PeerTarget, ProofError};
+use super::{JoinProgress, JoinProof, PeerTarget, ProofError};
 
 /// What a replica without a cluster says about itself.
 pub struct JoinRequest {
@@ -33,6 +33,7 @@ pub struct JoinRequest {
     pub trust_domain: TrustDomain,
     pub sealing_key: Arc<SealingKey>,
     pub clock: Arc<dyn Clock>,
+    pub progress: JoinProgress,
 }
 
 /// The cluster's answer. It may be asked for again with the same storage UUID: the id stays the same.
@@ -80,6 +81,7 @@ pub async fn join(request: &JoinRequest) -> Result<JoinAnswer, JoinError> {
             Err(JoinError::Unreachable { reasons }) => {
                 if told != reasons {
                     tracing::warn!(reasons = %reasons.join("; "), "no member admitted this server yet, asking again");
+                    request.progress.waits_because(format!("no member admitted it: {}", reasons.join("; ")));
                     told = reasons;
                 }
                 tokio::time::sleep(RETRY_PAUSE).await;

@@ -9,9 +9,9 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use steeple_core::Clock;
 
-use super::PeerError;
 use super::credentials::joiner_client_config;
 use super::dial::dial;
+use super::{JoinProgress, PeerError};
 
 /// Before the addresses are looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -41,6 +41,7 @@ pub async fn nobody_serves(
     addresses: &[String],
     exists: Option<&impl Display>,
     clock: Arc<dyn Clock>,
+    progress: &JoinProgress,
 ) -> Result<bool, PeerError> {
     let tls = joiner_client_config(clock)?;
     let mut told: Vec<String> = Vec::new();
@@ -53,6 +54,7 @@ pub async fn nobody_serves(
                 None => return Ok(true),
                 Some(exists) if told.is_empty() => {
                     tracing::warn!("no member answers yet, and no cluster is founded: {exists}");
+                    progress.waits_because(format!("no member answers, and none is founded: {exists}"));
                     told = vec![exists.to_string()];
                 }
                 Some(_) => {}
@@ -63,6 +65,7 @@ pub async fn nobody_serves(
                     "cannot tell whether there is a cluster already, so none is founded yet: bring these servers \
                      up, or take their addresses out of cluster.join"
                 );
+                progress.waits_because(format!("whether there is one cannot be told: {}", reasons.join("; ")));
                 told = reasons;
             }
             Verdict::Unclear(_) => {}

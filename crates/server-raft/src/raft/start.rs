@@ -39,8 +39,8 @@ use super::state_machine::StateMachine;
 use super::types::Raft;
 use super::{credentials, membership, peer_ca_rotation, room};
 use crate::peer::{
-    AcknowledgementHandler, JoinAnswer, JoinRequest, MESSAGE_BYTES_MAX, PeerCredentials, PeerError, PeerGuard, PeerId,
-    PeerListener, PeerPool, SigningHandler, certified, join,
+    AcknowledgementHandler, JoinAnswer, JoinProgress, JoinRequest, MESSAGE_BYTES_MAX, PeerCredentials, PeerError,
+    PeerGuard, PeerId, PeerListener, PeerPool, SigningHandler, certified, join,
 };
 
 /// What a replica is made of.
@@ -69,6 +69,8 @@ pub struct ClusterStart {
     /// Found a cluster when this directory belongs to none. The caller knows that there is none already:
     /// [`crate::peer::nobody_serves`].
     pub bootstrap: bool,
+    /// Told while a joiner waits.
+    pub progress: JoinProgress,
 }
 
 /// The name of a server that has no cluster block.
@@ -241,6 +243,7 @@ fn join_request(start: &Start, cluster: &ClusterStart, storage_uuid: Uuid) -> Jo
         trust_domain: start.trust_domain.clone(),
         sealing_key: Arc::clone(&start.sealing_key),
         clock: Arc::clone(&start.clock),
+        progress: cluster.progress.clone(),
     }
 }
 

@@ -8,7 +8,7 @@ use steeple_api::server::agent::*;
 use steeple_api::types;
 use steeple_core::{AttestedAgent, Entry, JoinToken, Selector, SpiffeId};
 use steeple_state::validate::{agent_id, workload_id};
-use steeple_state::view::{AgentFilter, SelectorFilter};
+use steeple_state::view::{AgentFilter, PageRequest, SelectorFilter};
 use steeple_state::{CommandKind, limits};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -37,6 +37,7 @@ impl AgentApi for AgentService {
                 by_can_reattest: filter.by_can_reattest,
                 by_expires_before: filter.by_expires_before,
             },
+            PageRequest::ALL,
             "failed to count agents",
         )?;
         let view = self.shared.fresh().await?;
@@ -46,14 +47,11 @@ impl AgentApi for AgentService {
 
     async fn list_agents(&self, request: Request<ListAgentsRequest>) -> Result<Response<ListAgentsResponse>, Status> {
         let request = request.into_inner();
-        let filter = list_filter(request.filter.unwrap_or_default(), "failed to list agents")?;
+        let what = "failed to list agents";
+        let wanted = page(request.page_size, &request.page_token);
+        let filter = list_filter(request.filter.unwrap_or_default(), wanted, what)?;
         let view = self.shared.fresh().await?;
-        let page = {
-            let state = view.state();
-            state
-                .agents(&filter, page(request.page_size, &request.page_token))
-                .map_err(bad_token("failed to list agents"))?
-        };
+        let page = view.state().agents(&filter, wanted).map_err(bad_token(what))?;
         let mask = request.output_mask.as_ref();
         Ok(Response::new(ListAgentsResponse {
             agents: page.items.iter().map(|agent| agent_to_wire(agent, mask)).collect(),
@@ -212,7 +210,8 @@ impl AgentService {
 
 /// An empty selector set is `Internal` here, unlike for entries; a date that cannot be read filters nothing (both are
 /// SPIRE behaviour).
-fn list_filter(wire: list_agents_request::Filter, what: &str) -> Result<AgentFilter, Status> {
+/// In the order in which SPIRE reads it: a page token comes before the kind of match.
+fn list_filter(wire: list_agents_request::Filter, page: PageRequest<'_>, what: &str) -> Result<AgentFilter, Status> {
     let mut filter = AgentFilter {
         attestation_type: Some(wire.by_attestation_type).filter(|name| !name.is_empty()),
         banned: wire.by_banned,
@@ -226,6 +225,7 @@ fn list_filter(wire: list_agents_request::Filter, what: &str) -> Result<AgentFil
         if selectors.is_empty() {
             return Err(Status::internal(format!("{what}: cannot list by empty selectors set")));
         }
+        page.after_agent().map_err(bad_token(what))?;
         filter.selectors = Some(SelectorFilter { selectors, how: how.map_err(unhandled(what, ""))? });
     }
     Ok(filter)

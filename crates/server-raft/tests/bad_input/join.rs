@@ -202,6 +202,14 @@ async fn trap_silence_is_not_the_absence_of_a_cluster() {
     until_said(&server, "cannot tell whether there is a cluster already").await;
     assert!(!bench.scratch.join("cluster.key").exists(), "nothing is founded");
 
+    // Whoever asks meanwhile hears what it waits for.
+    let told = until("the reason", MEMBERSHIP_MAX, async || {
+        let refused = server.admin().status().await.expect_err("it belongs to no cluster").to_string();
+        if refused.contains(&address) { Ok(refused) } else { Err(refused) }
+    });
+    let told = told.await.expect("the address is named");
+    assert_says(&told, &["the server belongs to no cluster yet", "whether there is one cannot be told"]);
+
     // Nobody listens there any more: this is the first one.
     drop(silent);
     server.ready().await.expect("it founds a cluster");

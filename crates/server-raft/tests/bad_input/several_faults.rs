@@ -1,5 +1,6 @@
 //! Items in which more than one thing is wrong: the first in SPIRE's order is told, over the wire too.
 
+use steeple_api::server::agent::{ListAgentsRequest, list_agents_request};
 use steeple_api::server::bundle::BatchUpdateFederatedBundleRequest;
 use steeple_api::server::entry::{BatchCreateEntryRequest, BatchUpdateEntryRequest};
 use steeple_api::server::trustdomain::BatchDeleteFederationRelationshipRequest;
@@ -44,7 +45,7 @@ async fn the_first_fault_of_an_entry_is_told_and_nothing_is_stored() {
             "failed to create entry: datastore-sql: UNIQUE constraint failed: registered_entries.entry_id",
         ),
         (
-            types::Entry { federates_with: vec!["unknown.test".to_owned()], ..twice("e1") },
+            types::Entry { federates_with: ["unknown.test", "also.test"].map(str::to_owned).to_vec(), ..twice("e1") },
             "failed to create entry: unable to find federated bundle \"spiffe://unknown.test\"",
         ),
         (
@@ -73,6 +74,32 @@ async fn the_first_fault_of_an_entry_is_told_and_nothing_is_stored() {
     let named: Vec<&str> = response.results.iter().map(|item| item.trust_domain.as_str()).collect();
     assert_eq!(named, ["none.test", "None", ""]);
     assert_unharmed(&server, &["kept"]).await;
+}
+
+#[tokio::test]
+async fn a_page_token_is_judged_before_the_kind_of_match() {
+    let bench = Bench::new();
+    let mut server = bench.launch(&spec("server"));
+    server.ready().await.expect("the server becomes ready");
+    let selectors = types::SelectorMatch {
+        selectors: vec![types::Selector { r#type: "unix".to_owned(), value: "uid:0".to_owned() }],
+        r#match: 7,
+    };
+    let filter = list_agents_request::Filter { by_selector_match: Some(selectors), ..Default::default() };
+    let mut agents = server.admin().agents();
+    for (page_token, text) in [
+        ("?", "failed to list agents: could not parse token '?'"),
+        ("", "failed to list agents: datastore-sql: unhandled match behavior '\\a'"),
+    ] {
+        let request = ListAgentsRequest {
+            filter: Some(filter.clone()),
+            page_size: 1,
+            page_token: page_token.to_owned(),
+            output_mask: None,
+        };
+        let refused = agents.list_agents(request).await.expect_err("two faults, or one");
+        assert_eq!(refused.message(), text);
+    }
 }
 
 /// Also what the mask leaves out.

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::rand::SystemRandom;
 use steeple_ca::seal::SealingKey;
 use steeple_core::{Clock, Entry, Selector, SelectorSet, SystemClock, Timestamp, TrustDomain};
-use steeple_server_raft::peer::{Lane, PeerCaContent, PeerCredentials, PeerId, PeerListener, PeerPool, PeerTarget};
+use steeple_server_raft::peer::{
+    JoinProgress, Lane, PeerCaContent, PeerCredentials, PeerId, PeerListener, PeerPool, PeerTarget,
+};
 use steeple_server_raft::raft::{
     ClusterStart, Limits, Origin, ProposeError, ReadMode, Replica, Role, Start, StartError, Timing, open_keyring, start,
 };
@@ -143,6 +145,7 @@ impl Cluster {
                 advertise: port.address(),
                 join: join.to_vec(),
                 bootstrap: join.is_empty(),
+                progress: JoinProgress::default(),
             }),
         }
     }

@@ -41,7 +41,7 @@ pub fn update(state: &State, update: &EntryUpdate, selectors: &[Selector]) -> Re
         (if mask.selectors { selectors } else { &[] }, if mask.dns_names { wanted.dns_names.as_slice() } else { &[] });
     distinct(selectors, dns_names, Action::Update)?;
     if mask.federates_with {
-        known_bundles(state, &entry.federates_with, Action::Update)?;
+        known_bundles(state, &wanted.federates_with, Action::Update)?;
     }
     Ok(entry)
 }
@@ -81,7 +81,8 @@ fn merged(stored: &Entry, wanted: &Entry, mask: EntryMask) -> Entry {
     }
 }
 
-/// Every trust domain must have a stored bundle; the own one counts, when it has one (SPIRE behaviour).
+/// Every trust domain must have a stored bundle; the own one counts, when it has one. The first that has none, as they
+/// were sent, is named (SPIRE behaviour).
 fn known_bundles(state: &State, trust_domains: &[TrustDomain], action: Action) -> Result<(), Rejection> {
     match trust_domains.iter().find(|trust_domain| state.bundle(trust_domain).is_none()) {
         None => Ok(()),

@@ -26,7 +26,7 @@ impl State {
 
     /// In the order of their IDs; the token is the last ID.
     pub fn agents(&self, filter: &AgentFilter, page: PageRequest<'_>) -> Result<Page<Arc<AttestedAgent>>, TokenError> {
-        let from = match page.cursor(|token| SpiffeId::parse(token).ok())? {
+        let from = match page.after_agent()? {
             Some(last) => Bound::Excluded(last),
             None => Bound::Unbounded,
         };
@@ -46,6 +46,13 @@ impl State {
     /// Tokens created and not yet used, expired ones included.
     pub fn count_join_tokens(&self) -> usize {
         self.join_tokens.len()
+    }
+}
+
+impl PageRequest<'_> {
+    /// The last agent of the page before.
+    pub fn after_agent(self) -> Result<Option<SpiffeId>, TokenError> {
+        self.cursor(|token| SpiffeId::parse(token).ok())
     }
 }
 

@@ -30,14 +30,9 @@ pub struct ServerDialer {
     targets: Arc<[String]>,
     tls: Arc<ClientConfig>,
     attempt_timeout: Duration,
-    known: Arc<Mutex<Known>>,
-}
-
-#[derive(Debug, Default)]
-struct Known {
-    failures: Failures,
+    failures: Arc<Mutex<Failures>>,
     /// Dialled last: the one that is connected, or that does not answer.
-    current: Option<SocketAddr>,
+    current: Arc<Mutex<Option<SocketAddr>>>,
 }
 
 /// Why no address could be used. [`VerifyError::find`] looks into it.
@@ -57,7 +52,13 @@ impl ServerDialer {
     /// `targets` are `host:port`, one DNS name or several replicas. `tls` comes from [`crate::tls::client_config`].
     pub fn new(targets: impl IntoIterator<Item = String>, tls: Arc<ClientConfig>) -> Self {
         let targets = targets.into_iter().collect();
-        Self { targets, tls, attempt_timeout: ATTEMPT_TIMEOUT, known: Arc::default() }
+        let (failures, current) = Default::default();
+        Self { targets, tls, attempt_timeout: ATTEMPT_TIMEOUT, failures, current }
+    }
+
+    /// Dials the same addresses in another way, and knows which of them failed.
+    pub fn with_tls(&self, tls: Arc<ClientConfig>) -> Self {
+        Self { tls, current: Arc::default(), ..self.clone() }
     }
 
     /// For one address, TCP and TLS together; 5 s unless set.
@@ -67,14 +68,13 @@ impl ServerDialer {
 
     /// The address that was dialled last.
     pub fn current(&self) -> Option<SocketAddr> {
-        self.known.lock().current
+        *self.current.lock()
     }
 
     /// Says that the current server cannot serve, whether it answers or not, so that the next dial prefers the others.
     pub fn avoid_current(&self) {
-        let mut known = self.known.lock();
-        if let Some(address) = known.current {
-            known.failures.failed(address, Instant::now());
+        if let Some(address) = self.current() {
+            self.failures.lock().failed(address, Instant::now());
         }
     }
 
@@ -82,22 +82,22 @@ impl ServerDialer {
     pub async fn dial(&self) -> Result<TlsStream<TcpStream>, DialError> {
         let found = self.resolve().await?;
         let addresses: Vec<SocketAddr> = found.iter().map(|(address, _)| *address).collect();
-        let ordered = self.known.lock().failures.order(&addresses, random() as usize, Instant::now());
+        let ordered = self.failures.lock().order(&addresses, random() as usize, Instant::now());
         let mut failure: Option<(SocketAddr, io::Error)> = None;
         for address in &ordered {
             let host = found.iter().find(|(found, _)| found == address).map_or("", |(_, host)| host);
-            self.known.lock().current = Some(*address);
+            *self.current.lock() = Some(*address);
             let outcome = timeout(self.attempt_timeout, self.connect(*address, host)).await;
             let error = match outcome {
                 Ok(Ok(stream)) => {
-                    self.known.lock().failures.succeeded(*address);
+                    self.failures.lock().succeeded(*address);
                     return Ok(stream);
                 }
                 Ok(Err(error)) => error,
                 Err(_) => io::Error::new(io::ErrorKind::TimedOut, "no answer in time"),
             };
             debug!(%address, %error, "server address failed");
-            self.known.lock().failures.failed(*address, Instant::now());
+            self.failures.lock().failed(*address, Instant::now());
             let more_telling =
                 |kept: &io::Error| VerifyError::find(kept).is_none() && VerifyError::find(&error).is_some();
             if failure.as_ref().is_none_or(|(_, kept)| more_telling(kept)) {

@@ -1,6 +1,5 @@
 //! Binding a socket path so that clients never find it missing, and accepting on it.
 
-use std::convert::Infallible;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
@@ -92,15 +91,6 @@ impl UdsListener {
         &self.path
     }
 
-    /// Closes every connection as it comes, so that clients of a server that cannot serve yet need not wait to hear so.
-    pub async fn turn_away(&self) -> Infallible {
-        loop {
-            if let Err(error) = self.listener.accept().await {
-                pause_after(&error).await;
-            }
-        }
-    }
-
     /// For servers that need not know who is on the other end.
     pub fn into_inner(self) -> UnixListener {
         self.listener
@@ -110,6 +100,11 @@ impl UdsListener {
 impl UdsAcceptor {
     /// Accepts until `ready` has no receiver. A peer that cannot be identified loses its own connection, nothing more.
     pub async fn run(self, listener: UdsListener, ready: mpsc::Sender<UdsConnection>) {
+        self.run_on(&listener, ready).await;
+    }
+
+    /// For a listener that will be served by another when this ends.
+    pub async fn run_on(&self, listener: &UdsListener, ready: mpsc::Sender<UdsConnection>) {
         let connections = ConnectionLimit::new(self.limits.connections_max, self.limits.connections_per_uid_max);
         loop {
             let accepted = tokio::select! {
