@@ -11,7 +11,7 @@
 //! * [`sync`]: what is held, what is wanted, and what to do about it: a pure plan and a thin driver.
 //! * [`cache`]: entries, SVIDs and bundles in memory, with views for each workload.
 //! * [`attest`]: from a process to selectors.
-//! * [`workload_api`], [`sds`], [`admin`], [`http`]: what is served.
+//! * [`workload_api`], [`sds`], [`delegated_identity`], [`admin`], [`http`]: what is served.
 
 pub mod admin;
 pub mod app;
@@ -20,6 +20,7 @@ mod bootstrap;
 pub mod cache;
 pub mod cli;
 mod data;
+pub mod delegated_identity;
 pub mod http;
 pub mod identity;
 pub mod metrics;

@@ -57,6 +57,10 @@ pub const DEBUG_CONNECTION: &str = "debug_api_connection";
 pub const DEBUG_CONNECTIONS: &str = "debug_api_connections";
 pub const LOGGER_CONNECTION: &str = "logger_api_connection";
 pub const LOGGER_CONNECTIONS: &str = "logger_api_connections";
+pub const DELEGATED_CONNECTION: &str = "delegated_identity_api_connection";
+pub const DELEGATED_CONNECTIONS: &str = "delegated_identity_api_connections";
+/// A summary, in milliseconds.
+pub const DELEGATED_FIRST_UPDATE: &str = "delegated_identity_api_subscribe_x509_svids_first_update";
 /// A summary: selectors found for a caller.
 pub const DISCOVERED_SELECTORS: &str = "workload_api_discovered_selectors";
 /// A call counter: all attestors together.
@@ -100,6 +104,9 @@ pub const ALL: &[&str] = &[
     DEBUG_CONNECTIONS,
     LOGGER_CONNECTION,
     LOGGER_CONNECTIONS,
+    DELEGATED_CONNECTION,
+    DELEGATED_CONNECTIONS,
+    DELEGATED_FIRST_UPDATE,
     DISCOVERED_SELECTORS,
     WORKLOAD_ATTESTATION,
     WORKLOAD_ATTESTOR,
@@ -114,6 +121,7 @@ const APIS: &[(&str, Option<&str>)] = &[
     ("envoy.service.secret.v3.SecretDiscoveryService", Some("sds_api")),
     ("spire.agent.debug.v1.Debug", Some("debug_api")),
     ("spire.api.agent.logger.v1.Logger", Some("logger_api")),
+    ("spire.api.agent.delegatedidentity.v1.DelegatedIdentity", Some("delegated_identity_api")),
     ("grpc.health.v1.Health", None),
 ];
 
@@ -172,6 +180,7 @@ mod tests {
             "/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets",
             "/spire.agent.debug.v1.Debug/GetInfo",
             "/spire.api.agent.logger.v1.Logger/GetLogger",
+            "/spire.api.agent.delegatedidentity.v1.DelegatedIdentity/FetchJWTSVIDs",
             "/grpc.health.v1.Health/Check",
         ] {
             assert!(counts.contains(&format!("{method:?}")), "{method}");

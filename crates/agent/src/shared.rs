@@ -7,14 +7,16 @@ use steeple_config::AgentSettings;
 use steeple_core::Clock;
 
 use crate::attest::WorkloadAttestors;
-use crate::cache::{Cache, JwtCache};
+use crate::cache::{Cache, JwtCache, SingleFlight};
 use crate::plugins::workload_attestors;
 use crate::upstream::Upstream;
+use crate::workload_api::JwtSource;
 
 pub struct Shared {
     pub upstream: Arc<Upstream>,
     pub cache: Arc<Cache>,
     pub jwt_cache: Arc<JwtCache>,
+    pub jwt: Arc<JwtSource>,
     pub attestors: Arc<WorkloadAttestors>,
     pub clock: Arc<dyn Clock>,
     pub started_at: Instant,
@@ -23,10 +25,19 @@ pub struct Shared {
 impl Shared {
     /// Everything is empty yet.
     pub fn new(settings: &AgentSettings, upstream: Arc<Upstream>, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let jwt_cache = Arc::new(JwtCache::new(settings.jwt_svid_cache_max));
+        let jwt = Arc::new(JwtSource {
+            upstream: Arc::clone(&upstream),
+            cache: Arc::clone(&jwt_cache),
+            clock: Arc::clone(&clock),
+            cache_hit_timeout: settings.jwt_svid_cache_hit_timeout,
+            minting: SingleFlight::default(),
+        });
         Ok(Self {
             upstream,
             cache: Arc::new(Cache::new(settings.trust_domain.clone())),
-            jwt_cache: Arc::new(JwtCache::new(settings.jwt_svid_cache_max)),
+            jwt_cache,
+            jwt,
             attestors: Arc::new(workload_attestors(settings)?),
             clock,
             started_at: Instant::now(),

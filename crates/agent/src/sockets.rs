@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steeple_api::agent::debug::debug_server::DebugServer;
+use steeple_api::agent::delegatedidentity::delegated_identity_server::DelegatedIdentityServer;
 use steeple_api::agent::logger::logger_server::LoggerServer;
 use steeple_api::envoy::sds::secret_discovery_service_server::SecretDiscoveryServiceServer;
 use steeple_api::health::health_server::HealthServer;
@@ -20,13 +21,13 @@ use tonic::service::Routes;
 use tower::ServiceBuilder;
 
 use crate::admin::{DebugService, LoggerService};
-use crate::cache::SingleFlight;
+use crate::delegated_identity::{DelegatedIdentity, Delegates};
 use crate::http::HealthService;
 use crate::metrics;
 use crate::rate_limit::CallerLimits;
 use crate::sds::SecretDiscovery;
 use crate::shared::Shared;
-use crate::workload_api::{JwtSource, SecurityHeader, WorkloadApi, WorkloadPolicy};
+use crate::workload_api::{SecurityHeader, WorkloadApi, WorkloadPolicy};
 
 /// What the admin socket shows of the agent's own life.
 pub struct Shown {
@@ -59,13 +60,7 @@ pub fn serve_workloads(
         routes.add_service(SpiffeWorkloadApiServer::new(WorkloadApi {
             cache: Arc::clone(&shared.cache),
             attestors: Arc::clone(&shared.attestors),
-            jwt: Arc::new(JwtSource {
-                upstream: Arc::clone(&shared.upstream),
-                cache: Arc::clone(&shared.jwt_cache),
-                clock: Arc::clone(&shared.clock),
-                cache_hit_timeout: settings.jwt_svid_cache_hit_timeout,
-                minting: SingleFlight::default(),
-            }),
+            jwt: Arc::clone(&shared.jwt),
             limits: Arc::clone(&limits),
             policy: WorkloadPolicy {
                 allow_unauthenticated_verifiers: settings.allow_unauthenticated_verifiers,
@@ -102,7 +97,7 @@ pub fn serve_workloads(
     Ok(())
 }
 
-/// The admin socket: Debug and Logger.
+/// The admin socket: Debug, Logger and Delegated Identity.
 pub fn serve_admin(
     settings: &AgentSettings,
     shared: &Shared,
@@ -121,12 +116,21 @@ pub fn serve_admin(
         started_at: shared.started_at,
     }));
     routes.add_service(LoggerServer::new(LoggerService { levels }));
+    routes.add_service(DelegatedIdentityServer::new(DelegatedIdentity {
+        cache: Arc::clone(&shared.cache),
+        delegates: Arc::new(Delegates {
+            cache: Arc::clone(&shared.cache),
+            attestors: Arc::clone(&shared.attestors),
+            authorized: settings.authorized_delegates.iter().cloned().collect(),
+        }),
+        jwt: Arc::clone(&shared.jwt),
+    }));
     let listener = UdsListener::bind(path, BindModes { dir: 0o750, socket: 0o770 })?;
-    let acceptor = UdsAcceptor { tracking: PeerTracking::CredentialsOnly, limits: ADMIN_LIMITS };
+    let acceptor = UdsAcceptor { tracking: PeerTracking::ProcessIfVisible, limits: ADMIN_LIMITS };
     let (ready, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
     tasks.spawn(acceptor.run(listener, ready));
     let service = ServiceBuilder::new()
-        .layer(KnownMethods::of(methods_of(&[DEBUG_API, LOGGER_API])))
+        .layer(KnownMethods::of(methods_of(&[DEBUG_API, LOGGER_API, DELEGATED_API])))
         .layer(metrics::call_counts())
         .service(routes.routes());
     tasks.spawn(serve(service, incoming, SERVE_LIMITS, stop.clone().cancelled_owned()));
@@ -152,6 +156,7 @@ const HEALTH_API: &str = "grpc.health.v1.Health";
 const WORKLOAD_API: &str = "SpiffeWorkloadAPI";
 const SDS_API: &str = "envoy.service.secret.v3.SecretDiscoveryService";
 const DEBUG_API: &str = "spire.agent.debug.v1.Debug";
+const DELEGATED_API: &str = "spire.api.agent.delegatedidentity.v1.DelegatedIdentity";
 const LOGGER_API: &str = "spire.api.agent.logger.v1.Logger";
 const REFLECTION_METHODS: [&str; 2] = [
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",

@@ -145,15 +145,8 @@ async fn a_trust_bundle_without_certificates_is_named() {
 #[tokio::test]
 async fn keys_that_an_agent_cannot_honour_are_refused_by_name() {
     let scratch = Scratch::new().expect("a directory");
-    for (lines, parts) in [
-        (
-            "authorized_delegates = [\"spiffe://example.org/x\"]",
-            ["agent.authorized_delegates is not supported", "Workload API"],
-        ),
-        ("experimental { broker {} }", ["agent.experimental.broker is not supported", "Workload API"]),
-    ] {
-        assert_says(&refused(&config(&scratch, lines)).await, &parts);
-    }
+    let broker = config(&scratch, "experimental { broker {} }");
+    assert_says(&refused(&broker).await, &["agent.experimental.broker is not supported", "Workload API"]);
     let path = config(&scratch, &socket_line(&scratch.join("api.sock")));
     let text = std::fs::read_to_string(&path).expect("a file");
     let sinks = [

@@ -49,6 +49,16 @@ impl WorkloadAttestors {
         Ok(Caller { selectors, pid: peer.pid })
     }
 
+    /// A process that is named by its pid. Whoever names it must see to it that the pid still means what they think.
+    pub async fn attest_pid(&self, pid: i32) -> Result<SelectorSet, WorkloadAttestation> {
+        let pid = u32::try_from(pid).map_err(|_| WorkloadAttestation::PeerGone)?;
+        let peer = UdsPeer::of_process(pid).map_err(|error| {
+            tracing::error!(pid, %error, "Failed to collect all selectors for PID");
+            WorkloadAttestation::PeerGone
+        })?;
+        self.attest(&peer).await
+    }
+
     pub async fn attest(&self, peer: &UdsPeer) -> Result<SelectorSet, WorkloadAttestation> {
         let process = WorkloadProcess {
             pid: i32::try_from(peer.pid).map_err(|_| WorkloadAttestation::PeerGone)?,

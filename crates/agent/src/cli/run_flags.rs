@@ -103,7 +103,6 @@ const FLAGS: &[Flag] = &[
 
 /// SPIRE's keys that would change what the agent does and that it cannot honour.
 const REFUSED_KEYS: &[(&str, &str)] = &[
-    ("agent.authorized_delegates", "the Delegated Identity API is not built; let workloads use the Workload API"),
     ("agent.profiling_enabled", "use perf or another profiler of the operating system"),
     ("agent.experimental.feature_flags", "WIT-SVIDs, the one feature behind a flag, are not built; remove it"),
 ];
@@ -129,7 +128,6 @@ mod tests {
     fn keys_that_an_agent_does_not_honour_are_refused_by_name() {
         for (key, line) in [
             ("profiling_enabled", "profiling_enabled = true"),
-            ("authorized_delegates", "authorized_delegates = [\"spiffe://example.org/d\"]"),
             ("experimental.feature_flags", "experimental { feature_flags = [\"wit-svid\"] }"),
             ("experimental.broker", "experimental { broker {} }"),
         ] {

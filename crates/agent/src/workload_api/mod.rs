@@ -3,7 +3,7 @@
 //! Codes and texts are SPIRE's (SPIFFE Workload API, sections 4 and 5): clients act on them. A stream never ends with
 //! OK or CANCELLED, which several clients take for good.
 
-mod encode;
+pub(crate) mod encode;
 mod header;
 mod jwt;
 mod service;
@@ -12,3 +12,4 @@ mod streams;
 pub use header::{SecurityHeader, with_security_header};
 pub use jwt::JwtSource;
 pub use service::{WorkloadApi, WorkloadPolicy};
+pub(crate) use streams::{Messages, WithoutIdentity, follow, no_identity};

@@ -165,11 +165,7 @@ impl WorkloadApi {
     }
 
     fn for_bundles(&self) -> WithoutIdentity {
-        if self.policy.allow_unauthenticated_verifiers {
-            WithoutIdentity::ServeOwnBundle
-        } else {
-            WithoutIdentity::Deny
-        }
+        if self.policy.allow_unauthenticated_verifiers { WithoutIdentity::Serve } else { WithoutIdentity::Deny }
     }
 }
 

@@ -13,8 +13,9 @@ pub type Messages<T> = tonic::codegen::BoxStream<T>;
 pub enum WithoutIdentity {
     /// PermissionDenied, at the beginning and in the middle.
     Deny,
-    /// `allow_unauthenticated_verifiers`: the own bundle is for everyone.
-    ServeOwnBundle,
+    /// `encode` makes a message of it: bundles are for everyone (`allow_unauthenticated_verifiers`), and a delegate is
+    /// told that a workload has none.
+    Serve,
 }
 
 /// Messages that wait for a slow workload: it gets the latest state, never a backlog.

@@ -17,6 +17,8 @@ use super::proc_files::{effective_ids, start_time};
 pub enum PeerTracking {
     /// The kernel's credentials, nothing opened. For admin sockets, where a peer from another pid namespace has pid 0.
     CredentialsOnly,
+    /// A [`PeerWatch`] for peers whose process is visible. For an admin socket of which some calls need to know it.
+    ProcessIfVisible,
     /// A [`PeerWatch`] as well; peers without a visible pid are refused. For the Workload API.
     Process,
 }
@@ -29,7 +31,7 @@ pub struct UdsPeer {
     /// Effective, as `SO_PEERCRED` gives it.
     pub uid: u32,
     pub gid: u32,
-    /// Present under [`PeerTracking::Process`].
+    /// Present under [`PeerTracking::Process`], and for visible peers under [`PeerTracking::ProcessIfVisible`].
     pub watch: Option<Arc<PeerWatch>>,
 }
 
@@ -69,14 +71,25 @@ enum Anchor {
 }
 
 impl UdsPeer {
+    /// A process that somebody else named by its pid, as it is now.
+    pub fn of_process(pid: u32) -> Result<Self, PeerError> {
+        let anchor = Anchor::proc_dir(pid)?;
+        let (uid, gid) = effective_ids(&anchor.read(pid, "status")?)?;
+        let watch = Some(Arc::new(PeerWatch::open(pid, uid, gid, anchor)?));
+        Ok(Self { pid, uid, gid, watch })
+    }
+
     pub(super) fn of(stream: &UnixStream, tracking: PeerTracking) -> Result<Self, PeerError> {
         let credentials = stream.peer_cred().map_err(|error| PeerError::System(error.kind()))?;
         let pid = credentials.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
         let (uid, gid) = (credentials.uid(), credentials.gid());
         let watch = match tracking {
             PeerTracking::CredentialsOnly => None,
+            PeerTracking::ProcessIfVisible if pid == 0 => None,
             PeerTracking::Process if pid == 0 => return Err(PeerError::Invisible),
-            PeerTracking::Process => Some(Arc::new(PeerWatch::open(pid, uid, gid, Anchor::of(stream, pid)?)?)),
+            PeerTracking::ProcessIfVisible | PeerTracking::Process => {
+                Some(Arc::new(PeerWatch::open(pid, uid, gid, Anchor::of(stream, pid)?)?))
+            }
         };
         Ok(Self { pid, uid, gid, watch })
     }

@@ -1,5 +1,7 @@
 //! An agent's life beside real servers: restarts, servers that come and go, and servers that become strangers.
 
+mod delegated_identity;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
