@@ -19,9 +19,9 @@ pub const ENTRY_UPDATE: &str = "lru_cache_entry_update";
 pub const ENTRY_REMOVE: &str = "lru_cache_entry_remove";
 pub const JWT_SVIDS: &str = "jwt_svid_cache_size";
 /// A call counter: a sync, entries and bundles.
-pub const FETCH_ENTRIES: &str = "manager_sync_fetch_entries_updates";
+pub const FETCH_ENTRIES: &str = "manager.sync.fetch_entries_updates";
 /// A call counter: minting whatever a sync or the clock made due.
-pub const FETCH_SVIDS: &str = "manager_sync_fetch_svids_updates";
+pub const FETCH_SVIDS: &str = "manager.sync.fetch_svids_updates";
 /// What the last sync brought.
 pub const SYNC_BUNDLES: &str = "sync_bundles_total";
 pub const SYNC_ENTRIES: &str = "sync_entries_total";
@@ -36,11 +36,11 @@ pub const LAST_SYNC_TIMESTAMP_SECS: &str = "steeple_agent_last_sync_timestamp_se
 /// `sync_interval`.
 pub const SYNC_INTERVAL_SECS: &str = "steeple_agent_sync_interval_seconds";
 /// A call counter.
-pub const GENERATE_KEY: &str = "agent_key_manager_generate_key";
+pub const GENERATE_KEY: &str = "agent_key_manager.generate_key";
 /// A call counter.
-pub const GET_KEYS: &str = "agent_key_manager_get_keys";
+pub const GET_KEYS: &str = "agent_key_manager.get_keys";
 /// A call counter; label `attestor`.
-pub const NEW_SVID: &str = "node_attestor_new_svid";
+pub const NEW_SVID: &str = "node.attestor.new_svid";
 /// 1 once the agent has an SVID.
 pub const BOOTSTRAPPED: &str = "bootstrapped";
 /// Seconds that the last way to an SVID took; label `mode`.
@@ -48,27 +48,27 @@ pub const BOOTSTRAP_SECS: &str = "bootstrap_seconds";
 /// Attempts that it took; label `mode`.
 pub const BOOTSTRAP_ATTEMPTS: &str = "bootstrap_attempts";
 /// Calls begun.
-pub const WORKLOAD_CONNECTION: &str = "workload_api_connection";
+pub const WORKLOAD_CONNECTION: &str = "workload_api.connection";
 /// Calls open now.
-pub const WORKLOAD_CONNECTIONS: &str = "workload_api_connections";
-pub const SDS_CONNECTION: &str = "sds_api_connection";
-pub const SDS_CONNECTIONS: &str = "sds_api_connections";
-pub const DEBUG_CONNECTION: &str = "debug_api_connection";
-pub const DEBUG_CONNECTIONS: &str = "debug_api_connections";
-pub const LOGGER_CONNECTION: &str = "logger_api_connection";
-pub const LOGGER_CONNECTIONS: &str = "logger_api_connections";
-pub const DELEGATED_CONNECTION: &str = "delegated_identity_api_connection";
-pub const DELEGATED_CONNECTIONS: &str = "delegated_identity_api_connections";
+pub const WORKLOAD_CONNECTIONS: &str = "workload_api.connections";
+pub const SDS_CONNECTION: &str = "sds_api.connection";
+pub const SDS_CONNECTIONS: &str = "sds_api.connections";
+pub const DEBUG_CONNECTION: &str = "debug_api.connection";
+pub const DEBUG_CONNECTIONS: &str = "debug_api.connections";
+pub const LOGGER_CONNECTION: &str = "logger_api.connection";
+pub const LOGGER_CONNECTIONS: &str = "logger_api.connections";
+pub const DELEGATED_CONNECTION: &str = "delegated_identity_api.connection";
+pub const DELEGATED_CONNECTIONS: &str = "delegated_identity_api.connections";
 /// A summary, in milliseconds.
-pub const DELEGATED_FIRST_UPDATE: &str = "delegated_identity_api_subscribe_x509_svids_first_update";
+pub const DELEGATED_FIRST_UPDATE: &str = "delegated_identity_api.subscribe_x509_svids.first_update";
 /// A summary: selectors found for a caller.
-pub const DISCOVERED_SELECTORS: &str = "workload_api_discovered_selectors";
+pub const DISCOVERED_SELECTORS: &str = "workload_api.discovered_selectors";
 /// A call counter: all attestors together.
-pub const WORKLOAD_ATTESTATION: &str = "workload_api_workload_attestation";
+pub const WORKLOAD_ATTESTATION: &str = "workload_api.workload_attestation";
 /// A call counter; label `attestor`.
-pub const WORKLOAD_ATTESTOR: &str = "workload_api_workload_attestor";
+pub const WORKLOAD_ATTESTOR: &str = "workload_api.workload_attestor";
 /// Calls refused by `experimental.ratelimit`; label `method`.
-pub const RATE_LIMIT_EXCEEDED: &str = "workload_api_rate_limit_exceeded";
+pub const RATE_LIMIT_EXCEEDED: &str = "workload_api.rate_limit_exceeded";
 /// 1 while the agent runs; labels `version` and `trust_domain_id`.
 pub const STARTED: &str = "started";
 pub const UPTIME_MS: &str = "uptime_in_ms";
@@ -167,9 +167,11 @@ mod tests {
     fn the_documentation_lists_them_all() {
         let page = include_str!("../../../docs/metrics.md");
         let (_, agent) = page.split_once("## Agent").unwrap();
-        let documented: std::collections::BTreeSet<&str> =
-            agent.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name)).collect();
-        assert_eq!(documented, ALL.iter().copied().collect());
+        let documented: std::collections::BTreeSet<String> = agent
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name.to_owned()))
+            .collect();
+        assert_eq!(documented, ALL.iter().map(|name| name.replace('.', "_")).collect());
     }
 
     #[test]

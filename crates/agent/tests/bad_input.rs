@@ -150,9 +150,8 @@ async fn keys_that_an_agent_cannot_honour_are_refused_by_name() {
     let path = config(&scratch, &socket_line(&scratch.join("api.sock")));
     let text = std::fs::read_to_string(&path).expect("a file");
     let sinks = [
-        ("Statsd = [{ address = \"127.0.0.1:1\" }]", "telemetry.Statsd is not supported"),
+        ("M3 = [{ address = \"127.0.0.1:1\" env = \"test\" }]", "telemetry.M3 is not supported"),
         ("Prometheus { port = 1 tls { use_spire_svid = true } }", "telemetry.Prometheus.tls is not supported"),
-        ("BlockedPrefixes = [\"x\"]", "telemetry.BlockedPrefixes is not supported"),
     ];
     for (sink, part) in sinks {
         std::fs::write(&path, format!("{text}telemetry {{ {sink} }}\n")).expect("a file");

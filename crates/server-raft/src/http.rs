@@ -9,7 +9,7 @@ use steeple_config::ServerSettings;
 use steeple_core::JwtAuthority;
 use steeple_oidc::{KeySet, KeySource, SourceError};
 use steeple_telemetry::health::{Checks, Report};
-use steeple_telemetry::metric::{MetricSettings, Metrics};
+use steeple_telemetry::metric::{self, Metrics};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -83,16 +83,9 @@ pub async fn serve_health(
 
 /// Records from now on, where the metrics are wanted: what happens before would not be counted.
 pub fn record_metrics(settings: &ServerSettings) -> anyhow::Result<Option<Metrics>> {
-    let telemetry = &settings.telemetry;
-    if telemetry.prometheus.is_none() {
+    let Some(recorder) = metric::install(&settings.telemetry, DEFAULT_PREFIX, hostname, &settings.trust_domain)? else {
         return Ok(None);
-    }
-    let recorder = Metrics::new(&MetricSettings {
-        prefix: metric_prefix(settings).to_owned(),
-        host: telemetry.hostname_label.then(hostname),
-        trust_domain: telemetry.trust_domain_label.then(|| settings.trust_domain.to_string()),
-    })?;
-    recorder.install()?;
+    };
     let trust_domain = settings.trust_domain.to_string();
     ::metrics::gauge!(metrics::STARTED, "version" => env!("CARGO_PKG_VERSION"), "trust_domain_id" => trust_domain)
         .set(1.0);
@@ -106,23 +99,13 @@ pub async fn serve_metrics(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let (Some(recorder), Some(prometheus)) = (recorder, &settings.telemetry.prometheus) else { return Ok(()) };
-    for prefix in BTreeSet::from([metric_prefix(settings), DEFAULT_PREFIX]) {
+    let Some(recorder) = recorder else { return Ok(()) };
+    for prefix in BTreeSet::from([metric::prefix(&settings.telemetry, DEFAULT_PREFIX), DEFAULT_PREFIX]) {
         let (replica, clock) = (observed.replica.clone(), Arc::clone(&observed.clock));
         recorder.before_render_under(prefix, move || metrics::observe_expiry(&replica, clock.now()));
     }
     recorder.before_render(move || observed.observe());
-    let listener = steeple_telemetry::bind(&prometheus.listen.host, prometheus.listen.port).await?;
-    let router = steeple_telemetry::metric::router(recorder);
-    tasks.spawn(steeple_telemetry::serve(listener, router, stop.clone().cancelled_owned()));
-    Ok(())
-}
-
-fn metric_prefix(settings: &ServerSettings) -> &str {
-    match settings.telemetry.metric_prefix.as_str() {
-        "" => DEFAULT_PREFIX,
-        prefix => prefix,
-    }
+    Ok(metric::start(recorder, &settings.telemetry, tasks, stop).await?)
 }
 
 /// The `oidc {}` block: an OIDC discovery provider on every replica, from its own state.

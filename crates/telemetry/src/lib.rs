@@ -4,6 +4,7 @@
 //!   tracing events ──► log::Layer ──► logrus text or JSON ──► stdout, or a file that SIGUSR2 reopens
 //!                       ▲ log::Levels (Logger API: set, reset)
 //!   metrics macros ──► metric::Metrics (prefix, labels, values) ──► GET <any path>, hooks run before each rendering
+//!                                                                └► statsd, DogStatsD: a line for each event
 //!   health::Checks ──► GET /live, GET /ready: 200 or 500 with JSON
 //! ```
 
@@ -16,16 +17,6 @@ pub use http::{HttpError, bind, serve};
 
 /// SPIRE's `telemetry` keys that this crate cannot honour, each with what to do instead; for both programs.
 pub const REFUSED_KEYS: &[(&str, &str)] = &[
-    ("telemetry.DogStatsd", SINKS),
-    ("telemetry.Statsd", SINKS),
-    ("telemetry.M3", SINKS),
-    ("telemetry.InMem", SINKS),
+    ("telemetry.M3", "use Statsd, DogStatsd, or telemetry { Prometheus { port = 9988 } }, which M3 can scrape"),
     ("telemetry.Prometheus.tls", "remove it and keep the listener on localhost, behind a proxy that ends TLS"),
-    ("telemetry.AllowedPrefixes", RELABEL),
-    ("telemetry.BlockedPrefixes", RELABEL),
-    ("telemetry.AllowedLabels", RELABEL),
-    ("telemetry.BlockedLabels", RELABEL),
 ];
-const SINKS: &str = "metrics are only pulled: use telemetry { Prometheus { port = 9988 } }, which agents of other \
-                     systems can scrape too";
-const RELABEL: &str = "every metric is exposed: drop some with metric_relabel_configs in Prometheus";

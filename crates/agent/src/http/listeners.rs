@@ -5,7 +5,7 @@ use std::sync::Arc;
 use steeple_cli::hostname;
 use steeple_config::AgentSettings;
 use steeple_telemetry::health::Checks;
-use steeple_telemetry::metric::{MetricSettings, Metrics};
+use steeple_telemetry::metric;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -54,16 +54,10 @@ async fn serve_metrics(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let Some(prometheus) = &settings.telemetry.prometheus else { return Ok(()) };
-    let recorder = Metrics::new(&MetricSettings {
-        prefix: match settings.telemetry.metric_prefix.as_str() {
-            "" => "spire_agent".to_owned(),
-            prefix => prefix.to_owned(),
-        },
-        host: settings.telemetry.hostname_label.then(hostname),
-        trust_domain: settings.telemetry.trust_domain_label.then(|| settings.trust_domain.to_string()),
-    })?;
-    recorder.install()?;
+    let telemetry = &settings.telemetry;
+    let Some(recorder) = metric::install(telemetry, DEFAULT_PREFIX, hostname, &settings.trust_domain)? else {
+        return Ok(());
+    };
     let trust_domain = settings.trust_domain.to_string();
     ::metrics::gauge!(metrics::STARTED, "version" => env!("CARGO_PKG_VERSION"), "trust_domain_id" => trust_domain)
         .set(1.0);
@@ -74,8 +68,8 @@ async fn serve_metrics(
         ::metrics::gauge!(metrics::JWT_SVIDS).set(jwt_cache.len() as f64);
         ::metrics::gauge!(metrics::UPTIME_MS).set(started_at.elapsed().as_millis() as f64);
     });
-    let listener = steeple_telemetry::bind(&prometheus.listen.host, prometheus.listen.port).await?;
-    let router = steeple_telemetry::metric::router(recorder);
-    tasks.spawn(steeple_telemetry::serve(listener, router, stop.clone().cancelled_owned()));
-    Ok(())
+    Ok(metric::start(recorder, telemetry, tasks, stop).await?)
 }
+
+/// SPIRE's, unless `MetricPrefix` says otherwise.
+const DEFAULT_PREFIX: &str = "spire_agent";

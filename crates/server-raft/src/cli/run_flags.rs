@@ -121,14 +121,7 @@ mod tests {
             assert!(error.starts_with(&format!("server.{key} is not supported: ")), "{error}");
         }
         for (key, value) in [
-            ("DogStatsd", "{ address = \"localhost:8125\" }"),
-            ("Statsd", "{ address = \"localhost:8125\" }"),
             ("M3", "{ address = \"localhost:9000\" env = \"prod\" }"),
-            ("InMem", "{}"),
-            ("AllowedPrefixes", "= [\"a\"]"),
-            ("BlockedPrefixes", "= [\"a\"]"),
-            ("AllowedLabels", "= [\"a\"]"),
-            ("BlockedLabels", "= [\"a\"]"),
             ("Prometheus", "{ port = 9988 tls { cert_file = \"x\" key_file = \"y\" } }"),
         ] {
             let error = load("", &format!("telemetry {{ {key} {value} }}")).unwrap_err().to_string();

@@ -8,9 +8,9 @@ pub const CA_CERT_EXPIRY_SECS: &str = "ca_cert_expiry_seconds";
 /// Seconds until the JWT key ends, at the moment of the scrape; labels `authority_id` and `slot`.
 pub const JWT_KEY_EXPIRY_SECS: &str = "jwt_key_expiry_seconds";
 /// SPIRE's own: Unix seconds at which the active CA certificate ends; label `trust_domain_id`.
-pub const X509_CA_EXPIRATION: &str = "manager_x509_ca_rotate_expiration";
+pub const X509_CA_EXPIRATION: &str = "manager.x509_ca.rotate.expiration";
 /// SPIRE's own: seconds that were left when it was activated; label `trust_domain_id`.
-pub const X509_CA_TTL: &str = "manager_x509_ca_rotate_ttl";
+pub const X509_CA_TTL: &str = "manager.x509_ca.rotate.ttl";
 /// 1 on the replica that leads.
 pub const RAFT_IS_LEADER: &str = "steeple_raft_is_leader";
 /// 1 while some replica is known to lead.
@@ -47,11 +47,11 @@ pub const UPSTREAM_ROOT_EXPIRY_SECS: &str = "steeple_upstream_root_expiry_second
 pub const X509_SVID_TTL_MAX_SECS: &str = "steeple_x509_svid_ttl_max_seconds";
 
 /// A call counter: making an X.509 authority.
-pub const X509_CA_PREPARE: &str = "ca_manager_x509_ca_prepare";
+pub const X509_CA_PREPARE: &str = "ca.manager.x509_ca.prepare";
 /// A call counter: making a JWT key.
-pub const JWT_KEY_PREPARE: &str = "ca_manager_jwt_key_prepare";
-pub const X509_CA_ACTIVATE: &str = "ca_manager_x509_ca_activate";
-pub const JWT_KEY_ACTIVATE: &str = "manager_jwt_key_activate";
+pub const JWT_KEY_PREPARE: &str = "ca.manager.jwt_key.prepare";
+pub const X509_CA_ACTIVATE: &str = "ca.manager.x509_ca.activate";
+pub const JWT_KEY_ACTIVATE: &str = "manager.jwt_key.activate";
 /// Agents and replicas that lack the bundle with the prepared authority, on the leader; label `kind`. 0 while none is
 /// prepared.
 pub const ACKNOWLEDGEMENTS_MISSING: &str = "steeple_ca_acknowledgements_missing";
@@ -61,15 +61,15 @@ pub const ACTIVATION_UNTIL: &str = "steeple_ca_activation_until_timestamp_second
 /// Activations that went ahead although somebody was missing; label `kind`.
 pub const ACTIVATED_WITHOUT: &str = "steeple_ca_activated_unacknowledged_total";
 /// Signed on this replica, for agents and workloads of any.
-pub const SIGN_X509_SVID: &str = "server_ca_sign_x509_svid";
-pub const SIGN_X509_CA_SVID: &str = "server_ca_sign_x509_ca_svid";
-pub const SIGN_JWT_SVID: &str = "server_ca_sign_jwt_svid";
+pub const SIGN_X509_SVID: &str = "server_ca.sign.x509_svid";
+pub const SIGN_X509_CA_SVID: &str = "server_ca.sign.x509_ca_svid";
+pub const SIGN_JWT_SVID: &str = "server_ca.sign.jwt_svid";
 /// A call counter: this replica's own SVID.
-pub const SVID_ROTATE: &str = "svid_rotate";
+pub const SVID_ROTATE: &str = "svid.rotate";
 /// A call counter with label `trust_domain_id`: polls of bundle endpoints, which the leader makes.
-pub const FETCH_FEDERATED_BUNDLE: &str = "bundle_manager_fetch_federated_bundle";
+pub const FETCH_FEDERATED_BUNDLE: &str = "bundle_manager.fetch.federated_bundle";
 /// Polls that brought another bundle than the one held; label `trust_domain_id`.
-pub const UPDATE_FEDERATED_BUNDLE: &str = "bundle_manager_update_federated_bundle";
+pub const UPDATE_FEDERATED_BUNDLE: &str = "bundle_manager.update.federated_bundle";
 /// Seconds since a bundle endpoint last answered with a good bundle; on the leader, label `trust_domain_id`.
 pub const FEDERATED_BUNDLE_AGE_SECS: &str = "steeple_federated_bundle_age_seconds";
 /// Between two polls of a bundle endpoint, as its refresh hint wants it; label `trust_domain_id`.

@@ -1,7 +1,8 @@
-//! Backup, restore, recovery and inspection with real processes: the programs as an operator runs them.
+//! Backup, restore, recovery, inspection and telemetry with real processes: the programs as an operator runs them.
 
 mod backup;
 mod recover;
 mod refused;
 mod schedule;
 mod site;
+mod telemetry;

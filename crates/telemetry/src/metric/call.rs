@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use metrics::Label;
 
-/// Started before the call; [`done`](Self::done) records `<name>{status}` and the summary `<name>_elapsed_time{status}`
+/// Started before the call; [`done`](Self::done) records `<name>{status}` and the summary `<name>.elapsed_time{status}`
 /// in milliseconds.
 #[derive(Debug)]
 #[must_use = "nothing is recorded before `done`"]
@@ -24,7 +24,7 @@ impl CallTimer {
     pub fn declare(name: &str) {
         let labels = vec![Label::from_static_parts("status", "OK")];
         metrics::counter!(name.to_owned(), labels.clone()).increment(0);
-        let _ = metrics::histogram!(format!("{name}_elapsed_time"), labels);
+        let _ = metrics::histogram!(format!("{name}.elapsed_time"), labels);
     }
 
     pub fn label(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -37,7 +37,7 @@ impl CallTimer {
         self.labels.push(Label::from_static_parts("status", status));
         let elapsed_ms = self.started.elapsed().as_secs_f64() * 1000.0;
         metrics::counter!(self.name.clone(), self.labels.clone()).increment(1);
-        metrics::histogram!(format!("{}_elapsed_time", self.name), self.labels).record(elapsed_ms);
+        metrics::histogram!(format!("{}.elapsed_time", self.name), self.labels).record(elapsed_ms);
     }
 }
 

@@ -1,13 +1,21 @@
-//! Metrics: the `metrics` facade in front, Prometheus text behind, SPIRE's names in between.
+//! Metrics: the `metrics` facade in front, SPIRE's names in between, Prometheus text and statsd lines behind.
 
 mod call;
 mod endpoint;
+mod filter;
 mod naming;
+mod places;
 mod recorder;
 mod rpc;
+mod sending;
+mod series;
+mod sink;
 
 pub use call::CallTimer;
 pub use endpoint::router;
+pub use filter::Filter;
 pub use naming::{label_value, rpc_name};
+pub use places::{install, prefix, start};
 pub use recorder::{MetricSettings, Metrics, MetricsError};
 pub use rpc::{CountCalls, CountedBody};
+pub use sink::{Event, Flavor, Sink};

@@ -3,27 +3,33 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Metadata, Recorder, SharedString, Unit};
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusRecorder};
 use parking_lot::{Mutex, RwLock};
 
 use super::naming::{label_value, metric_name};
+use super::sending::{Sending, Sent};
+use super::series::{Series, full_name};
+use super::{Filter, Sink};
 
 /// The `telemetry` section of a configuration, as far as it shapes names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetricSettings {
-    /// `spire_server` or `spire_agent`; stands before every name with an underscore.
+    /// `spire_server` or `spire_agent`; stands before every name with a dot, which Prometheus shows as an underscore.
     pub prefix: String,
     /// The `host` label (`EnableHostnameLabel`).
     pub host: Option<String>,
     /// The `trust_domain` label (`EnableTrustDomainLabel`).
     pub trust_domain: Option<String>,
+    pub filter: Filter,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum MetricsError {
     #[error("cannot build the metrics recorder: {0}")]
     Build(#[from] BuildError),
+    #[error("cannot start sending metrics: {0}")]
+    Thread(#[from] std::io::Error),
     #[error("a metrics recorder was installed before in this process")]
     InstalledBefore,
 }
@@ -37,6 +43,7 @@ type Hook = Box<dyn Fn() + Send + Sync>;
 struct Inner {
     settings: MetricSettings,
     prometheus: PrometheusRecorder,
+    sending: Option<Arc<Sending>>,
     /// With the prefix of what they set.
     before_render: RwLock<Vec<(String, Hook)>>,
     last_upkeep: Mutex<Instant>,
@@ -44,9 +51,15 @@ struct Inner {
 
 impl Metrics {
     pub fn new(settings: &MetricSettings) -> Result<Self, MetricsError> {
+        Self::with_sinks(settings, Vec::new())
+    }
+
+    /// What is recorded goes to `sinks` as well, at once.
+    pub fn with_sinks(settings: &MetricSettings, sinks: Vec<Sink>) -> Result<Self, MetricsError> {
         Ok(Self(Arc::new(Inner {
             settings: settings.clone(),
             prometheus: settings.labelled(PrometheusBuilder::new().set_quantiles(&QUANTILES)?).build_recorder(),
+            sending: Sending::to(sinks, settings.common_labels()),
             before_render: RwLock::default(),
             last_upkeep: Mutex::new(Instant::now()),
         })))
@@ -72,10 +85,26 @@ impl Metrics {
     /// The Prometheus text.
     pub fn render(&self) -> String {
         let moment = self.0.settings.labelled(PrometheusBuilder::new()).build_recorder();
-        for (prefix, hook) in &*self.0.before_render.read() {
-            metrics::with_local_recorder(&Prefixed { prefix, prometheus: &moment }, hook);
-        }
+        self.run_hooks(&moment, None);
         self.0.prometheus.handle().render() + &moment.handle().render()
+    }
+
+    /// Sends what hooks record, which nothing else would.
+    pub(super) fn send_moment(&self) {
+        if let Some(sending) = &self.0.sending {
+            self.run_hooks(&PrometheusBuilder::new().build_recorder(), Some(sending));
+        }
+    }
+
+    pub(super) fn has_sinks(&self) -> bool {
+        self.0.sending.is_some()
+    }
+
+    fn run_hooks(&self, prometheus: &PrometheusRecorder, sending: Option<&Arc<Sending>>) {
+        for (prefix, hook) in &*self.0.before_render.read() {
+            let recorder = Spelled { prefix, settings: &self.0.settings, prometheus, sending };
+            metrics::with_local_recorder(&recorder, hook);
+        }
     }
 
     /// Moves recorded samples into their summaries when that is due. Samples pile up in memory between scrapes, and
@@ -89,101 +118,113 @@ impl Metrics {
         }
     }
 
-    fn prefixed(&self) -> Prefixed<'_> {
-        Prefixed { prefix: &self.0.settings.prefix, prometheus: &self.0.prometheus }
+    fn spelled(&self) -> Spelled<'_> {
+        let Inner { settings, prometheus, sending, .. } = &*self.0;
+        Spelled { prefix: &settings.prefix, settings, prometheus, sending: sending.as_ref() }
     }
 }
 
 impl MetricSettings {
-    fn labelled(&self, mut builder: PrometheusBuilder) -> PrometheusBuilder {
-        for (name, value) in [("host", &self.host), ("trust_domain", &self.trust_domain)] {
-            if let Some(value) = value {
-                builder = builder.add_global_label(name, label_value(value));
-            }
-        }
-        builder
+    /// Labels of every series, as go-metrics orders them. It adds the host's name as it is (SPIRE behaviour).
+    fn common_labels(&self) -> Vec<(String, String)> {
+        let trust_domain = self.trust_domain.as_deref().map(label_value);
+        let labels = [("trust_domain", trust_domain), ("host", self.host.clone())];
+        let given = labels.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        given.filter(|(name, _)| self.filter.admits_label(name)).collect()
+    }
+
+    fn labelled(&self, builder: PrometheusBuilder) -> PrometheusBuilder {
+        let labels = self.common_labels();
+        labels.into_iter().fold(builder, |builder, (name, value)| builder.add_global_label(name, value))
     }
 }
 
 impl Recorder for Metrics {
     fn describe_counter(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.prefixed().describe_counter(key, unit, description);
+        self.spelled().describe_counter(key, unit, description);
     }
 
     fn describe_gauge(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.prefixed().describe_gauge(key, unit, description);
+        self.spelled().describe_gauge(key, unit, description);
     }
 
     fn describe_histogram(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.prefixed().describe_histogram(key, unit, description);
+        self.spelled().describe_histogram(key, unit, description);
     }
 
     fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> Counter {
-        self.prefixed().register_counter(key, metadata)
+        self.spelled().register_counter(key, metadata)
     }
 
     fn register_gauge(&self, key: &Key, metadata: &Metadata<'_>) -> Gauge {
-        self.prefixed().register_gauge(key, metadata)
+        self.spelled().register_gauge(key, metadata)
     }
 
     fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> Histogram {
         self.keep_up();
-        self.prefixed().register_histogram(key, metadata)
+        self.spelled().register_histogram(key, metadata)
     }
 }
 
-/// Spells names and labels on their way into a registry.
-struct Prefixed<'a> {
+/// Spells names and labels on their way into a registry and to the sinks.
+struct Spelled<'a> {
     prefix: &'a str,
+    settings: &'a MetricSettings,
     prometheus: &'a PrometheusRecorder,
+    sending: Option<&'a Arc<Sending>>,
 }
 
-impl Prefixed<'_> {
-    fn key(&self, key: &Key) -> Key {
-        let labels = key.labels().map(|label| match label.key() {
-            // The bound of a histogram's bucket is a number.
-            "le" => label.clone(),
-            key => Label::new(metric_name(key), label_value(label.value())),
-        });
-        Key::from_parts(self.name(key.name()), labels.collect::<Vec<_>>())
+impl Spelled<'_> {
+    fn series(&self, key: &Key) -> Option<Series> {
+        Series::of(key, self.prefix, self.settings)
     }
 
-    fn name(&self, name: &str) -> String {
-        match name.starts_with(OWN_PREFIX) {
-            true => metric_name(name),
-            false => metric_name(&format!("{}_{name}", self.prefix)),
+    fn name(&self, key: &KeyName) -> KeyName {
+        metric_name(&full_name(key.as_str(), self.prefix)).into()
+    }
+}
+
+impl Recorder for Spelled<'_> {
+    fn describe_counter(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.prometheus.describe_counter(self.name(&key), unit, description);
+    }
+
+    fn describe_gauge(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.prometheus.describe_gauge(self.name(&key), unit, description);
+    }
+
+    fn describe_histogram(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.prometheus.describe_histogram(self.name(&key), unit, description);
+    }
+
+    fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> Counter {
+        let Some(series) = self.series(key) else { return Counter::noop() };
+        let shown = self.prometheus.register_counter(&series.prometheus_key(), metadata);
+        match self.sending {
+            None => shown,
+            Some(sending) => Counter::from_arc(Arc::new(Sent { shown, series, sending: Arc::clone(sending) })),
+        }
+    }
+
+    fn register_gauge(&self, key: &Key, metadata: &Metadata<'_>) -> Gauge {
+        let Some(series) = self.series(key) else { return Gauge::noop() };
+        let shown = self.prometheus.register_gauge(&series.prometheus_key(), metadata);
+        match self.sending {
+            None => shown,
+            Some(sending) => Gauge::from_arc(Arc::new(Sent { shown, series, sending: Arc::clone(sending) })),
+        }
+    }
+
+    fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> Histogram {
+        let Some(series) = self.series(key) else { return Histogram::noop() };
+        let shown = self.prometheus.register_histogram(&series.prometheus_key(), metadata);
+        match self.sending {
+            None => shown,
+            Some(sending) => Histogram::from_arc(Arc::new(Sent { shown, series, sending: Arc::clone(sending) })),
         }
     }
 }
 
-impl Recorder for Prefixed<'_> {
-    fn describe_counter(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.prometheus.describe_counter(self.name(key.as_str()).into(), unit, description);
-    }
-
-    fn describe_gauge(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.prometheus.describe_gauge(self.name(key.as_str()).into(), unit, description);
-    }
-
-    fn describe_histogram(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.prometheus.describe_histogram(self.name(key.as_str()).into(), unit, description);
-    }
-
-    fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> Counter {
-        self.prometheus.register_counter(&self.key(key), metadata)
-    }
-
-    fn register_gauge(&self, key: &Key, metadata: &Metadata<'_>) -> Gauge {
-        self.prometheus.register_gauge(&self.key(key), metadata)
-    }
-
-    fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> Histogram {
-        self.prometheus.register_histogram(&self.key(key), metadata)
-    }
-}
-
-/// Begins the names of what SPIRE does not have; no configured prefix stands before it, so that alerts can rely on it.
-const OWN_PREFIX: &str = "steeple_";
 /// How often samples are folded into summaries.
 const UPKEEP: Duration = Duration::from_secs(5);
 /// Those of go-metrics, which SPIRE's dashboards show.
@@ -196,7 +237,7 @@ mod tests {
 
     fn metrics() -> Metrics {
         let settings =
-            MetricSettings { prefix: "spire_server".into(), host: Some("node-1.test".into()), trust_domain: None };
+            MetricSettings { prefix: "spire_server".into(), host: Some("node-1.test".into()), ..Default::default() };
         Metrics::new(&settings).unwrap()
     }
 
@@ -205,10 +246,10 @@ mod tests {
         let metrics = metrics();
         metrics::with_local_recorder(&metrics, || {
             metrics::gauge!("started", "version" => "1.2", "trust_domain_id" => "example.org").set(1.0);
-            metrics::counter!("server_ca_sign_x509_svid").increment(2);
+            metrics::counter!("server_ca.sign.x509_svid").increment(2);
         });
         let text = metrics.render();
-        let started = "spire_server_started{host=\"node_1_test\",version=\"1_2\",trust_domain_id=\"example_org\"} 1\n";
+        let started = "spire_server_started{host=\"node-1.test\",version=\"1_2\",trust_domain_id=\"example_org\"} 1\n";
         assert!(text.contains(started), "{text}");
         assert!(text.contains("# TYPE spire_server_server_ca_sign_x509_svid counter\n"), "{text}");
     }
@@ -220,7 +261,7 @@ mod tests {
             metrics::counter!("steeple_wal_sync_seconds_bucket", "le" => "0.002").absolute(3);
         });
         let text = metrics.render();
-        assert!(text.contains("\nsteeple_wal_sync_seconds_bucket{host=\"node_1_test\",le=\"0.002\"} 3\n"), "{text}");
+        assert!(text.contains("\nsteeple_wal_sync_seconds_bucket{host=\"node-1.test\",le=\"0.002\"} 3\n"), "{text}");
     }
 
     #[test]
@@ -231,8 +272,8 @@ mod tests {
         metrics.before_render(move || {
             metrics::gauge!("ca_cert_expiry_seconds").set(f64::from(counted.fetch_sub(1, Ordering::Relaxed)));
         });
-        assert!(metrics.render().contains("spire_server_ca_cert_expiry_seconds{host=\"node_1_test\"} 10\n"));
-        assert!(metrics.render().contains("spire_server_ca_cert_expiry_seconds{host=\"node_1_test\"} 9\n"));
+        assert!(metrics.render().contains("spire_server_ca_cert_expiry_seconds{host=\"node-1.test\"} 10\n"));
+        assert!(metrics.render().contains("spire_server_ca_cert_expiry_seconds{host=\"node-1.test\"} 9\n"));
     }
 
     #[test]
@@ -245,5 +286,48 @@ mod tests {
         *authority.lock() = "new";
         let text = metrics.render();
         assert!(text.contains("authority_id=\"new\"") && !text.contains("authority_id=\"old\""), "{text}");
+    }
+
+    #[test]
+    fn what_is_filtered_out_is_neither_shown_nor_counted() {
+        let filter = Filter::of_prefixes(&[], &["spire_server.rpc".to_owned()]);
+        let filter = filter.with_labels(&[], &["host".to_owned(), "secret".to_owned()]);
+        let settings = MetricSettings { filter, host: Some("node".into()), ..metrics().0.settings.clone() };
+        let metrics = Metrics::new(&settings).unwrap();
+        metrics::with_local_recorder(&metrics, || {
+            metrics::counter!("rpc.agent.v1.agent.attest_agent").increment(1);
+            metrics::counter!("started", "secret" => "x", "version" => "1").increment(1);
+        });
+        assert_eq!(
+            metrics.render().trim(),
+            "# TYPE spire_server_started counter\nspire_server_started{version=\"1\"} 1"
+        );
+    }
+
+    #[test]
+    fn sinks_are_told_what_happens_and_how_gauges_stand() {
+        let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        receiver.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let address = receiver.local_addr().unwrap().to_string();
+        let sink = Sink::start(super::super::Flavor::DogStatsd, address).unwrap();
+        let settings = MetricSettings { trust_domain: Some("example.org".into()), ..metrics().0.settings.clone() };
+        let metrics = Metrics::with_sinks(&settings, vec![sink]).unwrap();
+        metrics::with_local_recorder(&metrics, || {
+            metrics::gauge!("workload_api.connections").increment(1.0);
+            metrics::gauge!("workload_api.connections").increment(1.0);
+            metrics::gauge!("workload_api.connections").decrement(1.0);
+            metrics::counter!("declared").increment(0);
+        });
+        metrics.before_render(|| metrics::gauge!("uptime_in_ms").set(5.0));
+        metrics.send_moment();
+        let tags = "|g|#trust_domain:example_org,host:node-1.test";
+        let connections = |count| format!("spire_server.workload_api.connections:{count}{tags}");
+        let expected = [connections(1), connections(2), connections(1), format!("spire_server.uptime_in_ms:5{tags}")];
+        let (mut lines, mut packet) = (Vec::new(), [0; 4096]);
+        while lines.len() < expected.len() {
+            let length = receiver.recv(&mut packet).unwrap();
+            lines.extend(std::str::from_utf8(&packet[..length]).unwrap().lines().map(str::to_owned));
+        }
+        assert_eq!(lines, expected);
     }
 }

@@ -1,4 +1,4 @@
-//! A layer that counts the calls of a gRPC server: `rpc_<service>_<method>{status}` and its `_elapsed_time`.
+//! A layer that counts the calls of a gRPC server: `rpc.<service>.<method>{status}` and its `.elapsed_time`.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -23,7 +23,7 @@ pub struct CountCalls {
 #[derive(Clone, Debug)]
 struct Method {
     name: String,
-    /// `workload_api` of `workload_api_connection` and `workload_api_connections`.
+    /// `workload_api` of `workload_api.connection` and `workload_api.connections`.
     api: Option<&'static str>,
 }
 
@@ -39,7 +39,7 @@ impl CountCalls {
         Self { methods: Arc::new(named.collect()) }
     }
 
-    /// Shows the calls of `service` also as `<api>_connection`, those begun, and `<api>_connections`, those open now:
+    /// Shows the calls of `service` also as `<api>.connection`, those begun, and `<api>.connections`, those open now:
     /// to SPIRE's agent each call is a connection.
     pub fn with_open_calls(mut self, service: &str, api: &'static str) -> Self {
         for (path, method) in Arc::make_mut(&mut self.methods) {
@@ -93,8 +93,8 @@ struct Call {
 impl Call {
     fn begin(method: &Method) -> Self {
         if let Some(api) = method.api {
-            metrics::counter!(format!("{api}_connection")).increment(1);
-            metrics::gauge!(format!("{api}_connections")).increment(1.0);
+            metrics::counter!(format!("{api}.connection")).increment(1);
+            metrics::gauge!(format!("{api}.connections")).increment(1.0);
         }
         Self { timer: Some(CallTimer::start(&method.name)), api: method.api }
     }
@@ -104,7 +104,7 @@ impl Call {
             timer.done(status);
         }
         if let Some(api) = self.api.take() {
-            metrics::gauge!(format!("{api}_connections")).decrement(1.0);
+            metrics::gauge!(format!("{api}.connections")).decrement(1.0);
         }
     }
 

@@ -71,10 +71,10 @@ impl Key {
     }
 }
 
-/// SPIRE's call counter of a limited RPC, such as `rateLimit_agent_v1_agent_attest_agent`.
+/// SPIRE's call counter of a limited RPC, such as `rateLimit.agent.v1.agent.attest_agent`.
 pub(super) fn metric(limit: &Limit) -> String {
     let rpc = rpc_name(limit.method);
-    format!("rateLimit_{}", rpc.strip_prefix("rpc_").unwrap_or(&rpc))
+    format!("rateLimit.{}", rpc.strip_prefix("rpc.").unwrap_or(&rpc))
 }
 
 /// Puts back what `key` did not use.
@@ -94,7 +94,7 @@ mod tests {
     fn metrics_are_spelled_as_in_spire() {
         let names = ["agent.v1.Agent/AttestAgent", "svid.v1.SVID/BatchNewX509SVID"]
             .map(|method| metric(limit(&format!("/spire.api.server.{method}")).unwrap()));
-        assert_eq!(names, ["rateLimit_agent_v1_agent_attest_agent", "rateLimit_svid_v1_svid_batch_new_x509svid"]);
+        assert_eq!(names, ["rateLimit.agent.v1.agent.attest_agent", "rateLimit.svid.v1.svid.batch_new_x509svid"]);
     }
 
     #[test]

@@ -1,0 +1,49 @@
+//! One series as SPIRE spells it: a key with dots, which Prometheus shows as underscores, and labels.
+
+use metrics::{Key, Label};
+
+use super::MetricSettings;
+use super::naming::{label_value, metric_name};
+
+/// What go-metrics hands to its sinks.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Series {
+    pub key: String,
+    pub labels: Vec<(String, String)>,
+}
+
+impl Series {
+    /// `None` when the configuration filters it out. Labels of every metric are left to who shows them.
+    pub fn of(key: &Key, prefix: &str, settings: &MetricSettings) -> Option<Self> {
+        let name = full_name(key.name(), prefix);
+        if !settings.filter.admits(&name) {
+            return None;
+        }
+        let labels = key.labels().filter(|label| settings.filter.admits_label(label.key())).map(|label| {
+            let value = match label.key() {
+                // The bound of a histogram's bucket is a number.
+                "le" => label.value().to_owned(),
+                _ => label_value(label.value()),
+            };
+            (label.key().to_owned(), value)
+        });
+        Some(Self { key: name, labels: labels.collect() })
+    }
+
+    /// As the Prometheus registry knows it.
+    pub fn prometheus_key(&self) -> Key {
+        let labels = self.labels.iter().map(|(name, value)| Label::new(metric_name(name), value.clone()));
+        Key::from_parts(metric_name(&self.key), labels.collect::<Vec<_>>())
+    }
+}
+
+/// Under the configured prefix, unless it is a name of ours.
+pub(super) fn full_name(name: &str, prefix: &str) -> String {
+    match name.starts_with(OWN_PREFIX) {
+        true => name.to_owned(),
+        false => format!("{prefix}.{name}"),
+    }
+}
+
+/// Begins the names of what SPIRE does not have; no configured prefix stands before it, so that alerts can rely on it.
+const OWN_PREFIX: &str = "steeple_";
