@@ -89,6 +89,7 @@ pub fn record_metrics(settings: &ServerSettings) -> anyhow::Result<Option<Metric
     let trust_domain = settings.trust_domain.to_string();
     ::metrics::gauge!(metrics::STARTED, "version" => env!("CARGO_PKG_VERSION"), "trust_domain_id" => trust_domain)
         .set(1.0);
+    metrics::declare();
     Ok(Some(recorder))
 }
 

@@ -15,7 +15,7 @@ mod recorded;
 pub use names::*;
 pub use observed::{Observed, observe_expiry};
 pub use recorded::{
-    activated, activated_without, activation_waits, backup_failed, backup_known, backup_taken,
+    activated, activated_without, activation_waits, backup_failed, backup_known, backup_taken, declare,
     federated_bundle_updated, leader_changed, preparation, proposed, signed,
 };
 

@@ -29,7 +29,11 @@ fn tests(workshop: &Workshop, name: &str, selection: &[&str]) -> Result<Verdict>
     let artifacts = workshop.artifacts()?;
     // The output of tests that passed tells which of them did not run.
     let arguments = [&["test", "--workspace", "--no-fail-fast"], selection, &["--", "--show-output"]].concat();
-    let execution = workshop.execute(name, cargo::command(&arguments))?;
+    let mut command = cargo::command(&arguments);
+    if let Some(prometheus) = workshop.tools().prometheus() {
+        command.env("STEEPLE_PROMETHEUS", prometheus);
+    }
+    let execution = workshop.execute(name, command)?;
     let mut rows = read(&execution.output, artifacts);
     if !execution.success && rows.iter().all(|row| row.tally.failed == 0) {
         // A test program crashed, or did not compile.

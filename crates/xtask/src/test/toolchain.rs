@@ -58,6 +58,11 @@ impl Toolchain {
         Ok(venv.join("bin/python"))
     }
 
+    /// Prometheus itself, where [`promtool`](Self::promtool) has unpacked it.
+    pub fn prometheus(&self) -> Option<PathBuf> {
+        Some(self.cache.join("prometheus/usr/bin/prometheus")).filter(|program| program.exists())
+    }
+
     /// Prometheus' checker of rules out of Debian's package, which is unpacked and not installed: it would start a
     /// server. None where there is no apt.
     pub fn promtool(&self) -> Result<Option<PathBuf>> {

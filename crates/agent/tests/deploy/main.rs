@@ -1,4 +1,7 @@
-//! The configurations that we ship, as they are but for paths, ports and host names.
+//! What we ship beside the programs: configurations, as they are but for paths, ports and host names; dashboards and
+//! alert rules.
+
+mod prometheus;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,6 +11,8 @@ use steeple_testkit::{
     Admin, Binaries, Port, Process, Scratch, WorkloadStream, own_uid_selector, until, workload_entry,
 };
 
+/// From this package to what we ship.
+const DEPLOY: &str = "../../deploy";
 /// Elections, attestation and the first sync on a busy machine.
 const EVENT_MAX: Duration = Duration::from_secs(120);
 const TOKEN_TTL: Duration = Duration::from_secs(600);
@@ -31,7 +36,7 @@ impl Host {
 
     /// `name` of the shipped files with each of `changes` made, which must be there to be made.
     fn configure(&self, name: &str, changes: &[(&str, String)]) -> PathBuf {
-        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/conf").join(name);
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join(DEPLOY).join("conf").join(name);
         let mut text = std::fs::read_to_string(shipped).expect("a shipped file");
         for (shipped, here) in changes {
             assert!(text.contains(shipped), "{name} has no {shipped}");
@@ -85,8 +90,19 @@ async fn is_ready(host: &Host, process: &Process) {
     ready.map_err(|error| process.failure(&format!("{error:#}"))).expect("it becomes ready");
 }
 
-/// An agent under the shipped file attests at `server`, and a workload gets its SVID.
-async fn assert_an_agent_serves(binaries: &Binaries, scratch: &Scratch, server: &Host) {
+/// A server that stands alone, under the shipped file.
+async fn single_server(binaries: &Binaries, scratch: &Scratch) -> (Host, Process) {
+    let host = Host::new(scratch, "server");
+    let mut changes = host.server_changes();
+    changes.push(("server-1.example.org", "127.0.0.1".to_owned()));
+    let config = host.configure("server.conf", &changes);
+    let server = host.run(&binaries.server, &config, &[], &[]);
+    is_ready(&host, &server).await;
+    (host, server)
+}
+
+/// An agent under the shipped file attests at `server`, and a workload gets its SVID. The agent ends with the process.
+async fn serve_a_workload(binaries: &Binaries, scratch: &Scratch, server: &Host) -> (Host, Process) {
     let admin = server.admin();
     let host = Host::new(scratch, "agent");
     let roots = admin.bundle().await.expect("a bundle").x509_authorities;
@@ -100,6 +116,7 @@ async fn assert_an_agent_serves(binaries: &Binaries, scratch: &Scratch, server: 
             ("server-1.example.org", "127.0.0.1".to_owned()),
             ("server_port = 8081", format!("server_port = {}", server.api.number())),
             ("bind_port = \"8090\"", format!("bind_port = \"{}\"", host.health.number())),
+            ("port = 9989", format!("port = {}", host.metrics.number())),
         ],
     );
     let token = admin.create_join_token(TOKEN_TTL).await.expect("a token");
@@ -115,18 +132,14 @@ async fn assert_an_agent_serves(binaries: &Binaries, scratch: &Scratch, server: 
         stream.wait_for("spiffe://example.org/w", EVENT_MAX).await
     });
     served.await.map_err(|error| agent.failure(&format!("{error:#}"))).expect("an SVID");
+    (host, agent)
 }
 
 #[tokio::test]
 async fn the_shipped_server_and_agent_serve_a_workload() {
     let (scratch, binaries) = (Scratch::new().expect("a directory"), Binaries::find().expect("the programs"));
-    let host = Host::new(&scratch, "server");
-    let mut changes = host.server_changes();
-    changes.push(("server-1.example.org", "127.0.0.1".to_owned()));
-    let config = host.configure("server.conf", &changes);
-    let server = host.run(&binaries.server, &config, &[], &[]);
-    is_ready(&host, &server).await;
-    assert_an_agent_serves(&binaries, &scratch, &host).await;
+    let (host, _server) = single_server(&binaries, &scratch).await;
+    serve_a_workload(&binaries, &scratch, &host).await;
 
     let log = std::fs::read_to_string(host.log()).expect("a log");
     for (line, is_x509) in [("X509 CA prepared", true), ("X509 CA activated", true), ("JWT key prepared", false)] {
@@ -169,5 +182,5 @@ async fn the_shipped_replicas_form_one_cluster() {
         if voters == names { Ok(()) } else { Err(format!("{voters:?}")) }
     });
     joined.await.expect("one cluster");
-    assert_an_agent_serves(&binaries, &scratch, &hosts[2]).await;
+    serve_a_workload(&binaries, &scratch, &hosts[2]).await;
 }
