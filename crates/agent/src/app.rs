@@ -8,6 +8,7 @@ use steeple_cli::{StopSignals, raise_open_files, restrict_umask};
 use steeple_config::{AgentSettings, Loaded, NoticeLevel};
 use steeple_core::{Clock, SystemClock};
 use steeple_telemetry::log::Logging;
+use steeple_telemetry::metric::OwnTls;
 use steeple_transport::tls::{IdentityStore, KeyExchange, SharedRoots, TrustRoots, Usage};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -76,7 +77,13 @@ impl App {
         let store = identity_store(&settings, &roots, &clock);
         let upstream = Arc::new(upstream(&settings, &roots, &store, &clock)?);
         let shared = Shared::new(&settings, Arc::clone(&upstream), Arc::clone(&clock))?;
-        http::serve(&settings, &shared, &tasks, &stop).await?;
+        let own = OwnTls {
+            svid: Arc::clone(&store),
+            roots: Arc::clone(&roots),
+            key_exchange: key_exchange(&settings),
+            clock: Arc::clone(&clock),
+        };
+        http::serve(&settings, &shared, &own, &tasks, &stop).await?;
         sockets::check(&settings)?;
 
         let rotation = RotationRule { availability_target: settings.availability_target };
@@ -169,15 +176,18 @@ fn upstream(
     store: &Arc<IdentityStore>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Upstream> {
-    let key_exchange = if settings.require_pq_kem { KeyExchange::PostQuantumOnly } else { KeyExchange::Compatible };
     Ok(Upstream::new(
         settings.servers.clone(),
         settings.trust_domain.clone(),
         Arc::clone(roots),
         Arc::clone(store),
-        key_exchange,
+        key_exchange(settings),
         Arc::clone(clock),
     )?)
+}
+
+fn key_exchange(settings: &AgentSettings) -> KeyExchange {
+    if settings.require_pq_kem { KeyExchange::PostQuantumOnly } else { KeyExchange::Compatible }
 }
 
 fn bootstrap(settings: &AgentSettings) -> anyhow::Result<Bootstrap> {

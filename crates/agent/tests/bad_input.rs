@@ -151,7 +151,7 @@ async fn keys_that_an_agent_cannot_honour_are_refused_by_name() {
     let text = std::fs::read_to_string(&path).expect("a file");
     let sinks = [
         ("M3 = [{ address = \"127.0.0.1:1\" env = \"test\" }]", "telemetry.M3 is not supported"),
-        ("Prometheus { port = 1 tls { use_spire_svid = true } }", "telemetry.Prometheus.tls is not supported"),
+        ("Prometheus { port = 1 tls { cert_file = \"x\" } }", "cert_file and key_file must both be configured unless"),
     ];
     for (sink, part) in sinks {
         std::fs::write(&path, format!("{text}telemetry {{ {sink} }}\n")).expect("a file");

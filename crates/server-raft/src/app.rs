@@ -142,10 +142,10 @@ impl App {
             agent_ttl: settings.ttl.agent,
             started_at,
         };
-        http::serve_metrics(&settings, recorder, observed, &tasks, &stop).await?;
+        let identity = ServerIdentity::new(&settings, &clock);
+        http::serve_metrics(&settings, recorder, observed, &identity.own_tls(&clock), &tasks, &stop).await?;
         http::serve_oidc(&settings, replica.clone(), &tasks, &stop).await?;
 
-        let identity = ServerIdentity::new(&settings, &clock);
         let federation = FederationDriver { replica: replica.clone(), clock: Arc::clone(&clock), relationships, ages };
         driver::start(&settings, &shared, &identity, Told { federation, server_svid }, &tasks, &stop);
 

@@ -9,7 +9,7 @@ use steeple_config::ServerSettings;
 use steeple_core::JwtAuthority;
 use steeple_oidc::{KeySet, KeySource, SourceError};
 use steeple_telemetry::health::{Checks, Report};
-use steeple_telemetry::metric::{self, Metrics};
+use steeple_telemetry::metric::{self, Metrics, OwnTls};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -97,6 +97,7 @@ pub async fn serve_metrics(
     settings: &ServerSettings,
     recorder: Option<Metrics>,
     observed: Observed,
+    own: &OwnTls,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
@@ -106,7 +107,7 @@ pub async fn serve_metrics(
         recorder.before_render_under(prefix, move || metrics::observe_expiry(&replica, clock.now()));
     }
     recorder.before_render(move || observed.observe());
-    Ok(metric::start(recorder, &settings.telemetry, tasks, stop).await?)
+    Ok(metric::start(recorder, &settings.telemetry, own, tasks, stop).await?)
 }
 
 /// The `oidc {}` block: an OIDC discovery provider on every replica, from its own state.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use steeple_config::ServerSettings;
 use steeple_core::{Clock, SpiffeId};
+use steeple_telemetry::metric::OwnTls;
 use steeple_transport::proxy::TrustedProxies;
 use steeple_transport::tls::{
     AcceptLimits, ClientIdVerifier, IdentityStore, KeyExchange, SharedRoots, TlsAcceptor, TrustRoots, Usage,
@@ -25,6 +26,16 @@ impl ServerIdentity {
         let store = IdentityStore::new(Arc::clone(&roots), permits, Usage::Server, Arc::clone(clock));
         let key_exchange = if settings.require_pq_kem { KeyExchange::PostQuantumOnly } else { KeyExchange::Compatible };
         Self { roots, store, key_exchange }
+    }
+
+    /// For the listener of the metrics.
+    pub fn own_tls(&self, clock: &Arc<dyn Clock>) -> OwnTls {
+        OwnTls {
+            svid: Arc::clone(&self.store),
+            roots: Arc::clone(&self.roots),
+            key_exchange: self.key_exchange,
+            clock: Arc::clone(clock),
+        }
     }
 
     /// For clients of the own trust domain, administrators from elsewhere, and those without a certificate.

@@ -16,7 +16,5 @@ pub mod metric;
 pub use http::{HttpError, bind, serve};
 
 /// SPIRE's `telemetry` keys that this crate cannot honour, each with what to do instead; for both programs.
-pub const REFUSED_KEYS: &[(&str, &str)] = &[
-    ("telemetry.M3", "use Statsd, DogStatsd, or telemetry { Prometheus { port = 9988 } }, which M3 can scrape"),
-    ("telemetry.Prometheus.tls", "remove it and keep the listener on localhost, behind a proxy that ends TLS"),
-];
+pub const REFUSED_KEYS: &[(&str, &str)] =
+    &[("telemetry.M3", "use Statsd, DogStatsd, or telemetry { Prometheus { port = 9988 } }, which M3 can scrape")];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use steeple_cli::hostname;
 use steeple_config::AgentSettings;
 use steeple_telemetry::health::Checks;
-use steeple_telemetry::metric;
+use steeple_telemetry::metric::{self, OwnTls};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,11 +18,12 @@ use crate::shared::Shared;
 pub async fn serve(
     settings: &AgentSettings,
     shared: &Shared,
+    own: &OwnTls,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     serve_health(settings, shared, tasks, stop).await?;
-    serve_metrics(settings, shared, tasks, stop).await
+    serve_metrics(settings, shared, own, tasks, stop).await
 }
 
 async fn serve_health(
@@ -51,6 +52,7 @@ async fn serve_health(
 async fn serve_metrics(
     settings: &AgentSettings,
     shared: &Shared,
+    own: &OwnTls,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
@@ -68,7 +70,7 @@ async fn serve_metrics(
         ::metrics::gauge!(metrics::JWT_SVIDS).set(jwt_cache.len() as f64);
         ::metrics::gauge!(metrics::UPTIME_MS).set(started_at.elapsed().as_millis() as f64);
     });
-    Ok(metric::start(recorder, telemetry, tasks, stop).await?)
+    Ok(metric::start(recorder, telemetry, own, tasks, stop).await?)
 }
 
 /// SPIRE's, unless `MetricPrefix` says otherwise.

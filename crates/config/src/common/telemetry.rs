@@ -121,10 +121,34 @@ impl TelemetryFile {
                 let message = format!("telemetry.Prometheus.port {} is not a port from 1 to 65535", prometheus.port);
                 ConfigError::invalid("telemetry.Prometheus.port", message)
             })?;
+            if let Some(tls) = &prometheus.tls {
+                tls.check()?;
+            }
             settings.prometheus =
                 Some(PrometheusSettings { listen: HostPort::new(host, port), tls: prometheus.tls.clone() });
         }
         Ok(settings)
+    }
+}
+
+impl PrometheusTls {
+    /// Whether the settings fit together, in SPIRE's words.
+    fn check(&self) -> Result<(), ConfigError> {
+        let (has_certificate, has_key) = (!self.cert_file.is_empty(), !self.key_file.is_empty());
+        let message = match self.use_spire_svid {
+            true if has_certificate || has_key => {
+                "cert_file and key_file cannot be configured when use_spire_svid is enabled"
+            }
+            false if !has_certificate || !has_key => {
+                "cert_file and key_file must both be configured unless use_spire_svid is enabled"
+            }
+            _ if !self.authorized_spiffe_ids.is_empty() && !self.client_ca_file.is_empty() => {
+                "client_ca_file cannot be configured with authorized_spiffe_ids"
+            }
+            _ => return Ok(()),
+        };
+        let message = format!("failed to create TLS config for Prometheus: {message}");
+        Err(ConfigError::invalid("telemetry.Prometheus.tls", message))
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::process::Command;
 
 /// A refusal is a matter of milliseconds; a command that hangs is a finding.
 const REFUSAL_MAX: Duration = Duration::from_secs(60);
-const READY_AGAIN_MAX: Duration = Duration::from_secs(60);
+pub const READY_AGAIN_MAX: Duration = Duration::from_secs(60);
 
 pub struct Bench {
     pub scratch: Scratch,

@@ -5,6 +5,7 @@ mod disk;
 mod join;
 mod removed;
 mod replica_away;
+mod scrape;
 mod several_faults;
 mod start;
 mod wire;

@@ -165,7 +165,7 @@ async fn slow_clients_keep_nobody_waiting() {
     }
     tokio::time::timeout(ANSWER_MAX, assert_unharmed(&server, &["kept"])).await.expect("the admin socket answers");
     let address = server.api_address();
-    let handshake = tls(&address, None);
+    let handshake = tls(&address, None, H2);
     tokio::time::timeout(ANSWER_MAX, handshake).await.expect("the API port answers").expect("a handshake");
     let mut kept: BTreeSet<usize> = (0..2 * SLOW).collect();
     while !kept.is_empty() {
@@ -202,11 +202,11 @@ async fn a_spiffe_certificate_does_not_open_the_peer_port() {
     let chain = minted.svid.expect("an SVID").cert_chain;
 
     let identity = || Some((chain.clone(), key.serialize_der()));
-    let mut api = tls(&server.api_address(), identity()).await.expect("the API port takes it");
+    let mut api = tls(&server.api_address(), identity(), H2).await.expect("the API port takes it");
     api.write_all(b"x").await.expect("and goes on");
     // Not for another reason: who shows no certificate gets as far as a joiner.
-    tls(&server.peer_address(), None).await.expect("a handshake without a certificate");
-    let refused = match tls(&server.peer_address(), identity()).await {
+    tls(&server.peer_address(), None, H2).await.expect("a handshake without a certificate");
+    let refused = match tls(&server.peer_address(), identity(), H2).await {
         // In TLS 1.3 the client hears of it when it reads.
         Ok(mut stream) => stream.read(&mut [0; 64]).await.map(drop),
         Err(error) => Err(error),
@@ -270,7 +270,7 @@ async fn malformed_requests_have_their_codes_and_change_nothing() {
     assert_unharmed(&server, &["kept"]).await;
 }
 
-fn csr(key: &KeyPair, uri: &str) -> Vec<u8> {
+pub fn csr(key: &KeyPair, uri: &str) -> Vec<u8> {
     let mut params = CertificateParams::default();
     params.subject_alt_names = vec![SanType::URI(uri.try_into().expect("ASCII"))];
     params.serialize_request(key).expect("a request").der().to_vec()
@@ -285,10 +285,17 @@ fn changed_at_the_end(csr: &[u8]) -> Vec<u8> {
     csr
 }
 
-type Identity = (Vec<Vec<u8>>, Vec<u8>);
+/// What gRPC speaks.
+const H2: &[u8] = b"h2";
+
+pub type Identity = (Vec<Vec<u8>>, Vec<u8>);
 
 /// A handshake that believes every server, to find out what the server believes.
-async fn tls(address: &str, identity: Option<Identity>) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+pub async fn tls(
+    address: &str,
+    identity: Option<Identity>,
+    protocol: &[u8],
+) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -303,7 +310,7 @@ async fn tls(address: &str, identity: Option<Identity>) -> io::Result<tokio_rust
         }
         None => config.with_no_client_auth(),
     };
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![protocol.to_vec()];
     let stream = TcpStream::connect(address).await?;
     let name = ServerName::try_from("server.test").expect("a name");
     TlsConnector::from(Arc::new(config)).connect(name, stream).await

@@ -10,12 +10,14 @@ mod rpc;
 mod sending;
 mod series;
 mod sink;
+mod tls;
 
 pub use call::CallTimer;
 pub use endpoint::router;
 pub use filter::Filter;
 pub use naming::{label_value, rpc_name};
-pub use places::{install, prefix, start};
+pub use places::{StartError, install, prefix, start};
 pub use recorder::{MetricSettings, Metrics, MetricsError};
 pub use rpc::{CountCalls, CountedBody};
 pub use sink::{Event, Flavor, Sink};
+pub use tls::{MetricTlsError, OwnTls};

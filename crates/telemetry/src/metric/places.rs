@@ -9,6 +9,7 @@ use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::tls::{MetricTls, MetricTlsError, OwnTls};
 use super::{Filter, Flavor, MetricSettings, Metrics, MetricsError, Sink, router};
 use crate::http::{HttpError, bind, serve};
 
@@ -42,16 +43,30 @@ pub fn prefix<'a>(settings: &'a TelemetrySettings, default: &'a str) -> &'a str 
     if settings.metric_prefix.is_empty() { default } else { &settings.metric_prefix }
 }
 
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    #[error("failed to create TLS config for Prometheus: {0}")]
+    Tls(#[from] MetricTlsError),
+}
+
 /// Serves, sends and dumps until `stop`, once all hooks are there.
 pub async fn start(
     metrics: Metrics,
     settings: &TelemetrySettings,
+    own: &OwnTls,
     tasks: &TaskTracker,
     stop: &CancellationToken,
-) -> Result<(), HttpError> {
+) -> Result<(), StartError> {
     if let Some(prometheus) = &settings.prometheus {
+        let tls = prometheus.tls.as_ref().map(|tls| MetricTls::new(tls, own)).transpose()?;
         let listener = bind(&prometheus.listen.host, prometheus.listen.port).await?;
-        tasks.spawn(serve(listener, router(metrics.clone()), stop.clone().cancelled_owned()));
+        let router = router(metrics.clone());
+        match tls {
+            Some(tls) => tls.serve(listener, router, tasks, stop),
+            None => drop(tasks.spawn(serve(listener, router, stop.clone().cancelled_owned()))),
+        }
     }
     if settings.in_mem {
         tasks.spawn(stop.clone().run_until_cancelled_owned(dump(metrics.clone())));

@@ -44,7 +44,17 @@ pub fn https_server_config(
     key_exchange: KeyExchange,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<ServerConfig>, Error> {
-    let mut config = server_base(identity, WebPkiClientVerifier::no_client_auth(), key_exchange, clock)?;
+    https_server_config_for(WebPkiClientVerifier::no_client_auth(), identity, key_exchange, clock)
+}
+
+/// For HTTPS listeners that serve only whom `verifier` admits.
+pub fn https_server_config_for(
+    verifier: Arc<dyn ClientCertVerifier>,
+    identity: Arc<dyn ResolvesServerCert>,
+    key_exchange: KeyExchange,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<ServerConfig>, Error> {
+    let mut config = server_base(identity, verifier, key_exchange, clock)?;
     config.alpn_protocols.push(HTTP1.to_vec());
     Ok(Arc::new(config))
 }

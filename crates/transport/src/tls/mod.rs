@@ -18,11 +18,14 @@ mod web;
 pub(crate) use acceptor::pause_after;
 pub use acceptor::{Accept, AcceptLimits, HandshakeError, HttpsListener, TlsAcceptor, TlsConnection};
 pub use cert_files::{CertFiles, CertFilesError};
-pub use config::{KeyExchange, alpn_h2, client_config, https_client_config, https_server_config, server_config};
+pub use config::{
+    KeyExchange, alpn_h2, client_config, https_client_config, https_server_config, https_server_config_for,
+    server_config,
+};
 pub use handshake_signature::signature_algorithms;
 pub use identity::{Identity, IdentityError, IdentitySink, IdentityStore};
 pub use peer::{PeerIdError, PeerIdentity, TlsPeer};
 pub use roots::{RootsError, SharedRoots, TrustRoots};
 pub use verifier::{ClientIdVerifier, IdPolicy, ServerIdVerifier};
 pub use verify::{Usage, VerifyError, verify_chain};
-pub use web::{WebRootsError, WebVerifier};
+pub use web::{WebRootsError, WebVerifier, web_clients};

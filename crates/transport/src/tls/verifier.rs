@@ -21,10 +21,11 @@ pub struct ServerIdVerifier {
     expected: SpiffeId,
 }
 
-/// Server side: a client certificate is requested, not required; one that is sent must verify and be permitted.
+/// Server side: a client certificate that is sent must verify and be permitted.
 pub struct ClientIdVerifier {
     roots: SharedRoots,
     permits: IdPolicy,
+    required: bool,
 }
 
 impl ServerIdVerifier {
@@ -34,9 +35,15 @@ impl ServerIdVerifier {
 }
 
 impl ClientIdVerifier {
-    /// SPIRE's policy is "own trust domain, or an exact admin ID"; `permits` decides.
+    /// A certificate is requested, not required. SPIRE's policy is "own trust domain, or an exact admin ID"; `permits`
+    /// decides.
     pub fn new(roots: SharedRoots, permits: IdPolicy) -> Arc<Self> {
-        Arc::new(Self { roots, permits })
+        Arc::new(Self { roots, permits, required: false })
+    }
+
+    /// Nobody without a certificate is let in.
+    pub fn required(roots: SharedRoots, permits: IdPolicy) -> Arc<Self> {
+        Arc::new(Self { roots, permits, required: true })
     }
 }
 
@@ -60,7 +67,7 @@ impl ServerCertVerifier for ServerIdVerifier {
 
 impl ClientCertVerifier for ClientIdVerifier {
     fn client_auth_mandatory(&self) -> bool {
-        false
+        self.required
     }
 
     /// None: with an empty list a client sends whatever certificate it has.

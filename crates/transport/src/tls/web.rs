@@ -6,6 +6,8 @@ use std::sync::Arc;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{Error, RootCertStore};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use x509_parser::certificate::X509Certificate;
@@ -55,6 +57,15 @@ impl WebVerifier {
         let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().ok()?;
         Some(Arc::new(Self { inner }))
     }
+}
+
+/// Clients have to show a certificate that one of these roots vouches for, each one DER certificate.
+pub fn web_clients(roots: &[Vec<u8>]) -> Result<Arc<dyn ClientCertVerifier>, WebRootsError> {
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(roots.iter().cloned().map(CertificateDer::from));
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider).build();
+    verifier.map_err(|error| WebRootsError { found: vec![error.to_string()] })
 }
 
 impl ServerCertVerifier for WebVerifier {
