@@ -22,7 +22,7 @@ use crate::identity::{CountedKeys, IdentityDriver, IdentityParts, Rebootstrap};
 use crate::plugins::{key_manager, node_attestor};
 use crate::shared::Shared;
 use crate::sockets::{self, Shown};
-use crate::sync::{Minter, StatusReporter, SyncDriver};
+use crate::sync::{Arrivals, Minter, PushDriver, StatusReporter, SyncDriver};
 use crate::upstream::Upstream;
 
 /// Settings and log, before anything runs.
@@ -117,20 +117,32 @@ impl App {
         }
         let key_type = settings.workload_key_type;
         let cache = Arc::clone(&shared.cache);
-        let minter = Minter::new(Arc::clone(&upstream), Arc::clone(&cache), key_type, rotation, Arc::clone(&clock));
-        let mut sync = SyncDriver {
-            upstream,
+        let (pushing, sessions) = watch::channel(None);
+        let minter = Minter::new(
+            Arc::clone(&upstream),
+            Arc::clone(&cache),
+            key_type,
+            rotation,
+            Arc::clone(&clock),
+            sessions.clone(),
+        );
+        let arrivals = Arc::new(Arrivals {
             cache,
             jwt_cache: Arc::clone(&shared.jwt_cache),
-            minter,
             clock,
             interval: settings.sync_interval,
-            svids_max: settings.x509_svid_cache_max,
-            incremental: settings.use_sync_authorized_entries,
-            patience,
             trouble,
             last_success,
             bundle_arrived,
+        });
+        let mut sync = SyncDriver {
+            upstream: Arc::clone(&upstream),
+            arrivals: Arc::clone(&arrivals),
+            minter,
+            svids_max: settings.x509_svid_cache_max,
+            incremental: settings.use_sync_authorized_entries,
+            patience,
+            sessions: sessions.clone(),
         };
         let mut ended = tokio::spawn(identity.run(trouble_met, bundle, stop.clone()));
         tokio::select! {
@@ -142,12 +154,14 @@ impl App {
             upstream: Arc::clone(&shared.upstream),
             cache: Arc::clone(&shared.cache),
             bundle_arrived: bundle_served,
+            sessions,
         };
         tasks.spawn(reporter.run(stop.clone()));
         sockets::serve_workloads(&settings, &shared, &tasks, &stop)?;
         let shown = Shown { chain, last_sync_success };
         sockets::serve_admin(&settings, &shared, logging.levels, shown, &tasks, &stop)?;
         tasks.spawn(sync.run(stop.clone()));
+        tasks.spawn(PushDriver { upstream, arrivals, sessions: pushing }.run(stop.clone()));
 
         let result = tokio::select! {
             () = signals.received() => Ok(()),

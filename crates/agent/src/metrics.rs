@@ -35,6 +35,12 @@ pub const SYNC_DROPPED: &str = "sync_entries_dropped";
 pub const LAST_SYNC_TIMESTAMP_SECS: &str = "steeple_agent_last_sync_timestamp_seconds";
 /// `sync_interval`.
 pub const SYNC_INTERVAL_SECS: &str = "steeple_agent_sync_interval_seconds";
+/// 1 while a push stream keeps the agent current.
+pub const PUSH_CONNECTED: &str = "steeple_agent_push_connected";
+/// Changes that came on push streams.
+pub const PUSH_CHANGES: &str = "steeple_agent_push_changes_total";
+/// Changes that did not lead to the set that the server meant.
+pub const PUSH_RESYNCS: &str = "steeple_agent_push_resyncs_total";
 /// A call counter.
 pub const GENERATE_KEY: &str = "agent_key_manager.generate_key";
 /// A call counter.
@@ -90,6 +96,9 @@ pub const ALL: &[&str] = &[
     SYNC_DROPPED,
     LAST_SYNC_TIMESTAMP_SECS,
     SYNC_INTERVAL_SECS,
+    PUSH_CONNECTED,
+    PUSH_CHANGES,
+    PUSH_RESYNCS,
     GENERATE_KEY,
     GET_KEYS,
     NEW_SVID,
@@ -142,6 +151,27 @@ pub fn synced(known: &BTreeMap<String, Arc<Entry>>, fetched: &[Entry], bundles: 
     let dropped = (known.len() + missing).saturating_sub(fetched.len());
     gauge!(SYNC_BUNDLES).set(bundles as f64);
     gauge!(SYNC_ENTRIES).set(fetched.len() as f64);
+    differences(missing, stale, dropped);
+}
+
+/// A change was pushed that leads to `entries` and `bundles`: so many entries of it were `missing` before, `stale`, or
+/// are dropped.
+pub fn pushed(entries: usize, bundles: usize, missing: usize, stale: usize, dropped: usize) {
+    gauge!(SYNC_BUNDLES).set(bundles as f64);
+    gauge!(SYNC_ENTRIES).set(entries as f64);
+    counter!(PUSH_CHANGES).increment(1);
+    differences(missing, stale, dropped);
+}
+
+pub fn push_connected(connected: bool) {
+    gauge!(PUSH_CONNECTED).set(f64::from(u8::from(connected)));
+}
+
+pub fn push_resync() {
+    counter!(PUSH_RESYNCS).increment(1);
+}
+
+fn differences(missing: usize, stale: usize, dropped: usize) {
     for (count, now, ever) in
         [(missing, SYNC_MISSING, ENTRY_ADD), (stale, SYNC_STALE, ENTRY_UPDATE), (dropped, SYNC_DROPPED, ENTRY_REMOVE)]
     {

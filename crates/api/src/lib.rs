@@ -14,11 +14,13 @@
 //!   any                messages inside google.protobuf.Any
 //!   convert            between messages and the core types
 //!   status             statuses and the details of refusals
+//!   push               what both ends of a push stream compute
 //! ```
 
 pub mod any;
 pub mod convert;
 mod methods;
+pub mod push;
 pub mod status;
 
 #[path = "gen/mod.rs"]

@@ -31,7 +31,7 @@ use crate::node_attestors::{OwnRootsOf, node_attestors};
 use crate::own_replica::OwnReplica;
 use crate::peer::JoinProgress;
 use crate::raft::{Removed, Replica};
-use crate::service::{Shared, Switches};
+use crate::service::{Shared, Subscribers, Switches};
 use crate::upstream_authority::Upstream;
 use crate::{endpoint, http, signing};
 
@@ -129,8 +129,10 @@ impl App {
             },
             relationships: Arc::clone(&relationships),
             server_svid: shown,
+            subscribers: Subscribers::new(replica.clone()),
             started_at,
         });
+        tasks.spawn(Arc::clone(&shared.subscribers).follow(stop.clone()));
         let _ = joined.set(Arc::clone(&shared));
         let ages = BundleAges::default();
         let observed = Observed {

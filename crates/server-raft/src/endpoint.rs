@@ -39,7 +39,7 @@ use crate::authz::{AuthorizeLayer, Row, TABLE};
 use crate::peer::JoinProgress;
 use crate::service::{
     AgentService, AuthoritiesService, BackupService, BundleService, ClusterService, DebugService, EntryService,
-    HealthService, LocalAuthorityService, LoggerService, Shared, SvidService, TrustDomainService,
+    HealthService, LocalAuthorityService, LoggerService, PushServer, Shared, SvidService, TrustDomainService,
 };
 
 /// What every call passes before it reaches a service.
@@ -109,8 +109,10 @@ pub fn serve_tcp(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> std::io::Result<()> {
+    let mut routes = common(shared);
+    routes.add_service(PushServer::new(Arc::clone(shared)));
     // Services of the admin socket do not exist on TCP (recorded SPIRE behaviour).
-    let service = gate.guarded(common(shared).routes(), |row| row.any || row.admin || !row.local);
+    let service = gate.guarded(routes.routes(), |row| row.any || row.admin || !row.local);
     let (ready, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
     tracing::info!(address = %listener.local_addr()?, network = "tcp", "Starting Server APIs");
     tasks.spawn(acceptor.run(listener, ready));

@@ -9,7 +9,7 @@ use common::{Replica, agent, bundle, id, trust_domain};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use steeple_core::{AttestedAgent, Entry, MatchBehavior, SelectorSet, SpiffeId, TrustDomain};
-use steeple_state::view::{EntryFilter, PageRequest, SelectorFilter, TrustDomainFilter};
+use steeple_state::view::{EntryFilter, Onlookers, PageRequest, SelectorFilter, TrustDomainFilter};
 use steeple_state::{Attestation, Code, CommandKind, EntryCreation, EntryMask, Outcome};
 
 /// Entries in the order of creation, and agents' selectors.
@@ -56,8 +56,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Attest(path, selectors) => {
-                    let agent = AttestedAgent { selectors: selectors.clone(), ..agent(path, "1") };
-                    replica.run(CommandKind::AttestAgent(Attestation { agent, join_token: None, first_use: false }));
+                    run(&mut replica, Step::Attest(path, selectors.clone()));
                     model.agents.insert(id(path), selectors);
                 }
                 Step::Entries(kind) => {
@@ -67,6 +66,56 @@ proptest! {
                 }
             }
             check(&replica, &model, &wanted)?;
+        }
+    }
+}
+
+const AGENTS: [&str; 3] = ["/spire/agent/one", "/spire/agent/two", "/spire/agent/join_token/t1"];
+
+fn run(replica: &mut Replica, step: Step) {
+    let kind = match step {
+        Step::Attest(path, selectors) => {
+            let agent = AttestedAgent { selectors, ..agent(path, "1") };
+            CommandKind::AttestAgent(Attestation { agent, join_token: None, first_use: false })
+        }
+        Step::Entries(kind) => kind,
+    };
+    replica.run(kind);
+}
+
+/// What agents see, by roots too.
+fn seen(replica: &Replica) -> Vec<Vec<Entry>> {
+    let state = &replica.state;
+    let entries = |agent: &SpiffeId| -> Vec<Entry> {
+        let authorized = state.authorized_entries(agent);
+        assert_eq!(authorized, state.entries_below(&state.visible_roots(agent)));
+        authorized.iter().map(|entry| (**entry).clone()).collect()
+    };
+    AGENTS.iter().map(|path| entries(&id(path))).collect()
+}
+
+proptest! {
+    /// Whoever sees another set than before is an onlooker of one of the changes, though each is looked at by itself
+    /// and only in the state after all of them.
+    #[test]
+    fn changes_lead_to_everybody_who_sees_something_else(
+        before in vec(step(), 0..30),
+        after in vec(step(), 1..8),
+    ) {
+        let mut replica = Replica::new();
+        before.into_iter().for_each(|step| run(&mut replica, step));
+        let seen_before = seen(&replica);
+        replica.events.clear();
+        after.into_iter().for_each(|step| run(&mut replica, step));
+        let onlookers: Vec<Onlookers> =
+            replica.events.iter().map(|event| Onlookers::of(&replica.state, [&event.change])).collect();
+        for ((path, before), after) in AGENTS.iter().zip(seen_before).zip(seen(&replica)) {
+            let agent = id(path);
+            let record = replica.state.agent(&agent);
+            let concerned = onlookers.iter().any(|onlookers| {
+                onlookers.ids.contains(&agent) || record.is_some_and(|record| onlookers.have_alias_of(record))
+            });
+            prop_assert!(concerned || before == after, "{} is not told", path);
         }
     }
 }

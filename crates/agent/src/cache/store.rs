@@ -65,22 +65,27 @@ impl Cache {
         inner.by_first_selector.clear();
         let mut different = false;
         for entry in entries {
-            let Some(first) = entry.selectors.as_slice().first().cloned() else { continue };
-            inner.by_first_selector.entry(first).or_default().insert(entry.id.clone());
-            let held = match old.remove(&entry.id) {
-                Some(held) if *held.entry == entry => held,
-                Some(held) => {
-                    different = true;
-                    Held { entry: Arc::new(entry), ..held }
-                }
-                None => {
-                    different = true;
-                    Held { entry: Arc::new(entry), svid: None, outdated: false, subscribers: 0 }
-                }
-            };
-            inner.entries.insert(held.entry.id.clone(), held);
+            let known = old.remove(&entry.id);
+            different |= inner.put(known, entry);
         }
         different |= !old.is_empty();
+        drop(inner);
+        if different {
+            self.bump();
+        }
+    }
+
+    /// Adds or replaces `entries` and removes `gone`, as [`Self::set_entries`] would.
+    pub fn change_entries(&self, entries: Vec<Entry>, gone: &[String]) {
+        let mut inner = self.inner.write();
+        let mut different = false;
+        for id in gone {
+            different |= inner.take(id).is_some();
+        }
+        for entry in entries {
+            let known = inner.take(&entry.id);
+            different |= inner.put(known, entry);
+        }
         drop(inner);
         if different {
             self.bump();
@@ -158,6 +163,10 @@ impl Cache {
         states.collect()
     }
 
+    pub fn holds(&self, entry_id: &str) -> bool {
+        self.inner.read().entries.contains_key(entry_id)
+    }
+
     pub fn svid_count(&self) -> usize {
         self.inner.read().entries.values().filter(|held| held.svid.is_some()).count()
     }
@@ -201,6 +210,35 @@ impl Cache {
 }
 
 impl Inner {
+    /// Without its place in the index.
+    fn take(&mut self, id: &str) -> Option<Held> {
+        let held = self.entries.remove(id)?;
+        let first = held.entry.selectors.as_slice().first();
+        if let Some(first) = first
+            && let Some(ids) = self.by_first_selector.get_mut(first)
+        {
+            ids.remove(id);
+            if ids.is_empty() {
+                self.by_first_selector.remove(first);
+            }
+        }
+        Some(held)
+    }
+
+    /// In the place of `known`, which was taken out. Whether anything is different then; an entry without selectors
+    /// matches nobody and is left out.
+    fn put(&mut self, known: Option<Held>, entry: Entry) -> bool {
+        let Some(first) = entry.selectors.as_slice().first().cloned() else { return known.is_some() };
+        self.by_first_selector.entry(first).or_default().insert(entry.id.clone());
+        let (held, different) = match known {
+            Some(held) if *held.entry == entry => (held, false),
+            Some(held) => (Held { entry: Arc::new(entry), ..held }, true),
+            None => (Held { entry: Arc::new(entry), svid: None, outdated: false, subscribers: 0 }, true),
+        };
+        self.entries.insert(held.entry.id.clone(), held);
+        different
+    }
+
     fn matching<'a>(&'a self, selectors: &'a SelectorSet) -> impl Iterator<Item = &'a Held> {
         let ids: BTreeSet<&String> =
             selectors.iter().filter_map(|selector| self.by_first_selector.get(selector)).flatten().collect();
@@ -358,6 +396,30 @@ pub(crate) mod tests {
         assert!(!changes.has_changed().unwrap());
         cache.set_entries(vec![Entry { revision: 1, ..entry("a", &["1"]) }]);
         assert!(changes.has_changed().unwrap());
+    }
+
+    #[test]
+    fn changes_lead_to_what_the_whole_would() {
+        let (whole, changed) = (cache(), cache());
+        for cache in [&whole, &changed] {
+            cache.set_entries(vec![entry("a", &["1"]), entry("b", &["2"]), entry("c", &["3"])]);
+            cache.put_svid("b", svid("b", 0, 10));
+        }
+        let other = Entry { revision: 1, ..entry("b", &["4", "5"]) };
+        whole.set_entries(vec![entry("a", &["1"]), other.clone(), entry("d", &["1"])]);
+        changed.change_entries(vec![other.clone(), entry("d", &["1"])], &["c".to_owned()]);
+        for selectors in [&["1"][..], &["2"], &["3"], &["4", "5"]] {
+            let served = |cache: &Cache| -> Vec<(Arc<Entry>, i64)> {
+                let identities = cache.view(&set(selectors)).identities.into_iter();
+                identities.map(|identity| (identity.entry, identity.svid.revision)).collect()
+            };
+            assert_eq!(served(&whole), served(&changed));
+            assert_eq!(whole.matching(&set(selectors)), changed.matching(&set(selectors)));
+        }
+        let mut changes = changed.changes();
+        changes.mark_unchanged();
+        changed.change_entries(vec![other], &["c".to_owned()]);
+        assert!(!changes.has_changed().unwrap());
     }
 
     #[test]

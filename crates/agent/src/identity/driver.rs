@@ -134,7 +134,13 @@ impl IdentityDriver {
         stop: CancellationToken,
     ) -> Result<(), Ended> {
         let mut pause = CHECK_INTERVAL;
+        let mut used = self.key_id();
         loop {
+            if used != self.key_id() {
+                // What was said of the SVID before this one concerns nobody any more.
+                trouble.mark_unchanged();
+                used = self.key_id();
+            }
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 changed = trouble.changed() => {
@@ -248,6 +254,11 @@ impl IdentityDriver {
 
     pub fn can_reattest(&self) -> bool {
         self.held.as_ref().is_none_or(|svid| svid.reattestable)
+    }
+
+    /// Of the key in use; each SVID has another one than the SVID before.
+    fn key_id(&self) -> Option<String> {
+        self.held.as_ref().map(|svid| svid.key_id.clone())
     }
 
     fn is_tainted(&self, bundle: &watch::Receiver<Option<Arc<Bundle>>>) -> bool {

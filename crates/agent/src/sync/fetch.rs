@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::stream::{StreamExt as _, iter};
 use steeple_api::convert::{bundle_from_wire, entry_from_wire};
+use steeple_api::push::entry_mask;
 use steeple_api::server::bundle::bundle_client::BundleClient;
 use steeple_api::server::bundle::{GetBundleRequest, GetFederatedBundleRequest};
 use steeple_api::server::entry::entry_client::EntryClient;
@@ -66,9 +67,9 @@ pub async fn fetch_entries(
 }
 
 async fn whole(client: &mut EntryClient<Channel>, trust_domain: &TrustDomain) -> Result<Vec<Entry>, Status> {
-    let request = GetAuthorizedEntriesRequest { output_mask: Some(mask()) };
+    let request = GetAuthorizedEntriesRequest { output_mask: Some(entry_mask()) };
     let response = client.get_authorized_entries(request).await?.into_inner();
-    Ok(response.entries.iter().filter_map(|wire| parse(trust_domain, wire)).collect())
+    Ok(response.entries.iter().filter_map(|wire| parse_entry(trust_domain, wire)).collect())
 }
 
 /// One exchange of SyncAuthorizedEntries: either everything at once, or revisions and then what is stale.
@@ -79,12 +80,12 @@ async fn synced(
 ) -> Result<Vec<Entry>, Status> {
     let (requests, outgoing) = mpsc::channel(1);
     let gone = |_| Status::cancelled("sync stream ended");
-    let first = SyncAuthorizedEntriesRequest { output_mask: Some(mask()), ids: Vec::new() };
+    let first = SyncAuthorizedEntriesRequest { output_mask: Some(entry_mask()), ids: Vec::new() };
     requests.send(first).await.map_err(gone)?;
     let mut responses = client.sync_authorized_entries(ReceiverStream::new(outgoing)).await?.into_inner();
     let mut response = responses.message().await?.unwrap_or_default();
     if response.entry_revisions.is_empty() {
-        return Ok(response.entries.iter().filter_map(|wire| parse(trust_domain, wire)).collect());
+        return Ok(response.entries.iter().filter_map(|wire| parse_entry(trust_domain, wire)).collect());
     }
     let page_entries = response.entry_revisions.len();
     let mut kept = Vec::new();
@@ -116,7 +117,7 @@ async fn synced(
         requests.send(request).await.map_err(gone)?;
         loop {
             let response = next(&mut responses).await?;
-            kept.extend(response.entries.iter().filter_map(|wire| parse(trust_domain, wire)));
+            kept.extend(response.entries.iter().filter_map(|wire| parse_entry(trust_domain, wire)));
             if !response.more {
                 break;
             }
@@ -129,26 +130,9 @@ async fn next<T>(responses: &mut tonic::Streaming<T>) -> Result<T, Status> {
     responses.message().await?.ok_or_else(|| Status::unavailable("sync stream ended early"))
 }
 
-/// What this agent asks for: no parent, TTLs or DNS names, which are the server's business.
-fn mask() -> types::EntryMask {
-    types::EntryMask {
-        spiffe_id: true,
-        selectors: true,
-        federates_with: true,
-        admin: true,
-        downstream: true,
-        revision_number: true,
-        store_svid: true,
-        hint: true,
-        additional_attributes: true,
-        created_at: true,
-        ..types::EntryMask::default()
-    }
-}
-
 /// Entries that cannot be used are skipped with a warning: one bad entry must not cost the others.
-fn parse(trust_domain: &TrustDomain, wire: &types::Entry) -> Option<Entry> {
-    match entry_from_wire(trust_domain, wire, Some(&mask())) {
+pub fn parse_entry(trust_domain: &TrustDomain, wire: &types::Entry) -> Option<Entry> {
+    match entry_from_wire(trust_domain, wire, Some(&entry_mask())) {
         Ok(draft) if !draft.entry.selectors.is_empty() => Some(draft.entry),
         Ok(_) => {
             tracing::warn!(entry_id = %wire.id, "Entry has no selectors; ignoring");

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use steeple_api::server::svid::svid_client::SvidClient;
 use steeple_api::server::svid::{BatchNewX509svidRequest, NewX509svidParams, batch_new_x509svid_response};
+use steeple_api::steeple::agent::{issue, issued};
 use steeple_ca::{SigningKey, csr, generate_pkcs8};
 use steeple_core::{Clock, Entry, KeyType, Secret, Timestamp};
 use tonic::{Code, Status};
 
+use super::Sessions;
 use crate::cache::{Cache, RotationRule, X509Svid};
 use crate::upstream::{CallTimes, Upstream};
 
@@ -19,6 +21,8 @@ pub struct Minter {
     pub key_type: KeyType,
     pub rotation: RotationRule,
     pub clock: Arc<dyn Clock>,
+    /// Issuing rides on the push stream while one is open.
+    sessions: Sessions,
     /// Shrinks on failure and grows again, so that one bad entry or a tight server does not block the rest.
     batch_items: usize,
 }
@@ -36,8 +40,9 @@ impl Minter {
         key_type: KeyType,
         rotation: RotationRule,
         clock: Arc<dyn Clock>,
+        sessions: Sessions,
     ) -> Self {
-        Self { upstream, cache, key_type, rotation, clock, batch_items: BATCH_ITEMS_MAX }
+        Self { upstream, cache, key_type, rotation, clock, sessions, batch_items: BATCH_ITEMS_MAX }
     }
 
     /// Mints what `entry_ids` name, in their order. Stops at the first batch that fails as a whole.
@@ -62,15 +67,7 @@ impl Minter {
 
     async fn batch(&self, entries: &[Arc<Entry>]) -> Result<(), Status> {
         let wishes = wishes(entries.to_vec(), self.key_type).await?;
-        let params: Vec<NewX509svidParams> = wishes
-            .iter()
-            .map(|wish| NewX509svidParams { entry_id: wish.entry.id.clone(), csr: wish.csr.clone() })
-            .collect();
-        let call = |channel| {
-            let request = BatchNewX509svidRequest { params: params.clone() };
-            async move { SvidClient::new(channel).batch_new_x509svid(request).await }
-        };
-        let results = self.upstream.call(MINT_TIMES, call).await?.into_inner().results;
+        let results = self.signed(&wishes).await?;
         if results.len() != wishes.len() {
             return Err(Status::internal(format!("{} results for {} requests", results.len(), wishes.len())));
         }
@@ -85,6 +82,35 @@ impl Minter {
             Some(status) if entries.len() == 1 && status.code() != Code::NotFound => Err(status),
             _ => Ok(()),
         }
+    }
+
+    /// On the push stream, or by a call where there is none or it just ended.
+    async fn signed(&self, wishes: &[Wish]) -> Result<Vec<batch_new_x509svid_response::Result>, Status> {
+        let session = self.sessions.borrow().clone();
+        if let Some(session) = session {
+            let asked =
+                wishes.iter().map(|wish| issue::X509 { entry_id: wish.entry.id.clone(), csr: wish.csr.clone() });
+            match session.issue(asked.collect(), MINT_TIMES.total).await {
+                Ok(issued) => {
+                    let result = |item: issued::X509| batch_new_x509svid_response::Result {
+                        status: item.status,
+                        svid: item.svid,
+                    };
+                    return Ok(issued.x509.into_iter().map(result).collect());
+                }
+                Err(status) if status.code() == Code::Unavailable => {}
+                Err(status) => return Err(status),
+            }
+        }
+        let params: Vec<NewX509svidParams> = wishes
+            .iter()
+            .map(|wish| NewX509svidParams { entry_id: wish.entry.id.clone(), csr: wish.csr.clone() })
+            .collect();
+        let call = |channel| {
+            let request = BatchNewX509svidRequest { params: params.clone() };
+            async move { SvidClient::new(channel).batch_new_x509svid(request).await }
+        };
+        Ok(self.upstream.call(MINT_TIMES, call).await?.into_inner().results)
     }
 
     fn accept(&self, wish: Wish, result: batch_new_x509svid_response::Result) -> Result<(), Status> {

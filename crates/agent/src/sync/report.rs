@@ -9,6 +9,7 @@ use steeple_core::Bundle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::Sessions;
 use super::taint::{is_tainted, tainted_key_ids};
 use crate::cache::Cache;
 use crate::upstream::{CallTimes, Upstream, explained};
@@ -19,27 +20,38 @@ pub struct StatusReporter {
     pub upstream: Arc<Upstream>,
     pub cache: Arc<Cache>,
     pub bundle_arrived: watch::Receiver<Option<Arc<Bundle>>>,
+    pub sessions: Sessions,
 }
 
 impl StatusReporter {
     /// Runs until `stop`: at the start, whenever the bundle changed, and now and then for a server that has restarted.
+    /// On a push stream it acknowledges every set that came.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut changes = self.cache.changes();
         let mut holds = 0;
         loop {
             self.bundle_arrived.mark_unchanged();
             changes.mark_unchanged();
+            let session = self.sessions.borrow_and_update().clone();
             let settled = settled(&self.cache);
             if let Some(sequence) = settled {
                 holds = sequence;
             }
-            self.post(holds).await;
+            let told = match &session {
+                Some(session) => session.acknowledge(holds).await.is_ok(),
+                None => false,
+            };
+            if !told {
+                self.post(holds).await;
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = self.bundle_arrived.changed() => {}
                 // SVIDs are being replaced: the last one of them is worth a word.
                 () = until_settled(&self.cache, &mut changes), if settled.is_none() => {}
-                () = tokio::time::sleep(INTERVAL) => {}
+                Ok(()) = self.sessions.changed() => {}
+                // An open stream says by itself that the agent is there.
+                () = tokio::time::sleep(INTERVAL), if !told => {}
             }
         }
     }

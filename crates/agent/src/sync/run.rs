@@ -5,16 +5,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steeple_core::{Clock, TrustDomain, rpc_code_name};
+use steeple_core::{TrustDomain, rpc_code_name};
 use steeple_telemetry::metric::CallTimer;
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
-use super::taint::{is_tainted, tainted_key_ids};
-use super::{FetchError, Minter, fetch_bundles, fetch_entries, plan};
-use crate::cache::{Cache, JwtCache};
+use super::{Arrivals, FetchError, Minter, Sessions, fetch_bundles, fetch_entries, plan};
 use crate::identity::Trouble;
 use crate::metrics;
 use crate::sync::random_fraction;
@@ -22,22 +19,15 @@ use crate::upstream::{Upstream, explained};
 
 pub struct SyncDriver {
     pub upstream: Arc<Upstream>,
-    pub cache: Arc<Cache>,
-    pub jwt_cache: Arc<JwtCache>,
+    pub arrivals: Arc<Arrivals>,
     pub minter: Minter,
-    pub clock: Arc<dyn Clock>,
-    pub interval: Duration,
     pub svids_max: usize,
     /// SyncAuthorizedEntries, rather than everything at every sync.
     pub incremental: bool,
     /// How long the first sync is tried.
     pub patience: Duration,
-    /// Told about statuses that concern the agent's own identity; `None` once a server has answered again.
-    pub trouble: watch::Sender<Option<Trouble>>,
-    /// Unix seconds of the last success; 0 before the first.
-    pub last_success: watch::Sender<i64>,
-    /// Told about every own bundle that arrives: identity keeps it on disk.
-    pub bundle_arrived: watch::Sender<Option<Arc<steeple_core::Bundle>>>,
+    /// While there is one nothing has to be fetched.
+    pub sessions: Sessions,
 }
 
 /// When to fetch next, and how patient to be.
@@ -57,7 +47,7 @@ impl SyncDriver {
                 Err(error) if begun.elapsed() + pause > self.patience => return Err(error),
                 Err(error) => {
                     if let Some(status) = error.status() {
-                        self.report(status);
+                        self.arrivals.report(status);
                     }
                     tracing::warn!(error = %error, retry_interval = ?pause, "First sync failed; retrying");
                 }
@@ -76,14 +66,16 @@ impl SyncDriver {
     }
 
     async fn keep_in_sync(&mut self) -> Infallible {
-        let mut changes = self.cache.changes();
-        let mut fetching = Pace::new(self.interval);
+        let cache = Arc::clone(&self.arrivals.cache);
+        let mut sessions = self.sessions.clone();
+        let mut changes = cache.changes();
+        let mut fetching = Pace::new(self.arrivals.interval);
         let mut minting = Pace::new(MINT_RETRY);
-        let mut fetch_at = Instant::now() + fetching.after(true, self.cache.svid_count() == 0);
+        let mut fetch_at = Instant::now() + fetching.after(true, cache.svid_count() == 0);
         let mut mint_at = Instant::now();
         loop {
-            changes.mark_unchanged();
             if Instant::now() >= mint_at {
+                changes.mark_unchanged();
                 let outcome = self.mint_due().await;
                 let wake = match outcome {
                     Ok(()) => {
@@ -91,7 +83,7 @@ impl SyncDriver {
                         self.until_next_rotation()
                     }
                     Err(status) => {
-                        self.report(&status);
+                        self.arrivals.report(&status);
                         tracing::warn!(error = explained(&status), "Failed to mint SVIDs");
                         minting.after(false, false)
                     }
@@ -102,15 +94,22 @@ impl SyncDriver {
                 // A new subscriber or an arrived entry: perhaps something is wanted now.
                 _ = changes.changed() => mint_at = mint_at.min(Instant::now() + MINT_SOON),
                 () = tokio::time::sleep_until(mint_at) => {}
-                () = tokio::time::sleep_until(fetch_at) => {
+                Ok(()) = sessions.changed() => {
+                    if sessions.borrow_and_update().is_none() {
+                        // The servers get back those whose stream they ended one after the other.
+                        fetch_at = Instant::now() + self.arrivals.interval.mul_f64(random_fraction());
+                    }
+                }
+                () = tokio::time::sleep_until(fetch_at), if sessions.borrow().is_none() => {
                     let failure = self.fetch().await.err();
-                    let trouble = failure.as_ref().and_then(FetchError::status).and_then(|status| self.report(status));
+                    let status = failure.as_ref().and_then(FetchError::status);
+                    let trouble = status.and_then(|status| self.arrivals.report(status));
                     if let Some(error) = &failure {
                         tracing::warn!(%error, "Synchronize failed");
                     }
                     let succeeded = failure.is_none();
                     // A server that is not trusted is looked at often: how long that lasts decides what is done.
-                    let soon = self.cache.svid_count() == 0 || trouble == Some(Trouble::UnknownAuthority);
+                    let soon = cache.svid_count() == 0 || trouble == Some(Trouble::UnknownAuthority);
                     fetch_at = Instant::now() + fetching.after(succeeded, soon);
                     if succeeded {
                         mint_at = Instant::now();
@@ -129,8 +128,9 @@ impl SyncDriver {
     }
 
     async fn fetch_all(&self) -> Result<(), FetchError> {
+        let cache = &self.arrivals.cache;
         let known: BTreeMap<String, Arc<steeple_core::Entry>> =
-            self.cache.entries().into_iter().map(|state| (state.entry.id.clone(), state.entry)).collect();
+            cache.entries().into_iter().map(|state| (state.entry.id.clone(), state.entry)).collect();
         let entries = fetch_entries(&self.upstream, &known, self.incremental).await?;
         for entry in entries.iter().filter(|entry| !known.contains_key(&entry.id)) {
             tracing::debug!(entry_id = %entry.id, spiffe_id = %entry.spiffe_id, "Entry created");
@@ -138,58 +138,17 @@ impl SyncDriver {
         let domains: BTreeSet<TrustDomain> = entries
             .iter()
             .flat_map(|entry| entry.federates_with.iter().cloned())
-            .filter(|domain| domain != self.cache.trust_domain())
+            .filter(|domain| domain != cache.trust_domain())
             .collect();
         let bundles = fetch_bundles(&self.upstream, domains).await?;
-        metrics::synced(&known, &entries, bundles.len());
-        // Bundles first: an SVID must never be seen before the bundle that verifies it.
-        self.cache.set_bundles(bundles);
-        self.cache.set_entries(entries);
-        self.drop_tainted();
-        if let Some(own) = self.cache.own_bundle() {
-            self.bundle_arrived.send_if_modified(|known| {
-                let news = known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &own));
-                if news {
-                    *known = Some(own);
-                }
-                news
-            });
-        }
-        let now = self.clock.now();
-        self.last_success.send_replace(now.as_secs());
-        metrics::sync_succeeded(now, self.interval);
-        self.trouble.send_if_modified(|trouble| trouble.take().is_some());
+        self.arrivals.all(&known, entries, bundles);
         Ok(())
     }
 
-    /// SVIDs signed by a tainted authority are replaced; tokens signed with a tainted key are forgotten.
-    fn drop_tainted(&self) {
-        let Some(bundle) = self.cache.own_bundle() else { return };
-        let tainted_keys: Vec<String> =
-            bundle.jwt_authorities.iter().filter(|key| key.tainted).map(|key| key.key_id.clone()).collect();
-        if !tainted_keys.is_empty() {
-            self.jwt_cache.forget_keys(&tainted_keys);
-        }
-        let tainted = tainted_key_ids(&bundle);
-        if tainted.is_empty() {
-            return;
-        }
-        let doomed: Vec<String> = self
-            .cache
-            .entries()
-            .into_iter()
-            .filter(|state| state.svid.as_ref().is_some_and(|svid| is_tainted(&svid.chain, &tainted)))
-            .map(|state| state.entry.id.clone())
-            .collect();
-        if !doomed.is_empty() {
-            tracing::info!(count = doomed.len(), "Tainted X.509 SVIDs");
-            self.cache.outdate_svids(&doomed);
-        }
-    }
-
     async fn mint_due(&mut self) -> Result<(), Status> {
-        let plan = plan(&self.cache.entries(), self.svids_max, self.clock.now());
-        self.cache.drop_svids(&plan.drop);
+        let cache = &self.arrivals.cache;
+        let plan = plan(&cache.entries(), self.svids_max, self.arrivals.clock.now());
+        cache.drop_svids(&plan.drop);
         if plan.mint.is_empty() {
             return Ok(());
         }
@@ -200,17 +159,11 @@ impl SyncDriver {
     }
 
     fn until_next_rotation(&self) -> Duration {
-        let now = self.clock.now();
-        let plan = plan(&self.cache.entries(), self.svids_max, now);
+        let now = self.arrivals.clock.now();
+        let plan = plan(&self.arrivals.cache.entries(), self.svids_max, now);
         let wake = if plan.mint.is_empty() { plan.wake_at } else { Some(now.saturating_add(MINT_RETRY)) };
         // Wall clocks are stepped without notice: never trust a timer for longer than this.
         wake.map_or(RECHECK_MAX, |at| at.since(now).min(RECHECK_MAX))
-    }
-
-    fn report(&self, status: &Status) -> Option<Trouble> {
-        let trouble = Trouble::of(status)?;
-        self.trouble.send_replace(Some(trouble));
-        Some(trouble)
     }
 }
 
@@ -237,7 +190,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(8 * 60);
 /// While there is nothing to serve, waiting long helps nobody (SPIRE behaviour).
 const EMPTY_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Several changes that arrive together are minted together.
-const MINT_SOON: Duration = Duration::from_millis(5);
+const MINT_SOON: Duration = Duration::from_millis(1);
 const FIRST_SYNC_PAUSE: Duration = Duration::from_secs(1);
 const FIRST_SYNC_PAUSE_MAX: Duration = Duration::from_secs(120);
 const MINT_RETRY: Duration = Duration::from_millis(500);

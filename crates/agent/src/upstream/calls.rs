@@ -6,8 +6,8 @@ use std::time::Duration;
 use steeple_cli::broken_connection;
 use steeple_transport::client::is_unprocessed;
 use tokio::time::{Instant, timeout_at};
-use tonic::Status;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 use super::{Reaction, Upstream, explained, reaction};
 
@@ -31,6 +31,13 @@ impl CallTimes {
     pub const fn long(total: Duration) -> Self {
         Self { total, attempt: Duration::from_secs(10) }
     }
+}
+
+/// Whether a call failed because this replica cannot serve, or went away: another one may.
+pub fn is_away(status: &Status) -> bool {
+    let silent = status.code() == Code::DeadlineExceeded;
+    let away = silent || broken_connection(status).is_some() || reaction(status) == Reaction::TryAnother;
+    away && !is_unprocessed(status)
 }
 
 impl Upstream {

@@ -3,6 +3,7 @@
 mod calls;
 mod denial;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -12,9 +13,10 @@ use steeple_core::{Clock, TrustDomain};
 use steeple_transport::client::{ServerDialer, server_channel};
 use steeple_transport::tls::danger::UnverifiedServerId;
 use steeple_transport::tls::{IdentityStore, KeyExchange, ServerIdVerifier, SharedRoots, client_config};
+use tokio::sync::watch;
 use tonic::transport::Channel;
 
-pub use calls::CallTimes;
+pub use calls::{CallTimes, is_away};
 pub use denial::{Reaction, explained, reaction};
 
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +40,8 @@ pub struct Upstream {
     /// Outlives connections, so that it remembers which addresses failed.
     dialer: ServerDialer,
     current: ArcSwap<Channel>,
+    /// Counts the channels before this one.
+    replaced: watch::Sender<u64>,
 }
 
 impl Upstream {
@@ -55,7 +59,17 @@ impl Upstream {
         let tls = client_config(verifier, Some(identity as _), key_exchange, Arc::clone(&clock))?;
         let dialer = ServerDialer::new(servers.iter().map(ToString::to_string), tls);
         let current = ArcSwap::from_pointee(server_channel(dialer.clone(), authority.clone())?);
-        Ok(Self { servers, authority, trust_domain, roots, key_exchange, clock, dialer, current })
+        Ok(Self {
+            servers,
+            authority,
+            trust_domain,
+            roots,
+            key_exchange,
+            clock,
+            dialer,
+            current,
+            replaced: watch::Sender::new(0),
+        })
     }
 
     pub fn trust_domain(&self) -> &TrustDomain {
@@ -65,7 +79,10 @@ impl Upstream {
     /// The next call dials anew. Calls under way end on the old connection.
     pub fn reconnect(&self) {
         match server_channel(self.dialer.clone(), self.authority.clone()) {
-            Ok(channel) => self.current.store(Arc::new(channel)),
+            Ok(channel) => {
+                self.current.store(Arc::new(channel));
+                self.replaced.send_modify(|count| *count += 1);
+            }
             // The same parts made a channel before.
             Err(error) => tracing::error!(error = %error, "could not prepare a new connection"),
         }
@@ -73,11 +90,30 @@ impl Upstream {
 
     /// The server at the other end of `used` cannot serve: prefer another one. Of several calls that find out, the
     /// first one moves on; the others would leave the server that it moved to.
-    fn avoid(&self, used: &Arc<Channel>) {
-        if Arc::ptr_eq(&self.current.load(), used) {
+    pub fn avoid(&self, used: &Arc<Channel>) {
+        if self.is_current(used) {
             self.dialer.avoid_current();
             self.reconnect();
         }
+    }
+
+    /// The channel that calls are made on now.
+    pub fn current(&self) -> Arc<Channel> {
+        self.current.load_full()
+    }
+
+    pub fn is_current(&self, used: &Arc<Channel>) -> bool {
+        Arc::ptr_eq(&self.current.load(), used)
+    }
+
+    /// Tells when another channel takes the place of [`Self::current`].
+    pub fn replaced(&self) -> watch::Receiver<u64> {
+        self.replaced.subscribe()
+    }
+
+    /// The server that was dialled last.
+    pub fn server(&self) -> Option<SocketAddr> {
+        self.dialer.current()
     }
 
     /// Without a client certificate, for attestation. With `insecure` only the server's SPIFFE ID is looked at.

@@ -1,9 +1,11 @@
 //! The proof that a call was authorized.
 
+use std::sync::Arc;
+
 use steeple_core::SpiffeId;
 use tonic::{Request, Status};
 
-use super::{Allowance, Caller, Transport};
+use super::{Allowance, Caller, RateLimits, Transport, limit};
 
 /// Made by this module alone, once a call passed the table. Handlers that act on somebody's behalf ask for it.
 #[derive(Clone, Debug)]
@@ -11,6 +13,7 @@ pub struct Authorized {
     pub(super) caller: Caller,
     pub(super) class: Class,
     pub(super) allowance: Allowance,
+    pub(super) limits: Arc<RateLimits>,
 }
 
 /// As what a caller was let in (SPIRE's `authorized_as` and `authorized_via`).
@@ -51,6 +54,15 @@ impl Authorized {
     /// Waits for the caller's tokens for a batch of `count` items; see [`Charge::Items`](super::Charge).
     pub async fn pay_for_items(&self, count: usize) -> Result<(), Status> {
         self.allowance.take(count).await
+    }
+
+    /// Waits for the tokens that `count` calls of `method`, or a batch of so many items, would cost: for what a stream
+    /// carries in place of them.
+    pub async fn pay_as(&self, method: &str, count: usize) -> Result<(), Status> {
+        match limit(method) {
+            Some(limit) => self.limits.allowance(limit, &self.caller, self.class, None).take(count).await,
+            None => Ok(()),
+        }
     }
 
     /// The serial of the caller's certificate, in decimal; empty without one.

@@ -30,7 +30,7 @@ pub struct Authorizer {
 
 struct Rules {
     admin_ids: BTreeSet<SpiffeId>,
-    limits: RateLimits,
+    limits: Arc<RateLimits>,
     acknowledgements: Arc<Acknowledgements>,
     clock: Arc<dyn Clock>,
 }
@@ -43,7 +43,8 @@ impl Authorizer {
         acknowledgements: Arc<Acknowledgements>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let rules = Rules { admin_ids: admin_ids.into_iter().collect(), limits, acknowledgements, clock };
+        let admin_ids = admin_ids.into_iter().collect();
+        let rules = Rules { admin_ids, limits: Arc::new(limits), acknowledgements, clock };
         Self { replica, rules: Arc::new(rules) }
     }
 
@@ -88,14 +89,15 @@ impl Authorizer {
         class: Class,
         deadline: Option<Deadline>,
     ) -> Result<Authorized, Status> {
+        let limits = Arc::clone(&self.rules.limits);
         let Some(limit) = limit(row.method) else {
-            return Ok(Authorized { caller, class, allowance: Allowance::default() });
+            return Ok(Authorized { caller, class, allowance: Allowance::default(), limits });
         };
-        let allowance = self.rules.limits.allowance(limit, &caller, class, deadline);
+        let allowance = limits.allowance(limit, &caller, class, deadline);
         if limit.charge == Charge::Call {
             allowance.take(1).await?;
         }
-        Ok(Authorized { caller, class, allowance })
+        Ok(Authorized { caller, class, allowance, limits })
     }
 
     /// Denials are final only on a fresh view: a follower may not have heard yet of an agent that attested elsewhere.

@@ -103,6 +103,7 @@ pub const TABLE: &[Row] = &[
     local("/grpc.health.v1.Health/List"),
     local("/grpc.health.v1.Health/Watch"),
     // Ours.
+    agent("/steeple.agent.v1.Push/Sync"),
     admin("/steeple.server.v1.Authorities/Status"),
     admin("/steeple.server.v1.Authorities/Plan"),
     admin("/steeple.server.v1.Backup/Create"),
@@ -126,7 +127,8 @@ mod tests {
     fn generated_methods() -> Vec<String> {
         let set = prost_types::FileDescriptorSet::decode(steeple_api::FILE_DESCRIPTOR_SET).unwrap();
         let offered = |package: &str| {
-            package.starts_with("spire.api.server.") || package == "grpc.health.v1" || package == "steeple.server.v1"
+            package.starts_with("spire.api.server.")
+                || ["grpc.health.v1", "steeple.agent.v1", "steeple.server.v1"].contains(&package)
         };
         set.file
             .iter()

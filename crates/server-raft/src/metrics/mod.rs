@@ -16,7 +16,7 @@ pub use names::*;
 pub use observed::{Observed, observe_expiry};
 pub use recorded::{
     activated, activated_without, activation_waits, backup_failed, backup_known, backup_taken, declare,
-    federated_bundle_updated, leader_changed, preparation, proposed, signed,
+    federated_bundle_updated, leader_changed, preparation, proposed, push_agents, push_change, push_resync, signed,
 };
 
 #[cfg(test)]

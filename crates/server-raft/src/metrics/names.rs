@@ -82,6 +82,12 @@ pub const BACKUP_SIZE_BYTES: &str = "steeple_backup_size_bytes";
 pub const BACKUP_DURATION_SECS: &str = "steeple_backup_duration_seconds";
 /// Scheduled backups that failed.
 pub const BACKUP_FAILURES: &str = "steeple_backup_failures_total";
+/// Agents on push streams to this replica.
+pub const PUSH_AGENTS: &str = "steeple_push_agents";
+/// Changes sent to them.
+pub const PUSH_CHANGES: &str = "steeple_push_changes_total";
+/// Agents that had to say what they hold.
+pub const PUSH_RESYNCS: &str = "steeple_push_resyncs_total";
 
 /// The table of `docs/metrics.md`.
 pub const ALL: &[&str] = &[
@@ -131,4 +137,7 @@ pub const ALL: &[&str] = &[
     BACKUP_SIZE_BYTES,
     BACKUP_DURATION_SECS,
     BACKUP_FAILURES,
+    PUSH_AGENTS,
+    PUSH_CHANGES,
+    PUSH_RESYNCS,
 ];

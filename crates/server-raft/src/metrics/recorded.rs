@@ -8,9 +8,9 @@ use steeple_telemetry::metric::CallTimer;
 
 use super::{
     ACKNOWLEDGEMENTS_MISSING, ACTIVATED_WITHOUT, ACTIVATION_UNTIL, BACKUP_DURATION_SECS, BACKUP_FAILURES,
-    BACKUP_LAST_SUCCESS_SECS, BACKUP_SIZE_BYTES, JWT_KEY_ACTIVATE, JWT_KEY_PREPARE, RAFT_LEADER_CHANGES,
-    RAFT_PROPOSALS, SIGN_JWT_SVID, SIGN_X509_CA_SVID, SIGN_X509_SVID, UPDATE_FEDERATED_BUNDLE, X509_CA_ACTIVATE,
-    X509_CA_PREPARE, X509_CA_TTL,
+    BACKUP_LAST_SUCCESS_SECS, BACKUP_SIZE_BYTES, JWT_KEY_ACTIVATE, JWT_KEY_PREPARE, PUSH_AGENTS, PUSH_CHANGES,
+    PUSH_RESYNCS, RAFT_LEADER_CHANGES, RAFT_PROPOSALS, SIGN_JWT_SVID, SIGN_X509_CA_SVID, SIGN_X509_SVID,
+    UPDATE_FEDERATED_BUNDLE, X509_CA_ACTIVATE, X509_CA_PREPARE, X509_CA_TTL,
 };
 
 /// Shows at 0 what has not happened yet, so that a rate knows the first one too (Prometheus' advice).
@@ -80,6 +80,21 @@ pub fn backup_taken(at: Timestamp, size_bytes: u64, took: Duration) {
 
 pub fn backup_failed() {
     metrics::counter!(BACKUP_FAILURES).increment(1);
+}
+
+/// So many agents are on push streams to this replica.
+pub fn push_agents(count: usize) {
+    metrics::gauge!(PUSH_AGENTS).set(count as f64);
+}
+
+/// An agent was sent a change, the last piece of it included.
+pub fn push_change() {
+    metrics::counter!(PUSH_CHANGES).increment(1);
+}
+
+/// An agent says, or is asked, what it holds.
+pub fn push_resync() {
+    metrics::counter!(PUSH_RESYNCS).increment(1);
 }
 
 /// Counts what was signed for `items` and released.

@@ -26,6 +26,7 @@ mod clock_guard;
 mod codec;
 mod config;
 mod consensus;
+mod contact;
 mod credentials;
 mod error;
 mod fence;

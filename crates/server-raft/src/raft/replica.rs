@@ -117,6 +117,12 @@ impl Replica {
         self.inner.consensus.leadership.clone()
     }
 
+    /// What the leader had applied when this replica last heard of it, if that was within the last `within`. A replica
+    /// that has applied it too is no older than that.
+    pub fn leader_applied(&self, within: Duration) -> Option<u64> {
+        super::contact::leader_applied(&self.inner.consensus, within)
+    }
+
     /// The right to act outside the log as the leader of this moment, such as to sign. Check it again afterwards.
     pub fn fence(&self) -> Result<Fence, FenceError> {
         super::fence::acquire(&self.inner.consensus)

@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::query::{bad_token, invalid, page, unhandled};
 use super::shared::Shared;
 use super::{attest, go_time};
-use crate::authz::{Denial, authorized};
+use crate::authz::{Authorized, Denial, authorized};
 use crate::issue::agent_svid;
 
 pub struct AgentService {
@@ -94,7 +94,7 @@ impl AgentApi for AgentService {
     async fn renew_agent(&self, request: Request<RenewAgentRequest>) -> Result<Response<RenewAgentResponse>, Status> {
         let caller = authorized(&request)?;
         let id = caller.agent_id()?.clone();
-        let record = self.record(&id).await?;
+        let record = record(&self.shared, &id).await?;
         if record.can_reattest {
             let message = "agent must reattest instead of renew";
             return Err(steeple_api::status::permission_denied(message, Denial::MustReattest.into()));
@@ -145,17 +145,9 @@ impl AgentApi for AgentService {
         let caller = authorized(&request)?;
         let id = caller.agent_id()?.clone();
         let PostStatusRequest { current_bundle_serial, agent_version: version } = request.into_inner();
-        if version.chars().count() > limits::AGENT_VERSION_CHARS_MAX {
-            return Err(Status::invalid_argument(format!(
-                "agent version is too long (max {} characters)",
-                limits::AGENT_VERSION_CHARS_MAX
-            )));
-        }
+        check_version(&version)?;
         self.shared.acknowledgements.reported(&id, current_bundle_serial);
-        let known = self.record(&id).await?.agent_version.clone();
-        if !version.is_empty() && version != known {
-            self.shared.propose(&caller, CommandKind::SetAgentVersion { id, version }).await?;
-        }
+        note_version(&self.shared, &caller, version).await?;
         Ok(Response::new(PostStatusResponse {}))
     }
 }
@@ -171,13 +163,6 @@ impl AgentService {
         let id = id_from_wire(Some(id)).map_err(|error| invalid("invalid agent ID", &error))?;
         workload_id(&id, &self.shared.trust_domain).map_err(bad_agent_id)?;
         Ok(id)
-    }
-
-    /// The calling agent's own record; it was there a moment ago, when the call was authorized.
-    async fn record(&self, id: &SpiffeId) -> Result<Arc<AttestedAgent>, Status> {
-        let view = self.shared.local().await?;
-        let record = view.state().agent(id).cloned();
-        record.ok_or_else(not_found)
     }
 
     /// The entry that gives the agent of a join token a second ID (SPIRE behaviour).
@@ -206,6 +191,32 @@ impl AgentService {
             jwt_svid_include_jti: false,
         })
     }
+}
+
+/// Writes it down if it is another one than before.
+pub(super) async fn note_version(shared: &Shared, caller: &Authorized, version: String) -> Result<(), Status> {
+    check_version(&version)?;
+    let id = caller.agent_id()?.clone();
+    let known = record(shared, &id).await?.agent_version.clone();
+    if !version.is_empty() && version != known {
+        shared.propose(caller, CommandKind::SetAgentVersion { id, version }).await?;
+    }
+    Ok(())
+}
+
+fn check_version(version: &str) -> Result<(), Status> {
+    let most = limits::AGENT_VERSION_CHARS_MAX;
+    if version.chars().count() > most {
+        return Err(Status::invalid_argument(format!("agent version is too long (max {most} characters)")));
+    }
+    Ok(())
+}
+
+/// The calling agent's own record; it was there a moment ago, when the call was authorized.
+async fn record(shared: &Shared, id: &SpiffeId) -> Result<Arc<AttestedAgent>, Status> {
+    let view = shared.local().await?;
+    let record = view.state().agent(id).cloned();
+    record.ok_or_else(not_found)
 }
 
 /// An empty selector set is `Internal` here, unlike for entries; a date that cannot be read filters nothing (both are

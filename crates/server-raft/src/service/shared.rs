@@ -10,7 +10,7 @@ use steeple_state::{CommandKind, Outcome, State};
 use tokio::sync::watch;
 use tonic::Status;
 
-use super::failure;
+use super::{Subscribers, failure};
 use crate::acknowledgement::Acknowledgements;
 use crate::authz::Authorized;
 use crate::backup::Backups;
@@ -33,6 +33,8 @@ pub struct Shared {
     pub switches: Switches,
     pub relationships: Arc<Relationships>,
     pub server_svid: watch::Receiver<Option<ServerSvid>>,
+    /// Agents on push streams.
+    pub subscribers: Arc<Subscribers>,
     pub started_at: Instant,
 }
 

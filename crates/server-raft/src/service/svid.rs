@@ -13,7 +13,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::audience;
 use super::shared::Shared;
-use crate::authz::authorized;
+use crate::authz::{Authorized, authorized};
 use crate::issue::{
     AgentClaim, IssueFailure, IssuedX509, WorkloadSvid, claimed, downstream_ca, jwt_svid, workload_svid,
 };
@@ -70,29 +70,18 @@ impl SvidApi for SvidService {
         request: Request<BatchNewX509svidRequest>,
     ) -> Result<Response<BatchNewX509svidResponse>, Status> {
         let caller = authorized(&request)?;
-        let agent = caller.agent_id()?;
         let params = request.into_inner().params;
         if params.is_empty() {
             return Err(Status::invalid_argument("missing parameters"));
         }
         caller.pay_for_items(params.len()).await?;
-        let entries = self.entries_of(agent, &params).await?;
-        let checked = check(params, entries).await?;
-        let results = self.sign_batch(agent, caller.serial(), checked).await;
+        let results = self.x509_for_agent(&caller, params).await?;
         Ok(Response::new(BatchNewX509svidResponse { results }))
     }
 
     async fn new_jwtsvid(&self, request: Request<NewJwtsvidRequest>) -> Result<Response<NewJwtsvidResponse>, Status> {
-        self.require_jwt()?;
         let caller = authorized(&request)?;
-        let agent = caller.agent_id()?;
-        let request = request.into_inner();
-        let entry = self.entry_of(agent, &request.entry_id).await?;
-        let entry = entry.ok_or_else(|| Status::not_found(NOT_AUTHORIZED))?;
-        let ttl = i64::from(entry.jwt_svid_ttl);
-        let claim = AgentClaim { agent_id: agent, serial: caller.serial(), entry_id: &entry.id };
-        let include_jti = entry.jwt_svid_include_jti;
-        let svid = self.jwt(&entry.spiffe_id, request.audience, ttl, include_jti, Some(claim)).await?;
+        let svid = self.jwt_for_agent(&caller, request.into_inner()).await?;
         Ok(Response::new(NewJwtsvidResponse { svid: Some(svid) }))
     }
 
@@ -129,6 +118,34 @@ impl SvidApi for SvidService {
 }
 
 impl SvidService {
+    /// One result for each of `params`, which are paid for.
+    pub(super) async fn x509_for_agent(
+        &self,
+        caller: &Authorized,
+        params: Vec<NewX509svidParams>,
+    ) -> Result<Vec<batch_new_x509svid_response::Result>, Status> {
+        let agent = caller.agent_id()?;
+        let entries = self.entries_of(agent, &params).await?;
+        let checked = check(params, entries).await?;
+        Ok(self.sign_batch(agent, caller.serial(), checked).await)
+    }
+
+    /// The token is paid for.
+    pub(super) async fn jwt_for_agent(
+        &self,
+        caller: &Authorized,
+        request: NewJwtsvidRequest,
+    ) -> Result<types::Jwtsvid, Status> {
+        self.require_jwt()?;
+        let agent = caller.agent_id()?;
+        let entry = self.entry_of(agent, &request.entry_id).await?;
+        let entry = entry.ok_or_else(|| Status::not_found(NOT_AUTHORIZED))?;
+        let ttl = i64::from(entry.jwt_svid_ttl);
+        let claim = AgentClaim { agent_id: agent, serial: caller.serial(), entry_id: &entry.id };
+        let include_jti = entry.jwt_svid_include_jti;
+        self.jwt(&entry.spiffe_id, request.audience, ttl, include_jti, Some(claim)).await
+    }
+
     fn require_jwt(&self) -> Result<(), Status> {
         if self.shared.switches.jwt_svids_disabled {
             return Err(Status::unimplemented("JWT functionality is disabled"));

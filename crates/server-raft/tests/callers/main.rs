@@ -2,5 +2,6 @@
 
 mod limits;
 mod on_record;
+mod push;
 mod site;
 mod turned_away;

@@ -7,10 +7,12 @@ mod bundle;
 mod caller;
 mod cluster;
 mod entry;
+mod onlookers;
 mod page;
 
 pub use agent::AgentFilter;
 pub use authorized::is_node_alias;
 pub use caller::CallerFlags;
 pub use entry::{EntryFilter, SelectorFilter, TrustDomainFilter};
+pub use onlookers::Onlookers;
 pub use page::{Page, PageRequest, TokenError};

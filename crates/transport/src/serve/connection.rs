@@ -16,6 +16,7 @@ use tonic::transport::server::Connected;
 use tower::{BoxError, service_fn};
 use tracing::debug;
 
+use super::age::ConnectionAge;
 use super::deadline::{Deadline, before};
 use super::leaving::Leaving;
 use super::limits::ServeLimits;
@@ -56,9 +57,12 @@ where
             return;
         }
     };
+    let connection_age = ConnectionAge::new();
+    let of_requests = connection_age.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         let encoding = Encoding::take(request.headers_mut());
         request.extensions_mut().insert(connect_info.clone());
+        request.extensions_mut().insert(of_requests.clone());
         let deadline = Deadline::of(request.headers());
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);
@@ -77,12 +81,7 @@ where
     let mut connection = pin!(limits.http2().serve_connection(TokioIo::new(io), TowerToHyperService::new(service)));
 
     let told_to_go = async {
-        let age = async {
-            match limits.connection_age {
-                Some(age) => sleep(jittered(age)).await,
-                None => std::future::pending().await,
-            }
-        };
+        let age = connection_age.reached(limits.connection_age.map(jittered), jittered(limits.long_connection_age));
         tokio::select! {
             () = age => limits.connection_age_grace,
             _ = stopping.changed() => {
@@ -95,6 +94,7 @@ where
         outcome = connection.as_mut() => outcome,
         grace = told_to_go => {
             connection.as_mut().graceful_shutdown();
+            connection_age.end();
             match timeout(grace, connection).await {
                 Ok(outcome) => outcome,
                 Err(_) => {

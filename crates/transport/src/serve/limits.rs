@@ -15,6 +15,8 @@ pub struct ServeLimits {
     pub preface_timeout: Duration,
     /// After this, give or take a tenth, a connection gets GOAWAY and its client dials again. `None`: never.
     pub connection_age: Option<Duration>,
+    /// The same for connections with calls that last, see [`LongCall`](super::LongCall).
+    pub long_connection_age: Duration,
     /// How long calls may go on after that GOAWAY.
     pub connection_age_grace: Duration,
     pub concurrent_streams_max: u32,
@@ -39,6 +41,7 @@ impl ServeLimits {
     pub const TCP: Self = Self {
         preface_timeout: Duration::from_secs(10),
         connection_age: Some(Duration::from_secs(180)),
+        long_connection_age: Duration::from_secs(3600),
         connection_age_grace: Duration::from_secs(60),
         concurrent_streams_max: 256,
         header_list_bytes_max: 16 * 1024,

@@ -3,6 +3,7 @@
 //! This drives hyper itself rather than through `tonic::transport::Server`, whose `max_connection_age_grace` drops a
 //! connection without ever sending GOAWAY, whose ages have no jitter and whose shutdown waits without end.
 
+mod age;
 mod connection;
 mod deadline;
 mod https;
@@ -25,6 +26,7 @@ use tonic::transport::server::Connected;
 use tower::BoxError;
 use tracing::debug;
 
+pub use age::{ConnectionAge, LongCall};
 use connection::Ending;
 pub use deadline::Deadline;
 pub use https::serve_https;
@@ -35,8 +37,8 @@ pub use methods::KnownMethods;
 /// all, spread over `limits.drain_spread`, ends streams after `limits.stream_drain`, waits up to `limits.drain_max`,
 /// and drops what is left.
 ///
-/// `service` is usually [`tonic::service::Routes`]. Each request carries the connection's `ConnectInfo` and, where the
-/// client set one, its [`Deadline`] in the extensions.
+/// `service` is usually [`tonic::service::Routes`]. Each request carries the connection's `ConnectInfo`, its
+/// [`ConnectionAge`] and, where the client set one, its [`Deadline`] in the extensions.
 pub async fn serve<IO, S, B>(
     service: S,
     mut incoming: mpsc::Receiver<IO>,

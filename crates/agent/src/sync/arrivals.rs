@@ -1,0 +1,120 @@
+//! What happens with entries and bundles that a server sent, however they came.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use steeple_core::{Bundle, Clock, Entry, TrustDomain};
+use tokio::sync::watch;
+use tonic::Status;
+
+use super::taint::{is_tainted, tainted_key_ids};
+use crate::cache::{Cache, JwtCache};
+use crate::identity::Trouble;
+use crate::metrics;
+
+pub struct Arrivals {
+    pub cache: Arc<Cache>,
+    pub jwt_cache: Arc<JwtCache>,
+    pub clock: Arc<dyn Clock>,
+    /// `sync_interval`.
+    pub interval: Duration,
+    /// Told about statuses that concern the agent's own identity; `None` once a server has answered again.
+    pub trouble: watch::Sender<Option<Trouble>>,
+    /// Unix seconds of the last success; 0 before the first.
+    pub last_success: watch::Sender<i64>,
+    /// Told about every own bundle that arrives: identity keeps it on disk.
+    pub bundle_arrived: watch::Sender<Option<Arc<Bundle>>>,
+}
+
+/// A part of what the agent may see.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// New or other than before.
+    pub entries: Vec<Entry>,
+    pub removed_entry_ids: Vec<String>,
+    pub bundles: Vec<Bundle>,
+    pub removed_trust_domains: BTreeSet<TrustDomain>,
+}
+
+impl Arrivals {
+    /// Everything that the agent may see. `known` is what it had.
+    pub fn all(&self, known: &BTreeMap<String, Arc<Entry>>, entries: Vec<Entry>, bundles: Vec<Bundle>) {
+        metrics::synced(known, &entries, bundles.len());
+        // Bundles first: an SVID must never be seen before the bundle that verifies it.
+        self.cache.set_bundles(bundles);
+        self.cache.set_entries(entries);
+        self.arrived();
+    }
+
+    /// What is different from before; the rest stays.
+    pub fn changed(&self, changed: Changed) {
+        let Changed { entries, removed_entry_ids, bundles, removed_trust_domains } = changed;
+        if !bundles.is_empty() || !removed_trust_domains.is_empty() {
+            let kept = self.cache.bundles().into_iter().map(Arc::unwrap_or_clone).filter(|kept| {
+                let replaced = bundles.iter().any(|bundle| bundle.trust_domain == kept.trust_domain);
+                !replaced && !removed_trust_domains.contains(&kept.trust_domain)
+            });
+            let kept: Vec<Bundle> = kept.collect();
+            self.cache.set_bundles(kept.into_iter().chain(bundles).collect());
+        }
+        if !entries.is_empty() || !removed_entry_ids.is_empty() {
+            self.cache.change_entries(entries, &removed_entry_ids);
+        }
+        self.arrived();
+    }
+
+    /// A server has said that nothing changed, or goes on saying so by keeping a stream open.
+    pub fn in_step(&self) {
+        let now = self.clock.now();
+        self.last_success.send_replace(now.as_secs());
+        metrics::sync_succeeded(now, self.interval);
+        self.trouble.send_if_modified(|trouble| trouble.take().is_some());
+    }
+
+    /// Tells identity if `status` concerns it.
+    pub fn report(&self, status: &Status) -> Option<Trouble> {
+        let trouble = Trouble::of(status)?;
+        self.trouble.send_replace(Some(trouble));
+        Some(trouble)
+    }
+
+    fn arrived(&self) {
+        self.drop_tainted();
+        if let Some(own) = self.cache.own_bundle() {
+            self.bundle_arrived.send_if_modified(|known| {
+                let news = known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &own));
+                if news {
+                    *known = Some(own);
+                }
+                news
+            });
+        }
+        self.in_step();
+    }
+
+    /// SVIDs signed by a tainted authority are replaced; tokens signed with a tainted key are forgotten.
+    fn drop_tainted(&self) {
+        let Some(bundle) = self.cache.own_bundle() else { return };
+        let tainted_keys: Vec<String> =
+            bundle.jwt_authorities.iter().filter(|key| key.tainted).map(|key| key.key_id.clone()).collect();
+        if !tainted_keys.is_empty() {
+            self.jwt_cache.forget_keys(&tainted_keys);
+        }
+        let tainted = tainted_key_ids(&bundle);
+        if tainted.is_empty() {
+            return;
+        }
+        let doomed: Vec<String> = self
+            .cache
+            .entries()
+            .into_iter()
+            .filter(|state| state.svid.as_ref().is_some_and(|svid| is_tainted(&svid.chain, &tainted)))
+            .map(|state| state.entry.id.clone())
+            .collect();
+        if !doomed.is_empty() {
+            tracing::info!(count = doomed.len(), "Tainted X.509 SVIDs");
+            self.cache.outdate_svids(&doomed);
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! One push stream, from hello to its end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use steeple_api::push::{AgentSet as _, EntryVersion, Held, PROTOCOL, bundle_digest, set_hash};
+use steeple_api::status::permission_denied;
+use steeple_api::steeple::agent::from_agent::Kind;
+use steeple_api::steeple::agent::from_server::Kind as FromServerKind;
+use steeple_api::steeple::agent::push_client::PushClient;
+use steeple_api::steeple::agent::{self as wire, Change, FromAgent, FromServer, Hello};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+use tonic::{Code, Status, Streaming};
+
+use super::assembly::{Assembled, Assembly, AssemblyError};
+use super::session::PushSession;
+use crate::cache::Cache;
+use crate::metrics;
+use crate::sync::arrivals::{Arrivals, Changed};
+
+/// Why a stream ended.
+#[derive(Debug)]
+pub enum End {
+    /// The server does not know the stream.
+    Unknown,
+    /// In good order: the connection is old, or the server stops.
+    Left,
+    /// The agent's identity is refused.
+    Denied(Status),
+    Failed(Status),
+}
+
+pub struct Stream<'a> {
+    pub arrivals: &'a Arrivals,
+    pub sessions: &'a watch::Sender<Option<Arc<PushSession>>>,
+    /// Entries that the server sent and that cannot be used; the server must not send them again.
+    pub unusable: &'a mut BTreeMap<String, EntryVersion>,
+}
+
+/// What has been said on a stream.
+struct Talk {
+    assembly: Assembly,
+    session: Arc<PushSession>,
+    to_server: mpsc::Sender<FromAgent>,
+    /// The set was another one than the server meant, and the next change builds on what the agent said to hold.
+    repairing: bool,
+}
+
+impl Stream<'_> {
+    /// Serves the cache from the stream until it ends; never without a reason.
+    pub async fn run(&mut self, channel: Channel) -> End {
+        let held = held(&self.arrivals.cache, self.unusable);
+        let (to_server, outgoing) = mpsc::channel(MESSAGES_WAITING_MAX);
+        let hello = Hello {
+            protocol: PROTOCOL,
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            set_hash: if held.is_empty() { Vec::new() } else { set_hash(&held).to_vec() },
+            ..Hello::default()
+        };
+        // The channel is empty, and its other end is here.
+        let _ = to_server.try_send(said(Kind::Hello(hello)));
+        let mut client = PushClient::new(channel);
+        let messages = match timeout(OPEN_MAX, client.sync(ReceiverStream::new(outgoing))).await {
+            Ok(Ok(response)) => response.into_inner(),
+            Ok(Err(status)) => return End::of(status),
+            Err(_) => return End::Failed(Status::deadline_exceeded("the push stream does not open")),
+        };
+        let session = Arc::new(PushSession::new(to_server.clone()));
+        let assembly = Assembly::new(self.arrivals.cache.trust_domain().clone(), held);
+        let talk = Talk { assembly, session, to_server, repairing: false };
+        self.follow(messages, talk).await
+    }
+
+    async fn follow(&mut self, mut messages: Streaming<FromServer>, mut talk: Talk) -> End {
+        let mut silent_max = OPEN_MAX;
+        let mut still_there = tokio::time::interval(self.arrivals.interval);
+        loop {
+            let message = tokio::select! {
+                message = messages.message() => message,
+                // HTTP/2 pings tell that the server is there; until the first change it owes us one.
+                _ = still_there.tick(), if self.sessions.borrow().is_some() => {
+                    self.arrivals.in_step();
+                    continue;
+                }
+                () = tokio::time::sleep(silent_max), if self.sessions.borrow().is_none() => {
+                    return End::Failed(Status::deadline_exceeded("no change on the push stream"));
+                }
+            };
+            let kind = match message {
+                Ok(Some(message)) => message.kind,
+                Ok(None) => return End::Left,
+                Err(status) => return End::of(status),
+            };
+            match kind {
+                Some(FromServerKind::Welcome(welcome)) => {
+                    tracing::debug!(applied_index = welcome.applied_index, "push stream opened");
+                    silent_max = FIRST_CHANGE_MAX;
+                }
+                Some(FromServerKind::Describe(_)) => {
+                    if let Err(status) = describe(&talk).await {
+                        return End::Failed(status);
+                    }
+                }
+                Some(FromServerKind::Change(change)) => {
+                    if let Err(end) = self.changed(change, &mut talk).await {
+                        return end;
+                    }
+                }
+                Some(FromServerKind::Issued(issued)) => talk.session.answered(issued),
+                Some(FromServerKind::Denial(denial)) => {
+                    return End::Denied(permission_denied(denial.message.clone(), denial.reason()));
+                }
+                None => return End::Failed(Status::internal("the server said something unknown")),
+            }
+        }
+    }
+
+    async fn changed(&mut self, change: Change, talk: &mut Talk) -> Result<(), End> {
+        if talk.repairing && change.from_index != 0 {
+            // It was on its way when the agent said what it holds.
+            return Ok(());
+        }
+        match talk.assembly.add(change) {
+            Ok(None) => Ok(()),
+            Ok(Some(assembled)) => {
+                talk.repairing = false;
+                self.absorb(assembled, talk);
+                Ok(())
+            }
+            Err(AssemblyError::OtherSet) if !talk.repairing => {
+                tracing::warn!("the pushed set is not the one that the server means; comparing");
+                metrics::push_resync();
+                talk.repairing = true;
+                describe(talk).await.map_err(End::Failed)
+            }
+            Err(error) => Err(End::Failed(Status::internal(error.to_string()))),
+        }
+    }
+
+    fn absorb(&mut self, assembled: Assembled, talk: &Talk) {
+        let Assembled { changed, log_index, set_hash } = assembled;
+        for id in &changed.removed_entry_ids {
+            match talk.assembly.held().entries.get(id) {
+                Some(version) => self.unusable.insert(id.clone(), *version),
+                None => self.unusable.remove(id),
+            };
+        }
+        for entry in &changed.entries {
+            self.unusable.remove(&entry.id);
+            tracing::debug!(entry_id = %entry.id, spiffe_id = %entry.spiffe_id, log_index, "Entry pushed");
+        }
+        self.count(&changed, talk.assembly.held());
+        self.arrivals.changed(changed);
+        talk.session.serves(log_index, set_hash);
+        // Told each time: whoever acknowledges has a new set to name.
+        self.sessions.send_replace(Some(Arc::clone(&talk.session)));
+        metrics::push_connected(true);
+    }
+
+    fn count(&self, changed: &Changed, held: &Held) {
+        let cache = &self.arrivals.cache;
+        let stale = changed.entries.iter().filter(|entry| cache.holds(&entry.id)).count();
+        let dropped = changed.removed_entry_ids.iter().filter(|id| cache.holds(id)).count();
+        let missing = changed.entries.len() - stale;
+        metrics::pushed(held.entries.len(), held.bundles.len(), missing, stale, dropped);
+    }
+}
+
+impl End {
+    fn of(status: Status) -> Self {
+        match status.code() {
+            Code::Unimplemented => Self::Unknown,
+            Code::PermissionDenied => Self::Denied(status),
+            _ => Self::Failed(status),
+        }
+    }
+}
+
+/// What the agent holds, from wherever it came.
+fn held(cache: &Cache, unusable: &BTreeMap<String, EntryVersion>) -> Held {
+    let version = |entry: &steeple_core::Entry| EntryVersion { revision: entry.revision, created_at: entry.created_at };
+    let mut held = Held { entries: unusable.clone(), bundles: BTreeMap::new() };
+    held.entries.extend(cache.entries().iter().map(|state| (state.entry.id.clone(), version(&state.entry))));
+    let bundles = cache.bundles();
+    held.bundles.extend(bundles.iter().map(|bundle| (bundle.trust_domain.clone(), bundle_digest(bundle))));
+    held
+}
+
+/// Says what the agent holds, in pieces.
+async fn describe(talk: &Talk) -> Result<(), Status> {
+    let held = talk.assembly.held();
+    let entries: Vec<wire::held::EntryRef> = held
+        .entries()
+        .map(|(id, version)| wire::held::EntryRef {
+            id: id.to_owned(),
+            revision: version.revision,
+            created_at: version.created_at,
+        })
+        .collect();
+    let mut pieces: Vec<wire::Held> = entries
+        .chunks(PIECE_ENTRIES)
+        .map(|entries| wire::Held { entries: entries.to_vec(), ..Default::default() })
+        .collect();
+    let bundles = held.bundles().map(|(trust_domain, digest)| wire::held::BundleRef {
+        trust_domain: trust_domain.name().to_owned(),
+        digest: digest.to_vec(),
+    });
+    pieces.push(wire::Held { bundles: bundles.collect(), ..Default::default() });
+    let last = pieces.len() - 1;
+    for (position, piece) in pieces.into_iter().enumerate() {
+        let piece = wire::Held { more: position < last, ..piece };
+        let sent = talk.to_server.send(said(Kind::Held(piece))).await;
+        sent.map_err(|_| Status::unavailable("the push stream ended"))?;
+    }
+    Ok(())
+}
+
+fn said(kind: Kind) -> FromAgent {
+    FromAgent { kind: Some(kind) }
+}
+
+/// A piece of some 300 kB.
+const PIECE_ENTRIES: usize = 5_000;
+/// Messages that wait for a slow server.
+const MESSAGES_WAITING_MAX: usize = 4;
+/// A server that has a stream answers at once.
+const OPEN_MAX: Duration = Duration::from_secs(10);
+/// Everything that an agent may see, over a slow line.
+const FIRST_CHANGE_MAX: Duration = Duration::from_secs(30);

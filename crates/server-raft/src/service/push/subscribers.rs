@@ -1,0 +1,221 @@
+//! The agents on this replica's streams, woken by the log entries that concern them, and the sets that they share.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use steeple_api::push::SetHash;
+use steeple_core::SpiffeId;
+use steeple_state::view::Onlookers;
+use steeple_state::{Change, State};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::freshness::Freshness;
+use super::visible::{Drawn, Visible};
+use crate::metrics;
+use crate::raft::{AppliedEvents, Replica};
+
+pub struct Subscribers {
+    replica: Replica,
+    agents: Mutex<Agents>,
+    sets: Mutex<Sets>,
+    fresh: watch::Sender<bool>,
+}
+
+/// An agent may have a stream too many for a moment, when it has just moved from one connection to another.
+#[derive(Default)]
+struct Agents {
+    opened: u64,
+    by_id: BTreeMap<SpiffeId, BTreeMap<u64, watch::Sender<u64>>>,
+}
+
+#[derive(Default)]
+struct Sets {
+    by_roots: Weaks<Vec<SpiffeId>>,
+    by_hash: Weaks<SetHash>,
+}
+
+/// Sets that somebody still holds, and some that nobody does until they are swept out.
+struct Weaks<K> {
+    known: HashMap<K, Weak<Visible>>,
+    sweep_at: usize,
+}
+
+/// A stream's place among the subscribers, until it is dropped.
+pub struct Subscription {
+    subscribers: Arc<Subscribers>,
+    agent: SpiffeId,
+    number: u64,
+    /// The log index of the last entry that concerned the agent.
+    pub due: watch::Receiver<u64>,
+}
+
+impl Subscribers {
+    pub fn new(replica: Replica) -> Arc<Self> {
+        let (agents, sets) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { replica, agents, sets, fresh: watch::Sender::new(false) })
+    }
+
+    /// Whether this replica's state is recent enough to be served.
+    pub fn fresh(&self) -> watch::Receiver<bool> {
+        self.fresh.subscribe()
+    }
+
+    /// Wakes whom a log entry concerns, and watches how old the state is, until `stop`.
+    pub async fn follow(self: Arc<Self>, stop: CancellationToken) {
+        let mut events = self.replica.events();
+        let mut freshness = Freshness::default();
+        let mut ticks = tokio::time::interval(FRESHNESS_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                applied = events.recv() => match applied {
+                    Ok(applied) if applied.replaced => self.agents.lock().wake_all(applied.index),
+                    Ok(applied) => self.wake(&applied),
+                    Err(RecvError::Lagged(_)) => {
+                        let index = self.applied_index();
+                        self.agents.lock().wake_all(index);
+                    }
+                    Err(RecvError::Closed) => return,
+                },
+                _ = ticks.tick() => {
+                    let heard = self.replica.leader_applied(HEARD_WITHIN);
+                    let fresh = freshness.observe(Instant::now(), heard, *self.replica.applied().borrow());
+                    self.fresh.send_if_modified(|known| std::mem::replace(known, fresh) != fresh);
+                }
+            }
+        }
+    }
+
+    pub fn subscribe(self: &Arc<Self>, agent: &SpiffeId) -> Subscription {
+        let mut agents = self.agents.lock();
+        agents.opened += 1;
+        let number = agents.opened;
+        let (sender, due) = watch::channel(self.applied_index());
+        agents.by_id.entry(agent.clone()).or_default().insert(number, sender);
+        metrics::push_agents(agents.by_id.len());
+        Subscription { subscribers: Arc::clone(self), agent: agent.clone(), number, due }
+    }
+
+    /// What `agent` may see, complete as of the log index `at_least`, which this replica has applied.
+    pub fn visible(&self, agent: &SpiffeId, at_least: u64) -> Arc<Visible> {
+        let (roots, drawn) = {
+            let state = self.replica.state().read();
+            let roots = state.visible_roots(agent);
+            let known = self.sets.lock().by_roots.get(&roots);
+            if let Some(known) = known.filter(|known| known.index() >= at_least) {
+                return known;
+            }
+            let drawn = Drawn::from(&state, &roots);
+            (roots, drawn)
+        };
+        let fresh = drawn.finish();
+        let mut sets = self.sets.lock();
+        let set = match sets.by_hash.get(&fresh.hash) {
+            Some(same) => {
+                same.still_so_at(fresh.index());
+                same
+            }
+            None => Arc::new(fresh),
+        };
+        sets.by_roots.put(roots, &set);
+        sets.by_hash.put(set.hash, &set);
+        set
+    }
+
+    /// The set that `hash` stands for, if some agent here holds it.
+    pub fn set(&self, hash: &SetHash) -> Option<Arc<Visible>> {
+        self.sets.lock().by_hash.get(hash)
+    }
+
+    fn applied_index(&self) -> u64 {
+        self.replica.state().read().applied_index()
+    }
+
+    /// The state may be ahead of `applied`: what came since has events of its own.
+    fn wake(&self, applied: &AppliedEvents) {
+        let changes = || applied.events.iter().map(|event| &event.change);
+        let agents = self.agents.lock();
+        // Every set has the own bundle; others change seldom enough for everybody to have a look.
+        if changes().any(|change| matches!(change, Change::Bundle { .. } | Change::Cluster)) {
+            return agents.wake_all(applied.index);
+        }
+        if changes().any(|change| matches!(change, Change::Agent { .. } | Change::Entry { .. })) {
+            let state = self.replica.state().read();
+            agents.wake_onlookers(&state, &Onlookers::of(&state, changes()), applied.index);
+        }
+    }
+}
+
+impl Agents {
+    fn wake_all(&self, index: u64) {
+        self.by_id.values().flatten().for_each(|(_, due)| raise(due, index));
+    }
+
+    fn wake_onlookers(&self, state: &State, onlookers: &Onlookers, index: u64) {
+        for id in &onlookers.ids {
+            self.by_id.get(id).into_iter().flatten().for_each(|(_, due)| raise(due, index));
+        }
+        if onlookers.aliases.is_empty() {
+            return;
+        }
+        for (id, streams) in &self.by_id {
+            if state.agent(id).is_some_and(|record| onlookers.have_alias_of(record)) {
+                streams.values().for_each(|due| raise(due, index));
+            }
+        }
+    }
+}
+
+fn raise(due: &watch::Sender<u64>, index: u64) {
+    due.send_if_modified(|due| {
+        let news = *due < index;
+        *due = index.max(*due);
+        news
+    });
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut agents = self.subscribers.agents.lock();
+        if let Some(streams) = agents.by_id.get_mut(&self.agent) {
+            streams.remove(&self.number);
+            if streams.is_empty() {
+                agents.by_id.remove(&self.agent);
+            }
+        }
+        metrics::push_agents(agents.by_id.len());
+    }
+}
+
+impl<K: Hash + Eq> Weaks<K> {
+    fn get(&self, key: &K) -> Option<Arc<Visible>> {
+        self.known.get(key)?.upgrade()
+    }
+
+    fn put(&mut self, key: K, set: &Arc<Visible>) {
+        if self.known.len() >= self.sweep_at {
+            self.known.retain(|_, set| set.strong_count() > 0);
+            self.sweep_at = (2 * self.known.len()).max(SWEEP_MIN);
+        }
+        self.known.insert(key, Arc::downgrade(set));
+    }
+}
+
+impl<K> Default for Weaks<K> {
+    fn default() -> Self {
+        Self { known: HashMap::new(), sweep_at: SWEEP_MIN }
+    }
+}
+
+/// Peers are pinged as often.
+const FRESHNESS_INTERVAL: Duration = Duration::from_secs(1);
+/// Two pings may be lost.
+const HEARD_WITHIN: Duration = Duration::from_secs(3);
+const SWEEP_MIN: usize = 64;
