@@ -27,7 +27,7 @@ impl Shared {
             upstream,
             cache: Arc::new(Cache::new(settings.trust_domain.clone())),
             jwt_cache: Arc::new(JwtCache::new(settings.jwt_svid_cache_max)),
-            attestors: Arc::new(workload_attestors(settings)?),
+            attestors: Arc::new(workload_attestors(settings, &clock)?),
             clock,
             started_at: Instant::now(),
         })
