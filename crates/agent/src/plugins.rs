@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use steeple_config::{AgentSettings, PluginBlock};
+use steeple_core::Clock;
 use steeple_core::plugin::{AgentNodeAttestor, KeyManager, WorkloadAttestor};
+use steeple_plugins::docker::DockerAttestor;
 use steeple_plugins::join_token::JoinTokenAttestor;
+use steeple_plugins::k8s::K8sAttestor;
 use steeple_plugins::key_manager::{DiskKeys, MemoryKeys};
 use steeple_plugins::unix::{UnixAttestor, UnixSettings};
 use steeple_plugins::x509pop::{X509PopAgent, X509PopFiles};
 
-use crate::attest::WorkloadAttestors;
+use crate::attest::{WorkloadAttestors, docker_settings, k8s_settings};
 
 /// A join token wins over whatever attestor is configured (SPIRE behaviour).
 pub fn node_attestor(settings: &AgentSettings) -> anyhow::Result<Arc<dyn AgentNodeAttestor>> {
@@ -67,11 +70,16 @@ pub fn key_manager(settings: &AgentSettings) -> anyhow::Result<Arc<dyn KeyManage
     }
 }
 
-pub fn workload_attestors(settings: &AgentSettings) -> anyhow::Result<WorkloadAttestors> {
+pub fn workload_attestors(settings: &AgentSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<WorkloadAttestors> {
     let mut attestors: Vec<Arc<dyn WorkloadAttestor>> = Vec::new();
     for block in settings.plugins_of("WorkloadAttestor") {
         match block.name.as_str() {
-            "unix" => {
+            DockerAttestor::NAME => attestors.push(Arc::new(DockerAttestor::new(docker_settings(block)?))),
+            K8sAttestor::NAME => {
+                let attestor = K8sAttestor::new(k8s_settings(block)?, Arc::clone(clock));
+                attestors.push(Arc::new(attestor.context("WorkloadAttestor \"k8s\"")?));
+            }
+            UnixAttestor::NAME => {
                 let settings = block.read_data(|data| {
                     anyhow::Ok(UnixSettings {
                         discover_workload_path: data.flag("discover_workload_path")?.unwrap_or(false),

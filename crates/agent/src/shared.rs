@@ -38,7 +38,7 @@ impl Shared {
             cache: Arc::new(Cache::new(settings.trust_domain.clone())),
             jwt_cache,
             jwt,
-            attestors: Arc::new(workload_attestors(settings)?),
+            attestors: Arc::new(workload_attestors(settings, &clock)?),
             clock,
             started_at: Instant::now(),
         })

@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | NodeAttestor (server and agent) | `x509pop` | [`x509pop`] |
 //! | NodeAttestor (agent; the server's half is in its core) | `join_token` | [`join_token`] |
+//! | WorkloadAttestor | `docker` | [`docker`] |
+//! | WorkloadAttestor | `k8s` | [`k8s`] |
 //! | WorkloadAttestor | `unix` | [`unix`] |
 //! | UpstreamAuthority (server) | `disk` | [`upstream_disk`] |
 //! | UpstreamAuthority (server) | `spire` | [`upstream_spire`] |
@@ -11,7 +13,11 @@
 
 mod agent_path;
 mod ca_check;
+pub mod container;
+pub mod docker;
 pub mod join_token;
+mod json;
+pub mod k8s;
 pub mod key_manager;
 mod registry;
 pub mod unix;

@@ -33,6 +33,8 @@ pub const AGENT_PLUGINS: &[BuiltIn] = &[
     BuiltIn { kind: Kind::KeyManager, name: "memory" },
     BuiltIn { kind: Kind::NodeAttestor, name: "join_token" },
     BuiltIn { kind: Kind::NodeAttestor, name: "x509pop" },
+    BuiltIn { kind: Kind::WorkloadAttestor, name: "docker" },
+    BuiltIn { kind: Kind::WorkloadAttestor, name: "k8s" },
     BuiltIn { kind: Kind::WorkloadAttestor, name: "unix" },
 ];
 

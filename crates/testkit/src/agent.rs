@@ -48,9 +48,14 @@ pub struct Agent {
 impl Agent {
     /// Writes the configuration into `dir/<name>` and starts the process. [`Agent::ready`] waits for it.
     pub fn start(binaries: &Binaries, dir: &Path, spec: &AgentSpec) -> anyhow::Result<Self> {
+        Self::start_with(binaries, dir, spec, &[])
+    }
+
+    /// With workload attestors beside `unix`, each a block of the `plugins` section.
+    pub fn start_with(binaries: &Binaries, dir: &Path, spec: &AgentSpec, attestors: &[String]) -> anyhow::Result<Self> {
         let dir = dir.join(&spec.name);
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        std::fs::write(dir.join(CONFIG), configuration(spec, &dir)?)?;
+        std::fs::write(dir.join(CONFIG), configuration(spec, attestors, &dir)?)?;
         let process = launch(&binaries.agent, &spec.name, &dir)?;
         Ok(Self { dir, program: binaries.agent.clone(), process })
     }
@@ -121,7 +126,7 @@ fn launch(program: &Path, name: &str, dir: &Path) -> anyhow::Result<Process> {
     Process::start(name, command, &dir.join(LOG))
 }
 
-fn configuration(spec: &AgentSpec, dir: &Path) -> anyhow::Result<String> {
+fn configuration(spec: &AgentSpec, attestors: &[String], dir: &Path) -> anyhow::Result<String> {
     let (first, others) = spec.servers.split_first().context("an agent needs a server")?;
     let (host, port) = first.rsplit_once(':').context("a server is host:port")?;
     let port: u64 = port.parse().context("a server is host:port")?;
@@ -160,6 +165,9 @@ fn configuration(spec: &AgentSpec, dir: &Path) -> anyhow::Result<String> {
             plugin.block("plugin_data", |data| data.path("directory", &dir.join(DATA)));
         });
         plugins.block("WorkloadAttestor \"unix\"", |plugin| plugin.block("plugin_data", |_| {}));
+        for attestor in attestors {
+            plugins.line(attestor);
+        }
     });
     Ok(file.finish())
 }
@@ -189,7 +197,7 @@ mod tests {
             lines: vec!["insecure_bootstrap = false".to_owned()],
         };
         let path = dir.path().join(CONFIG);
-        std::fs::write(&path, configuration(&spec, dir.path()).unwrap()).unwrap();
+        std::fs::write(&path, configuration(&spec, &[], dir.path()).unwrap()).unwrap();
         let supported = Supported { plugins: None, refused_keys: &[] };
         let loaded = load_agent(Some(&path), false, &AgentOverrides::default(), &supported).unwrap().settings;
         let servers: Vec<String> = loaded.servers.iter().map(ToString::to_string).collect();

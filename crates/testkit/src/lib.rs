@@ -8,14 +8,21 @@
 //! Whatever is started ends with the value that stands for it, also when a test panics: each process leads a process
 //! group that is killed and reaped, each directory is removed. What a process said is shown when it disappoints.
 //! Nothing sleeps for a guessed time; [`until`] asks again until a bound.
+//!
+//! What cannot be had here is played by a double, which its name says: [`KubeletDouble`], [`EngineDouble`].
 
 mod admin;
 mod agent;
 mod binaries;
+mod cgroup;
 mod cluster;
+mod container;
+mod double;
+mod engine_double;
 mod entry;
 mod fixture;
 mod hcl;
+mod kubelet_double;
 mod port;
 mod process;
 mod scratch;
@@ -27,9 +34,14 @@ mod x509pop;
 pub use admin::Admin;
 pub use agent::{Agent, AgentSpec, Attestation};
 pub use binaries::Binaries;
+pub use cgroup::Cgroup;
 pub use cluster::{Cluster, StateAt};
+pub use container::Container;
+pub use double::DoubleAnswer;
+pub use engine_double::EngineDouble;
 pub use entry::{own_uid_selector, workload_entry};
 pub use fixture::{Fixture, FixtureEntry};
+pub use kubelet_double::{KubeletDouble, KubeletFiles};
 pub use port::Port;
 pub use process::Process;
 pub use scratch::Scratch;

@@ -1,7 +1,12 @@
 //! Who is calling: all workload attestors at once, then one more look at whether the process is still the same.
 
+mod docker;
+mod k8s;
+mod read;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::join_all;
 use steeple_core::plugin::{WorkloadAttestor, WorkloadProcess};
@@ -11,6 +16,9 @@ use steeple_transport::uds::UdsPeer;
 use tonic::{Code, Request, Status};
 
 use crate::metrics;
+
+pub use docker::docker_settings;
+pub use k8s::k8s_settings;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WorkloadAttestation {
@@ -67,7 +75,7 @@ impl WorkloadAttestors {
         };
         let asked = self.attestors.iter().map(|attestor| async move {
             let timer = CallTimer::start(metrics::WORKLOAD_ATTESTOR).label("attestor", attestor.name());
-            let answer = tokio::time::timeout(ATTESTOR_TIMEOUT, attestor.attest(process)).await;
+            let answer = tokio::time::timeout(attestor.answer_time_max(), attestor.attest(process)).await;
             timer.done(match &answer {
                 Ok(Ok(_)) => "OK",
                 Ok(Err(_)) => "Unknown",
@@ -100,6 +108,3 @@ impl WorkloadAttestors {
         Ok(answers.into_iter().flatten().flatten().collect())
     }
 }
-
-/// A hanging attestor must not hold a workload for ever.
-const ATTESTOR_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,5 +1,7 @@
 //! Workload attestation: from a process to selectors.
 
+use std::time::Duration;
+
 use super::BoxFuture;
 use crate::Selector;
 
@@ -9,7 +11,15 @@ pub trait WorkloadAttestor: Send + Sync {
     fn name(&self) -> &str;
 
     fn attest<'a>(&'a self, process: WorkloadProcess) -> BoxFuture<'a, Result<Vec<Selector>, WorkloadError>>;
+
+    /// How long to wait for an answer. One that has not come by then is a failure: a hanging attestor must not hold a
+    /// workload for ever.
+    fn answer_time_max(&self) -> Duration {
+        ANSWER_TIME_MAX
+    }
 }
+
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The process on the other end of a Unix socket, as the kernel told at accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, HOST, LOCATION, USER_AGENT};
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -79,21 +79,33 @@ pub async fn https_get(url: &str, tls: &Arc<ClientConfig>, body_bytes_max: usize
 /// GETs `url` by plain HTTP from whoever serves at `socket`; the URL's host is only named. Redirects are not followed.
 pub async fn unix_get(socket: &Path, url: &str, body_bytes_max: usize) -> Result<HttpsReply, HttpsError> {
     let ask = async {
-        let target = Target::of(url).ok_or_else(|| HttpsError::NoHost { url: url.to_owned() })?;
         let stream = UnixStream::connect(socket).await.map_err(HttpsError::Connect)?;
-        read(send(&target, stream).await?, body_bytes_max).await
+        get_over(stream, url, HeaderMap::new(), body_bytes_max).await
     };
     timeout(TOTAL_MAX, ask).await.map_err(|_| HttpsError::Timeout(TOTAL_MAX))?
 }
 
+/// GETs `url` over `stream`, which is connected to whoever serves it; `headers` are added. Redirects are not followed,
+/// and the time that it takes is the caller's to bound.
+pub async fn get_over(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    url: &str,
+    headers: HeaderMap,
+    body_bytes_max: usize,
+) -> Result<HttpsReply, HttpsError> {
+    let target = Target::of(url).ok_or_else(|| HttpsError::NoHost { url: url.to_owned() })?;
+    read(send(&target, stream, headers).await?, body_bytes_max).await
+}
+
 async fn request(target: &Target, tls: &Arc<ClientConfig>) -> Result<Response<Incoming>, HttpsError> {
     let address = format!("{}:{}", target.authority.host(), target.authority.port_u16().unwrap_or(HTTPS_PORT));
-    send(target, ServerDialer::new([address], Arc::clone(tls)).dial().await?).await
+    send(target, ServerDialer::new([address], Arc::clone(tls)).dial().await?, HeaderMap::new()).await
 }
 
 async fn send(
     target: &Target,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    added: HeaderMap,
 ) -> Result<Response<Incoming>, HttpsError> {
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
         .max_buf_size(HEADER_BYTES_MAX)
@@ -109,6 +121,7 @@ async fn send(
     headers.insert(HOST, target.host_header());
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(USER_AGENT, HeaderValue::from_static(concat!("steeple/", env!("CARGO_PKG_VERSION"))));
+    headers.extend(added);
     sender.send_request(request).await.map_err(HttpsError::Http)
 }
 

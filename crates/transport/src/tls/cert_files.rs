@@ -1,4 +1,4 @@
-//! A server's certificate and key in PEM files, looked at again now and then: whatever renews them need not tell us.
+//! A certificate and its key in PEM files, looked at again now and then: whatever renews them need not tell us.
 
 use std::fmt;
 use std::future::Future;
@@ -9,6 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use rustls::SignatureScheme;
+use rustls::client::ResolvesClientCert;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -99,6 +101,16 @@ impl CertFiles {
 impl ResolvesServerCert for CertFiles {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.current.load_full())
+    }
+}
+
+impl ResolvesClientCert for CertFiles {
+    fn resolve(&self, _root_hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.current.load_full())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
     }
 }
 

@@ -91,7 +91,16 @@ pub fn https_client_config(
     verifier: Arc<dyn ServerCertVerifier>,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<ClientConfig>, Error> {
-    let mut config = client_base(verifier, None, KeyExchange::Compatible, clock)?;
+    https_client_config_as(verifier, None, clock)
+}
+
+/// As [`https_client_config`], with a client certificate for servers that ask for one.
+pub fn https_client_config_as(
+    verifier: Arc<dyn ServerCertVerifier>,
+    identity: Option<Arc<dyn ResolvesClientCert>>,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<ClientConfig>, Error> {
+    let mut config = client_base(verifier, identity, KeyExchange::Compatible, clock)?;
     config.alpn_protocols = vec![HTTP1.to_vec()];
     Ok(Arc::new(config))
 }

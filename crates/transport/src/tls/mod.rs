@@ -3,6 +3,7 @@
 
 mod acceptor;
 mod cert_files;
+mod chain;
 mod config;
 pub mod danger;
 mod farewell;
@@ -18,8 +19,9 @@ mod web;
 pub(crate) use acceptor::pause_after;
 pub use acceptor::{Accept, AcceptLimits, HandshakeError, HttpsListener, TlsAcceptor, TlsConnection};
 pub use cert_files::{CertFiles, CertFilesError};
+pub use chain::ChainVerifier;
 pub use config::{
-    KeyExchange, alpn_h2, client_config, https_client_config, https_server_config, https_server_config_for,
+    KeyExchange, alpn_h2, client_config, https_client_config, https_client_config_as, https_server_config, https_server_config_for,
     server_config,
 };
 pub use handshake_signature::signature_algorithms;

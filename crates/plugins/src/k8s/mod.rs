@@ -1,0 +1,24 @@
+//! `k8s`: the pod and the container of a workload, as the kubelet of this node tells (SPIRE's k8s workload attestor).
+//!
+//! ```text
+//!   pid ─ container::locate ─► pod UID, container ID
+//!                                   │
+//!   kubelet GET /pods ─ PodLists ───┼─► find ─► selectors ─► container::check_process ─► the answer
+//!        (one request at a time,    │
+//!         shared by all who wait)   └─► API server: labels of the namespace, when asked for
+//! ```
+
+mod attestor;
+mod find;
+mod kubelet;
+mod namespace_labels;
+mod pod;
+mod pod_lists;
+mod selectors;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+pub use attestor::{K8sAttestor, K8sError};
+pub use kubelet::KubeletError;
+pub use settings::{ApiServer, K8sSettings, KubeletAccess, KubeletAuthentication, KubeletSettings};

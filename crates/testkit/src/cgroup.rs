@@ -1,0 +1,89 @@
+//! Real cgroups, in every hierarchy that this machine has mounted, version 1 and 2.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context as _, ensure};
+
+/// One cgroup, removed with the value, for which its processes must be gone. It lies below a directory that only this
+/// test has.
+#[derive(Debug)]
+pub struct Cgroup {
+    /// In each hierarchy, from the outermost directory that was made to the cgroup itself.
+    made: Vec<Vec<PathBuf>>,
+}
+
+impl Cgroup {
+    /// Whether cgroups can be made here; says on standard error that a test is not run where they cannot.
+    pub fn can_be_made(test: &str) -> bool {
+        let possible = nix::unistd::Uid::effective().is_root() && Self::make("/probe").is_ok();
+        if !possible {
+            eprintln!("not run: {test} makes cgroups, for which it must be root on a machine that lets it");
+        }
+        possible
+    }
+
+    /// `path` as a runtime would name it, such as `/kubepods/burstable/pod<uid>/<id>`.
+    pub fn make(path: &str) -> anyhow::Result<Self> {
+        let own = format!("steeple-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut cgroup = Self { made: Vec::new() };
+        for hierarchy in hierarchies()? {
+            let (mut at, mut made) = (hierarchy, Vec::new());
+            for segment in std::iter::once(own.as_str()).chain(path.split('/').filter(|part| !part.is_empty())) {
+                let parent = at.clone();
+                at.push(segment);
+                fs::create_dir(&at).with_context(|| format!("cannot make {}", at.display()))?;
+                made.push(at.clone());
+                inherit_cpuset(&parent, &at)?;
+            }
+            cgroup.made.push(made);
+        }
+        ensure!(!cgroup.made.is_empty(), "no cgroup filesystem is mounted");
+        Ok(cgroup)
+    }
+
+    /// Moves a process into it, by every hierarchy.
+    pub fn hold(&self, pid: u32) -> anyhow::Result<()> {
+        for directory in self.made.iter().filter_map(|made| made.last()) {
+            let procs = directory.join("cgroup.procs");
+            fs::write(&procs, pid.to_string())
+                .with_context(|| format!("cannot move {pid} into {}", procs.display()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        for made in &self.made {
+            if let Some((directory, error)) = made.iter().rev().find_map(|at| Some((at, fs::remove_dir(at).err()?))) {
+                eprintln!("{} is left behind: {error}", directory.display());
+            }
+        }
+    }
+}
+
+/// Where they are mounted.
+fn hierarchies() -> io::Result<Vec<PathBuf>> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    let mounted = mounts.lines().filter_map(|line| {
+        let (before, after) = line.split_once(" - ")?;
+        let is_cgroup = matches!(after.split(' ').next(), Some("cgroup" | "cgroup2"));
+        is_cgroup.then(|| before.split(' ').nth(4).map(PathBuf::from)).flatten()
+    });
+    Ok(mounted.collect())
+}
+
+/// A version 1 cpuset takes no process before it has processors and memory.
+fn inherit_cpuset(parent: &Path, child: &Path) -> io::Result<()> {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        if child.join("cpuset.cpu_exclusive").exists() {
+            fs::write(child.join(file), fs::read(parent.join(file))?)?;
+        }
+    }
+    Ok(())
+}
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
