@@ -21,7 +21,10 @@ pub const SERVER_PLUGINS: &[BuiltIn] = &[
     BuiltIn { kind: Kind::DataStore, name: "sql" },
     BuiltIn { kind: Kind::KeyManager, name: "disk" },
     BuiltIn { kind: Kind::KeyManager, name: "memory" },
+    BuiltIn { kind: Kind::NodeAttestor, name: "http_challenge" },
     BuiltIn { kind: Kind::NodeAttestor, name: "join_token" },
+    BuiltIn { kind: Kind::NodeAttestor, name: "k8s_psat" },
+    BuiltIn { kind: Kind::NodeAttestor, name: "sshpop" },
     BuiltIn { kind: Kind::NodeAttestor, name: "x509pop" },
     BuiltIn { kind: Kind::UpstreamAuthority, name: "disk" },
     BuiltIn { kind: Kind::UpstreamAuthority, name: "spire" },
@@ -31,7 +34,10 @@ pub const SERVER_PLUGINS: &[BuiltIn] = &[
 pub const AGENT_PLUGINS: &[BuiltIn] = &[
     BuiltIn { kind: Kind::KeyManager, name: "disk" },
     BuiltIn { kind: Kind::KeyManager, name: "memory" },
+    BuiltIn { kind: Kind::NodeAttestor, name: "http_challenge" },
     BuiltIn { kind: Kind::NodeAttestor, name: "join_token" },
+    BuiltIn { kind: Kind::NodeAttestor, name: "k8s_psat" },
+    BuiltIn { kind: Kind::NodeAttestor, name: "sshpop" },
     BuiltIn { kind: Kind::NodeAttestor, name: "x509pop" },
     BuiltIn { kind: Kind::WorkloadAttestor, name: "unix" },
 ];
