@@ -187,8 +187,8 @@ fn less_one(odd: &[u8]) -> Zeroizing<Vec<u8>> {
     even
 }
 
-/// `value` modulo `modulus`, big-endian: the format lacks the exponents of the primes, and the library wants them. Bit by
-/// bit, with a byte to spare at the front for the bit that is shifted in.
+/// `value` modulo `modulus`, big-endian: the format lacks the exponents of the primes, and the library wants them. Bit
+/// by bit, with a byte to spare at the front for the bit that is shifted in.
 fn remainder(value: &[u8], modulus: &[u8]) -> Zeroizing<Vec<u8>> {
     let modulus = Zeroizing::new([&[0], modulus].concat());
     let mut rest = Zeroizing::new(vec![0_u8; modulus.len()]);
