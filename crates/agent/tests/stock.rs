@@ -2,14 +2,15 @@
 //! these tests are not run.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use spiffe::{SpiffeId, WorkloadApiClient};
 use steeple_api::server::localauthority::PrepareX509AuthorityRequest;
 use steeple_api::server::localauthority::local_authority_client::LocalAuthorityClient;
 use steeple_ca::certificate;
-use steeple_testkit::{Binaries, Fixture, FixtureEntry, WorkloadStream, own_uid_selector, until, workload_entry};
+use steeple_testkit::{
+    Binaries, Fixture, FixtureEntry, WorkloadStream, own_uid_selector, stock_program, until, workload_entry,
+};
 use steeple_transport::client::uds_channel;
 
 const STOCK_AGENT: &str = "STOCK_SPIRE_AGENT";
@@ -19,24 +20,16 @@ const EVENT_MAX: Duration = Duration::from_secs(90);
 /// What failed while the server was away is tried again later and later.
 const RECONNECT_MAX: Duration = Duration::from_secs(120);
 
-fn stock(variable: &str) -> Option<PathBuf> {
-    let path = std::env::var_os(variable).map(PathBuf::from);
-    if path.is_none() {
-        eprintln!("not run: {variable} is not set");
-    }
-    path
-}
-
 #[tokio::test]
 async fn a_stock_agent_serves_what_our_server_issues() {
-    let Some(agent) = stock(STOCK_AGENT) else { return };
+    let Some(agent) = stock_program(STOCK_AGENT) else { return };
     let ours = Binaries::find().expect("our programs");
     works_together(&Binaries { agent, ..ours }).await;
 }
 
 #[tokio::test]
 async fn our_agent_serves_what_a_stock_server_issues() {
-    let Some(server) = stock(STOCK_SERVER) else { return };
+    let Some(server) = stock_program(STOCK_SERVER) else { return };
     let ours = Binaries::find().expect("our programs");
     works_together(&Binaries { server, ..ours }).await;
 }
@@ -119,7 +112,7 @@ async fn works_together(binaries: &Binaries) {
 
 #[tokio::test]
 async fn agents_of_both_kinds_take_over_each_others_directory() {
-    let Some(agent) = stock(STOCK_AGENT) else { return };
+    let Some(agent) = stock_program(STOCK_AGENT) else { return };
     let ours = Binaries::find().expect("our programs");
     let theirs = Binaries { agent, ..ours.clone() };
     for [first, second] in [[&ours, &theirs], [&theirs, &ours]] {

@@ -1,7 +1,10 @@
 //! `agent_path_template`: what the path of an attested agent's SPIFFE ID is made of.
 //!
-//! SPIRE reads it with Go's text/template and a library of functions. Here are fields only, `{{ .PluginName }}`: a
-//! template that calls a function is refused when the server starts, by the name of that function.
+//! SPIRE reads it with Go's text/template and a library of functions. Here are fields, `{{ .PluginName }}`, and members
+//! of lists, `{{ index .ValidPrincipals 0 }}`: a template that calls another function is refused by its name when the
+//! server starts.
+
+use steeple_core::{IdError, SpiffeId, TrustDomain};
 
 /// Text and fields in turn, for instance `/{{ .PluginName }}/{{ .Fingerprint }}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +36,23 @@ pub enum TemplateError {
 #[error("agent_path_template: the agent has no value for {{{{ .{0} }}}}")]
 pub struct NoValue(pub String);
 
+/// What comes behind `/spire/agent` makes no ID.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid agent path suffix {suffix:?}: {why}")]
+pub(crate) struct BadSuffix {
+    suffix: String,
+    why: IdError,
+}
+
+/// The ID of an agent whose path is `suffix` behind `/spire/agent`.
+pub(crate) fn agent_id(trust_domain: &TrustDomain, suffix: &str) -> Result<SpiffeId, BadSuffix> {
+    let bad = |why| BadSuffix { suffix: suffix.to_owned(), why };
+    if !suffix.starts_with('/') {
+        return Err(bad(IdError::NoLeadingSlash));
+    }
+    trust_domain.member(&format!("/spire/agent{suffix}")).map_err(bad)
+}
+
 impl AgentPathTemplate {
     /// `/{{ .PluginName }}/{{ .field }}`, the form of the defaults.
     pub fn below_plugin_name(field: &str) -> Self {
@@ -40,7 +60,8 @@ impl AgentPathTemplate {
         Self { parts: vec![text(), Part::Field("PluginName".to_owned()), text(), Part::Field(field.to_owned())] }
     }
 
-    /// `known` are the fields of the attestor; one that ends with a dot stands for all below it.
+    /// `known` are the fields of the attestor; one that ends with a dot stands for all below it. `index .List 0` is the
+    /// field `List.0`.
     pub fn parse(text: &str, known: &'static [&'static str]) -> Result<Self, TemplateError> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -78,6 +99,12 @@ fn field(action: &str, known: &'static [&'static str]) -> Result<String, Templat
         let unknown = || TemplateError::UnknownField { field: field.to_owned(), known };
         return if is_known { Ok(field.to_owned()) } else { Err(unknown()) };
     }
+    if let Some((list, place)) = action.strip_prefix("index .").and_then(|rest| rest.split_once(' ')) {
+        let (list, place) = (list.trim(), place.trim());
+        if place.bytes().all(|byte| byte.is_ascii_digit()) && known.contains(&format!("{list}.").as_str()) {
+            return Ok(format!("{list}.{place}"));
+        }
+    }
     let mut words = action.split(|char: char| char.is_whitespace() || "|()".contains(char));
     Err(match words.find(|word| is_name(word) && word.starts_with(char::is_alphabetic)) {
         Some(function) => TemplateError::Function(function.to_owned()),
@@ -89,13 +116,14 @@ fn field(action: &str, known: &'static [&'static str]) -> Result<String, Templat
 mod tests {
     use super::*;
 
-    const KNOWN: &[&str] = &["PluginName", "Subject.CommonName", "Sans."];
+    const KNOWN: &[&str] = &["PluginName", "Subject.CommonName", "Sans.", "Principals."];
 
     fn render(template: &str) -> Result<String, NoValue> {
         let value = |field: &str| match field {
             "PluginName" => Some("pop".to_owned()),
             "Subject.CommonName" => Some("node-1".to_owned()),
             "Sans.rack" => Some("r7".to_owned()),
+            "Principals.0" => Some("host-1".to_owned()),
             _ => None,
         };
         AgentPathTemplate::parse(template, KNOWN).unwrap().render(value)
@@ -106,6 +134,8 @@ mod tests {
         assert_eq!(render("/{{ .PluginName }}/{{.Subject.CommonName}}/x").unwrap(), "/pop/node-1/x");
         assert_eq!(render("/a/ {{- .Sans.rack -}} /b").unwrap(), "/a/r7/b");
         assert_eq!(render("/fixed").unwrap(), "/fixed");
+        assert_eq!(render("/{{ index .Principals 0 }}").unwrap(), "/host-1");
+        assert_eq!(render("/{{ index .Principals 7 }}"), Err(NoValue("Principals.7".to_owned())));
         assert_eq!(render("/{{ .Sans.row }}"), Err(NoValue("Sans.row".to_owned())));
     }
 
@@ -115,9 +145,14 @@ mod tests {
         assert_eq!(refused("/{{ .PluginName | lower }}"), TemplateError::Function("lower".into()));
         assert_eq!(refused("/{{ trunc 5 .PluginName }}"), TemplateError::Function("trunc".into()));
         assert_eq!(refused("/{{ if .PluginName }}x{{ end }}"), TemplateError::Function("if".into()));
+        assert_eq!(refused("/{{ index .Sans $i }}"), TemplateError::Function("index".into()));
+        assert_eq!(refused("/{{ index .PluginName 0 }}"), TemplateError::Function("index".into()));
         assert_eq!(refused("/{{ 5 }}"), TemplateError::Action("5".into()));
         assert_eq!(refused("/{{ .PluginName"), TemplateError::Open);
         let unknown = refused("/{{ .Nmae }}").to_string();
-        assert!(unknown.ends_with("no field \"Nmae\": fields are PluginName, Subject.CommonName, Sans."), "{unknown}");
+        assert!(
+            unknown.ends_with("no field \"Nmae\": fields are PluginName, Subject.CommonName, Sans., Principals."),
+            "{unknown}"
+        );
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! | kind | name | module |
 //! |---|---|---|
+//! | NodeAttestor (server and agent) | `http_challenge` | [`http_challenge`] |
+//! | NodeAttestor (server and agent) | `k8s_psat` | [`k8s_psat`] |
+//! | NodeAttestor (server and agent) | `sshpop` | [`sshpop`] |
 //! | NodeAttestor (server and agent) | `x509pop` | [`x509pop`] |
 //! | NodeAttestor (agent; the server's half is in its core) | `join_token` | [`join_token`] |
 //! | WorkloadAttestor | `docker` | [`docker`] |
@@ -15,11 +18,15 @@ mod agent_path;
 mod ca_check;
 pub mod container;
 pub mod docker;
+mod ecdsa;
+pub mod http_challenge;
 pub mod join_token;
 mod json;
 pub mod k8s;
+pub mod k8s_psat;
 pub mod key_manager;
 mod registry;
+pub mod sshpop;
 pub mod unix;
 pub mod upstream_disk;
 pub mod upstream_spire;

@@ -35,6 +35,11 @@ pub struct AgentSpec {
 pub enum Attestation {
     JoinToken(String),
     X509Pop(NodeCertificate),
+    /// Another attestor, by its name and what is inside its `plugin_data { }`.
+    Plugin {
+        name: String,
+        data: String,
+    },
 }
 
 /// A running agent.
@@ -151,6 +156,9 @@ fn configuration(spec: &AgentSpec, attestors: &[String], dir: &Path) -> anyhow::
     });
     file.block("plugins", |plugins| {
         match &spec.attestation {
+            Attestation::Plugin { name, data: lines } => plugins.block(&format!("NodeAttestor {name:?}"), |plugin| {
+                plugin.block("plugin_data", |data| data.line(lines));
+            }),
             Attestation::JoinToken(_) => {
                 plugins.block("NodeAttestor \"join_token\"", |plugin| plugin.block("plugin_data", |_| {}));
             }

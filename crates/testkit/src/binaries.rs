@@ -33,6 +33,15 @@ impl Binaries {
     }
 }
 
+/// The stock program that the environment `variable` names; without it says that something is not run.
+pub fn stock_program(variable: &str) -> Option<PathBuf> {
+    let path = std::env::var_os(variable).map(PathBuf::from);
+    if path.is_none() {
+        eprintln!("not run: {variable} is not set");
+    }
+    path
+}
+
 /// Tests are in `deps`, one below the programs.
 fn beside(program: &Path) -> PathBuf {
     let dir = program.parent().unwrap_or(Path::new("."));

@@ -45,11 +45,17 @@ impl PluginBlock {
         let settings = read(&mut section)?;
         let mut unknown = Vec::new();
         section.finish(&self.name, &mut unknown);
+        self.refuse_unknown(&unknown)?;
+        Ok(settings)
+    }
+
+    /// For sections within the plugin's settings, whose strangers `read_data` does not see.
+    pub fn refuse_unknown(&self, unknown: &[UnknownKeys]) -> Result<(), PluginError> {
         let hints: Vec<String> = unknown.iter().flat_map(UnknownKeys::hints).collect();
         if hints.is_empty() {
-            return Ok(settings);
+            return Ok(());
         }
-        Err(PluginError::UnknownData { kind: self.kind.clone(), name: self.name.clone(), hints }.into())
+        Err(PluginError::UnknownData { kind: self.kind.clone(), name: self.name.clone(), hints })
     }
 
     /// Whether this is the plugin `kind`/`name` and is not disabled.

@@ -9,7 +9,8 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::NAME;
 use super::proof::{NONCE_BYTES, ProofKey};
-use super::wire::{Bytes, Challenge, Payload, Response};
+use super::wire::{Challenge, Payload, Response};
+use crate::json::Bytes;
 
 /// `plugin_data` of the agent's block.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,9 +13,10 @@ use x509_parser::public_key::PublicKey;
 
 use super::leaf::{common_name, general_names, serial_number_hex, svid_path_after, uri_san_selectors};
 use super::proof::{NONCE_BYTES, verify_ecdsa, verify_rsa};
-use super::wire::{Bytes, Challenge, Nonce, Payload, Response};
+use super::wire::{Challenge, Nonce, Payload, Response};
 use super::{NAME, path};
-use crate::agent_path::AgentPathTemplate;
+use crate::agent_path::{AgentPathTemplate, agent_id};
+use crate::json::Bytes;
 
 /// `plugin_data` of the server's block, checked.
 #[derive(Clone)]
@@ -120,10 +121,7 @@ impl X509PopServer {
         let failed =
             |error: &dyn std::fmt::Display| AttestError::internal(format!("failed to make spiffe id: {error}"));
         let path = self.settings.agent_path.render(value).map_err(|error| failed(&error))?;
-        if !path.starts_with('/') {
-            return Err(failed(&format!("invalid agent path suffix {path:?}: path must have a leading slash")));
-        }
-        self.trust_domain.member(&format!("/spire/agent{path}")).map_err(|error| failed(&error))
+        agent_id(&self.trust_domain, &path).map_err(|error| failed(&error))
     }
 
     fn split(&self, payload: Payload) -> Result<(Vec<u8>, Vec<Vec<u8>>), AttestError> {

@@ -1,8 +1,8 @@
-//! The JSON that crosses the wire. Byte fields are standard base64, as Go's `encoding/json` writes `[]byte`.
+//! The JSON that crosses the wire.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+
+use crate::json::Bytes;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Payload {
@@ -49,20 +49,4 @@ pub(super) struct EcdsaProof {
     pub r: Bytes,
     #[serde(default)]
     pub s: Bytes,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Bytes(pub Vec<u8>);
-
-impl Serialize for Bytes {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&STANDARD.encode(&self.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Bytes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Option::<std::borrow::Cow<'_, str>>::deserialize(deserializer)?.unwrap_or_default();
-        STANDARD.decode(text.as_bytes()).map(Bytes).map_err(serde::de::Error::custom)
-    }
 }

@@ -102,6 +102,35 @@ mod tests {
             ),
             ("NodeAttestor \"x509pop\" { plugin_data_file = \"/none.conf\" }", "/none.conf"),
             (
+                "NodeAttestor \"k8s_psat\" { plugin_data { clusters = { \"c\" = { audience = [\"a\"] } } } }",
+                "cluster \"c\" configuration must have at least one service account allowed",
+            ),
+            (
+                "NodeAttestor \"k8s_psat\" { plugin_data { clusters = { \"c\" = { \
+                 service_account_allow_list = [\"a:b\"] audiences = [\"a\"] } } } }",
+                "(did you mean \"audience\"?)",
+            ),
+            (
+                "NodeAttestor \"sshpop\" {}",
+                "missing required config value for \"cert_authorities\" or \"cert_authorities_path\"",
+            ),
+            (
+                "NodeAttestor \"sshpop\" { plugin_data { cert_authorities_path = \"/dev/null\" } }",
+                "failed to get cert authorities from file: no data found in file: \"/dev/null\"",
+            ),
+            (
+                "NodeAttestor \"sshpop\" { plugin_data { cert_authorities = [] } }",
+                "failed to create cert checker: must provide at least one cert authority",
+            ),
+            (
+                "NodeAttestor \"http_challenge\" { plugin_data { tofu = false } }",
+                "you can not turn off trust on first use (TOFU) when non-root ports are allowed",
+            ),
+            (
+                "NodeAttestor \"http_challenge\" { plugin_data { allowed_dns_patterns = [\"(\"] } }",
+                "cannot compile allowed_dns_pattern: \"(\", ",
+            ),
+            (
                 "UpstreamAuthority \"disk\" { plugin_data {} }",
                 "'cert_file_path' and 'key_file_path' must be set and not empty",
             ),

@@ -1,6 +1,8 @@
-//! How callers are turned away or made to wait, and how their calls go on record: real processes, real connections.
+//! How agents are let in, how callers are turned away or made to wait, and how their calls go on record: real
+//! processes, real connections.
 
 mod limits;
+mod node_attestors;
 mod on_record;
 mod push;
 mod site;

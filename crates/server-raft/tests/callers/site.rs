@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steeple_agent::identity::{AgentSvid, KEY_IDS, attest};
+use steeple_agent::identity::{AgentSvid, AttestFailure, KEY_IDS, attest};
 use steeple_api::server::agent::agent_client::AgentClient;
 use steeple_api::server::agent::{AgentX509svidParams, PostStatusRequest, RenewAgentRequest};
 use steeple_api::status::denial_reason;
@@ -51,7 +51,11 @@ impl Site {
 
     /// With `line` in the server's block.
     pub async fn with(line: &str) -> Self {
-        let scratch = Scratch::new().expect("a directory");
+        Self::configured(Scratch::new().expect("a directory"), line, "").await
+    }
+
+    /// With `plugins` beside its own as well.
+    pub async fn configured(scratch: Scratch, line: &str, plugins: &str) -> Self {
         let ports = [(); 2].map(|()| Port::reserve().expect("a port"));
         let [api, peer] = &ports;
         let nodes = NodeCertificateAuthority::new(scratch.path()).expect("a root for nodes");
@@ -61,7 +65,7 @@ impl Site {
              log_format = \"json\" log_level = \"ERROR\" audit_log_enabled = true\n {line}\n}}\n\
              cluster {{\n peer_bind_port = {peer}\n peer_bind_address = \"127.0.0.1\"\n}}\n\
              plugins {{\n NodeAttestor \"join_token\" {{}}\n \
-             NodeAttestor \"x509pop\" {{ plugin_data {{ ca_bundle_path = \"{root}\" }} }}\n}}\n",
+             NodeAttestor \"x509pop\" {{ plugin_data {{ ca_bundle_path = \"{root}\" }} }}\n{plugins}}}\n",
             api = api.number(),
             peer = peer.number(),
             dir = scratch.path().display(),
@@ -95,11 +99,14 @@ impl Site {
         X509PopFiles { private_key_path, certificate_path, intermediates_path: None }
     }
 
-    async fn attested(&self, attestor: Arc<dyn AgentNodeAttestor>) -> Node {
-        let keys = MemoryKeys::default();
+    /// What the server says to an agent that nobody knows yet.
+    pub async fn attest(&self, attestor: &Arc<dyn AgentNodeAttestor>) -> Result<AgentSvid, AttestFailure> {
         let anonymous = self.channel(None, &self.address).await;
-        let attested = attest(anonymous, &attestor, &keys, KEY_IDS[0], &self.trust_domain).await;
-        let svid = attested.expect("it attests");
+        attest(anonymous, attestor, &MemoryKeys::default(), KEY_IDS[0], &self.trust_domain).await
+    }
+
+    async fn attested(&self, attestor: Arc<dyn AgentNodeAttestor>) -> Node {
+        let svid = self.attest(&attestor).await.expect("it attests");
         let channel = self.channel(Some(&svid), &self.address).await;
         Node { svid, channel }
     }

@@ -1,4 +1,5 @@
-//! One document over HTTPS, or over HTTP on a Unix socket, with an end to everything: time, size, redirects.
+//! One document over HTTPS, or over HTTP on a Unix socket or from a host that is to prove its name, with an end to
+//! everything: time, size, redirects.
 
 use std::io;
 use std::path::Path;
@@ -15,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::{DialError, ServerDialer};
@@ -95,6 +96,17 @@ pub async fn get_over(
 ) -> Result<HttpsReply, HttpsError> {
     let target = Target::of(url).ok_or_else(|| HttpsError::NoHost { url: url.to_owned() })?;
     read(send(&target, stream, headers).await?, body_bytes_max).await
+}
+
+/// GETs `path` by plain HTTP from `host`, for what proves itself by being there. Redirects are not followed.
+pub async fn http_get(host: &str, port: u16, path: &str, body_bytes_max: usize) -> Result<HttpsReply, HttpsError> {
+    let ask = async {
+        let url = format!("http://{host}:{port}{path}");
+        let target = Target::of(&url).ok_or(HttpsError::NoHost { url })?;
+        let stream = TcpStream::connect((host, port)).await.map_err(HttpsError::Connect)?;
+        read(send(&target, stream, HeaderMap::new()).await?, body_bytes_max).await
+    };
+    timeout(TOTAL_MAX, ask).await.map_err(|_| HttpsError::Timeout(TOTAL_MAX))?
 }
 
 async fn request(target: &Target, tls: &Arc<ClientConfig>) -> Result<Response<Incoming>, HttpsError> {

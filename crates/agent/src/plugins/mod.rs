@@ -1,56 +1,21 @@
 //! From the `plugins` section to the attestors and the key manager of this agent.
 
+mod node_attestor;
+
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use steeple_config::{AgentSettings, PluginBlock};
+use steeple_config::AgentSettings;
 use steeple_core::Clock;
-use steeple_core::plugin::{AgentNodeAttestor, KeyManager, WorkloadAttestor};
+use steeple_core::plugin::{KeyManager, WorkloadAttestor};
 use steeple_plugins::docker::DockerAttestor;
-use steeple_plugins::join_token::JoinTokenAttestor;
 use steeple_plugins::k8s::K8sAttestor;
 use steeple_plugins::key_manager::{DiskKeys, MemoryKeys};
 use steeple_plugins::unix::{UnixAttestor, UnixSettings};
-use steeple_plugins::x509pop::{X509PopAgent, X509PopFiles};
 
 use crate::attest::{WorkloadAttestors, docker_settings, k8s_settings};
 
-/// A join token wins over whatever attestor is configured (SPIRE behaviour).
-pub fn node_attestor(settings: &AgentSettings) -> anyhow::Result<Arc<dyn AgentNodeAttestor>> {
-    if let Some(token) = &settings.join_token {
-        return Ok(Arc::new(JoinTokenAttestor::new(Some(token.duplicate()))));
-    }
-    let Some(block) = settings.plugins_of("NodeAttestor").next() else { bail!("no NodeAttestor is configured") };
-    match block.name.as_str() {
-        "join_token" => {
-            block.read_data(|_| anyhow::Ok(()))?;
-            Ok(Arc::new(JoinTokenAttestor::new(None)))
-        }
-        "x509pop" => Ok(Arc::new(X509PopAgent::new(x509pop_files(block)?))),
-        other => bail!("NodeAttestor {other:?} is not built in"),
-    }
-}
-
-fn x509pop_files(block: &PluginBlock) -> anyhow::Result<X509PopFiles> {
-    block.read_data(|data| {
-        if data.text("spiffe_endpoint_socket")?.is_some_and(|socket| !socket.is_empty()) {
-            bail!(
-                "x509pop: spiffe_endpoint_socket is not supported: have a SPIFFE helper write the SVID to \
-                 certificate_path and private_key_path, which are read anew at each attestation"
-            );
-        }
-        let (key, certificate) = (data.text("private_key_path")?, data.text("certificate_path")?);
-        let intermediates = data.text("intermediates_path")?;
-        let (Some(key), Some(certificate)) = (key, certificate) else {
-            bail!("x509pop: private_key_path and certificate_path are required");
-        };
-        Ok(X509PopFiles {
-            private_key_path: key.into(),
-            certificate_path: certificate.into(),
-            intermediates_path: intermediates.filter(|path| !path.is_empty()).map(Into::into),
-        })
-    })
-}
+pub use node_attestor::node_attestor;
 
 pub fn key_manager(settings: &AgentSettings) -> anyhow::Result<Arc<dyn KeyManager>> {
     let Some(block) = settings.plugins_of("KeyManager").next() else { bail!("no KeyManager is configured") };

@@ -1,72 +1,12 @@
-//! From the `plugins` section to the node attestors of this server.
-
-use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+//! Settings of `x509pop`.
 
 use anyhow::{Context as _, bail};
-use steeple_config::{PluginBlock, ServerSettings};
-use steeple_core::Clock;
-use steeple_core::plugin::NodeAttestor;
-use steeple_plugins::AgentPathTemplate;
-use steeple_plugins::x509pop::{OwnRoots, Trust, X509PopServer, X509PopSettings};
+use steeple_config::PluginBlock;
+use steeple_plugins::x509pop::{Trust, X509PopSettings};
 
-use crate::raft::{Replica, SharedState};
+use super::{OwnRootsOf, agent_path_template};
 
-/// The roots of the trust domain. Attestors are made, and refused, before there is a replica that knows them.
-#[derive(Clone, Default)]
-pub struct OwnRootsOf(Arc<OnceLock<SharedState>>);
-
-impl OwnRootsOf {
-    pub fn read_from(&self, replica: &Replica) {
-        // Called once, when the replica has started.
-        let _ = self.0.set(Arc::clone(replica.state()));
-    }
-
-    fn reader(&self) -> OwnRoots {
-        let state = Arc::clone(&self.0);
-        Arc::new(move || {
-            let bundle = state.get().and_then(|state| state.read().own_bundle().cloned());
-            bundle
-                .map(|bundle| bundle.x509_authorities.iter().map(|root| root.der.clone()).collect())
-                .unwrap_or_default()
-        })
-    }
-}
-
-pub fn node_attestors(
-    settings: &ServerSettings,
-    own_roots: &OwnRootsOf,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<BTreeMap<String, Arc<dyn NodeAttestor>>> {
-    let mut attestors: BTreeMap<String, Arc<dyn NodeAttestor>> = BTreeMap::new();
-    for block in settings.plugins.iter().filter(|block| block.enabled && block.kind == KIND) {
-        if let Some(attestor) = node_attestor(block, settings, own_roots, clock)? {
-            attestors.insert(block.name.clone(), attestor);
-        }
-    }
-    Ok(attestors)
-}
-
-/// `None` for what is in the core. Data that cannot be used is refused here.
-pub fn node_attestor(
-    block: &PluginBlock,
-    settings: &ServerSettings,
-    own_roots: &OwnRootsOf,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Option<Arc<dyn NodeAttestor>>> {
-    match block.name.as_str() {
-        // In the core: it needs the state.
-        "join_token" => block.read_data(|_| anyhow::Ok(None)),
-        "x509pop" => {
-            let plugin = x509pop(block, own_roots)?;
-            let plugin = X509PopServer::new(settings.trust_domain.clone(), plugin, Arc::clone(clock));
-            Ok(Some(Arc::new(plugin)))
-        }
-        other => bail!("{KIND} {other:?} is not built in"),
-    }
-}
-
-fn x509pop(block: &PluginBlock, own_roots: &OwnRootsOf) -> anyhow::Result<X509PopSettings> {
+pub(super) fn settings(block: &PluginBlock, own_roots: &OwnRootsOf) -> anyhow::Result<X509PopSettings> {
     block.read_data(|data| {
         let mut paths = data.texts("ca_bundle_paths")?.unwrap_or_default();
         let single = data.text("ca_bundle_path")?.filter(|path| !path.is_empty());
@@ -88,9 +28,8 @@ fn x509pop(block: &PluginBlock, own_roots: &OwnRootsOf) -> anyhow::Result<X509Po
             other => bail!("x509pop: mode can only be either spiffe or external_pki, not {other:?}"),
         };
         let mut settings = X509PopSettings::new(trust);
-        if let Some(template) = data.text("agent_path_template")?.filter(|template| !template.is_empty()) {
-            settings.agent_path = AgentPathTemplate::parse(&template, X509PopSettings::AGENT_PATH_FIELDS)
-                .with_context(|| format!("x509pop: failed to parse agent svid template: {template:?}"))?;
+        if let Some(template) = agent_path_template(data, "x509pop", X509PopSettings::AGENT_PATH_FIELDS)? {
+            settings.agent_path = template;
         }
         let positive = |name: &str, value: Option<i64>| match value.map(usize::try_from) {
             None => Ok(None),
@@ -129,5 +68,3 @@ fn certificates(paths: &[String]) -> anyhow::Result<Vec<Vec<u8>>> {
     }
     Ok(certificates)
 }
-
-pub const KIND: &str = "NodeAttestor";

@@ -1,0 +1,93 @@
+//! From the `plugins` section to the node attestors of this server: a file for the settings of each.
+
+mod http_challenge;
+mod k8s_psat;
+mod sshpop;
+mod x509pop;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Context as _, bail};
+use steeple_config::{PluginBlock, Section, ServerSettings};
+use steeple_core::Clock;
+use steeple_core::plugin::NodeAttestor;
+use steeple_plugins::AgentPathTemplate;
+use steeple_plugins::http_challenge::HttpChallengeServer;
+use steeple_plugins::k8s_psat::K8sPsatServer;
+use steeple_plugins::sshpop::SshPopServer;
+use steeple_plugins::x509pop::{OwnRoots, X509PopServer};
+
+use crate::raft::{Replica, SharedState};
+
+/// The roots of the trust domain. Attestors are made, and refused, before there is a replica that knows them.
+#[derive(Clone, Default)]
+pub struct OwnRootsOf(Arc<OnceLock<SharedState>>);
+
+impl OwnRootsOf {
+    pub fn read_from(&self, replica: &Replica) {
+        // Called once, when the replica has started.
+        let _ = self.0.set(Arc::clone(replica.state()));
+    }
+
+    fn reader(&self) -> OwnRoots {
+        let state = Arc::clone(&self.0);
+        Arc::new(move || {
+            let bundle = state.get().and_then(|state| state.read().own_bundle().cloned());
+            bundle
+                .map(|bundle| bundle.x509_authorities.iter().map(|root| root.der.clone()).collect())
+                .unwrap_or_default()
+        })
+    }
+}
+
+pub fn node_attestors(
+    settings: &ServerSettings,
+    own_roots: &OwnRootsOf,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<BTreeMap<String, Arc<dyn NodeAttestor>>> {
+    let mut attestors: BTreeMap<String, Arc<dyn NodeAttestor>> = BTreeMap::new();
+    for block in settings.plugins.iter().filter(|block| block.enabled && block.kind == KIND) {
+        if let Some(attestor) = node_attestor(block, settings, own_roots, clock)? {
+            attestors.insert(block.name.clone(), attestor);
+        }
+    }
+    Ok(attestors)
+}
+
+/// `None` for what is in the core. Data that cannot be used is refused here.
+pub fn node_attestor(
+    block: &PluginBlock,
+    settings: &ServerSettings,
+    own_roots: &OwnRootsOf,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Option<Arc<dyn NodeAttestor>>> {
+    let trust_domain = settings.trust_domain.clone();
+    let attestor: Arc<dyn NodeAttestor> = match block.name.as_str() {
+        // In the core: it needs the state.
+        "join_token" => return block.read_data(|_| anyhow::Ok(None)),
+        "http_challenge" => Arc::new(HttpChallengeServer::new(trust_domain, http_challenge::settings(block)?)),
+        "k8s_psat" => Arc::new(K8sPsatServer::new(trust_domain, k8s_psat::clusters(block)?)),
+        "sshpop" => Arc::new(SshPopServer::new(trust_domain, sshpop::settings(block)?, Arc::clone(clock))),
+        "x509pop" => {
+            Arc::new(X509PopServer::new(trust_domain, x509pop::settings(block, own_roots)?, Arc::clone(clock)))
+        }
+        other => bail!("{KIND} {other:?} is not built in"),
+    };
+    Ok(Some(attestor))
+}
+
+/// The `agent_path_template` of a block; `None` where there is none.
+fn agent_path_template(
+    data: &mut Section<'_>,
+    plugin: &str,
+    fields: &'static [&'static str],
+) -> anyhow::Result<Option<AgentPathTemplate>> {
+    let Some(template) = data.text("agent_path_template")?.filter(|template| !template.is_empty()) else {
+        return Ok(None);
+    };
+    let unusable = || format!("{plugin}: failed to parse agent svid template: {template:?}");
+    Ok(Some(AgentPathTemplate::parse(&template, fields).with_context(unusable)?))
+}
+
+pub const KIND: &str = "NodeAttestor";
