@@ -19,6 +19,7 @@
 pub mod any;
 pub mod convert;
 mod methods;
+mod secrets;
 pub mod status;
 
 #[path = "gen/mod.rs"]

@@ -1,7 +1,6 @@
 //! Records that come from another server with all that they were there: ids, revisions, serials, bans. What becomes of
 //! each is decided here, for a dry run and for `apply` alike.
 
-use std::fmt;
 use std::sync::Arc;
 
 use steeple_core::{AttestedAgent, Bundle, Entry, FederationRelationship, JoinToken};
@@ -192,17 +191,4 @@ fn differing_fields(stored: &Entry, wanted: &Entry) -> Vec<&'static str> {
         ("attributes", attributes(stored) != attributes(wanted)),
     ];
     fields.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
-}
-
-/// What a person knows the record by. A join token is a credential and has no name.
-impl fmt::Display for ImportRecord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Agent(agent) => write!(f, "agent {}", agent.id),
-            Self::Bundle(bundle) => write!(f, "bundle {}", bundle.trust_domain),
-            Self::Entry(entry) => write!(f, "entry {}", entry.id),
-            Self::JoinToken(token) => write!(f, "join token that expires at {}", token.expires_at),
-            Self::Relationship(relationship) => write!(f, "federation with {}", relationship.trust_domain),
-        }
-    }
 }
