@@ -21,6 +21,7 @@ pub mod any;
 pub mod convert;
 mod methods;
 pub mod push;
+mod secrets;
 pub mod status;
 
 #[path = "gen/mod.rs"]

@@ -19,6 +19,7 @@ use steeple_api::server::trustdomain::trust_domain_server::TrustDomainServer;
 use steeple_api::steeple::server::authorities_server::AuthoritiesServer;
 use steeple_api::steeple::server::backup_server::BackupServer;
 use steeple_api::steeple::server::cluster_server::ClusterServer;
+use steeple_api::steeple::server::import_server::ImportServer;
 use steeple_config::HostPort;
 use steeple_telemetry::log::Levels;
 use steeple_telemetry::metric::{CountCalls, CountedBody};
@@ -39,7 +40,8 @@ use crate::authz::{AuthorizeLayer, Row, TABLE};
 use crate::peer::JoinProgress;
 use crate::service::{
     AgentService, AuthoritiesService, BackupService, BundleService, ClusterService, DebugService, EntryService,
-    HealthService, LocalAuthorityService, LoggerService, PushServer, Shared, SvidService, TrustDomainService,
+    HealthService, ImportService, LocalAuthorityService, LoggerService, PushServer, Shared, SvidService,
+    TrustDomainService,
 };
 
 /// What every call passes before it reaches a service.
@@ -93,6 +95,7 @@ pub fn serve_admin(
     routes.add_service(LoggerServer::new(LoggerService { levels }));
     routes.add_service(DebugServer::new(DebugService { shared: Arc::clone(shared) }));
     routes.add_service(HealthServer::new(HealthService { shared: Arc::clone(shared) }));
+    routes.add_service(ImportServer::new(ImportService { shared: Arc::clone(shared) }));
     let service = gate.guarded(routes.routes(), |_| true);
     let acceptor = UdsAcceptor { tracking: PeerTracking::CredentialsOnly, limits: ADMIN_LIMITS };
     let (ready, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);

@@ -22,6 +22,7 @@ mod federation;
 mod first_steps;
 mod http;
 mod identity;
+mod import;
 pub mod issue;
 pub mod metrics;
 mod node_attestors;

@@ -9,7 +9,7 @@ use steeple_core::{
     JwtAuthority, SpiffeId, Timestamp, TrustDomain,
 };
 
-use crate::{MemberFacts, Uuid};
+use crate::{ImportRecord, MemberFacts, Uuid};
 
 /// Names one attempt at a change; a retry under the same id is answered with the first outcome.
 pub type RequestId = Uuid;
@@ -89,6 +89,10 @@ pub enum CommandKind {
     UpdateRelationships { updates: Vec<RelationshipUpdate> },
     /// TrustDomain service; the bundle stays. Answer: [`crate::Outcome::Deleted`].
     DeleteRelationships { trust_domains: Vec<TrustDomain> },
+
+    /// Import service: records of another server, at most [`crate::limits::IMPORT_RECORDS_MAX`]. All that are missing
+    /// are written, or none when one is in conflict. Answer: [`crate::Outcome::Imported`].
+    Import { records: Vec<ImportRecord> },
 
     /// CA driver and LocalAuthority service: fills the next slot and publishes the public half in the own bundle.
     /// `upstream_roots` (DER) are published instead of the certificate when an upstream authority signed it.

@@ -29,6 +29,7 @@ impl CommandKind {
             Self::CreateRelationships { .. } => "CreateRelationships",
             Self::UpdateRelationships { .. } => "UpdateRelationships",
             Self::DeleteRelationships { .. } => "DeleteRelationships",
+            Self::Import { .. } => "Import",
             Self::PrepareAuthority { .. } => "PrepareAuthority",
             Self::ActivateAuthority { .. } => "ActivateAuthority",
             Self::TaintAuthority { .. } => "TaintAuthority",

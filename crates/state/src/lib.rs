@@ -24,6 +24,7 @@ mod command_name;
 mod dump;
 mod event;
 mod hash;
+mod import;
 mod index;
 pub mod limits;
 mod outcome;
@@ -43,6 +44,7 @@ pub use command::{
 pub use dump::StateRow;
 pub use event::{AgentChange, Change, Event};
 pub use hash::StateHash;
+pub use import::{ImportRecord, ImportResult};
 pub use outcome::{Applied, Code, EntryCreation, Outcome, Rejection, Relationship};
 pub use row::{RowChange, Table};
 pub use state::State;

@@ -21,6 +21,10 @@ pub const PRUNE_ITEMS_MAX: u32 = 1_000;
 /// Entries that one deletion of a bundle or agent takes along; beyond it the command answers `Aborted` and is repeated.
 pub const CASCADE_ENTRIES_MAX: usize = 10_000;
 
+/// Records of another server in one command. With the largest entries that a client may create they stay far below
+/// [`COMMANDS_BYTES_MAX`], and applying them takes milliseconds.
+pub const IMPORT_RECORDS_MAX: usize = 500;
+
 /// Members of a cluster, learners and those being replaced included. Raft is meant for three or five.
 pub const MEMBERS_MAX: usize = 32;
 

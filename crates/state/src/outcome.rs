@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use steeple_core::{AttestedAgent, AuthorityId, Bundle, Entry, FederationRelationship, Timestamp};
 
-use crate::{Event, RowChange};
+use crate::{Event, ImportResult, RowChange};
 
 /// Everything that applying one command yields.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +35,8 @@ pub enum Outcome {
     Deleted(Vec<Result<(), Rejection>>),
     EntriesCreated(Vec<EntryCreation>),
     EntriesUpdated(Vec<Result<Arc<Entry>, Rejection>>),
+    /// For each record of an import. Nothing was written when one of them is in conflict.
+    Imported(Vec<ImportResult>),
     Member {
         node_id: u64,
     },

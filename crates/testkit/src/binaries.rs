@@ -7,6 +7,10 @@ use anyhow::{Context as _, ensure};
 /// Names the folder of the programs, for a tool that was not built together with them.
 const BIN_DIR: &str = "STEEPLE_BIN_DIR";
 
+/// They name stock SPIRE's programs.
+const STOCK_SERVER: &str = "STOCK_SPIRE_SERVER";
+const STOCK_AGENT: &str = "STOCK_SPIRE_AGENT";
+
 /// The programs under test.
 #[derive(Clone, Debug)]
 pub struct Binaries {
@@ -30,6 +34,18 @@ impl Binaries {
             );
         }
         Ok(found)
+    }
+
+    /// Stock SPIRE's, where both are named; without them the test that asks is not run, and says so.
+    pub fn stock() -> Option<Self> {
+        let path = |variable: &str| {
+            let path = std::env::var_os(variable).map(PathBuf::from);
+            if path.is_none() {
+                eprintln!("not run: {variable} is not set");
+            }
+            path
+        };
+        Some(Self { server: path(STOCK_SERVER)?, agent: path(STOCK_AGENT)? })
     }
 }
 

@@ -90,11 +90,22 @@ impl Server {
 
     /// Starts the process again after [`Server::kill9`] or [`Server::stop`].
     pub fn launch(&mut self) -> anyhow::Result<()> {
+        self.launch_with(&[])
+    }
+
+    fn launch_with(&mut self, flags: &[&str]) -> anyhow::Result<()> {
         let mut command = Command::new(&self.program);
-        command.arg("run").arg("-config").arg(self.dir.join(CONFIG)).current_dir(&self.dir);
+        command.arg("run").arg("-config").arg(self.dir.join(CONFIG)).args(flags).current_dir(&self.dir);
         command.envs(self.env.iter().map(|(key, value)| (key, value)));
         self.process = Some(Process::start(&self.name, command, &self.log())?);
         Ok(())
+    }
+
+    /// As [`Server::launch`] with another program, whose directory and configuration stay the same. `flags` are for
+    /// this process alone.
+    pub fn launch_as(&mut self, binaries: &Binaries, flags: &[&str]) -> anyhow::Result<()> {
+        self.program = binaries.server.clone();
+        self.launch_with(flags)
     }
 
     /// Waits until agents can attest here.
@@ -147,6 +158,11 @@ impl Server {
     /// The server's binary.
     pub fn program(&self) -> &Path {
         &self.program
+    }
+
+    /// Where stock servers keep their records, and where they keep their keys; ours use neither.
+    pub fn spire_files(&self) -> [PathBuf; 2] {
+        [self.dir.join(SPIRE_DATASTORE), self.dir.join(SPIRE_KEYS)]
     }
 
     pub fn data_dir(&self) -> PathBuf {
@@ -211,12 +227,12 @@ fn configuration(spec: &ServerSpec, dir: &Path, api: &Port, peer: &Port, extra: 
         if spec.cluster.is_none() {
             // A file without a `cluster` section is read as one of SPIRE's, which has both; stock servers use them.
             plugins.block("KeyManager \"disk\"", |plugin| {
-                plugin.block("plugin_data", |data| data.path("keys_path", &dir.join("unused-keys.json")));
+                plugin.block("plugin_data", |data| data.path("keys_path", &dir.join(SPIRE_KEYS)));
             });
             plugins.block("DataStore \"sql\"", |plugin| {
                 plugin.block("plugin_data", |data| {
                     data.text("database_type", "sqlite3");
-                    data.path("connection_string", &dir.join("unused.sqlite3"));
+                    data.path("connection_string", &dir.join(SPIRE_DATASTORE));
                 });
             });
         }
@@ -235,6 +251,8 @@ fn configuration(spec: &ServerSpec, dir: &Path, api: &Port, peer: &Port, extra: 
 const CONFIG: &str = "server.conf";
 const SOCKET: &str = "api.sock";
 const DATA: &str = "data";
+const SPIRE_DATASTORE: &str = "spire.sqlite3";
+const SPIRE_KEYS: &str = "spire-keys.json";
 
 #[cfg(test)]
 mod tests {

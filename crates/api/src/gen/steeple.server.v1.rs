@@ -1585,3 +1585,638 @@ pub mod cluster_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportRecordsRequest {
+    /// Of the old server; refused when this one has another.
+    #[prost(string, tag = "1")]
+    pub trust_domain: ::prost::alloc::string::String,
+    /// Only tells what would happen.
+    #[prost(bool, tag = "2")]
+    pub dry_run: bool,
+    /// At most 500.
+    #[prost(message, repeated, tag = "3")]
+    pub records: ::prost::alloc::vec::Vec<ImportRecord>,
+}
+impl ::prost::Name for ImportRecordsRequest {
+    const NAME: &'static str = "ImportRecordsRequest";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.ImportRecordsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.ImportRecordsRequest".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportRecord {
+    #[prost(oneof = "import_record::Record", tags = "1, 2, 3, 4, 5")]
+    pub record: ::core::option::Option<import_record::Record>,
+}
+/// Nested message and enum types in `ImportRecord`.
+pub mod import_record {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Record {
+        /// The own one is added to the one here.
+        #[prost(message, tag = "1")]
+        Bundle(super::super::super::super::spire::api::types::Bundle),
+        /// With id, revision and time of creation.
+        #[prost(message, tag = "2")]
+        Entry(super::super::super::super::spire::api::types::Entry),
+        #[prost(message, tag = "3")]
+        Agent(super::ImportedAgent),
+        #[prost(message, tag = "4")]
+        JoinToken(super::ImportedJoinToken),
+        /// Without its bundle.
+        #[prost(message, tag = "5")]
+        FederationRelationship(
+            super::super::super::super::spire::api::types::FederationRelationship,
+        ),
+    }
+}
+impl ::prost::Name for ImportRecord {
+    const NAME: &'static str = "ImportRecord";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.ImportRecord".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.ImportRecord".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportedAgent {
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<super::super::super::spire::api::types::Spiffeid>,
+    #[prost(string, tag = "2")]
+    pub attestation_type: ::prost::alloc::string::String,
+    /// Decimal; empty for a banned agent.
+    #[prost(string, tag = "3")]
+    pub x509svid_serial_number: ::prost::alloc::string::String,
+    /// Unix seconds.
+    #[prost(int64, tag = "4")]
+    pub x509svid_expires_at: i64,
+    /// Of a renewed SVID that was not used yet.
+    #[prost(string, tag = "5")]
+    pub new_x509svid_serial_number: ::prost::alloc::string::String,
+    #[prost(int64, tag = "6")]
+    pub new_x509svid_expires_at: i64,
+    #[prost(bool, tag = "7")]
+    pub can_reattest: bool,
+    #[prost(message, repeated, tag = "8")]
+    pub selectors: ::prost::alloc::vec::Vec<
+        super::super::super::spire::api::types::Selector,
+    >,
+    #[prost(string, tag = "9")]
+    pub agent_version: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ImportedAgent {
+    const NAME: &'static str = "ImportedAgent";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.ImportedAgent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.ImportedAgent".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ImportedJoinToken {
+    #[prost(string, tag = "1")]
+    pub value: ::prost::alloc::string::String,
+    /// Unix seconds.
+    #[prost(int64, tag = "2")]
+    pub expires_at: i64,
+}
+impl ::prost::Name for ImportedJoinToken {
+    const NAME: &'static str = "ImportedJoinToken";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.ImportedJoinToken".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.ImportedJoinToken".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportRecordsResponse {
+    /// In the order of the records. Nothing was written when one of them is in conflict.
+    #[prost(message, repeated, tag = "1")]
+    pub results: ::prost::alloc::vec::Vec<ImportResult>,
+}
+impl ::prost::Name for ImportRecordsResponse {
+    const NAME: &'static str = "ImportRecordsResponse";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.ImportRecordsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.ImportRecordsResponse".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImportResult {
+    #[prost(enumeration = "import_result::Verdict", tag = "1")]
+    pub verdict: i32,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `ImportResult`.
+pub mod import_result {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Verdict {
+        Unspecified = 0,
+        Created = 1,
+        /// It is here already, as it was there.
+        Unchanged = 2,
+        /// What is here is later, and stays.
+        Kept = 3,
+        /// Something else is here under the same id.
+        Conflict = 4,
+        /// No server may hold it.
+        Refused = 5,
+    }
+    impl Verdict {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "UNSPECIFIED",
+                Self::Created => "CREATED",
+                Self::Unchanged => "UNCHANGED",
+                Self::Kept => "KEPT",
+                Self::Conflict => "CONFLICT",
+                Self::Refused => "REFUSED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "UNSPECIFIED" => Some(Self::Unspecified),
+                "CREATED" => Some(Self::Created),
+                "UNCHANGED" => Some(Self::Unchanged),
+                "KEPT" => Some(Self::Kept),
+                "CONFLICT" => Some(Self::Conflict),
+                "REFUSED" => Some(Self::Refused),
+                _ => None,
+            }
+        }
+    }
+}
+impl ::prost::Name for ImportResult {
+    const NAME: &'static str = "ImportResult";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.ImportResult".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.ImportResult".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ImportAuthorityRequest {
+    /// As in ImportRecordsRequest.
+    #[prost(string, tag = "1")]
+    pub trust_domain: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub dry_run: bool,
+    /// "x509" or "jwt".
+    #[prost(string, tag = "3")]
+    pub kind: ::prost::alloc::string::String,
+    /// JWT: the key id. X.509 authorities have theirs from the certificate.
+    #[prost(string, tag = "4")]
+    pub authority_id: ::prost::alloc::string::String,
+    /// Whether it signs from now on; otherwise it is prepared to.
+    #[prost(bool, tag = "5")]
+    pub active: bool,
+    /// Unix seconds.
+    #[prost(int64, tag = "6")]
+    pub issued_at: i64,
+    /// JWT: Unix seconds. X.509 authorities have theirs from the certificate.
+    #[prost(int64, tag = "7")]
+    pub not_after: i64,
+    /// X.509: DER, then what stands above it without the root.
+    #[prost(bytes = "vec", tag = "8")]
+    pub certificate: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", repeated, tag = "9")]
+    pub upstream_chain: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// X.509 under an authority above: hex.
+    #[prost(string, tag = "10")]
+    pub upstream_authority_id: ::prost::alloc::string::String,
+    /// PKCS#8.
+    #[prost(bytes = "vec", tag = "11")]
+    pub private_key: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for ImportAuthorityRequest {
+    const NAME: &'static str = "ImportAuthorityRequest";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.ImportAuthorityRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.ImportAuthorityRequest".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImportAuthorityResponse {
+    #[prost(message, optional, tag = "1")]
+    pub result: ::core::option::Option<ImportResult>,
+}
+impl ::prost::Name for ImportAuthorityResponse {
+    const NAME: &'static str = "ImportAuthorityResponse";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.ImportAuthorityResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.ImportAuthorityResponse".into()
+    }
+}
+/// Generated client implementations.
+pub mod import_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Takes over what another server knew, on the admin socket only.
+    #[derive(Debug, Clone)]
+    pub struct ImportClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> ImportClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ImportClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ImportClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Writes the records that are missing here: all of them or, when one is in conflict, none.
+        pub async fn records(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ImportRecordsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ImportRecordsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/steeple.server.v1.Import/Records",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("steeple.server.v1.Import", "Records"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Takes over a signing authority. Its private key is sealed before anything is written.
+        pub async fn authority(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ImportAuthorityRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ImportAuthorityResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/steeple.server.v1.Import/Authority",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("steeple.server.v1.Import", "Authority"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod import_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ImportServer.
+    #[async_trait]
+    pub trait Import: std::marker::Send + std::marker::Sync + 'static {
+        /// Writes the records that are missing here: all of them or, when one is in conflict, none.
+        async fn records(
+            &self,
+            request: tonic::Request<super::ImportRecordsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ImportRecordsResponse>,
+            tonic::Status,
+        > {
+            Err(tonic::Status::unimplemented("Not yet implemented"))
+        }
+        /// Takes over a signing authority. Its private key is sealed before anything is written.
+        async fn authority(
+            &self,
+            request: tonic::Request<super::ImportAuthorityRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ImportAuthorityResponse>,
+            tonic::Status,
+        > {
+            Err(tonic::Status::unimplemented("Not yet implemented"))
+        }
+    }
+    /// Takes over what another server knew, on the admin socket only.
+    #[derive(Debug)]
+    pub struct ImportServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ImportServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ImportServer<T>
+    where
+        T: Import,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/steeple.server.v1.Import/Records" => {
+                    #[allow(non_camel_case_types)]
+                    struct RecordsSvc<T: Import>(pub Arc<T>);
+                    impl<
+                        T: Import,
+                    > tonic::server::UnaryService<super::ImportRecordsRequest>
+                    for RecordsSvc<T> {
+                        type Response = super::ImportRecordsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ImportRecordsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Import>::records(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RecordsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/steeple.server.v1.Import/Authority" => {
+                    #[allow(non_camel_case_types)]
+                    struct AuthoritySvc<T: Import>(pub Arc<T>);
+                    impl<
+                        T: Import,
+                    > tonic::server::UnaryService<super::ImportAuthorityRequest>
+                    for AuthoritySvc<T> {
+                        type Response = super::ImportAuthorityResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ImportAuthorityRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Import>::authority(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AuthoritySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for ImportServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "steeple.server.v1.Import";
+    impl<T> tonic::server::NamedService for ImportServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}

@@ -111,6 +111,8 @@ pub const TABLE: &[Row] = &[
     admin("/steeple.server.v1.Cluster/List"),
     admin("/steeple.server.v1.Cluster/Remove"),
     admin("/steeple.server.v1.Cluster/TransferLeader"),
+    local("/steeple.server.v1.Import/Records"),
+    local("/steeple.server.v1.Import/Authority"),
 ];
 
 /// The row of `method`; none when no such RPC exists here.

@@ -10,6 +10,7 @@
 //!   run_flags.rs  the flags of run and validate, and the settings they lead to
 //!   entry/ agent/ bundle federation/ token x509 jwt        identities
 //!   ca local_authority upstream_authority cluster          the server itself
+//!   import/                                                what a SPIRE server knew
 //!   backup/ restore recover log                            the replicated state as files; offline: common to them
 //!   healthcheck logger debug validate                      operation
 //!   oidc          the OIDC discovery provider, a process of its own
@@ -26,6 +27,7 @@ mod debug;
 mod entry;
 mod federation;
 mod healthcheck;
+mod import;
 mod jwt;
 mod local_authority;
 mod log;

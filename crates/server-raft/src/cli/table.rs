@@ -6,8 +6,8 @@ use steeple_cli::{Call, Command, Failure, Flag, Group, OUTPUT, Program, SocketNa
 use tonic::transport::Channel;
 
 use super::{
-    agent, backup, bundle, ca, cluster, debug, entry, federation, healthcheck, jwt, local_authority, log, logger, oidc,
-    recover, restore, run_flags, token, upstream_authority, x509,
+    agent, backup, bundle, ca, cluster, debug, entry, federation, healthcheck, import, jwt, local_authority, log,
+    logger, oidc, recover, restore, run_flags, token, upstream_authority, x509,
 };
 
 /// What a command does.
@@ -88,6 +88,7 @@ const COMMANDS: &[&[Command<Action>]] = &[
     entry::COMMANDS,
     federation::COMMANDS,
     healthcheck::COMMANDS,
+    import::COMMANDS,
     jwt::COMMANDS,
     local_authority::COMMANDS,
     log::COMMANDS,

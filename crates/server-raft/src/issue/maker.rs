@@ -84,6 +84,12 @@ impl AuthorityMaker {
         }
     }
 
+    /// An authority of another server: its key is sealed as one made here, and its roots are in the bundle.
+    pub fn adopt(&self, authority: Authority, pkcs8: &Secret, upstream_roots: Vec<Vec<u8>>) -> Result<Made, MakeError> {
+        let key = self.seal(authority.kind, &authority.id, pkcs8)?;
+        Ok(Made { authority: Authority { key, ..authority }, upstream_roots })
+    }
+
     async fn make_x509(&self, now: Timestamp, key_type: KeyType, pkcs8: &Secret) -> Result<Made, MakeError> {
         let key = SigningKey::from_pkcs8(pkcs8)?;
         let public_key = key.public_key().spki().to_vec();

@@ -48,6 +48,7 @@ pub(super) fn needs_room(kind: &CommandKind) -> bool {
         | CommandKind::CreateJoinToken { .. }
         | CommandKind::AppendBundle { .. }
         | CommandKind::CreateBundles { .. }
+        | CommandKind::Import { .. }
         | CommandKind::UpdateBundles { .. }
         | CommandKind::SetBundles { .. }
         | CommandKind::CreateRelationships { .. }

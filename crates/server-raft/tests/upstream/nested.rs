@@ -2,7 +2,6 @@
 //! own are nested.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use steeple_api::server::localauthority::{
@@ -16,20 +15,6 @@ use steeple_testkit::{
 
 use crate::subordinate::{PATIENCE, TRUST_DOMAIN, active, expect, minted_chain, server, tainted};
 
-const STOCK_AGENT: &str = "STOCK_SPIRE_AGENT";
-const STOCK_SERVER: &str = "STOCK_SPIRE_SERVER";
-
-fn stock() -> Option<Binaries> {
-    let path = |variable: &str| {
-        let path = std::env::var_os(variable).map(PathBuf::from);
-        if path.is_none() {
-            eprintln!("not run: {variable} is not set");
-        }
-        path
-    };
-    Some(Binaries { server: path(STOCK_SERVER)?, agent: path(STOCK_AGENT)? })
-}
-
 #[tokio::test]
 async fn our_server_below_ours() {
     let ours = Binaries::find().expect("our programs");
@@ -38,13 +23,13 @@ async fn our_server_below_ours() {
 
 #[tokio::test]
 async fn our_server_below_a_stock_one() {
-    let Some(stock) = stock() else { return };
+    let Some(stock) = Binaries::stock() else { return };
     works_together(&stock, &Binaries::find().expect("our programs")).await;
 }
 
 #[tokio::test]
 async fn a_stock_server_below_ours() {
-    let Some(stock) = stock() else { return };
+    let Some(stock) = Binaries::stock() else { return };
     works_together(&Binaries::find().expect("our programs"), &stock).await;
 }
 

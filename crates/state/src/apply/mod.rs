@@ -6,6 +6,7 @@ mod authority;
 mod bundle;
 mod cluster;
 mod entry;
+mod import;
 mod join_token;
 mod refound;
 mod relationship;
@@ -76,6 +77,8 @@ fn effect(writer: &mut Writer<'_>, kind: &CommandKind) -> Outcome {
         CommandKind::CreateRelationships { relationships } => relationship::create(writer, relationships),
         CommandKind::UpdateRelationships { updates } => relationship::update(writer, updates),
         CommandKind::DeleteRelationships { trust_domains } => relationship::delete(writer, trust_domains),
+
+        CommandKind::Import { records } => import::import(writer, records).into(),
 
         CommandKind::PrepareAuthority { authority, upstream_roots } => {
             authority::prepare(writer, authority, upstream_roots).into()

@@ -83,7 +83,7 @@ fn merged(stored: &Entry, wanted: &Entry, mask: EntryMask) -> Entry {
 
 /// Every trust domain must have a stored bundle; the own one counts, when it has one. The first that has none, as they
 /// were sent, is named (SPIRE behaviour).
-fn known_bundles(state: &State, trust_domains: &[TrustDomain], action: Action) -> Result<(), Rejection> {
+pub(crate) fn known_bundles(state: &State, trust_domains: &[TrustDomain], action: Action) -> Result<(), Rejection> {
     match trust_domains.iter().find(|trust_domain| state.bundle(trust_domain).is_none()) {
         None => Ok(()),
         Some(unknown) => Err(Rejection::internal(format!(

@@ -7,8 +7,8 @@ mod dns_name;
 mod entry;
 mod id;
 
-pub(crate) use admission::sorted;
 pub use admission::{creation, update};
+pub(crate) use admission::{known_bundles, sorted};
 pub use distinct::distinct;
 pub use dns_name::{DnsNameError, WildcardOverlap, dns_name, no_wildcard_overlap};
 pub use entry::{Action, convertible, creatable, lifetimes, stored_svid_selectors};

@@ -11,8 +11,8 @@ use steeple_core::{
     JwtAuthority, SelectorSet, SpiffeId, Timestamp, TrustDomain, X509Authority,
 };
 use steeple_state::{
-    Attestation, BundleMask, BundleUpdate, Command, CommandKind, DeleteMode, EntryMask, EntryUpdate, RelationshipDraft,
-    RelationshipMask, RelationshipUpdate, UpstreamChanges,
+    Attestation, BundleMask, BundleUpdate, Command, CommandKind, DeleteMode, EntryMask, EntryUpdate, ImportRecord,
+    RelationshipDraft, RelationshipMask, RelationshipUpdate, UpstreamChanges,
 };
 
 use super::{authority, cluster_init, entry, id, member, selectors, trust_domain};
@@ -218,6 +218,18 @@ pub fn bundle_command() -> impl Strategy<Value = CommandKind> {
     ]
 }
 
+pub fn import_command() -> impl Strategy<Value = CommandKind> {
+    let record = prop_oneof![
+        3 => any_entry().prop_map(|entry| ImportRecord::Entry(Arc::new(entry))),
+        2 => any_agent().prop_map(|agent| ImportRecord::Agent(Box::new(agent))),
+        2 => any_bundle().prop_map(ImportRecord::Bundle),
+        1 => any_draft().prop_map(|draft| ImportRecord::Relationship(draft.relationship)),
+        1 => (token(), 900i64..1200)
+            .prop_map(|(value, expires_at)| ImportRecord::JoinToken(JoinToken { value, expires_at })),
+    ];
+    vec(record, 1..4).prop_map(|records| CommandKind::Import { records })
+}
+
 pub fn authority_command() -> impl Strategy<Value = CommandKind> {
     prop_oneof![
         2 => authority_name().prop_map(|(kind, id)| CommandKind::PrepareAuthority {
@@ -269,6 +281,7 @@ pub fn any_kind() -> impl Strategy<Value = CommandKind> {
         4 => entry_command(),
         3 => agent_command(),
         3 => bundle_command(),
+        2 => import_command(),
         2 => authority_command(),
         1 => cluster_command(),
     ]

@@ -390,6 +390,7 @@ fn describe(outcome: &Outcome) -> Vec<String> {
             })
             .collect(),
         Outcome::EntriesUpdated(results) => each(results, |entry| format!("updated {}", describe_entry(entry))),
+        Outcome::Imported(results) => results.iter().map(|result| format!("{result:?}")).collect(),
         Outcome::Member { node_id } => vec![format!("node id {node_id}")],
         Outcome::Pruned { items, more } => vec![format!("pruned {items}{}", if *more { ", more to do" } else { "" })],
         Outcome::Relationships(results) => each(results, |found| {

@@ -6,6 +6,7 @@ use steeple_core as core;
 use steeple_core::{Timestamp, TrustDomain};
 
 use super::super::DecodeError;
+use super::import::Records;
 use super::mask::{from_bits, to_bits};
 use super::noun::{Bundle, Entry, JwtAuthority, MemberFacts, kind, kind_number, spiffe_id, trust_domain, uuid};
 use super::payload::{
@@ -33,7 +34,7 @@ pub(crate) struct Command {
     #[prost(
         oneof = "Kind",
         tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, \
-                35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47"
+                35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48"
     )]
     kind: Option<Kind>,
 }
@@ -116,6 +117,8 @@ enum Kind {
     RevokeUpstreamAuthority(UpstreamRoots),
     #[prost(message, tag = "47")]
     FollowUpstream(UpstreamChanges),
+    #[prost(message, tag = "48")]
+    Import(Records),
 }
 
 // === To messages ===
@@ -207,6 +210,7 @@ impl From<&CommandKind> for Kind {
             CommandKind::DeleteRelationships { trust_domains } => {
                 Self::DeleteRelationships(Names { names: names(trust_domains) })
             }
+            CommandKind::Import { records } => Self::Import(records.as_slice().into()),
             CommandKind::PrepareAuthority { authority, upstream_roots } => Self::PrepareAuthority(PrepareAuthority {
                 authority: Some((&**authority).into()),
                 upstream_roots: upstream_roots.clone(),
@@ -374,6 +378,7 @@ impl TryFrom<Kind> for CommandKind {
                 Self::UpdateRelationships { updates: updates.collect::<Result<_, DecodeError>>()? }
             }
             Kind::DeleteRelationships(list) => Self::DeleteRelationships { trust_domains: parsed(&list.names)? },
+            Kind::Import(records) => Self::Import { records: records.try_into()? },
             Kind::PrepareAuthority(prepare) => Self::PrepareAuthority {
                 authority: Box::new(present("authority", prepare.authority)?.try_into()?),
                 upstream_roots: prepare.upstream_roots,

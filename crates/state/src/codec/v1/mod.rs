@@ -1,6 +1,7 @@
 //! Version 1 as protobuf messages. Tags are never used twice: a field that goes away leaves its number behind.
 
 mod command;
+mod import;
 mod mask;
 mod noun;
 mod outcome;

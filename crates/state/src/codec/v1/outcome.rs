@@ -5,12 +5,13 @@ use std::sync::Arc;
 use steeple_core as core;
 
 use super::super::{DecodeError, StoredCreation, StoredOutcome as Stored};
+use super::import::Results;
 use super::noun::{Agent, Bundle, Entry, Relationship as RelationshipNoun};
 use crate::{Code, EntryCreation, Outcome as StateOutcome, Rejection as StateRejection};
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Outcome {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     kind: Option<Kind>,
 }
 
@@ -40,6 +41,8 @@ enum Kind {
     Pruned(Pruned),
     #[prost(message, tag = "12")]
     Relationships(RelationshipResults),
+    #[prost(message, tag = "13")]
+    Imported(Results),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -182,6 +185,7 @@ impl From<&StateOutcome> for Outcome {
             StateOutcome::EntriesUpdated(results) => {
                 Kind::EntriesUpdated(EntryResults { results: results.iter().map(entry_result).collect() })
             }
+            StateOutcome::Imported(results) => Kind::Imported(results.as_slice().into()),
             StateOutcome::Member { node_id } => Kind::MemberNodeId(*node_id),
             StateOutcome::Pruned { items, more } => Kind::Pruned(Pruned { items: *items, more: *more }),
             StateOutcome::Relationships(results) => {
@@ -282,6 +286,7 @@ impl TryFrom<Outcome> for StateOutcome {
                 let one = |result: EntryResult| either("entry", result.entry, result.rejection);
                 Self::EntriesUpdated(list.results.into_iter().map(one).collect::<Result<_, _>>()?)
             }
+            Kind::Imported(results) => Self::Imported(results.try_into()?),
             Kind::MemberNodeId(node_id) => Self::Member { node_id },
             Kind::Pruned(pruned) => Self::Pruned { items: pruned.items, more: pruned.more },
             Kind::Relationships(list) => {
