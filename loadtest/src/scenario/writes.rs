@@ -122,6 +122,6 @@ impl Book {
 }
 
 const SECONDS: u16 = 10;
-/// Of the 64 that the admin socket takes from one user.
+/// Writers share connections: gRPC has a hundred calls and more on one.
 const CONNECTIONS_MAX: usize = 32;
 const ENTRIES_OF_A_PARENT: u64 = 100;
