@@ -8,7 +8,4 @@
 //! Both start the programs through `steeple-testkit` and know nothing of their insides.
 
 pub mod demo;
-mod interrupt;
 pub mod leader_kills;
-
-pub use interrupt::until_interrupted;

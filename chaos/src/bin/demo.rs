@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use steeple_chaos::{demo, until_interrupted};
+use steeple_chaos::demo;
+use steeple_testkit::until_interrupted;
 
 #[derive(Parser)]
 #[command(about = "Three replicas, two agents, a workload, and the leader killed", version)]

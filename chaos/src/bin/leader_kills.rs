@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use steeple_chaos::leader_kills::{CheckArgs, RunArgs, check, run};
-use steeple_chaos::until_interrupted;
+use steeple_testkit::until_interrupted;
 
 #[derive(Parser)]
 #[command(about = "Kills the leader under load and checks that nothing acknowledged is lost", version)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use steeple_testkit::Cluster;
+use steeple_testkit::{Cluster, Dice};
 use tokio::time::{sleep, timeout};
 
 use super::history::{Fault, Recorder};
@@ -14,25 +14,6 @@ use super::power::SyncLog;
 const LED_MAX: Duration = Duration::from_secs(30);
 /// Between two faults the cluster is left alone for so long at least, and for as long again at most.
 const REST_MS: u64 = 500;
-
-/// A sequence that its seed determines (SplitMix64).
-#[derive(Clone, Debug)]
-pub(super) struct Dice(u64);
-
-impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// Evenly from 0 to `bound - 1`, near enough for choosing victims and pauses.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % bound.max(1)
-    }
-}
 
 /// What the faults are done to.
 pub(super) struct Faults<'c> {
@@ -91,23 +72,5 @@ impl Faults<'_> {
     async fn acknowledgement(&self) -> anyhow::Result<()> {
         let next = self.recorder.acknowledgement();
         timeout(LED_MAX, next).await.context("no client's write is acknowledged any more")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_seed_gives_one_sequence() {
-        let draw = |seed| {
-            let mut dice = Dice::new(seed);
-            [(); 50].map(|()| dice.below(10))
-        };
-        assert_eq!(draw(7), draw(7));
-        assert_ne!(draw(7), draw(8));
-        let seen: std::collections::BTreeSet<u64> = draw(7).into_iter().collect();
-        assert!(seen.len() > 7 && seen.iter().all(|drawn| *drawn < 10), "{seen:?}");
-        assert_eq!(Dice::new(1).below(0), 0);
     }
 }

@@ -12,7 +12,7 @@ use steeple_api::server::entry::{
 };
 use steeple_api::types;
 use steeple_core::TrustDomain;
-use steeple_testkit::Admin;
+use steeple_testkit::{Admin, Dice};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -20,7 +20,6 @@ use tonic::{Code, Request};
 
 use super::answer::{of_failed_read, of_failed_write};
 use super::history::{Answer, Call, Key, Recorder};
-use super::kill::Dice;
 use super::signing::{Subject, Trust};
 
 pub(super) const WRITERS: u32 = 6;

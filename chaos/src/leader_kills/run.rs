@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use steeple_core::TrustDomain;
-use steeple_testkit::{Admin, Binaries, Cluster, Scratch, ServerSpec};
+use steeple_testkit::{Admin, Binaries, Cluster, Dice, Scratch, ServerSpec};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::history::{Fault, Recorder};
 use super::kept::{Checking, Kept};
-use super::kill::{Dice, Faults};
+use super::kill::Faults;
 use super::load::Load;
 use super::options::RunArgs;
 use super::power::SyncLog;

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = words.collect();
     let outcome = match chore.as_str() {
         "bench" => programs::bench(&words),
+        "load" => programs::load(&words),
         "chaos" => programs::chaos(&words),
         "codegen" => codegen::write(),
         "conformance" => test::update_conformance(words.first().map_or("", String::as_str)),
@@ -57,7 +58,8 @@ usage: cargo xtask <chore>
   conformance [FILTER]  play SPIRE's recorded cases and bring the lists in interop/conformance up to date
   demo       three replicas, two agents, a workload, and the leader killed
   chaos      the leader killed again and again under load; see --help
-  bench      memory, start, writes and issues, of release builds; see --help
+  bench      memory, start and backup, of release builds; see --help
+  load       simulated agents against a server, of release builds; see --help
   fix        what a program can mend: generated code, line numbers in links, format
   codegen    write crates/api/src/gen from crates/api/proto
   direction  compare the arrows between crates with crates/xtask/direction.txt

@@ -22,6 +22,11 @@ pub fn bench(arguments: &[String]) -> Result<()> {
     run("figures", Profile::Release, arguments)
 }
 
+/// Load on servers of ours and of others.
+pub fn load(arguments: &[String]) -> Result<()> {
+    run("loadtest", Profile::Release, arguments)
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Profile {
     Dev,

@@ -1,9 +1,9 @@
-//! `figures`: memory, start, writes and issues, each as the median of several runs.
+//! `figures`: memory, start and backup, each as the median of several runs.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Parser, ValueEnum as _};
+use steeple_loadtest::cli::dashed;
 use steeple_loadtest::figures::{Measure, Options, Output, measure, print};
 
 #[derive(Parser)]
@@ -15,9 +15,6 @@ struct Cli {
     /// Runs of each, every one on a fresh server.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
     runs: u8,
-    /// Seconds under load, where there is load.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..))]
-    seconds: u8,
     #[arg(long, value_enum, default_value_t)]
     output: Output,
 }
@@ -35,15 +32,10 @@ async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
     let wanted = if cli.only.is_empty() { Measure::value_variants() } else { &cli.only };
-    let options = Options { runs: cli.runs.into(), duration: Duration::from_secs(cli.seconds.into()) };
+    let options = Options { runs: cli.runs.into() };
     let mut figures = Vec::with_capacity(wanted.len());
     for wanted in wanted {
         figures.push(measure(*wanted, options).await?);
     }
     print(&figures, cli.output)
-}
-
-/// `-output json` is what the server's and the agent's command lines take.
-fn dashed(args: impl Iterator<Item = String>) -> impl Iterator<Item = String> {
-    args.map(|arg| if arg.starts_with("-output") { format!("-{arg}") } else { arg })
 }

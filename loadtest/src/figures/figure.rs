@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::{Measure, Options};
+use super::Measure;
 
 /// One measure's values, one for each run.
 #[derive(Clone, Debug, Serialize)]
@@ -26,7 +26,7 @@ pub enum Output {
 }
 
 impl Figure {
-    pub(super) fn of(measure: Measure, options: Options, mut values: Vec<f64>) -> Self {
+    pub(super) fn of(measure: Measure, mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let runs = values.len();
         let at = |position: usize| values.get(position).copied().unwrap_or(f64::NAN);
@@ -38,11 +38,7 @@ impl Figure {
             min: at(0),
             max: at(runs.saturating_sub(1)),
             runs,
-            command: format!(
-                "figures --only {} --runs {runs} --seconds {}",
-                measure.name(),
-                options.duration.as_secs()
-            ),
+            command: format!("figures --only {} --runs {runs}", measure.name()),
         }
     }
 }
@@ -69,12 +65,11 @@ mod tests {
 
     #[test]
     fn the_median_is_the_middle() {
-        let options = Options { runs: 1, duration: std::time::Duration::from_secs(5) };
-        let figure = |values: &[f64]| Figure::of(Measure::ServerRss, options, values.to_vec());
+        let figure = |values: &[f64]| Figure::of(Measure::ServerRss, values.to_vec());
         assert_eq!(figure(&[3.0, 1.0, 2.0]).median, 2.0);
         assert_eq!(figure(&[4.0, 1.0, 2.0, 3.0]).median, 2.5);
         let one = figure(&[7.0]);
         assert_eq!((one.min, one.median, one.max, one.runs), (7.0, 7.0, 7.0, 1));
-        assert_eq!(one.command, "figures --only server-rss --runs 1 --seconds 5");
+        assert_eq!(one.command, "figures --only server-rss --runs 1");
     }
 }

@@ -21,43 +21,34 @@ pub struct X509PopFiles {
 }
 
 pub struct X509PopAgent {
-    files: X509PopFiles,
+    source: Source,
+}
+
+enum Source {
+    Files(X509PopFiles),
+    Held { certificates: Vec<Vec<u8>>, key: ProofKey },
 }
 
 impl X509PopAgent {
     pub fn new(files: X509PopFiles) -> Self {
-        Self { files }
+        Self { source: Source::Files(files) }
+    }
+
+    /// For many simulated nodes in one process: certificates in DER, leaf first, and the leaf's key, from memory.
+    pub fn holding(certificates: Vec<Vec<u8>>, key: &Secret) -> Result<Self, AttestError> {
+        let key = ProofKey::from_der(key).ok_or_else(|| unusable("no supported private key"))?;
+        check_pair(&certificates, &key)?;
+        Ok(Self { source: Source::Held { certificates, key } })
     }
 
     async fn run(&self, channel: &mut dyn AgentChannel) -> Result<(), AttestError> {
-        let (certificates, key) = self.load()?;
-        let payload = Payload { certificates: certificates.into_iter().map(Bytes).collect() };
-        let payload = serde_json::to_vec(&payload)
-            .map_err(|error| AttestError::internal(format!("unable to marshal attestation data: {error}")))?;
-        let Some(challenge) = channel.send(payload).await? else {
-            return Err(AttestError::internal("server accepted the certificate without a challenge"));
-        };
-        let response = answer(&key, &challenge)?;
-        match channel.send(response).await? {
-            None => Ok(()),
-            Some(_) => Err(AttestError::internal("server sent a second challenge")),
+        match &self.source {
+            Source::Files(files) => {
+                let (certificates, key) = load(files)?;
+                prove(&certificates, &key, channel).await
+            }
+            Source::Held { certificates, key } => prove(certificates, key, channel).await,
         }
-    }
-
-    fn load(&self) -> Result<(Vec<Vec<u8>>, ProofKey), AttestError> {
-        let files = &self.files;
-        let mut certificates = certificates(&files.certificate_path, "unable to load keypair")?;
-        let unusable = |why: &str| AttestError::invalid(format!("unable to load keypair: {why}"));
-        let key = private_key(&files.private_key_path)?;
-        let leaf = certificates.first().ok_or_else(|| unusable("no certificate found"))?;
-        let (_, leaf) = X509Certificate::from_der(leaf).map_err(|_| unusable("malformed certificate"))?;
-        if *leaf.public_key().subject_public_key.data != key.public_bytes() {
-            return Err(unusable("private key does not match the certificate"));
-        }
-        if let Some(path) = &files.intermediates_path {
-            certificates.extend(self::certificates(path, "unable to load intermediate certificates")?);
-        }
-        Ok((certificates, key))
     }
 }
 
@@ -69,6 +60,43 @@ impl AgentNodeAttestor for X509PopAgent {
     fn attest<'a>(&'a self, channel: &'a mut dyn AgentChannel) -> BoxFuture<'a, Result<(), AttestError>> {
         Box::pin(self.run(channel))
     }
+}
+
+async fn prove(certificates: &[Vec<u8>], key: &ProofKey, channel: &mut dyn AgentChannel) -> Result<(), AttestError> {
+    let payload = Payload { certificates: certificates.iter().cloned().map(Bytes).collect() };
+    let payload = serde_json::to_vec(&payload)
+        .map_err(|error| AttestError::internal(format!("unable to marshal attestation data: {error}")))?;
+    let Some(challenge) = channel.send(payload).await? else {
+        return Err(AttestError::internal("server accepted the certificate without a challenge"));
+    };
+    let response = answer(key, &challenge)?;
+    match channel.send(response).await? {
+        None => Ok(()),
+        Some(_) => Err(AttestError::internal("server sent a second challenge")),
+    }
+}
+
+fn load(files: &X509PopFiles) -> Result<(Vec<Vec<u8>>, ProofKey), AttestError> {
+    let mut certificates = certificates(&files.certificate_path, "unable to load keypair")?;
+    let key = private_key(&files.private_key_path)?;
+    check_pair(&certificates, &key)?;
+    if let Some(path) = &files.intermediates_path {
+        certificates.extend(self::certificates(path, "unable to load intermediate certificates")?);
+    }
+    Ok((certificates, key))
+}
+
+fn check_pair(certificates: &[Vec<u8>], key: &ProofKey) -> Result<(), AttestError> {
+    let leaf = certificates.first().ok_or_else(|| unusable("no certificate found"))?;
+    let (_, leaf) = X509Certificate::from_der(leaf).map_err(|_| unusable("malformed certificate"))?;
+    if *leaf.public_key().subject_public_key.data != key.public_bytes() {
+        return Err(unusable("private key does not match the certificate"));
+    }
+    Ok(())
+}
+
+fn unusable(why: &str) -> AttestError {
+    AttestError::invalid(format!("unable to load keypair: {why}"))
 }
 
 fn answer(key: &ProofKey, challenge: &[u8]) -> Result<Vec<u8>, AttestError> {
