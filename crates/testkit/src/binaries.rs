@@ -38,14 +38,7 @@ impl Binaries {
 
     /// Stock SPIRE's, where both are named; without them the test that asks is not run, and says so.
     pub fn stock() -> Option<Self> {
-        let path = |variable: &str| {
-            let path = std::env::var_os(variable).map(PathBuf::from);
-            if path.is_none() {
-                eprintln!("not run: {variable} is not set");
-            }
-            path
-        };
-        Some(Self { server: path(STOCK_SERVER)?, agent: path(STOCK_AGENT)? })
+        Some(Self { server: stock_program(STOCK_SERVER)?, agent: stock_program(STOCK_AGENT)? })
     }
 }
 
