@@ -49,12 +49,13 @@ impl Rebootstrap {
 
     /// The server's chain leads to no root that the agent has.
     pub fn distrusted(&mut self, now: Timestamp) -> Distrust {
-        if self.mode == RebootstrapMode::Never {
-            return Distrust::Final;
-        }
         let since = *self.untrusted_since.get_or_insert(now);
-        match since.saturating_add(self.delay).since(now) {
-            Duration::ZERO => Distrust::Anew,
+        let (delay, then) = match self.mode {
+            RebootstrapMode::Never => (SERVER_REPLACES_SVID, Distrust::Final),
+            RebootstrapMode::Auto | RebootstrapMode::Always => (self.delay, Distrust::Anew),
+        };
+        match since.saturating_add(delay).since(now) {
+            Duration::ZERO => then,
             left => Distrust::Wait(left),
         }
     }
@@ -83,6 +84,9 @@ impl Rebootstrap {
     }
 }
 
+/// A pushed bundle may be here before a server has replaced an SVID whose root the bundle no longer has. SPIRE's agents
+/// would hear of it seconds later.
+const SERVER_REPLACES_SVID: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(60);
 const REBOOTSTRAP_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
@@ -113,10 +117,13 @@ mod tests {
     #[test]
     fn never_is_final_and_so_is_an_attestation_that_works_once() {
         let mut never = Rebootstrap::new(RebootstrapMode::Never, DELAY);
-        assert_eq!(never.distrusted(at(0)), Distrust::Final);
+        assert_eq!(never.distrusted(at(0)), Distrust::Wait(SERVER_REPLACES_SVID));
+        assert_eq!(never.distrusted(at(10)), Distrust::Final);
+        assert!(never.trusted());
+        assert_eq!(never.distrusted(at(20)), Distrust::Wait(SERVER_REPLACES_SVID));
         let mut auto = Rebootstrap::new(RebootstrapMode::Auto, Duration::ZERO);
         assert_eq!((auto.check(true), auto.distrusted(at(0))), (Ok(()), Distrust::Anew));
-        assert_eq!((auto.check(false), auto.distrusted(at(0))), (Ok(()), Distrust::Final));
+        assert_eq!((auto.check(false), auto.distrusted(at(10))), (Ok(()), Distrust::Final));
         let mut always = Rebootstrap::new(RebootstrapMode::Always, DELAY);
         assert_eq!((always.check(true), always.check(false)), (Ok(()), Err(NotRepeatable)));
     }

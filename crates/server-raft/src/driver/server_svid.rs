@@ -63,7 +63,10 @@ impl ServerSvidDriver {
     /// Runs until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let mut retry = RETRY_PAUSE_MIN;
+        let mut applied = self.replica.applied();
         loop {
+            applied.mark_unchanged();
+            let mut failed = false;
             let pause = if self.is_due() {
                 let timer = CallTimer::start(metrics::SVID_ROTATE);
                 let rotated = self.rotate().await;
@@ -76,6 +79,7 @@ impl ServerSvidDriver {
                     Err(error) => {
                         // Ordinary while the cluster forms or elects: the first authority is not there yet.
                         tracing::debug!(error = %error, "server SVID is not rotated yet");
+                        failed = true;
                         retry = (retry * 2).min(RETRY_PAUSE_MAX);
                         retry
                     }
@@ -83,14 +87,28 @@ impl ServerSvidDriver {
             } else {
                 CHECK_INTERVAL
             };
-            let mut authority = self.replica.applied();
+            let has_none = self.shown.borrow().is_none();
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
-                // Before the first SVID every applied entry may be the one that makes signing possible.
-                _ = authority.changed(), if self.shown.borrow().is_none() => {
-                    tokio::time::sleep(RETRY_PAUSE_MIN).await;
+                // Agents hear of a tainted or revoked root within milliseconds. Before the first SVID every applied entry
+                // may be the one that makes signing possible.
+                () = self.comes_due(&mut applied), if has_none || !failed => {
+                    tokio::time::sleep(if has_none { RETRY_PAUSE_MIN } else { Duration::ZERO }).await;
                 }
+            }
+        }
+    }
+
+    /// By something that is applied.
+    async fn comes_due(&self, applied: &mut watch::Receiver<u64>) {
+        loop {
+            if applied.changed().await.is_err() {
+                // The replica ends, and this driver is told to stop.
+                std::future::pending::<()>().await;
+            }
+            if self.is_due() {
+                return;
             }
         }
     }
