@@ -128,6 +128,7 @@ impl App {
                 agent_id_as_selector: settings.agent_spiffe_id_as_selector,
             },
             relationships: Arc::clone(&relationships),
+            audit: audit.clone(),
             server_svid: shown,
             subscribers: Subscribers::new(replica.clone()),
             started_at,

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use parking_lot::Mutex;
+use prost::Message;
 use steeple_core::rpc_code_name;
 use steeple_telemetry::log::{Fields, Ledger};
 use tonic::body::Body;
@@ -15,7 +16,7 @@ use tower::{Layer, Service};
 
 use super::facts::{Facts, facts, put};
 use super::passing::{Answered, Asked, Ending, Seen};
-use crate::authz::{Caller, Class, Transport};
+use crate::authz::{Authorized, Caller, Class, Transport};
 
 /// Writes to `ledger`; cheap to clone.
 #[derive(Clone)]
@@ -40,6 +41,19 @@ struct Call {
 impl AuditLayer {
     pub fn new(ledger: Ledger) -> Self {
         Self { ledger }
+    }
+}
+
+impl AuditLayer {
+    /// Puts on record what a stream carried in place of a call of `method`.
+    pub fn record(&self, method: &str, by: &Authorized, asked: &impl Message, answered: Result<Vec<u8>, &Status>) {
+        let fields = begun(method, Some(by.caller()));
+        let (answered, code, message) = match answered {
+            Ok(answered) => (answered, Code::Ok, ""),
+            Err(status) => (Vec::new(), status.code(), status.message()),
+        };
+        let passed = Passed { method, asked: &asked.encode_to_vec(), answered: &answered };
+        conclude(&self.ledger, fields, Some(by.class()), &passed, code, message);
     }
 }
 
@@ -90,40 +104,57 @@ where
 impl Call {
     fn begin(ledger: Ledger, request: &Request<Body>) -> Self {
         let path = request.uri().path();
-        let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
-        let mut fields = Fields::new();
-        put(&mut fields, "type", "audit");
-        put(&mut fields, "subsystem_name", "api");
-        put(&mut fields, "request_id", uuid::Uuid::new_v4().to_string());
-        put(&mut fields, "service", short(service));
-        put(&mut fields, "method", method);
         // A connection without a caller is refused, and that is on record.
-        if let Ok(caller) = Caller::of(request.extensions()) {
-            put_caller(&mut fields, &caller);
-        }
+        let fields = begun(path, Caller::of(request.extensions()).ok().as_ref());
         Self { ledger, method: path.to_owned(), fields, asked: Arc::default() }
     }
 
     fn end(self, class: Option<Class>, answered: &Seen, ending: Ending) {
-        let mut fields = self.fields;
-        if let Some(class) = class {
-            put(&mut fields, "authorized_as", class.authorized_as());
-            put(&mut fields, "authorized_via", class.authorized_via());
-        }
         let (code, message) = match ending {
             Ending::Status(status) => (status.code(), status.message().to_owned()),
             Ending::Canceled => (Code::Cancelled, "context canceled".to_owned()),
         };
-        let known = facts(&self.method, self.asked.lock().first(), answered.last());
-        match known {
-            Facts::Items(items) if code == Code::Ok => {
-                for item in items {
-                    write(&self.ledger, fields.clone(), item.fields, item.status.code, &item.status.message);
-                }
+        let asked = self.asked.lock();
+        let passed = Passed { method: &self.method, asked: asked.first(), answered: answered.last() };
+        conclude(&self.ledger, self.fields, class, &passed, code, &message);
+    }
+}
+
+/// The messages of a call.
+struct Passed<'a> {
+    /// `/package.Service/Method`.
+    method: &'a str,
+    asked: &'a [u8],
+    answered: &'a [u8],
+}
+
+fn begun(path: &str, caller: Option<&Caller>) -> Fields {
+    let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
+    let mut fields = Fields::new();
+    put(&mut fields, "type", "audit");
+    put(&mut fields, "subsystem_name", "api");
+    put(&mut fields, "request_id", uuid::Uuid::new_v4().to_string());
+    put(&mut fields, "service", short(service));
+    put(&mut fields, "method", method);
+    if let Some(caller) = caller {
+        put_caller(&mut fields, caller);
+    }
+    fields
+}
+
+fn conclude(ledger: &Ledger, mut fields: Fields, class: Option<Class>, passed: &Passed<'_>, code: Code, message: &str) {
+    if let Some(class) = class {
+        put(&mut fields, "authorized_as", class.authorized_as());
+        put(&mut fields, "authorized_via", class.authorized_via());
+    }
+    match facts(passed.method, passed.asked, passed.answered) {
+        Facts::Items(items) if code == Code::Ok => {
+            for item in items {
+                write(ledger, fields.clone(), item.fields, item.status.code, &item.status.message);
             }
-            Facts::Items(_) => write(&self.ledger, fields, Fields::new(), code as i32, &message),
-            Facts::Call(known) => write(&self.ledger, fields, known, code as i32, &message),
         }
+        Facts::Items(_) => write(ledger, fields, Fields::new(), code as i32, message),
+        Facts::Call(known) => write(ledger, fields, known, code as i32, message),
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use steeple_cli::{Call, Failure};
+use steeple_cli::{Call, Failure, Values};
 
 use super::table::{Action, Remote, SOCKET, program};
 use super::{RunFlags, oidc, validate};
@@ -37,10 +37,20 @@ pub fn start(args: &[String]) -> Outcome {
                 Outcome::Exit(finish(Call::of_process(invocation.values), |call| ask(call, remote)))
             }
             Action::OidcProvider => Outcome::Exit(steeple_oidc::start(&invocation.values)),
+            Action::Run | Action::Validate if let Some(stray) = stray(&invocation.values) => {
+                let _ = writeln!(std::io::stderr(), "Error: unexpected argument {stray:?}: name a file with -config");
+                Outcome::Exit(ExitCode::FAILURE)
+            }
             Action::Run => Outcome::Run(Box::new(RunFlags::of(&invocation.values))),
             Action::Validate => Outcome::Exit(validate::validate(&RunFlags::of(&invocation.values))),
         },
     }
+}
+
+/// A word that stands where the configuration file was meant, perhaps. SPIRE ignores it and asks for its default file;
+/// a server that starts without a file would found another trust domain.
+fn stray(values: &Values) -> Option<&String> {
+    values.rest().first().filter(|_| values.text_if_any("config").is_none())
 }
 
 fn finish(mut call: Call, run: impl FnOnce(&mut Call) -> Result<(), Failure>) -> ExitCode {
@@ -62,4 +72,20 @@ fn ask(call: &mut Call, remote: Remote) -> Result<(), Failure> {
         let channel = steeple_cli::connect(&socket);
         remote(call, channel).await
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_in_place_of_the_file_is_refused() {
+        let started = |words: &[&str]| start(&words.iter().map(ToString::to_string).collect::<Vec<_>>());
+        for command in ["run", "validate"] {
+            let refused = started(&["steeple-server", command, "server.conf"]);
+            assert!(matches!(refused, Outcome::Exit(code) if code == ExitCode::FAILURE), "{refused:?}");
+        }
+        assert!(matches!(started(&["steeple-server", "run"]), Outcome::Run(_)));
+        assert!(matches!(started(&["steeple-server", "run", "-config", "a.conf", "b.conf"]), Outcome::Run(_)));
+    }
 }

@@ -79,6 +79,15 @@ pub fn forgotten(kind: AuthorityKind, id: &AuthorityId) {
     tracing::info!(subsystem_name = SUBSYSTEM, local_authority_id = id, "{} forgotten", noun(kind));
 }
 
+/// An operator had `id` `tainted` or `revoked`.
+pub fn changed(kind: AuthorityKind, id: &AuthorityId, how: &str) {
+    let noun = match kind {
+        AuthorityKind::X509 => "X.509",
+        AuthorityKind::Jwt => "JWT",
+    };
+    tracing::info!(subsystem_name = SUBSYSTEM, local_authority_id = id, "{noun} authority {how} successfully");
+}
+
 fn noun(kind: AuthorityKind) -> &'static str {
     match kind {
         AuthorityKind::X509 => "X509 CA",

@@ -13,7 +13,7 @@
 
 pub mod backup;
 pub mod ca;
-mod ca_log;
+pub mod ca_log;
 pub mod federation;
 pub mod prune;
 pub mod roots;

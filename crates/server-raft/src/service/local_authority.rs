@@ -11,6 +11,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::shared::{Shared, unexpected};
 use crate::authz::{Authorized, authorized};
+use crate::driver::ca_log::{self, Slot};
 use crate::metrics;
 
 pub struct LocalAuthorityService {
@@ -59,6 +60,7 @@ impl LocalAuthorityApi for LocalAuthorityService {
         let id = request.into_inner().authority_id;
         let kind = CommandKind::TaintAuthority { kind: AuthorityKind::Jwt, id };
         let tainted = without_expiry(self.change(&caller, kind).await?);
+        ca_log::changed(AuthorityKind::Jwt, &tainted.authority_id, "tainted");
         Ok(Response::new(TaintJwtAuthorityResponse { tainted_authority: Some(tainted) }))
     }
 
@@ -70,6 +72,7 @@ impl LocalAuthorityApi for LocalAuthorityService {
         let id = request.into_inner().authority_id;
         let kind = CommandKind::RevokeAuthority { kind: AuthorityKind::Jwt, id };
         let revoked = without_expiry(self.change(&caller, kind).await?);
+        ca_log::changed(AuthorityKind::Jwt, &revoked.authority_id, "revoked");
         Ok(Response::new(RevokeJwtAuthorityResponse { revoked_authority: Some(revoked) }))
     }
 
@@ -116,6 +119,7 @@ impl LocalAuthorityApi for LocalAuthorityService {
         let id = request.into_inner().authority_id;
         let kind = CommandKind::TaintAuthority { kind: AuthorityKind::X509, id };
         let tainted = self.change(&caller, kind).await?;
+        ca_log::changed(AuthorityKind::X509, &tainted.authority_id, "tainted");
         Ok(Response::new(TaintX509AuthorityResponse { tainted_authority: Some(tainted) }))
     }
 
@@ -128,6 +132,10 @@ impl LocalAuthorityApi for LocalAuthorityService {
         let kind = CommandKind::TaintUpstreamAuthority { subject_key_id, roots };
         let changed = self.change(&caller, kind).await?;
         let upstream_authority_subject_key_id = changed.authority_id;
+        tracing::info!(
+            subject_key_id = upstream_authority_subject_key_id,
+            "X.509 upstream authority tainted successfully"
+        );
         Ok(Response::new(TaintX509UpstreamAuthorityResponse { upstream_authority_subject_key_id }))
     }
 
@@ -144,6 +152,7 @@ impl LocalAuthorityApi for LocalAuthorityService {
         let id = request.into_inner().authority_id;
         let kind = CommandKind::RevokeAuthority { kind: AuthorityKind::X509, id };
         let revoked = without_expiry(self.change(&caller, kind).await?);
+        ca_log::changed(AuthorityKind::X509, &revoked.authority_id, "revoked");
         Ok(Response::new(RevokeX509AuthorityResponse { revoked_authority: Some(revoked) }))
     }
 
@@ -156,6 +165,10 @@ impl LocalAuthorityApi for LocalAuthorityService {
         let kind = CommandKind::RevokeUpstreamAuthority { subject_key_id, roots };
         let changed = self.change(&caller, kind).await?;
         let upstream_authority_subject_key_id = changed.authority_id;
+        tracing::info!(
+            subject_key_id = upstream_authority_subject_key_id,
+            "X.509 upstream authority revoked successfully"
+        );
         Ok(Response::new(RevokeX509UpstreamAuthorityResponse { upstream_authority_subject_key_id }))
     }
 
@@ -239,9 +252,10 @@ impl LocalAuthorityService {
         let made = self.shared.maker.make(self.shared.clock.now(), kind).await;
         let made =
             made.map_err(|error| Status::internal(format!("failed to prepare {} authority: {error}", noun(kind))))?;
-        let prepared = to_wire(&made.authority);
+        let prepared = made.authority.clone();
         self.change(caller, made.into_command()).await?;
-        Ok(prepared)
+        ca_log::prepared(&prepared, Slot::Next);
+        Ok(to_wire(&prepared))
     }
 
     async fn activate(
@@ -253,6 +267,10 @@ impl LocalAuthorityService {
         let activated = self.change(caller, CommandKind::ActivateAuthority { kind, id }).await?;
         let not_after = Timestamp::from_secs(activated.expires_at);
         metrics::activated(kind, &self.shared.trust_domain, self.shared.clock.now(), not_after);
+        let now_active = self.shared.replica.state().read().active_authority(kind).cloned();
+        if let Some(active) = now_active.filter(|active| active.id == activated.authority_id) {
+            ca_log::activated(&active);
+        }
         if self.shared.maker.upstream.is_none() || kind != AuthorityKind::X509 {
             return Ok(activated);
         }

@@ -12,6 +12,7 @@ use tonic::Status;
 
 use super::{Subscribers, failure};
 use crate::acknowledgement::Acknowledgements;
+use crate::audit::AuditLayer;
 use crate::authz::Authorized;
 use crate::backup::Backups;
 use crate::driver::server_svid::ServerSvid;
@@ -32,6 +33,8 @@ pub struct Shared {
     pub attestors: BTreeMap<String, Arc<dyn NodeAttestor>>,
     pub switches: Switches,
     pub relationships: Arc<Relationships>,
+    /// With `audit_log_enabled`: for what a stream carries in place of calls. Calls are recorded before they come here.
+    pub audit: Option<AuditLayer>,
     pub server_svid: watch::Receiver<Option<ServerSvid>>,
     /// Agents on push streams.
     pub subscribers: Arc<Subscribers>,

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
+use crate::on_record::records;
 use crate::site::{Node, Site};
 
 /// Everything that is awaited gives up after this.
@@ -328,6 +329,20 @@ async fn svids_are_issued_on_the_stream_by_the_rules_of_calls() {
     let x509 = codes(issued.x509.into_iter().map(|item| item.status).collect());
     assert_eq!(x509, [Code::Ok, Code::NotFound, Code::InvalidArgument]);
     assert_eq!(codes(issued.jwt.into_iter().map(|item| item.status).collect()), [Code::Ok, Code::NotFound]);
+
+    // On record as the calls that they stand for, item by item, before they are answered.
+    let log = std::fs::read_to_string(site.scratch.join("log")).expect("a log");
+    let of = |method, known: [&str; 4]| -> Vec<[String; 4]> {
+        let text = |record: &serde_json::Value, name: &str| record[name].as_str().unwrap_or_default().to_owned();
+        records(&log, method).iter().map(|record| known.map(|name| text(record, name))).collect()
+    };
+    let x509 = of("BatchNewX509SVID", ["entry_id", "status", "spiffe_id", "authorized_as"]);
+    let expected =
+        [["a", "success", "spiffe://example.org/a", "agent"], ["b", "error", "", "agent"], ["a", "error", "", "agent"]];
+    assert_eq!(x509, expected);
+    let jwt = of("NewJWTSVID", ["entry_id", "status", "status_code", "caller_id"]);
+    let id = node.svid.id.as_str();
+    assert_eq!(jwt, [["a", "success", "", id], ["b", "error", "NotFound", id]]);
 
     // More than the bucket of BatchNewX509SVID holds.
     agent.say(Kind::Issue(Issue { request_id: 8, x509: vec![wish("a", &good); 501], jwt: Vec::new() })).await;

@@ -34,6 +34,15 @@ pub struct Sink {
 impl Sink {
     /// `address` is `host:port`. The thread that sends ends with the last clone.
     pub fn start(flavor: Flavor, address: String) -> io::Result<Self> {
+        let address = match address.rsplit_once(':') {
+            // This host, to Go.
+            Some(("", port)) if port.parse::<u16>().is_ok() => format!("localhost:{port}"),
+            Some((_, port)) if port.parse::<u16>().is_ok() => address,
+            _ => {
+                let why = format!("telemetry: the address {address:?} of a statsd receiver is not host:port");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+            }
+        };
         let (lines, queue) = sync_channel(LINES_WAITING_MAX);
         std::thread::Builder::new().name("statsd".to_owned()).spawn(move || send(&address, &queue))?;
         Ok(Self { flavor, lines })
@@ -175,6 +184,14 @@ mod tests {
             assert_eq!(line(flavor, &labelled, event), expected);
         }
         assert_eq!(line(Flavor::DogStatsd, &series(&[]), Event::Count(3)), format!("{key}:3|c\n"));
+    }
+
+    #[test]
+    fn an_address_without_a_port_is_refused() {
+        for address in ["nohostport", "127.0.0.1:x", ""] {
+            let refused = Sink::start(Flavor::Statsd, address.to_owned()).unwrap_err().to_string();
+            assert!(refused.contains(&format!("{address:?} of a statsd receiver is not host:port")), "{refused}");
+        }
     }
 
     #[test]

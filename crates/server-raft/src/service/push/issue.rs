@@ -1,9 +1,12 @@
-//! Signing on the stream: the same checks, limits and forwarding as for the calls that it stands for.
+//! Signing on the stream: the same checks, limits, forwarding and audit records as for the calls that it stands for.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use steeple_api::server::svid::{NewJwtsvidRequest, NewX509svidParams};
+use prost::Message as _;
+use steeple_api::server::svid::{
+    BatchNewX509svidRequest, BatchNewX509svidResponse, NewJwtsvidRequest, NewJwtsvidResponse, NewX509svidParams,
+};
 use steeple_api::status::{ok, status_of};
 use steeple_api::steeple::agent::from_server::Kind;
 use steeple_api::steeple::agent::{Issue, Issued, issue, issued};
@@ -26,11 +29,18 @@ async fn x509_svids(svids: &SvidService, caller: &Authorized, asked: Vec<issue::
     if count == 0 {
         return Vec::new();
     }
-    let params = asked.into_iter().map(|wish| NewX509svidParams { entry_id: wish.entry_id, csr: wish.csr }).collect();
+    let wish = |wish: issue::X509| NewX509svidParams { entry_id: wish.entry_id, csr: wish.csr };
+    let params: Vec<_> = asked.into_iter().map(wish).collect();
+    let audit = svids.shared.audit.as_ref();
+    let on_record = audit.map(|audit| (audit, BatchNewX509svidRequest { params: params.clone() }));
     let signed = match caller.pay_as(X509_METHOD, count).await {
         Ok(()) => svids.x509_for_agent(caller, params).await,
         Err(refused) => Err(refused),
     };
+    if let Some((audit, request)) = on_record {
+        let answer = |results: &Vec<_>| BatchNewX509svidResponse { results: results.clone() }.encode_to_vec();
+        audit.record(X509_METHOD, caller, &request, signed.as_ref().map(answer));
+    }
     match signed {
         Ok(results) => {
             results.into_iter().map(|result| issued::X509 { status: result.status, svid: result.svid }).collect()
@@ -47,10 +57,15 @@ async fn jwt_svids(svids: &SvidService, caller: &Authorized, asked: Vec<issue::J
     let mut results = Vec::with_capacity(asked.len());
     for wish in asked {
         let request = NewJwtsvidRequest { entry_id: wish.entry_id, audience: wish.audience };
+        let on_record = svids.shared.audit.as_ref().map(|audit| (audit, request.clone()));
         let signed = match caller.pay_as(JWT_METHOD, 1).await {
             Ok(()) => svids.jwt_for_agent(caller, request).await,
             Err(refused) => Err(refused),
         };
+        if let Some((audit, request)) = on_record {
+            let answer = |svid: &types::Jwtsvid| NewJwtsvidResponse { svid: Some(svid.clone()) }.encode_to_vec();
+            audit.record(JWT_METHOD, caller, &request, signed.as_ref().map(answer));
+        }
         results.push(match signed {
             Ok(svid) => issued::Jwt { status: Some(ok()), svid: Some(svid) },
             Err(status) => issued::Jwt { status: Some(item(&status)), svid: None },
