@@ -91,8 +91,8 @@ impl ServerSvidDriver {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
-                // Agents hear of a tainted or revoked root within milliseconds. Before the first SVID every applied entry
-                // may be the one that makes signing possible.
+                // Agents hear of a tainted or revoked root within milliseconds. Before the first SVID every applied
+                // entry may be the one that makes signing possible.
                 () = self.comes_due(&mut applied), if has_none || !failed => {
                     tokio::time::sleep(if has_none { RETRY_PAUSE_MIN } else { Duration::ZERO }).await;
                 }
