@@ -121,7 +121,7 @@ async fn an_agents_health_port_in_use_is_named() {
         address.port()
     );
     std::fs::write(&config, text + &health).expect("a file");
-    assert_says(&refused(&config).await, &[&address.to_string()]);
+    assert_says(&refused(&config).await, &[&address.to_string(), "set health_checks.bind_port"]);
 }
 
 #[tokio::test]

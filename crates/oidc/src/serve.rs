@@ -44,7 +44,7 @@ pub async fn serve(
     let stopped = stop.clone().cancelled_owned();
     match &settings.listener {
         OidcListener::Insecure(address) => {
-            let listener = steeple_telemetry::bind(&address.host, address.port).await?;
+            let listener = steeple_telemetry::bind(address, "insecure_addr").await?;
             tracing::warn!(address = %address, "Serving HTTP (insecure)");
             tasks.spawn(steeple_telemetry::serve(listener, router, stopped));
         }
@@ -56,7 +56,7 @@ pub async fn serve(
         }
         OidcListener::Tls { listen, cert } => {
             let files = CertFiles::load(&cert.cert_file_path, &cert.key_file_path)?;
-            let listener = steeple_telemetry::bind(&listen.host, listen.port).await?;
+            let listener = steeple_telemetry::bind(listen, "serving_cert_file.addr").await?;
             tracing::info!(
                 cert_file_path = %cert.cert_file_path.display(),
                 address = %listen,

@@ -98,7 +98,8 @@ impl App {
             None => None,
         };
         let (joined, progress) = (Arc::new(OnceLock::new()), JoinProgress::default());
-        let recorder = http::record_metrics(&settings)?;
+        let identity = ServerIdentity::new(&settings, &clock);
+        let recorder = http::record_metrics(&settings, &identity.own_tls(&clock), &tasks, &stop).await?;
         let probes = http::serve_health(&settings, Arc::clone(&joined), progress.clone()).await?;
 
         let own = tokio::select! {
@@ -145,8 +146,9 @@ impl App {
             agent_ttl: settings.ttl.agent,
             started_at,
         };
-        let identity = ServerIdentity::new(&settings, &clock);
-        http::serve_metrics(&settings, recorder, observed, &identity.own_tls(&clock), &tasks, &stop).await?;
+        if let Some(recorder) = recorder {
+            http::observe(&settings, &recorder, observed);
+        }
         http::serve_oidc(&settings, replica.clone(), &tasks, &stop).await?;
 
         let federation = FederationDriver { replica: replica.clone(), clock: Arc::clone(&clock), relationships, ages };
@@ -172,9 +174,11 @@ impl App {
         };
         end(&replica, &tasks, &stop).await;
         // Probes are answered for a while longer: they say what happened to those who do not read this log.
-        tokio::select! {
-            () = tokio::time::sleep(REMOVAL_SHOWN_FOR) => {}
-            () = signals.received() => {}
+        if probes.is_some() {
+            tokio::select! {
+                () = tokio::time::sleep(REMOVAL_SHOWN_FOR) => {}
+                () = signals.received() => {}
+            }
         }
         Err(anyhow::Error::new(removed).context(format!("data directory {}", settings.data_dir.display())))
     }

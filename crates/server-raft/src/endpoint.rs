@@ -37,6 +37,7 @@ use tower::{Service, ServiceBuilder};
 
 use crate::audit::AuditLayer;
 use crate::authz::{AuthorizeLayer, Row, TABLE};
+use crate::call_log::CallLog;
 use crate::peer::JoinProgress;
 use crate::service::{
     AgentService, AuthoritiesService, BackupService, BundleService, ClusterService, DebugService, EntryService,
@@ -99,7 +100,12 @@ pub fn serve_admin(
     let service = gate.guarded(routes.routes(), |_| true);
     let acceptor = UdsAcceptor { tracking: PeerTracking::CredentialsOnly, limits: ADMIN_LIMITS };
     let (ready, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
-    tracing::info!(address = %listener.path().display(), network = "unix", "Starting Server APIs");
+    tracing::info!(
+        subsystem_name = SUBSYSTEM,
+        address = %listener.path().display(),
+        network = "unix",
+        "Starting Server APIs"
+    );
     tasks.spawn(acceptor.run(listener, ready));
     tasks.spawn(serve(service, incoming, ServeLimits::UDS, stop.clone().cancelled_owned()));
 }
@@ -117,7 +123,12 @@ pub fn serve_tcp(
     // Services of the admin socket do not exist on TCP (recorded SPIRE behaviour).
     let service = gate.guarded(routes.routes(), |row| row.any || row.admin || !row.local);
     let (ready, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
-    tracing::info!(address = %listener.local_addr()?, network = "tcp", "Starting Server APIs");
+    tracing::info!(
+        subsystem_name = SUBSYSTEM,
+        address = %listener.local_addr()?,
+        network = "tcp",
+        "Starting Server APIs"
+    );
     tasks.spawn(acceptor.run(listener, ready));
     tasks.spawn(serve(service, incoming, ServeLimits::TCP, stop.clone().cancelled_owned()));
     Ok(())
@@ -137,6 +148,7 @@ impl Gate {
         ServiceBuilder::new()
             .layer(KnownMethods::of(TABLE.iter().filter(|row| offers(row)).map(|row| row.method)))
             .layer(CountCalls::of(TABLE.iter().map(|row| row.method)))
+            .layer(CallLog)
             .option_layer(self.audit.clone())
             .layer(self.authorize.clone())
             .service(routes)
@@ -158,6 +170,8 @@ fn common(shared: &Arc<Shared>) -> RoutesBuilder {
     routes
 }
 
+/// SPIRE's name for the listeners.
+const SUBSYSTEM: &str = "endpoints";
 const ADMIN_LIMITS: UdsLimits = UdsLimits { connections_max: 1024, connections_per_uid_max: 1024 };
 /// Connections that passed TLS and wait to be served.
 const ACCEPTED_WAITING_MAX: usize = 128;

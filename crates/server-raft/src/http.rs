@@ -74,7 +74,7 @@ pub async fn serve_health(
         })
         .check("server.ca.rotator", || async { Report::ok() })
         .build();
-    let listener = steeple_telemetry::bind(&health.listen.host, health.listen.port).await?;
+    let listener = steeple_telemetry::bind(&health.listen, "health_checks.bind_port").await?;
     let router = steeple_telemetry::health::router(checks, health.live_path.clone(), health.ready_path.clone());
     let stop = CancellationToken::new();
     tokio::spawn(steeple_telemetry::serve(listener, router, stop.clone().cancelled_owned()));
@@ -82,7 +82,13 @@ pub async fn serve_health(
 }
 
 /// Records from now on, where the metrics are wanted: what happens before would not be counted.
-pub fn record_metrics(settings: &ServerSettings) -> anyhow::Result<Option<Metrics>> {
+/// The endpoint answers from the start too: a replica may have to wait long before it belongs to a cluster.
+pub async fn record_metrics(
+    settings: &ServerSettings,
+    own: &OwnTls,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Metrics>> {
     let Some(recorder) = metric::install(&settings.telemetry, DEFAULT_PREFIX, hostname, &settings.trust_domain)? else {
         return Ok(None);
     };
@@ -90,24 +96,17 @@ pub fn record_metrics(settings: &ServerSettings) -> anyhow::Result<Option<Metric
     ::metrics::gauge!(metrics::STARTED, "version" => env!("CARGO_PKG_VERSION"), "trust_domain_id" => trust_domain)
         .set(1.0);
     metrics::declare();
+    metric::start(recorder.clone(), &settings.telemetry, own, tasks, stop).await?;
     Ok(Some(recorder))
 }
 
-pub async fn serve_metrics(
-    settings: &ServerSettings,
-    recorder: Option<Metrics>,
-    observed: Observed,
-    own: &OwnTls,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) -> anyhow::Result<()> {
-    let Some(recorder) = recorder else { return Ok(()) };
+/// What is looked at when somebody asks for the metrics.
+pub fn observe(settings: &ServerSettings, recorder: &Metrics, observed: Observed) {
     for prefix in BTreeSet::from([metric::prefix(&settings.telemetry, DEFAULT_PREFIX), DEFAULT_PREFIX]) {
         let (replica, clock) = (observed.replica.clone(), Arc::clone(&observed.clock));
         recorder.before_render_under(prefix, move || metrics::observe_expiry(&replica, clock.now()));
     }
     recorder.before_render(move || observed.observe());
-    Ok(metric::start(recorder, &settings.telemetry, own, tasks, stop).await?)
 }
 
 /// The `oidc {}` block: an OIDC discovery provider on every replica, from its own state.

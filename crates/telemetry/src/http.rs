@@ -9,19 +9,20 @@ use axum::Router;
 use axum::serve::Listener;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use steeple_config::HostPort;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    #[error("cannot listen on {host}:{port}: {source}")]
-    Listen { host: String, port: u16, source: io::Error },
+    #[error("cannot listen on {listen}: {source}; stop what is using the port, or set {key}")]
+    Listen { listen: HostPort, key: &'static str, source: io::Error },
 }
 
-/// `host` is an address or a name such as `localhost`.
-pub async fn bind(host: &str, port: u16) -> Result<TcpListener, HttpError> {
-    let bound = TcpListener::bind((host, port)).await;
-    bound.map_err(|source| HttpError::Listen { host: host.to_owned(), port, source })
+/// `listen` comes from the configuration's `key`, which the error names.
+pub async fn bind(listen: &HostPort, key: &'static str) -> Result<TcpListener, HttpError> {
+    let bound = TcpListener::bind((listen.host.as_str(), listen.port)).await;
+    bound.map_err(|source| HttpError::Listen { listen: listen.clone(), key, source })
 }
 
 /// Serves until `stop` ends, then breaks off what is open. Connections beyond [`CONNECTIONS_MAX`] wait in the kernel's
@@ -70,7 +71,7 @@ mod tests {
     use tokio::net::TcpStream;
 
     async fn start() -> (std::net::SocketAddr, tokio::sync::oneshot::Sender<()>) {
-        let listener = bind("localhost", 0).await.unwrap();
+        let listener = bind(&HostPort::new("localhost", 0), "port").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().fallback(async || "hello");
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -110,8 +111,9 @@ mod tests {
     async fn it_stops_when_told_and_a_used_port_is_named() {
         let (address, stop) = start().await;
         assert!(send(address, REQUEST).await.starts_with("HTTP/1.1 200 OK\r\n"));
-        let error = bind("localhost", address.port()).await.unwrap_err().to_string();
+        let error = bind(&HostPort::new("localhost", address.port()), "health.port").await.unwrap_err().to_string();
         assert!(error.starts_with(&format!("cannot listen on localhost:{}: ", address.port())), "{error}");
+        assert!(error.ends_with("; stop what is using the port, or set health.port"), "{error}");
         stop.send(()).unwrap();
         // The listener goes with the task; wait until the kernel refuses.
         while TcpStream::connect(address).await.is_ok() {

@@ -17,6 +17,7 @@ use tower::{Layer, Service};
 use super::facts::{Facts, facts, put};
 use super::passing::{Answered, Asked, Ending, Seen};
 use crate::authz::{Authorized, Caller, Class, Transport};
+use crate::call_log::{self, RequestId};
 
 /// Writes to `ledger`; cheap to clone.
 #[derive(Clone)]
@@ -47,7 +48,7 @@ impl AuditLayer {
 impl AuditLayer {
     /// Puts on record what a stream carried in place of a call of `method`.
     pub fn record(&self, method: &str, by: &Authorized, asked: &impl Message, answered: Result<Vec<u8>, &Status>) {
-        let fields = begun(method, Some(by.caller()));
+        let fields = begun(method, None, Some(by.caller()));
         let (answered, code, message) = match answered {
             Ok(answered) => (answered, Code::Ok, ""),
             Err(status) => (Vec::new(), status.code(), status.message()),
@@ -105,7 +106,8 @@ impl Call {
     fn begin(ledger: Ledger, request: &Request<Body>) -> Self {
         let path = request.uri().path();
         // A connection without a caller is refused, and that is on record.
-        let fields = begun(path, Caller::of(request.extensions()).ok().as_ref());
+        let id = request.extensions().get::<RequestId>().copied();
+        let fields = begun(path, id, Caller::of(request.extensions()).ok().as_ref());
         Self { ledger, method: path.to_owned(), fields, asked: Arc::default() }
     }
 
@@ -128,16 +130,20 @@ struct Passed<'a> {
     answered: &'a [u8],
 }
 
-fn begun(path: &str, caller: Option<&Caller>) -> Fields {
-    let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
+fn begun(path: &str, id: Option<RequestId>, caller: Option<&Caller>) -> Fields {
+    let (service, method) = call_log::names(path);
     let mut fields = Fields::new();
     put(&mut fields, "type", "audit");
     put(&mut fields, "subsystem_name", "api");
-    put(&mut fields, "request_id", uuid::Uuid::new_v4().to_string());
-    put(&mut fields, "service", short(service));
+    put(&mut fields, "request_id", id.unwrap_or_else(RequestId::random).to_string());
+    put(&mut fields, "service", service);
     put(&mut fields, "method", method);
     if let Some(caller) = caller {
         put_caller(&mut fields, caller);
+        // An agent says something of itself, and names nobody.
+        if let (POST_STATUS, Some(id)) = (path, &caller.id) {
+            put(&mut fields, "spiffe_id", id.to_string());
+        }
     }
     fields
 }
@@ -189,9 +195,5 @@ fn put_caller(fields: &mut Fields, caller: &Caller) {
     }
 }
 
-/// SPIRE's short name of a service: `agent.v1.Agent`.
-fn short(service: &str) -> &str {
-    service.strip_prefix("spire.api.server.").unwrap_or(service)
-}
-
+const POST_STATUS: &str = "/spire.api.server.agent.v1.Agent/PostStatus";
 const HEALTH: &str = "/grpc.health.v1.Health/";

@@ -18,6 +18,7 @@ use tower::{Layer, Service};
 
 use super::{AgentDecision, Allowance, Authorized, Caller, Charge, Class, Denial, RateLimits, Row, decide, limit, row};
 use crate::acknowledgement::Acknowledgements;
+use crate::call_log;
 use crate::raft::{Origin, ReadMode, Replica};
 use crate::service::failure;
 
@@ -185,6 +186,7 @@ where
                 Ok(authorized) => authorized,
                 Err(status) => return Ok(status.into_http()),
             };
+            call_log::authorized(class);
             let deadline = request.extensions().get::<Deadline>().copied();
             let mut response = match authorizer.admit(row, caller, class, deadline).await {
                 Ok(authorized) => {

@@ -16,9 +16,11 @@ use super::{
 /// Shows at 0 what has not happened yet, so that a rate knows the first one too (Prometheus' advice).
 pub fn declare() {
     let signed = [SIGN_X509_SVID, SIGN_X509_CA_SVID, SIGN_JWT_SVID];
-    for name in signed.into_iter().chain([X509_CA_ACTIVATE, JWT_KEY_ACTIVATE, RAFT_LEADER_CHANGES, BACKUP_FAILURES]) {
+    let events = [X509_CA_ACTIVATE, JWT_KEY_ACTIVATE, RAFT_LEADER_CHANGES, BACKUP_FAILURES, PUSH_CHANGES, PUSH_RESYNCS];
+    for name in signed.into_iter().chain(events) {
         metrics::counter!(name).increment(0);
     }
+    metrics::gauge!(PUSH_AGENTS).set(0.0);
     for name in [X509_CA_PREPARE, JWT_KEY_PREPARE] {
         CallTimer::declare(name);
     }

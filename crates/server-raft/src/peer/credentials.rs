@@ -13,10 +13,11 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ServerConfig, SignatureScheme};
 use steeple_ca::SigningKey;
 use steeple_core::{Clock, Secret, Timestamp};
+use steeple_transport::tls::danger::AnyServer;
 use steeple_transport::tls::{KeyExchange, client_config, server_config};
 
 use super::authority::{AuthorityError, CERTIFICATE_LIFETIME, PeerAuthority};
-use super::verifier::{AnyServerVerifier, PeerClientVerifier, PeerRoots, PeerServerVerifier};
+use super::verifier::{PeerClientVerifier, PeerRoots, PeerServerVerifier};
 use super::{JoinAnswer, PeerError, PeerId};
 
 /// Shared by the listener and every dialled connection.
@@ -102,9 +103,10 @@ impl PeerCredentials {
     }
 }
 
-/// For a joiner: no certificate of its own, and any server's is taken until the proofs are exchanged.
+/// For a joiner, which has no certificate of its own and knows no CA yet. The handshake's signature is checked; *who*
+/// signs is settled by the proofs over the TLS exporter, which a man in the middle cannot give.
 pub(super) fn joiner_client_config(clock: Arc<dyn Clock>) -> Result<Arc<ClientConfig>, PeerError> {
-    Ok(client_config(Arc::new(AnyServerVerifier), None, KeyExchange::PostQuantumOnly, clock)?)
+    Ok(client_config(Arc::new(AnyServer), None, KeyExchange::PostQuantumOnly, clock)?)
 }
 
 impl ResolvesServerCert for Shown {

@@ -28,11 +28,6 @@ pub(super) struct PeerServerVerifier {
     pub(super) expected: PeerId,
 }
 
-/// For a joiner, which knows no CA yet. The handshake's signature is checked; *who* signs is settled by the proofs over
-/// the TLS exporter, which a man in the middle cannot give.
-#[derive(Debug)]
-pub(super) struct AnyServerVerifier;
-
 impl ClientCertVerifier for PeerClientVerifier {
     fn client_auth_mandatory(&self) -> bool {
         false
@@ -70,21 +65,6 @@ impl ServerCertVerifier for PeerServerVerifier {
             // An address that another node took over, or a node on an empty disk.
             return Err(Error::InvalidCertificate(CertificateError::NotValidForName));
         }
-        Ok(ServerCertVerified::assertion())
-    }
-
-    steeple_transport::verify_handshake_signatures!();
-}
-
-impl ServerCertVerifier for AnyServerVerifier {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
         Ok(ServerCertVerified::assertion())
     }
 

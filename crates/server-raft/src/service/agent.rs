@@ -71,7 +71,7 @@ impl AgentApi for AgentService {
         let caller = authorized(&request)?;
         let id = self.agent_id(request.into_inner().id.as_ref())?;
         self.shared.propose(&caller, CommandKind::DeleteAgent { id: id.clone() }).await?;
-        tracing::info!(agent_id = %id, "Agent deleted");
+        tracing::info!(spiffe_id = %id, "Agent deleted");
         Ok(Response::new(()))
     }
 
@@ -79,7 +79,7 @@ impl AgentApi for AgentService {
         let caller = authorized(&request)?;
         let id = self.agent_id(request.into_inner().id.as_ref())?;
         self.shared.propose(&caller, CommandKind::BanAgent { id: id.clone() }).await?;
-        tracing::info!(agent_id = %id, "Agent banned");
+        tracing::info!(spiffe_id = %id, "Agent banned");
         Ok(Response::new(()))
     }
 
@@ -99,6 +99,7 @@ impl AgentApi for AgentService {
             let message = "agent must reattest instead of renew";
             return Err(steeple_api::status::permission_denied(message, Denial::MustReattest.into()));
         }
+        tracing::info!("Renewing agent SVID");
         let params = request.into_inner().params.ok_or_else(|| Status::invalid_argument("params cannot be nil"))?;
         if params.csr.is_empty() {
             return Err(Status::invalid_argument("missing CSR"));

@@ -18,9 +18,11 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::codegen::BoxStream;
 use tonic::{Code, Status, Streaming};
+use tracing::Instrument;
 
 use super::shared::Shared;
 use crate::authz::Authorized;
+use crate::call_log;
 use crate::issue::{IssuedX509, agent_svid};
 
 pub type Responses = BoxStream<AttestAgentResponse>;
@@ -28,17 +30,19 @@ pub type Responses = BoxStream<AttestAgentResponse>;
 /// Serves one attestation. The whole conversation has a time limit: an agent that falls silent holds nothing for long.
 pub fn serve(shared: Arc<Shared>, caller: Authorized, requests: Streaming<AttestAgentRequest>) -> Responses {
     let (sender, responses) = mpsc::channel(RESPONSES_WAITING_MAX);
-    tokio::spawn(async move {
+    let conversation = async move {
         let conversation = run(&shared, &caller, requests, &sender);
         let result = match tokio::time::timeout(CONVERSATION_TIMEOUT, conversation).await {
             Ok(result) => result,
             Err(_) => Err(Status::deadline_exceeded("attestation took too long")),
         };
         if let Err(status) = result {
+            call_log::refused(status.code(), status.message());
             // The agent is gone if this fails, and needs no status.
             let _ = sender.send(Err(status)).await;
         }
-    });
+    };
+    tokio::spawn(conversation.in_current_span());
     Box::pin(ReceiverStream::new(responses))
 }
 
@@ -64,6 +68,7 @@ async fn run(
     tracing::info!(
         agent_id = %attested.agent_id,
         node_attestor_type = %kind,
+        address = caller.caller().remote_addr().map(tracing::field::display),
         event = "Node attestation request completed",
         "Agent attestation request completed"
     );

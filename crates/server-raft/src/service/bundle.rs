@@ -182,6 +182,9 @@ impl BundleApi for BundleService {
         let (items, bundles) = self.drafts(&request.bundle, "setting");
         let results =
             self.batch(&caller, items, (!bundles.is_empty()).then_some(CommandKind::SetBundles { bundles })).await?;
+        for bundle in results.iter().filter_map(|(_, bundle)| bundle.as_ref()) {
+            tracing::info!(trust_domain_id = %bundle.trust_domain, "Bundle set successfully");
+        }
         let mask = request.output_mask.as_ref();
         let results = results.into_iter().map(|(status, bundle)| batch_set_federated_bundle_response::Result {
             status: Some(status),
@@ -228,7 +231,7 @@ impl BundleApi for BundleService {
                 Ok(()) => match deleted.next() {
                     Some(Ok(())) => status::ok(),
                     Some(Err(why)) => failure::item(&why),
-                    None => status::status_of(Code::Internal, "no outcome"),
+                    None => failure::item_of(Code::Internal, "no outcome"),
                 },
             };
             batch_delete_federated_bundle_response::Result { status: Some(status), trust_domain }
@@ -253,7 +256,7 @@ impl BundleService {
 
     /// Reads the whole bundle, also when an update's mask names little of it (SPIRE behaviour).
     fn draft(&self, wire: &types::Bundle, doing: &str) -> Result<Bundle, types::Status> {
-        let invalid = |message: String| status::status_of(Code::InvalidArgument, message);
+        let invalid = |message: String| failure::item_of(Code::InvalidArgument, message);
         let trust_domain = trust_domain_from_wire(&wire.trust_domain)
             .map_err(|error| invalid(format!("trust domain argument is not valid: {error}")))?;
         if trust_domain == self.shared.trust_domain {
@@ -285,14 +288,14 @@ impl BundleService {
             Ok(()) => match done.next() {
                 Some(Ok(bundle)) => (status::ok(), Some(bundle)),
                 Some(Err(why)) => (failure::item(&why), None),
-                None => (status::status_of(Code::Internal, "no outcome"), None),
+                None => (failure::item_of(Code::Internal, "no outcome"), None),
             },
         });
         Ok(results.collect())
     }
 
     fn deletable(&self, name: &str) -> Result<TrustDomain, types::Status> {
-        let invalid = |message: String| status::status_of(Code::InvalidArgument, message);
+        let invalid = |message: String| failure::item_of(Code::InvalidArgument, message);
         let trust_domain = trust_domain_from_wire(name)
             .map_err(|error| invalid(format!("trust domain argument is not valid: {error}")))?;
         if trust_domain == self.shared.trust_domain {

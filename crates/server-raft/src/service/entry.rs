@@ -109,11 +109,11 @@ impl EntryApi for EntryService {
         let results = answers.into_iter().map(|answer| match answer.or_else(|| created.next()) {
             Some(EntryCreation::Created(entry)) => create_result(status::ok(), Some(written_to_wire(&entry, mask))),
             Some(EntryCreation::AlreadyExists(entry)) => create_result(
-                status::status_of(Code::AlreadyExists, "similar entry already exists"),
+                failure::item_of(Code::AlreadyExists, "similar entry already exists"),
                 Some(entry_to_wire(&entry, mask)),
             ),
             Some(EntryCreation::Rejected(why)) => create_result(failure::item(&why), None),
-            None => create_result(status::status_of(Code::Internal, "no outcome"), None),
+            None => create_result(failure::item_of(Code::Internal, "no outcome"), None),
         });
         Ok(Response::new(BatchCreateEntryResponse { results: results.collect() }))
     }
@@ -156,7 +156,7 @@ impl EntryApi for EntryService {
         let results = answers.into_iter().map(|answer| match answer.or_else(|| updated.next()) {
             Some(Ok(entry)) => update_result(status::ok(), Some(written_to_wire(&entry, output_mask))),
             Some(Err(why)) => update_result(failure::item(&why), None),
-            None => update_result(status::status_of(Code::Internal, "no outcome"), None),
+            None => update_result(failure::item_of(Code::Internal, "no outcome"), None),
         });
         Ok(Response::new(BatchUpdateEntryResponse { results: results.collect() }))
     }

@@ -4,6 +4,7 @@ use steeple_api::{status, types};
 use steeple_state::{Code as StateCode, Rejection};
 use tonic::{Code, Status};
 
+use crate::call_log;
 use crate::raft::{ProposeError, ReadError};
 
 pub fn of_propose(error: &ProposeError) -> Status {
@@ -26,9 +27,16 @@ pub fn of_rejection(why: &Rejection) -> Status {
     Status::new(code(why.code), why.message.clone())
 }
 
-/// The status of one item of a batch.
+/// The status of one item of a batch, which the log tells of.
 pub fn item(why: &Rejection) -> types::Status {
-    status::status_of(code(why.code), why.message.clone())
+    item_of(code(why.code), why.message.clone())
+}
+
+/// As [`item`].
+pub fn item_of(code: Code, message: impl Into<String>) -> types::Status {
+    let status = status::status_of(code, message);
+    call_log::refused(code, &status.message);
+    status
 }
 
 pub fn code(code: StateCode) -> Code {

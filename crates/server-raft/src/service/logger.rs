@@ -13,6 +13,7 @@ pub struct LoggerService {
 #[tonic::async_trait]
 impl LoggerApi for LoggerService {
     async fn get_logger(&self, _request: Request<GetLoggerRequest>) -> Result<Response<types::Logger>, Status> {
+        tracing::info!("GetLogger Called");
         Ok(Response::new(self.answer()))
     }
 
@@ -23,8 +24,9 @@ impl LoggerApi for LoggerService {
         }
         let level = Level::from_number(wanted)
             .ok_or_else(|| Status::invalid_argument(format!("unsupported log level: {wanted}")))?;
+        // At the old level: whoever asks for less has the question on record.
+        tracing::info!(new_log_level = level.name(), "SetLogLevel Called");
         self.levels.set(level);
-        tracing::info!(new_log_level = level.name(), "Setting new log level");
         Ok(Response::new(self.answer()))
     }
 
@@ -32,6 +34,7 @@ impl LoggerApi for LoggerService {
         &self,
         _request: Request<ResetLogLevelRequest>,
     ) -> Result<Response<types::Logger>, Status> {
+        tracing::info!(launch_log_level = self.levels.launch().name(), "ResetLogLevel Called");
         self.levels.reset();
         Ok(Response::new(self.answer()))
     }

@@ -11,8 +11,8 @@ use steeple_core::{Entry, SpiffeId};
 use steeple_state::validate::{dns_name, no_wildcard_overlap, workload_id};
 use tonic::{Code, Request, Response, Status};
 
-use super::audience;
 use super::shared::Shared;
+use super::{audience, failure};
 use crate::authz::{Authorized, authorized};
 use crate::issue::{
     AgentClaim, IssueFailure, IssuedX509, WorkloadSvid, claimed, downstream_ca, jwt_svid, workload_svid,
@@ -97,7 +97,7 @@ impl SvidApi for SvidService {
         caller.pay_for_items(params.len()).await?;
         let why = "failed to sign WIT-SVID: WIT key is not available for signing";
         let refused =
-            || batch_new_witsvid_response::Result { status: Some(status::status_of(Code::Internal, why)), svid: None };
+            || batch_new_witsvid_response::Result { status: Some(failure::item_of(Code::Internal, why)), svid: None };
         Ok(Response::new(BatchNewWitsvidResponse { results: params.iter().map(|_| refused()).collect() }))
     }
 
@@ -271,11 +271,11 @@ impl SvidService {
                 },
                 Some(Err(why)) => {
                     let message = format!("failed to sign X509-SVID: {why}");
-                    let status = status::status_of(why.code, message);
+                    let status = failure::item_of(why.code, message);
                     batch_new_x509svid_response::Result { status: Some(status), svid: None }
                 }
                 None => batch_new_x509svid_response::Result {
-                    status: Some(status::status_of(Code::Internal, "no result from the signer")),
+                    status: Some(failure::item_of(Code::Internal, "no result from the signer")),
                     svid: None,
                 },
             },
@@ -295,14 +295,14 @@ async fn check(
 }
 
 fn check_one(param: &NewX509svidParams, entry: Option<Arc<Entry>>) -> Result<Wanted, types::Status> {
-    let invalid = |message: String| status::status_of(Code::InvalidArgument, message);
+    let invalid = |message: String| failure::item_of(Code::InvalidArgument, message);
     if param.entry_id.is_empty() {
         return Err(invalid("missing entry ID".to_owned()));
     }
     if param.csr.is_empty() {
         return Err(invalid("missing CSR".to_owned()));
     }
-    let entry = entry.ok_or_else(|| status::status_of(Code::NotFound, NOT_AUTHORIZED))?;
+    let entry = entry.ok_or_else(|| failure::item_of(Code::NotFound, NOT_AUTHORIZED))?;
     let csr = parse_verified(&param.csr).map_err(|(what, why)| invalid(format!("{what}: {why}")))?;
     Ok(Wanted { entry, csr })
 }

@@ -124,7 +124,7 @@ impl TrustDomainApi for TrustDomainService {
                     let status = match deleted.next() {
                         Some(Ok(())) => status::ok(),
                         Some(Err(why)) => failure::item(&why),
-                        None => status::status_of(Code::Internal, "no outcome"),
+                        None => failure::item_of(Code::Internal, "no outcome"),
                     };
                     (status, parsed.next().map_or(name, |trust_domain| trust_domain.name().to_owned()))
                 }
@@ -173,7 +173,7 @@ impl TrustDomainService {
             Ok(()) => match done.next() {
                 Some(Ok(found)) => (status::ok(), Some(found)),
                 Some(Err(why)) => (failure::item(&why), None),
-                None => (status::status_of(Code::Internal, "no outcome"), None),
+                None => (failure::item_of(Code::Internal, "no outcome"), None),
             },
         });
         Ok(results.collect())
@@ -187,7 +187,7 @@ fn drafts(wires: &[types::FederationRelationship]) -> (Vec<Item>, Vec<Relationsh
         .map(|wire| {
             let (relationship, bundle) = relationship_from_wire(wire).map_err(|error| {
                 let message = format!("failed to convert federation relationship: {error}");
-                status::status_of(Code::InvalidArgument, message)
+                failure::item_of(Code::InvalidArgument, message)
             })?;
             drafts.push(RelationshipDraft { relationship, bundle: bundle.map(Arc::new) });
             Ok(())
@@ -197,7 +197,7 @@ fn drafts(wires: &[types::FederationRelationship]) -> (Vec<Item>, Vec<Relationsh
 }
 
 fn deletable(name: &str) -> Result<TrustDomain, types::Status> {
-    let invalid = |message: String| status::status_of(Code::InvalidArgument, message);
+    let invalid = |message: String| failure::item_of(Code::InvalidArgument, message);
     if name.is_empty() {
         return Err(invalid("missing trust domain".to_owned()));
     }

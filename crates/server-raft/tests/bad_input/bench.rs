@@ -148,6 +148,11 @@ pub fn health_on(port: u16) -> String {
     format!("health_checks {{ listener_enabled = true bind_address = \"127.0.0.1\" bind_port = \"{port}\" }}\n")
 }
 
+/// The section that serves metrics on `port`.
+pub fn metrics_on(port: u16) -> String {
+    format!("telemetry {{ Prometheus {{ host = \"127.0.0.1\" port = {port} }} }}\n")
+}
+
 /// The status and the text that a `GET` of `path` has; `None` when nobody answers.
 pub async fn probe(port: u16, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;

@@ -6,7 +6,7 @@ use steeple_api::server::entry::ListEntriesRequest;
 use steeple_testkit::{Binaries, Cluster, ClusterRole, ExtraLines, Server, ServerSpec, until};
 use tonic::{Code, Request};
 
-use crate::bench::{Bench, create, entries, entry, health_on, probe, spec};
+use crate::bench::{Bench, create, entries, entry, health_on, metrics_on, probe, spec};
 
 /// Longer than any election here.
 const SETTLED_MAX: Duration = Duration::from_secs(60);
@@ -106,8 +106,8 @@ async fn live_needs_nobody_else_and_ready_needs_a_leader_that_answers() {
 
     // Nobody admits the other one yet.
     founder.process().expect("it runs").pause();
-    let port = bench.port();
-    let extra = ExtraLines { top: health_on(port), ..ExtraLines::default() };
+    let (port, metrics) = (bench.port(), bench.port());
+    let extra = ExtraLines { top: health_on(port) + &metrics_on(metrics), ..ExtraLines::default() };
     let binaries = Binaries { server: env!("CARGO_BIN_EXE_steeple-server").into(), agent: std::path::PathBuf::new() };
     let other = ServerSpec { cluster: Some(role(vec![founder.peer_address()])), ..spec("other") };
     let mut other = Server::start_with(&binaries, bench.scratch.path(), &other, &extra).expect("it starts");
@@ -115,6 +115,8 @@ async fn live_needs_nobody_else_and_ready_needs_a_leader_that_answers() {
     // It cannot join before the founder goes on, below.
     let asked = tokio::time::timeout(SETTLED_MAX, other.admin().status()).await.expect("an operator need not wait");
     asked.expect_err("it cannot serve yet");
+    let (_, scraped) = probe(metrics, "/metrics").await.expect("metrics are there before it joins");
+    assert!(scraped.contains("spire_server_started"), "{scraped}");
 
     founder.process().expect("it runs").resume();
     other.ready().await.expect("it joins");

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::bench::{Bench, assert_says, assert_unharmed, create, health_on, relaunch, until_said};
+use crate::bench::{Bench, assert_says, assert_unharmed, create, health_on, metrics_on, relaunch, until_said};
 
 #[tokio::test]
 async fn a_config_with_a_typo_is_refused_by_line_and_suggestion() {
@@ -144,15 +144,21 @@ async fn another_trust_domain_does_not_take_over_a_directory() {
 }
 
 #[tokio::test]
-async fn a_health_port_in_use_is_named() {
+async fn a_health_or_metrics_port_in_use_is_named() {
     let bench = Bench::new();
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address");
-    let config = bench.config("health", "");
-    let text = std::fs::read_to_string(&config).expect("a file");
-    std::fs::write(&config, text + &health_on(address.port())).expect("a file");
-    assert_says(&bench.refused(&config, &[]).await, &[&address.to_string()]);
-    assert!(!bench.scratch.join("health/data/db").exists(), "no cluster is founded");
+    for (name, lines, key) in [
+        ("health", health_on(address.port()), "health_checks.bind_port"),
+        ("metrics", metrics_on(address.port()), "telemetry.Prometheus.port"),
+    ] {
+        let config = bench.config(name, "");
+        let text = std::fs::read_to_string(&config).expect("a file");
+        std::fs::write(&config, text + &lines).expect("a file");
+        let said = [format!("cannot listen on {address}: "), format!("stop what is using the port, or set {key}")];
+        assert_says(&bench.refused(&config, &[]).await, &[&said[0], &said[1]]);
+        assert!(!bench.scratch.join(format!("{name}/data/db")).exists(), "no cluster is founded");
+    }
 }
 
 #[tokio::test]

@@ -10,15 +10,15 @@ use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, SanType};
 use rustls::ClientConfig;
-use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use steeple_api::server::agent::ListAgentsRequest;
 use steeple_api::server::entry::ListEntriesRequest;
 use steeple_api::server::svid::{MintJwtsvidRequest, MintX509svidRequest};
 use steeple_api::types;
 use steeple_testkit::{ClusterRole, Server, ServerSpec};
 use steeple_transport::client::uds_channel;
+use steeple_transport::tls::danger::AnyServer;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
@@ -314,22 +314,4 @@ pub async fn tls(
     let stream = TcpStream::connect(address).await?;
     let name = ServerName::try_from("server.test").expect("a name");
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
-}
-
-#[derive(Debug)]
-struct AnyServer;
-
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    steeple_transport::verify_handshake_signatures!();
 }

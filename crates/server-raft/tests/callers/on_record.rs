@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 use steeple_api::convert::id_to_wire;
 use steeple_api::server::entry::entry_client::EntryClient;
-use steeple_api::server::entry::{BatchCreateEntryRequest, ListEntriesRequest};
+use steeple_api::server::entry::{BatchCreateEntryRequest, GetEntryRequest, ListEntriesRequest};
 use steeple_api::types;
 use steeple_testkit::{until, workload_entry};
 
@@ -41,8 +41,8 @@ async fn each_call_and_each_item_of_a_batch_is_on_record() {
     assert_eq!(attest["msg"], "API accessed");
 
     let [status] = records(&log, "PostStatus").try_into().expect("one call");
-    let known = ["caller_id", "authorized_as", "authorized_via"].map(|name| &status[name]);
-    assert_eq!(known, [node.svid.id.as_str(), "agent", "datastore"]);
+    let known = ["caller_id", "spiffe_id", "authorized_as", "authorized_via"].map(|name| &status[name]);
+    assert_eq!(known, [node.svid.id.as_str(), node.svid.id.as_str(), "agent", "datastore"]);
 
     let [created, similar] = records(&log, "BatchCreateEntry").try_into().expect("two items");
     let known = ["entry_id", "status", "spiffe_id", "selectors", "authorized_as", "authorized_via"];
@@ -58,4 +58,32 @@ async fn each_call_and_each_item_of_a_batch_is_on_record() {
     assert_eq!(denied["authorized_as"], Json::Null);
     let token = node.svid.id.path().rsplit('/').next().expect("a token");
     assert!(records(&log, "CreateJoinToken").iter().all(|record| !record.to_string().contains(token)));
+}
+
+#[tokio::test]
+async fn refusals_are_in_the_log_with_the_fields_of_their_call() {
+    let site = Site::start().await;
+    let node = site.by_join_token().await;
+    let missing = GetEntryRequest { id: "none".to_owned(), output_mask: None };
+    site.admin.entries().get_entry(missing).await.expect_err("no such entry");
+    let request = BatchCreateEntryRequest { entries: vec![types::Entry::default()], output_mask: None };
+    site.admin.entries().batch_create_entry(request).await.expect("an answer");
+    let list = EntryClient::new(node.channel.clone()).list_entries(ListEntriesRequest::default()).await;
+    list.expect_err("not for agents");
+
+    let log = std::fs::read_to_string(site.scratch.join("log")).expect("a log");
+    let line = |message: &str| {
+        let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Json>(line).ok());
+        lines.rfind(|line| line["msg"] == message).unwrap_or_else(|| panic!("no line {message:?}"))
+    };
+    let found = line("Entry not found");
+    let known = ["level", "service", "method", "subsystem_name", "authorized_as"].map(|name| &found[name]);
+    assert_eq!(known, ["error", "entry.v1.Entry", "GetEntry", "api", "local"]);
+    assert!(found["request_id"].is_string() && found["caller_addr"].is_null(), "{found}");
+    let item = line("Invalid argument: failed to convert entry");
+    let why = "invalid parent ID: request must specify SPIFFE ID";
+    assert_eq!(["method", "error"].map(|name| &item[name]), ["BatchCreateEntry", why]);
+    let denied = line("Failed to authenticate caller");
+    assert_eq!((&denied["method"], &denied["caller_id"]), (&"ListEntries".into(), &node.svid.id.as_str().into()));
+    assert!(denied["error"].as_str().is_some_and(|error| error.starts_with("rpc error: code = PermissionDenied")));
 }

@@ -61,7 +61,7 @@ pub async fn start(
 ) -> Result<(), StartError> {
     if let Some(prometheus) = &settings.prometheus {
         let tls = prometheus.tls.as_ref().map(|tls| MetricTls::new(tls, own)).transpose()?;
-        let listener = bind(&prometheus.listen.host, prometheus.listen.port).await?;
+        let listener = bind(&prometheus.listen, "telemetry.Prometheus.port").await?;
         let router = router(metrics.clone());
         match tls {
             Some(tls) => tls.serve(listener, router, tasks, stop),

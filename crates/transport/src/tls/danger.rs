@@ -1,4 +1,5 @@
-//! The verifiers that trust without a root. Only options that say so by their names may use them.
+//! The verifiers that trust without a root: for options that say so by their names, and where something else proves the
+//! server.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,7 +24,8 @@ impl UnverifiedServerId {
     }
 }
 
-/// Accepts whoever answers: `skip_kubelet_verification`. An attacker on the path can pretend to be the server.
+/// Accepts whoever answers, for `skip_kubelet_verification`, and for joiners, to whom the server proves itself later.
+/// Until then an attacker on the path can pretend to be the server.
 #[derive(Debug)]
 pub struct AnyServer;
 

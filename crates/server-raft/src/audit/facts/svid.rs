@@ -1,6 +1,8 @@
 //! `spire.api.server.svid.v1.SVID`.
 
 use steeple_api::server::svid::*;
+use steeple_ca::Csr;
+use steeple_core::Timestamp;
 use steeple_telemetry::log::Fields;
 
 use super::{Facts, decoded, items, put, put_hash, put_id, put_some};
@@ -15,7 +17,12 @@ pub(super) fn facts(method: &str, asked: &[u8], answered: &[u8]) -> Facts {
             put(known, "ttl", i64::from(request.ttl));
             if let Some(svid) = decoded::<MintX509svidResponse>(answered).svid {
                 put_id(known, "spiffe_id", svid.id.as_ref());
-                put(known, "expires_at", svid.expires_at);
+                // Of minted SVIDs SPIRE records the date, of those for agents the seconds.
+                put(known, "expires_at", Timestamp::from_secs(svid.expires_at).to_string());
+                if let Ok(csr) = Csr::parse(&request.csr) {
+                    put(known, "dns_name", csr.dns_names.join(","));
+                    put(known, "subject", csr.subject.to_string());
+                }
             }
         }
         "SVID/MintJWTSVID" => {
