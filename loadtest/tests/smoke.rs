@@ -37,6 +37,27 @@ fn idle() {
 }
 
 #[test]
+fn idle_and_pushed_to() {
+    let report = report("idle --sync push --agents 4 --entries 3 --seconds 2 --sync-interval-ms 500");
+    assert_gates(&report, 1);
+    assert_eq!(reading(&report, "syncs"), 0.0, "nothing changes, and nobody asks");
+}
+
+#[test]
+fn propagate_by_push() {
+    let report = report("propagate --sync push --agents 2 --rate 4 --seconds 2 --sync-interval-ms 500");
+    assert_gates(&report, 3);
+    assert!(reading(&report, "entry created to SVID in an agent's hand, p50") > 0.0);
+}
+
+#[test]
+fn reconnect_by_push() {
+    let report = report("reconnect --sync push --agents 4 --entries 3 --sync-interval-ms 500");
+    assert_gates(&report, 1);
+    assert!(reading(&report, "kill to 99 % synced") > 0.0);
+}
+
+#[test]
 fn propagate() {
     let report = report("propagate --agents 2 --rate 4 --seconds 2 --sync-interval-ms 500");
     assert_gates(&report, 3);

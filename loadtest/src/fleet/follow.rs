@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tonic::Status;
 
-use super::{Agent, poll};
+use super::{Agent, poll, push};
 use crate::load::Pace;
 use crate::report::Progress;
 
@@ -22,6 +22,8 @@ pub enum Sync {
     /// SyncAuthorizedEntries and GetBundle every five seconds, as stock agents do.
     #[default]
     Poll,
+    /// The push stream of steeple-agent, which only steeple-server has.
+    Push,
 }
 
 /// What an agent holds of its entries: revision and creation, by id.
@@ -64,6 +66,7 @@ impl Followers {
             let (agent, observer, pace) = (Arc::clone(agent), Arc::clone(observer), pace(agent.number));
             match sync {
                 Sync::Poll => tasks.spawn(poll::follow(agent, observer, pace, first.clone())),
+                Sync::Push => tasks.spawn(push::follow(agent, observer, pace, first.clone())),
             };
         }
         Self { synced, count: agents.len(), _tasks: tasks }

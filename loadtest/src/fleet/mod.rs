@@ -5,6 +5,7 @@ mod attest;
 mod dial;
 mod follow;
 mod poll;
+mod push;
 mod tls;
 mod traffic;
 

@@ -19,7 +19,12 @@ impl Pace {
 
     /// Before the first sync: a fleet did not start at one instant.
     pub fn spread(&mut self) -> Duration {
-        self.interval.mul_f64(self.dice.fraction())
+        self.within(self.interval)
+    }
+
+    /// At random, so that those who lost a server together do not come back together.
+    pub fn within(&mut self, longest: Duration) -> Duration {
+        longest.mul_f64(self.dice.fraction())
     }
 
     pub fn after(&mut self, succeeded: bool) -> Duration {

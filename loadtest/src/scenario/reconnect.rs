@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::aliases::aliased_fleet;
-use crate::fleet::{Agent, Change, Followers, Known, Observer, sync};
+use crate::fleet::{Agent, Change, Followers, Known, Observer, Sync, sync};
 use crate::load::Pace;
 use crate::report::{Gate, Reading, Report, Window};
 use crate::target::{Options, Target};
@@ -30,7 +30,7 @@ pub struct ReconnectArgs {
 /// How agents come back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Backoff {
-    /// By SPIRE's timers: an agent that polls while the server is away waits 7.5 s.
+    /// By SPIRE's timers: an agent that polls while the server is away waits 7.5 s. With --sync push within a second.
     Stock,
     /// All at the instant of the start, and again every 50 ms: what the server can take.
     #[default]
@@ -64,8 +64,9 @@ pub(crate) async fn run(options: &Options, args: &ReconnectArgs) -> anyhow::Resu
     followers.all_synced(&target.progress).await?;
     ensure!(back.incomplete.load(Ordering::Relaxed) == 0, "agents had no whole sets before anything was killed");
     let resident = target.resident_bytes()?;
-    // Those who come back all at once are started when the server is.
-    let followers = (args.backoff == Backoff::Stock).then_some(followers);
+    // Those who come back all at once are started when the server is; those who are pushed to come back by themselves.
+    let at_once = args.backoff == Backoff::None && options.sync == Sync::Poll;
+    let followers = (!at_once).then_some(followers);
 
     target.progress.step("SIGKILL and start", agents.len() as u64);
     let server = target.started_alone()?;
@@ -76,7 +77,7 @@ pub(crate) async fn run(options: &Options, args: &ReconnectArgs) -> anyhow::Resu
     let pid = server.process().map_or(0, |process| process.pid());
     let window = Window::open("coming back", vec![pid])?;
     let mut eager = JoinSet::new();
-    if args.backoff == Backoff::None {
+    if at_once {
         for agent in &agents {
             eager.spawn(come_back(Arc::clone(agent), Arc::clone(&back)));
         }
@@ -97,7 +98,7 @@ pub(crate) async fn run(options: &Options, args: &ReconnectArgs) -> anyhow::Resu
         "--agents {} --entries {} --backoff {}",
         agents.len(),
         args.entries,
-        if args.backoff == Backoff::None { "none" } else { "stock" }
+        if at_once { "none" } else { "stock" }
     );
     let mut report = target.report("reconnect", &shown);
     let count = agents.len() as f64;

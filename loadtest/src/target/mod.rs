@@ -14,7 +14,7 @@ use steeple_testkit::{Admin, Binaries, Cluster, NodeCertificateAuthority, Scratc
 use steeple_transport::tls::TrustRoots;
 use tokio::net::lookup_host;
 
-use crate::fleet::{Agent, Domain, Traffic, attest_all};
+use crate::fleet::{Agent, Domain, Sync, Traffic, attest_all};
 use crate::report::{Progress, Report};
 use crate::usage::resident_bytes;
 
@@ -133,7 +133,8 @@ impl Target {
         };
         let mut command = format!("loadtest {scenario}");
         let replicas = (self.options.replicas > 1).then(|| format!("--replicas {}", self.options.replicas));
-        for part in replicas.iter().map(String::as_str).chain([options]).filter(|part| !part.is_empty()) {
+        let sync = if self.options.sync == Sync::Push { "--sync push" } else { "" };
+        for part in replicas.iter().map(String::as_str).chain([sync, options]).filter(|part| !part.is_empty()) {
             command.push(' ');
             command.push_str(part);
         }

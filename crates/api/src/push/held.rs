@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use steeple_core::TrustDomain;
 
 use super::{AgentSet, BundleDigest, EntryVersion};
+use crate::steeple::agent as wire;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Held {
@@ -31,6 +32,30 @@ impl Held {
         self.entries.len() + self.bundles.len()
     }
 
+    /// What an agent says when it is asked to describe its set, in pieces of some 300 kB; at least one.
+    pub fn describe(&self) -> Vec<wire::Held> {
+        let entries: Vec<wire::held::EntryRef> = self
+            .entries()
+            .map(|(id, version)| wire::held::EntryRef {
+                id: id.to_owned(),
+                revision: version.revision,
+                created_at: version.created_at,
+            })
+            .collect();
+        let more = |entries: &[wire::held::EntryRef]| wire::Held {
+            entries: entries.to_vec(),
+            bundles: Vec::new(),
+            more: true,
+        };
+        let mut pieces: Vec<wire::Held> = entries.chunks(PIECE_ENTRIES).map(more).collect();
+        let bundles = self.bundles().map(|(trust_domain, digest)| wire::held::BundleRef {
+            trust_domain: trust_domain.name().to_owned(),
+            digest: digest.to_vec(),
+        });
+        pieces.push(wire::Held { bundles: bundles.collect(), ..Default::default() });
+        pieces
+    }
+
     pub fn change(&mut self, piece: Piece) {
         for id in &piece.removed_entry_ids {
             self.entries.remove(id);
@@ -52,6 +77,9 @@ impl AgentSet for Held {
         self.bundles.iter().map(|(trust_domain, digest)| (trust_domain, *digest))
     }
 }
+
+/// Of one piece.
+const PIECE_ENTRIES: usize = 5_000;
 
 #[cfg(test)]
 mod tests {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steeple_api::push::{AgentSet as _, EntryVersion, Held, PROTOCOL, bundle_digest, set_hash};
+use steeple_api::push::{EntryVersion, Held, PROTOCOL, bundle_digest, set_hash};
 use steeple_api::status::permission_denied;
 use steeple_api::steeple::agent::from_agent::Kind;
 use steeple_api::steeple::agent::from_server::Kind as FromServerKind;
 use steeple_api::steeple::agent::push_client::PushClient;
-use steeple_api::steeple::agent::{self as wire, Change, FromAgent, FromServer, Hello};
+use steeple_api::steeple::agent::{Change, FromAgent, FromServer, Hello};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -190,29 +190,9 @@ fn held(cache: &Cache, unusable: &BTreeMap<String, EntryVersion>) -> Held {
     held
 }
 
-/// Says what the agent holds, in pieces.
+/// Says what the agent holds.
 async fn describe(talk: &Talk) -> Result<(), Status> {
-    let held = talk.assembly.held();
-    let entries: Vec<wire::held::EntryRef> = held
-        .entries()
-        .map(|(id, version)| wire::held::EntryRef {
-            id: id.to_owned(),
-            revision: version.revision,
-            created_at: version.created_at,
-        })
-        .collect();
-    let mut pieces: Vec<wire::Held> = entries
-        .chunks(PIECE_ENTRIES)
-        .map(|entries| wire::Held { entries: entries.to_vec(), ..Default::default() })
-        .collect();
-    let bundles = held.bundles().map(|(trust_domain, digest)| wire::held::BundleRef {
-        trust_domain: trust_domain.name().to_owned(),
-        digest: digest.to_vec(),
-    });
-    pieces.push(wire::Held { bundles: bundles.collect(), ..Default::default() });
-    let last = pieces.len() - 1;
-    for (position, piece) in pieces.into_iter().enumerate() {
-        let piece = wire::Held { more: position < last, ..piece };
+    for piece in talk.assembly.held().describe() {
         let sent = talk.to_server.send(said(Kind::Held(piece))).await;
         sent.map_err(|_| Status::unavailable("the push stream ended"))?;
     }
@@ -223,8 +203,6 @@ fn said(kind: Kind) -> FromAgent {
     FromAgent { kind: Some(kind) }
 }
 
-/// A piece of some 300 kB.
-const PIECE_ENTRIES: usize = 5_000;
 /// Messages that wait for a slow server.
 const MESSAGES_WAITING_MAX: usize = 4;
 /// A server that has a stream answers at once.
