@@ -53,7 +53,7 @@ pub use server::{
     AcmeSettings, BackupFile, BackupSettings, BundleEndpointFile, BundleEndpointSettings, CaSettings, CaSubject,
     ClusterFile, ClusterSettings, DEFAULT_SERVER_SOCKET, EndpointProfile, EndpointProfileFile, ExperimentalServerFile,
     FederatesWithFile, FederationFile, FederationSettings, PruneSettings, RaftTimings, RateLimitSettings, ServerFile,
-    ServerOverrides, ServerSettings, ServingCert, ServingCertFile, TtlSettings, WitSettings,
+    ServerOverrides, ServerSettings, ServingCert, ServingCertFile, Signing, TtlSettings, WitSettings,
 };
 pub use supported::Supported;
 pub use syntax::{Node, Span, SyntaxError, SyntaxFault, Tree, Value, parse, print};

@@ -121,7 +121,7 @@ fn a_cluster_section_makes_plugins_optional() {
             join = ["node-1:8082", "node-3"]
             sealing_key_path = "/etc/steeple/sealing.key"
             heartbeat_interval = "500ms"
-            signing = "leader"
+            signing = "replicas"
             backup { dir = "/var/backups" interval = "30m" keep = 48 }
         }
     "#;

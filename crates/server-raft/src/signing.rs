@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use steeple_ca::DistinguishedName;
 use steeple_ca::policy::Policy;
-use steeple_config::ServerSettings;
+use steeple_config::{ServerSettings, Signing};
 use steeple_core::Clock;
 
-use crate::issue::{AuthorityMaker, Signer};
+use tokio::sync::watch;
+
+use crate::issue::{AuthorityKeys, AuthorityMaker, Signer};
 use crate::own_replica::OwnReplica;
+use crate::raft::{Actors, Leadership};
 use crate::upstream_authority::Upstream;
 
 /// Gives the replica its signing handler; returns what makes the authorities to sign with.
@@ -20,8 +23,15 @@ pub fn start(
 ) -> Arc<AuthorityMaker> {
     let OwnReplica { replica, keys, .. } = own;
     let policy = policy(settings);
-    let signer = Signer::new(replica.clone(), Arc::clone(keys), policy.clone(), Arc::clone(clock));
+    let actors = match settings.cluster.signing {
+        Signing::Leader => Actors::Leader,
+        Signing::Replicas => Actors::Voters,
+    };
+    let signer = Signer::new(replica.clone(), Arc::clone(keys), policy.clone(), actors, Arc::clone(clock));
     replica.set_signing_handler(Arc::new(signer));
+    if actors == Actors::Leader {
+        tokio::spawn(forget_when_deposed(replica.leadership(), Arc::clone(keys)));
+    }
     Arc::new(AuthorityMaker {
         replica: replica.clone(),
         keys: Arc::clone(keys),
@@ -29,6 +39,15 @@ pub fn start(
         trust_domain: settings.trust_domain.clone(),
         upstream,
     })
+}
+
+/// A replica that signs no longer holds no private key open.
+async fn forget_when_deposed(mut leadership: watch::Receiver<Leadership>, keys: Arc<AuthorityKeys>) {
+    while leadership.changed().await.is_ok() {
+        if !leadership.borrow_and_update().is_leader {
+            keys.forget();
+        }
+    }
 }
 
 fn policy(settings: &ServerSettings) -> Policy {

@@ -13,8 +13,8 @@ use steeple_api::steeple::peer::{
     propose_response, sign_result,
 };
 use steeple_core::{Clock, SystemClock, Timestamp};
-use steeple_server_raft::peer::{MESSAGE_BYTES_MAX, PeerCaContent, PeerId, SigningHandler};
-use steeple_server_raft::raft::{MembershipError, ProposeError, ReadError, ReadMode, Replica};
+use steeple_server_raft::peer::{MESSAGE_BYTES_MAX, PeerCaContent, PeerId, SignError, SigningHandler};
+use steeple_server_raft::raft::{Actors, FenceError, MembershipError, ProposeError, ReadError, ReadMode, Replica};
 use steeple_state::{Command, codec};
 use steeple_storage::{Options, Storage};
 use steeple_testkit::Port;
@@ -168,13 +168,36 @@ async fn a_fence_falls_with_the_leader() {
     let mut leadership = servers[first].replica().leadership();
     leadership.wait_for(|now| now.is_leader).await.expect("it runs");
     let old = servers[first].replica().clone();
-    let fence = old.fence().expect("the leader may act");
-    assert_eq!(old.check(&fence), Ok(()));
-    assert!(servers[(first + 1) % 3].replica().fence().is_err());
+    let fence = old.fence(Actors::Leader).await.expect("the leader may act");
+    assert_eq!(old.check(&fence).await, Ok(()));
+    let other = servers[(first + 1) % 3].replica();
+    assert_eq!(other.fence(Actors::Leader).await, Err(FenceError::NotLeader));
 
     old.transfer_leadership(None, Instant::now() + PATIENCE).await.expect("handed over");
-    assert!(old.check(&fence).is_err());
+    assert!(old.check(&fence).await.is_err());
     servers[first].kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_voters_fence_falls_with_the_quorum() {
+    let cluster = Cluster::steady();
+    let mut servers = cluster.servers(&["a", "b", "c"]).await;
+    let first = leader(&servers).await;
+    let (voter, writer) = ((first + 1) % 3, (first + 2) % 3);
+    for round in 0..20 {
+        let id = format!("entry-{round}");
+        servers[writer].write(&id).await.expect("written");
+        let replica = servers[voter].replica();
+        let fence = replica.fence(Actors::Voters).await.expect("a quorum confirms");
+        assert!(replica.state().read().entry(&id).is_some(), "what was acknowledged before is known: {id}");
+        assert_eq!(replica.check(&fence).await, Ok(()));
+    }
+    let replica = servers[voter].replica().clone();
+    let fence = replica.fence(Actors::Voters).await.expect("a quorum confirms");
+    servers[first].kill().await;
+    servers[writer].kill().await;
+    assert!(matches!(replica.check(&fence).await, Err(FenceError::Unconfirmed { .. })));
+    assert!(replica.fence(Actors::Voters).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -423,13 +446,18 @@ async fn the_peer_ca_rotates_under_a_running_cluster() {
 /// Signs by naming itself.
 struct Signer {
     node_id: u64,
+    on_every_voter: bool,
 }
 
 #[tonic::async_trait]
 impl SigningHandler for Signer {
-    async fn sign(&self, items: Vec<SignItem>) -> Vec<SignResult> {
+    fn on_every_voter(&self) -> bool {
+        self.on_every_voter
+    }
+
+    async fn sign(&self, items: Vec<SignItem>) -> Result<Vec<SignResult>, SignError> {
         let signed = |_| JwtSigned { token: self.node_id.to_string(), issued_at: 0, expires_at: 0 };
-        items.into_iter().map(|item| SignResult { result: Some(sign_result::Result::Jwt(signed(item))) }).collect()
+        Ok(items.into_iter().map(|item| SignResult { result: Some(sign_result::Result::Jwt(signed(item))) }).collect())
     }
 }
 
@@ -439,7 +467,7 @@ async fn signing_goes_to_the_leader() {
     let mut servers = cluster.servers(&["a", "b", "c"]).await;
     for server in &servers {
         let node_id = server.replica().node_id();
-        server.replica().set_signing_handler(Arc::new(Signer { node_id }));
+        server.replica().set_signing_handler(Arc::new(Signer { node_id, on_every_voter: false }));
     }
     let signer = |results: Vec<SignResult>| match results.into_iter().next().and_then(|result| result.result) {
         Some(sign_result::Result::Jwt(signed)) => signed.token,
@@ -460,4 +488,20 @@ async fn signing_goes_to_the_leader() {
     let results = sign(&servers[follower]).await.expect("signed by the next leader");
     let second = leader(&servers).await;
     assert_eq!(signer(results), servers[second].replica().node_id().to_string());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_voters_sign_each_signs_its_own() {
+    let cluster = Cluster::steady();
+    let servers = cluster.servers(&["a", "b", "c"]).await;
+    for server in &servers {
+        let node_id = server.replica().node_id();
+        server.replica().set_signing_handler(Arc::new(Signer { node_id, on_every_voter: true }));
+    }
+    for server in &servers {
+        let replica = server.replica();
+        let results = replica.forward_sign(vec![SignItem::default()], Instant::now() + PATIENCE).await.expect("signed");
+        let Some(sign_result::Result::Jwt(signed)) = results[0].result.clone() else { panic!("not signed") };
+        assert_eq!(signed.token, replica.node_id().to_string());
+    }
 }

@@ -37,6 +37,8 @@ pub struct ExtraLines {
     pub server: String,
     /// Inside `plugins { }`.
     pub plugins: String,
+    /// Inside `server { cluster { } }`, where there is one.
+    pub cluster: String,
     /// Beside it.
     pub top: String,
 }
@@ -220,6 +222,7 @@ fn configuration(spec: &ServerSpec, dir: &Path, api: &Port, peer: &Port, extra: 
                     [] => cluster.flag("bootstrap", true),
                     members => cluster.texts("join", members),
                 }
+                cluster.line(&extra.cluster);
             });
         }
     });
@@ -281,6 +284,7 @@ mod tests {
                          bundle_endpoint_profile \"https_web\" {} } }"
                     .to_owned(),
                 plugins: "UpstreamAuthority \"disk\" { plugin_data { key_file_path = \"a\" } }".to_owned(),
+                cluster: "signing = \"replicas\"".to_owned(),
                 top: "telemetry { Prometheus { port = 9988 } }".to_owned(),
             };
             let path = dir.path().join(CONFIG);

@@ -32,6 +32,16 @@ pub struct ClusterFile {
     pub backup: Option<BackupFile>,
 }
 
+/// Which replicas sign SVIDs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Signing {
+    /// The others forward to it, and open no private key.
+    #[default]
+    Leader,
+    /// Each voter what it is asked for, while a quorum confirms what it knows.
+    Replicas,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterSettings {
     /// Whether there is a `cluster` section. Without one the server is alone and opens no peer port.
@@ -52,6 +62,7 @@ pub struct ClusterSettings {
     pub raft: RaftTimings,
     /// Log entries between two snapshots.
     pub snapshot_entries: u64,
+    pub signing: Signing,
     /// How long an authority that is due waits for those who do not hold the bundle that publishes it.
     pub acknowledgement_wait_max: Duration,
     /// None takes no backups.
@@ -120,7 +131,6 @@ pub(super) fn resolve(
     let peer_bind = peer_bind(file, around, enabled)?;
     let join = file.join.iter().map(|text| address("cluster.join", text, PEER_PORT)).collect::<Result<Vec<_>, _>>()?;
     let bootstrap = file.bootstrap.unwrap_or(join.is_empty());
-    check_signing(file)?;
     let advertised = |key, text: &Option<String>, port| given(text).map(|text| address(key, text, port)).transpose();
     Ok(ClusterSettings {
         enabled,
@@ -133,18 +143,19 @@ pub(super) fn resolve(
         sealing_key_path: sealing_key_path(file, around, notices),
         raft: raft_timings(file)?,
         snapshot_entries: snapshot_entries(file.snapshot_entries)?,
+        signing: signing(file)?,
         acknowledgement_wait_max: acknowledgement_wait_max(file)?,
         backup: file.backup.as_ref().map(|backup| backup.resolve(around.data_dir, around.working_dir)).transpose()?,
     })
 }
 
-/// There is one way so far; another one is refused rather than ignored.
-fn check_signing(file: &ClusterFile) -> Result<(), ConfigError> {
+fn signing(file: &ClusterFile) -> Result<Signing, ConfigError> {
     match given(&file.signing) {
-        None | Some("leader") => Ok(()),
-        Some(other) => Err(ConfigError::not_supported(
-            format!("cluster.signing = {}", go_quoted(other)),
-            "in this version the leader alone unseals the CA key and signs; remove the key, or set it to \"leader\"",
+        None | Some("leader") => Ok(Signing::Leader),
+        Some("replicas") => Ok(Signing::Replicas),
+        Some(other) => Err(ConfigError::invalid(
+            "cluster.signing",
+            format!("cluster.signing {} is neither \"leader\" nor \"replicas\"", go_quoted(other)),
         )),
     }
 }

@@ -11,7 +11,7 @@ mod settings;
 mod ttl;
 
 pub use backup::{BackupFile, BackupSettings};
-pub use cluster::{ClusterFile, ClusterSettings, RaftTimings};
+pub use cluster::{ClusterFile, ClusterSettings, RaftTimings, Signing};
 pub use federation::{AcmeSettings, BundleEndpointSettings, EndpointProfile, FederationSettings, ServingCert};
 pub use federation_file::{
     BundleEndpointFile, EndpointProfileFile, FederatesWithFile, FederationFile, ServingCertFile,

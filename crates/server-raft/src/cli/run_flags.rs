@@ -123,7 +123,7 @@ mod tests {
         let error =
             load("", "telemetry { M3 { address = \"localhost:9000\" env = \"prod\" } }").unwrap_err().to_string();
         assert!(error.starts_with("telemetry.M3 is not supported: "), "{error}");
-        let error = load("", "cluster { signing = \"replicas\" }").unwrap_err().to_string();
-        assert!(error.starts_with("cluster.signing = \"replicas\" is not supported: "), "{error}");
+        let error = load("", "cluster { signing = \"followers\" }").unwrap_err().to_string();
+        assert!(error.contains("cluster.signing \"followers\" is neither \"leader\" nor \"replicas\""), "{error}");
     }
 }

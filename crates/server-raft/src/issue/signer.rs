@@ -1,4 +1,4 @@
-//! The leader's signer: fence, sign, check the fence and the authority again, release.
+//! The signer of a replica: fence, sign, check the fence and the authority again, release.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use super::keys::{AuthorityKeys, KeysError};
 use super::wire::{Refused, distinguished_name, refused, x509_signed};
 use crate::authz::{AgentDecision, decide};
 use crate::metrics;
-use crate::peer::SigningHandler;
-use crate::raft::Replica;
+use crate::peer::{SignError, SigningHandler};
+use crate::raft::{Actors, FenceError, Replica};
 
-/// Signs for this replica's services and for followers. Refuses unless this replica leads.
+/// Signs for this replica's services and for followers. Refuses unless this replica leads, or votes where voters may.
 #[derive(Clone)]
 pub struct Signer {
     inner: Arc<Inner>,
@@ -28,6 +28,7 @@ struct Inner {
     replica: Replica,
     keys: Arc<AuthorityKeys>,
     policy: Policy,
+    actors: Actors,
     clock: Arc<dyn Clock>,
 }
 
@@ -39,45 +40,54 @@ struct Batch {
 }
 
 impl Signer {
-    pub fn new(replica: Replica, keys: Arc<AuthorityKeys>, policy: Policy, clock: Arc<dyn Clock>) -> Self {
-        Self { inner: Arc::new(Inner { replica, keys, policy, clock }) }
+    pub fn new(
+        replica: Replica,
+        keys: Arc<AuthorityKeys>,
+        policy: Policy,
+        actors: Actors,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { replica, keys, policy, actors, clock }) }
     }
 }
 
 #[tonic::async_trait]
 impl SigningHandler for Signer {
-    /// Results in the order of the items. Signing takes tens of microseconds an item, so a batch leaves the caller's
-    /// thread: heartbeats may live there.
-    async fn sign(&self, items: Vec<wire::SignItem>) -> Vec<wire::SignResult> {
-        let inner = Arc::clone(&self.inner);
+    fn on_every_voter(&self) -> bool {
+        self.inner.actors == Actors::Voters
+    }
+
+    /// Results in the order of the items.
+    async fn sign(&self, items: Vec<wire::SignItem>) -> Result<Vec<wire::SignResult>, SignError> {
+        let Inner { replica, keys, actors, .. } = &*self.inner;
+        let fence = replica.fence(*actors).await.map_err(fenced)?;
         let count = items.len();
-        match tokio::task::spawn_blocking(move || inner.sign(&items)).await {
-            Ok(results) => results,
-            Err(error) => all(count, &Refused::new(Code::Internal, format!("signing stopped: {error}"))),
+        // It takes tens of microseconds an item, so a batch leaves the caller's thread: heartbeats may live there.
+        let inner = Arc::clone(&self.inner);
+        let signing = tokio::task::spawn_blocking(move || {
+            let batch = inner.open_batch();
+            let results: Vec<_> =
+                items.iter().map(|item| inner.sign_one(&batch, item).unwrap_or_else(refused)).collect();
+            (batch, items, results)
+        });
+        let (batch, items, results) = match signing.await {
+            Ok(signed) => signed,
+            Err(error) => return Ok(all(count, &Refused::new(Code::Internal, format!("signing stopped: {error}")))),
+        };
+        if let Err(error) = replica.check(&fence).await {
+            // Whoever signs no longer holds no key open.
+            keys.forget();
+            return Err(fenced(error));
         }
+        if !self.inner.still_active(&batch) {
+            return Err(fenced(FenceError::Overtaken));
+        }
+        metrics::signed(&items, &results);
+        Ok(results)
     }
 }
 
 impl Inner {
-    fn sign(&self, items: &[wire::SignItem]) -> Vec<wire::SignResult> {
-        let fence = match self.replica.fence() {
-            Ok(fence) => fence,
-            Err(error) => return all(items.len(), &Refused::new(Code::Unavailable, error.to_string())),
-        };
-        let batch = self.open_batch();
-        let results: Vec<wire::SignResult> =
-            items.iter().map(|item| self.sign_one(&batch, item).unwrap_or_else(refused)).collect();
-        if let Err(error) = self.replica.check(&fence) {
-            return all(items.len(), &Refused::new(Code::Unavailable, error.to_string()));
-        }
-        if !self.still_active(&batch) {
-            let why = "the signing authority changed meanwhile; retry";
-            return all(items.len(), &Refused::new(Code::Unavailable, why));
-        }
-        metrics::signed(items, &results);
-        results
-    }
-
     fn open_batch(&self) -> Batch {
         let state = self.replica.state().read();
         Batch { now: self.clock.now(), x509: self.keys.x509(&state), jwt: self.keys.jwt(&state) }
@@ -173,6 +183,10 @@ impl Inner {
             })),
         })
     }
+}
+
+fn fenced(error: FenceError) -> SignError {
+    SignError::Fenced { why: error.to_string() }
 }
 
 fn all(count: usize, why: &Refused) -> Vec<wire::SignResult> {

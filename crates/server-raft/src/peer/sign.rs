@@ -1,17 +1,20 @@
-//! Signing on behalf of followers: who does it, and what can go wrong on the way there.
+//! Signing: who does it, and what can go wrong on the way there.
 
 use std::time::Duration;
 
 use steeple_api::steeple::peer::{SignItem, SignResult};
 
-/// Signs at the leader. Implemented by the module that holds the authorities.
+/// Signs on this replica, for its own services and for followers. Implemented by the module that holds the authorities.
 ///
 /// The items were authorized by the replica that sends them; what is left to decide here is the authority, the serial
 /// and the fence: check, sign, check again, release.
 #[tonic::async_trait]
 pub trait SigningHandler: Send + Sync + 'static {
-    /// One result for each item, in order. Never fewer.
-    async fn sign(&self, items: Vec<SignItem>) -> Vec<SignResult>;
+    /// Whether voters that do not lead use their handler too.
+    fn on_every_voter(&self) -> bool;
+
+    /// One result for each item, in order. Never fewer. When the fence falls, nothing that was signed is released.
+    async fn sign(&self, items: Vec<SignItem>) -> Result<Vec<SignResult>, SignError>;
 }
 
 /// Why a batch has no results at all. `Unavailable` in every case.
@@ -21,6 +24,8 @@ pub enum SignError {
     NoLeader { waited: Duration },
     #[error("this server does not sign yet; retry")]
     NotReady,
+    #[error("{why}; retry")]
+    Fenced { why: String },
 }
 
 /// Items in one batch: what a follower sends in one message and the leader signs in a few milliseconds.

@@ -59,6 +59,10 @@ impl Consensus {
         }
     }
 
+    pub(super) fn is_voter(&self) -> bool {
+        self.raft.voter_ids().any(|id| id == self.node_id)
+    }
+
     /// Waits until this replica has applied `index`. False when the deadline came first.
     pub(super) async fn applied_at_least(&self, index: u64, deadline: Instant) -> bool {
         let mut applied = self.published.applied.subscribe();

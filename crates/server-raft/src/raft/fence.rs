@@ -1,47 +1,90 @@
-//! Fences for what a leader does outside the log, such as signing: check, act, check again, release.
+//! Fences for what a replica does outside the log, such as signing: check, act, check again, release.
 //!
 //! A leader that was paused or cut off does not know that it was replaced. The second check closes most of that window:
-//! it fails unless a quorum has answered this very leader within the shortest election timeout.
+//! it fails unless a quorum has answered this very leader within the shortest election timeout. A voter that does not
+//! lead has a quorum confirm, before and after, that it has applied whatever was acknowledged.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openraft::Instant as _;
 
 use super::consensus::Consensus;
 use super::leadership::Leadership;
+use super::read::{ReadIndexQueue, ReadMode, read};
 use super::types::LeaderId;
 
-/// Names the leadership under which something was begun.
+/// Who may act outside the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fence {
-    leader_id: LeaderId,
+pub enum Actors {
+    Leader,
+    Voters,
+}
+
+/// Names the right under which something was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fence(Right);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Right {
+    Leader(LeaderId),
+    Voter,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FenceError {
     #[error("this replica does not lead")]
     NotLeader,
+    #[error("this replica does not vote")]
+    NotVoter,
     #[error("this replica leads, but has not yet applied what earlier leaders acknowledged")]
     CatchingUp,
     #[error("leadership changed while the work was done")]
     Changed,
+    #[error("what the work was based on changed meanwhile")]
+    Overtaken,
     #[error("no quorum has answered this leader for {since:?}")]
     NoQuorum { since: Duration },
+    #[error("no quorum confirmed within {waited:?} what this replica knows")]
+    Unconfirmed { waited: Duration },
 }
 
-pub(super) fn acquire(consensus: &Consensus) -> Result<Fence, FenceError> {
+pub(super) async fn acquire(
+    consensus: &Consensus,
+    rounds: &ReadIndexQueue,
+    actors: Actors,
+) -> Result<Fence, FenceError> {
+    match leader_id(consensus) {
+        Err(FenceError::NotLeader) if actors == Actors::Voters => {
+            confirm_voter(consensus, rounds).await?;
+            Ok(Fence(Right::Voter))
+        }
+        leader => {
+            let leader = leader?;
+            check_leader(consensus, leader)?;
+            Ok(Fence(Right::Leader(leader)))
+        }
+    }
+}
+
+pub(super) async fn check(consensus: &Consensus, rounds: &ReadIndexQueue, fence: &Fence) -> Result<(), FenceError> {
+    match fence.0 {
+        Right::Leader(leader) => check_leader(consensus, leader),
+        Right::Voter => confirm_voter(consensus, rounds).await,
+    }
+}
+
+/// Of this replica, if it leads.
+fn leader_id(consensus: &Consensus) -> Result<LeaderId, FenceError> {
     let leader = consensus.raft.as_leader().map_err(|_| FenceError::NotLeader)?;
     if !Leadership::of(&consensus.metrics()).is_leader {
         return Err(FenceError::CatchingUp);
     }
-    let fence = Fence { leader_id: *leader.leader_id() };
-    check(consensus, &fence)?;
-    Ok(fence)
+    Ok(*leader.leader_id())
 }
 
-pub(super) fn check(consensus: &Consensus, fence: &Fence) -> Result<(), FenceError> {
+fn check_leader(consensus: &Consensus, leader_id: LeaderId) -> Result<(), FenceError> {
     let leader = consensus.raft.as_leader().map_err(|_| FenceError::Changed)?;
-    if *leader.leader_id() != fence.leader_id {
+    if *leader.leader_id() != leader_id {
         return Err(FenceError::Changed);
     }
     if consensus.raft.voter_ids().all(|id| id == consensus.node_id) {
@@ -55,3 +98,16 @@ pub(super) fn check(consensus: &Consensus, fence: &Fence) -> Result<(), FenceErr
         None => Err(FenceError::NoQuorum { since: lease }),
     }
 }
+
+/// Concurrent confirmations share one round to the quorum.
+async fn confirm_voter(consensus: &Consensus, rounds: &ReadIndexQueue) -> Result<(), FenceError> {
+    if !consensus.is_voter() {
+        return Err(FenceError::NotVoter);
+    }
+    let began = Instant::now();
+    let confirmed = read(consensus, rounds, ReadMode::Linearizable, began + CONFIRM_MAX).await;
+    confirmed.map(drop).map_err(|_| FenceError::Unconfirmed { waited: began.elapsed() })
+}
+
+/// An election takes longer with slow timings; whoever waits for the work tries again.
+const CONFIRM_MAX: Duration = Duration::from_secs(1);

@@ -13,7 +13,7 @@ use super::acknowledgement;
 use super::admin::{self, MembershipError};
 use super::consensus::Consensus;
 use super::error::{ProposeError, ReadError};
-use super::fence::{Fence, FenceError};
+use super::fence::{Actors, Fence, FenceError};
 use super::leadership::Leadership;
 use super::propose::Queue;
 use super::published::SharedState;
@@ -123,17 +123,18 @@ impl Replica {
         super::contact::leader_applied(&self.inner.consensus, within)
     }
 
-    /// The right to act outside the log as the leader of this moment, such as to sign. Check it again afterwards.
-    pub fn fence(&self) -> Result<Fence, FenceError> {
-        super::fence::acquire(&self.inner.consensus)
+    /// The right to act outside the log at this moment, such as to sign. Check it again afterwards.
+    pub async fn fence(&self, actors: Actors) -> Result<Fence, FenceError> {
+        super::fence::acquire(&self.inner.consensus, &self.inner.reads, actors).await
     }
 
-    /// Whether the leader that took `fence` still leads and still hears from a quorum.
-    pub fn check(&self, fence: &Fence) -> Result<(), FenceError> {
-        super::fence::check(&self.inner.consensus, fence)
+    /// Whether the right that `fence` stands for is still there: the leader that took it leads and hears from a quorum,
+    /// or a quorum confirms that this voter has applied what was acknowledged.
+    pub async fn check(&self, fence: &Fence) -> Result<(), FenceError> {
+        super::fence::check(&self.inner.consensus, &self.inner.reads, fence).await
     }
 
-    /// Signs `items` at the leader, here or there. One result for each item, in order.
+    /// Signs `items`, here or at the leader. One result for each item, in order.
     pub async fn forward_sign(&self, items: Vec<SignItem>, deadline: Instant) -> Result<Vec<SignResult>, SignError> {
         super::sign::forward(&self.inner.consensus, &self.inner.signer, items, deadline).await
     }

@@ -83,6 +83,7 @@ impl cluster_server::Cluster for ClusterService {
         }
         let signing = self.server_threads.spawn(async move { signer.sign(request.items).await });
         let results = signing.await.map_err(|error| Status::internal(error.to_string()))?;
+        let results = results.map_err(|error| Status::unavailable(error.to_string()))?;
         Ok(Response::new(pb::SignResponse { results }))
     }
 

@@ -1,4 +1,5 @@
-//! Signing requests' way to the leader. Signing has no effect on the state, so a failed attempt is simply repeated.
+//! Signing requests' way to whoever signs: the leader, or this replica where voters may. Signing has no effect on the
+//! state, so a failed attempt is simply repeated.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -36,10 +37,11 @@ async fn sign_batch(
     let mut leadership = consensus.leadership.clone();
     loop {
         leadership.mark_unchanged();
+        let signer = signer.get().ok_or(SignError::NotReady)?;
         let results = match consensus.route() {
-            Route::Here => {
-                let signer = signer.get().ok_or(SignError::NotReady)?;
-                Some(signer.sign(items.to_vec()).await)
+            Route::Here => signer.sign(items.to_vec()).await.ok(),
+            Route::There(..) if signer.on_every_voter() && consensus.is_voter() => {
+                signer.sign(items.to_vec()).await.ok()
             }
             Route::There(leader, node) => match &consensus.peers {
                 Some(peers) => {

@@ -7,8 +7,6 @@ use std::time::Duration;
 use steeple_api::server::entry::ListEntriesRequest;
 use steeple_api::types;
 use steeple_testkit::{Binaries, Port, Scratch, Server, ServerSpec, until, workload_entry};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::process::Command;
 
 /// A refusal is a matter of milliseconds; a command that hangs is a finding.
@@ -151,15 +149,4 @@ pub fn health_on(port: u16) -> String {
 /// The section that serves metrics on `port`.
 pub fn metrics_on(port: u16) -> String {
     format!("telemetry {{ Prometheus {{ host = \"127.0.0.1\" port = {port} }} }}\n")
-}
-
-/// The status and the text that a `GET` of `path` has; `None` when nobody answers.
-pub async fn probe(port: u16, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.ok()?;
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    Some((answer.split(' ').nth(1)?.parse().ok()?, answer))
 }

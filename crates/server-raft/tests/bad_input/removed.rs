@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use steeple_api::steeple::server::RemoveRequest;
-use steeple_testkit::{Binaries, ClusterRole, ExtraLines, Server, ServerSpec, until};
+use steeple_testkit::{Binaries, ClusterRole, ExtraLines, Server, ServerSpec, probe, until};
 
-use crate::bench::{Bench, assert_says, assert_unharmed, create, health_on, probe, relaunch, spec};
+use crate::bench::{Bench, assert_says, assert_unharmed, create, health_on, relaunch, spec};
 use crate::join::until_members;
 
 /// A removal goes through three changes of the membership; then a second passes before it is heard of.

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use steeple_api::server::entry::ListEntriesRequest;
-use steeple_testkit::{Binaries, Cluster, ClusterRole, ExtraLines, Server, ServerSpec, until};
+use steeple_testkit::{Binaries, Cluster, ClusterRole, ExtraLines, Server, ServerSpec, probe, until};
 use tonic::{Code, Request};
 
-use crate::bench::{Bench, create, entries, entry, health_on, metrics_on, probe, spec};
+use crate::bench::{Bench, create, entries, entry, health_on, metrics_on, spec};
 
 /// Longer than any election here.
 const SETTLED_MAX: Duration = Duration::from_secs(60);

@@ -4,5 +4,6 @@ mod backup;
 mod recover;
 mod refused;
 mod schedule;
+mod signers;
 mod site;
 mod telemetry;
