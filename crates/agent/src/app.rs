@@ -13,6 +13,7 @@ use steeple_transport::tls::{IdentityStore, KeyExchange, SharedRoots, TrustRoots
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument, Span};
 
 use crate::bootstrap::Bootstrap;
 use crate::cache::RotationRule;
@@ -105,7 +106,7 @@ impl App {
         });
         let mut signals = StopSignals::new()?;
         tokio::select! {
-            started = identity.start() => started?,
+            started = identity.start().instrument(subsystem("attestor")) => started?,
             () = signals.received() => return Ok(()),
         }
         if !identity.can_reattest() && settings.plugins_of("KeyManager").any(|block| block.name == "memory") {
@@ -144,9 +145,9 @@ impl App {
             patience,
             sessions: sessions.clone(),
         };
-        let mut ended = tokio::spawn(identity.run(trouble_met, bundle, stop.clone()));
+        let mut ended = tokio::spawn(identity.run(trouble_met, bundle, stop.clone()).instrument(subsystem("attestor")));
         tokio::select! {
-            result = sync.first() => result?,
+            result = sync.first().instrument(subsystem("manager")) => result?,
             result = &mut ended => return Ok(result??),
             () = signals.received() => return Ok(()),
         }
@@ -160,8 +161,9 @@ impl App {
         sockets::serve_workloads(&settings, &shared, &tasks, &stop)?;
         let shown = Shown { chain, last_sync_success };
         sockets::serve_admin(&settings, &shared, logging.levels, shown, &tasks, &stop)?;
-        tasks.spawn(sync.run(stop.clone()));
-        tasks.spawn(PushDriver { upstream, arrivals, sessions: pushing }.run(stop.clone()));
+        let pushed = PushDriver { upstream, arrivals, sessions: pushing };
+        tasks.spawn(sync.run(stop.clone()).instrument(subsystem("manager")));
+        tasks.spawn(pushed.run(stop.clone()).instrument(subsystem("manager")));
 
         let result = tokio::select! {
             () = signals.received() => Ok(()),
@@ -178,6 +180,11 @@ impl App {
 }
 
 /// What the agent shows to servers, empty at first.
+/// What a task logs carries SPIRE's name of the part of the agent that it is.
+fn subsystem(name: &'static str) -> Span {
+    tracing::error_span!("subsystem", subsystem_name = name)
+}
+
 fn identity_store(settings: &AgentSettings, roots: &SharedRoots, clock: &Arc<dyn Clock>) -> Arc<IdentityStore> {
     let own_domain = settings.trust_domain.clone();
     let permits = Arc::new(move |id: &steeple_core::SpiffeId| id.is_member_of(&own_domain));

@@ -18,6 +18,7 @@ pub mod app;
 pub mod attest;
 mod bootstrap;
 pub mod cache;
+mod call_log;
 pub mod cli;
 mod data;
 pub mod delegated_identity;

@@ -21,6 +21,7 @@ use tonic::service::Routes;
 use tower::ServiceBuilder;
 
 use crate::admin::{DebugService, LoggerService};
+use crate::call_log::{CallLog, ENDPOINTS};
 use crate::delegated_identity::{DelegatedIdentity, Delegates};
 use crate::http::HealthService;
 use crate::metrics;
@@ -85,6 +86,7 @@ pub fn serve_workloads(
     let service = ServiceBuilder::new()
         .layer(KnownMethods::of(known))
         .layer(metrics::call_counts())
+        .layer(CallLog)
         .layer(SecurityHeader)
         .service(routes.routes());
     let modes = BindModes { dir: 0o755, socket: 0o777 };
@@ -93,7 +95,8 @@ pub fn serve_workloads(
     let (ready, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
     tasks.spawn(acceptor.run(listener, ready));
     tasks.spawn(serve(service, incoming, SERVE_LIMITS, stop.clone().cancelled_owned()));
-    tracing::info!(address = %path.display(), network = "unix", "Starting Workload and SDS APIs");
+    let address = path.display();
+    tracing::info!(subsystem_name = ENDPOINTS, %address, network = "unix", "Starting Workload and SDS APIs");
     Ok(())
 }
 
@@ -132,6 +135,7 @@ pub fn serve_admin(
     let service = ServiceBuilder::new()
         .layer(KnownMethods::of(methods_of(&[DEBUG_API, LOGGER_API, DELEGATED_API])))
         .layer(metrics::call_counts())
+        .layer(CallLog)
         .service(routes.routes());
     tasks.spawn(serve(service, incoming, SERVE_LIMITS, stop.clone().cancelled_owned()));
     tracing::info!(address = %path.display(), network = "unix", "Starting Admin APIs");

@@ -17,6 +17,9 @@ use tonic::{Code, Request, Status};
 
 use crate::metrics;
 
+/// SPIRE's name for this part of the log.
+const SUBSYSTEM: &str = "workload_attestor";
+
 pub use docker::docker_settings;
 pub use k8s::k8s_settings;
 
@@ -61,7 +64,7 @@ impl WorkloadAttestors {
     pub async fn attest_pid(&self, pid: i32) -> Result<SelectorSet, WorkloadAttestation> {
         let pid = u32::try_from(pid).map_err(|_| WorkloadAttestation::PeerGone)?;
         let peer = UdsPeer::of_process(pid).map_err(|error| {
-            tracing::error!(pid, %error, "Failed to collect all selectors for PID");
+            tracing::error!(subsystem_name = SUBSYSTEM, pid, %error, "Failed to collect all selectors for PID");
             WorkloadAttestation::PeerGone
         })?;
         self.attest(&peer).await
@@ -84,12 +87,14 @@ impl WorkloadAttestors {
             match answer {
                 Ok(Ok(selectors)) => Some(selectors),
                 Ok(Err(error)) => {
-                    let plugin = attestor.name();
-                    tracing::error!(plugin, pid = process.pid, %error, "Failed to collect all selectors for PID");
+                    let (plugin, pid) = (attestor.name(), process.pid);
+                    let what = "Failed to collect all selectors for PID";
+                    tracing::error!(subsystem_name = SUBSYSTEM, plugin, pid, %error, "{what}");
                     None
                 }
                 Err(_) => {
-                    tracing::error!(plugin = attestor.name(), pid = process.pid, "Workload attestor took too long");
+                    let (plugin, pid) = (attestor.name(), process.pid);
+                    tracing::error!(subsystem_name = SUBSYSTEM, plugin, pid, "Workload attestor took too long");
                     None
                 }
             }
@@ -102,7 +107,8 @@ impl WorkloadAttestors {
         if let Some(watch) = &peer.watch
             && let Err(error) = watch.check()
         {
-            tracing::warn!(pid = process.pid, error = %error, "Workload changed during attestation");
+            let pid = process.pid;
+            tracing::warn!(subsystem_name = SUBSYSTEM, pid, %error, "Workload changed during attestation");
             return Err(WorkloadAttestation::PeerGone);
         }
         Ok(answers.into_iter().flatten().flatten().collect())

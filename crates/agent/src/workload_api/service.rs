@@ -177,7 +177,7 @@ impl WorkloadPolicy {
             .map(ToString::to_string)
             .filter(|selector| self.log_selectors.iter().any(|prefix| selector.starts_with(prefix)))
             .collect();
-        tracing::error!(registered = false, pid = caller.pid, selectors = ?named, "No identity issued");
+        tracing::error!(registered = false, selectors = ?named, "No identity issued");
     }
 }
 

@@ -3,6 +3,7 @@
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
+use tracing::Instrument;
 
 use crate::cache::{Readiness, Views, WorkloadView};
 
@@ -29,7 +30,7 @@ pub fn follow<T: Send + 'static>(
     mut encode: impl FnMut(&WorkloadView) -> Result<Option<T>, Status> + Send + 'static,
 ) -> Messages<T> {
     let (sender, messages) = mpsc::channel(MESSAGES_WAITING_MAX);
-    tokio::spawn(async move {
+    let following = async move {
         loop {
             let view = tokio::select! {
                 () = sender.closed() => return,
@@ -48,7 +49,8 @@ pub fn follow<T: Send + 'static>(
                 return;
             }
         }
-    });
+    };
+    tokio::spawn(following.in_current_span());
     Box::pin(ReceiverStream::new(messages))
 }
 

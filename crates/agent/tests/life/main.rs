@@ -427,3 +427,26 @@ async fn a_call_goes_on_at_another_replica_when_the_leader_is_killed() {
     }
     agent.stop().await.expect("it stops");
 }
+
+#[tokio::test]
+async fn lines_of_a_call_carry_its_fields() {
+    let world = World::new().await;
+    let mut agent = world.agent(world.node(), &[]).await;
+    let nobody = async {
+        let mut stream = WorkloadStream::open(&agent.socket()).await?;
+        stream.wait_for(WORKLOAD, EVENT_MAX).await
+    };
+    nobody.await.expect_err("there is no entry");
+    let log = agent.log().expect("a log");
+    let fields = |message: &str| {
+        let line = log.lines().find(|line| line.contains(&format!("msg=\"{message}\"")));
+        line.unwrap_or_else(|| panic!("no line {message:?} in {log}")).to_owned()
+    };
+    let refused = fields("No identity issued");
+    let call = format!("method=FetchX509SVID pid={} registered=false", std::process::id());
+    assert!(refused.contains(&call), "{refused}");
+    assert!(refused.contains("service=WorkloadAPI subsystem_name=endpoints"), "{refused}");
+    assert!(fields("Node attestation was successful").contains("subsystem_name=attestor"), "{log}");
+    assert!(fields("Starting Workload and SDS APIs").contains("subsystem_name=endpoints"), "{log}");
+    agent.stop().await.expect("an orderly end");
+}

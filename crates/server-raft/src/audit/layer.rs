@@ -9,7 +9,7 @@ use http::{Request, Response};
 use parking_lot::Mutex;
 use prost::Message;
 use steeple_core::rpc_code_name;
-use steeple_telemetry::log::{Fields, Ledger};
+use steeple_telemetry::log::{Fields, Ledger, call_names};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
@@ -17,7 +17,7 @@ use tower::{Layer, Service};
 use super::facts::{Facts, facts, put};
 use super::passing::{Answered, Asked, Ending, Seen};
 use crate::authz::{Authorized, Caller, Class, Transport};
-use crate::call_log::{self, RequestId};
+use crate::call_log::RequestId;
 
 /// Writes to `ledger`; cheap to clone.
 #[derive(Clone)]
@@ -131,7 +131,7 @@ struct Passed<'a> {
 }
 
 fn begun(path: &str, id: Option<RequestId>, caller: Option<&Caller>) -> Fields {
-    let (service, method) = call_log::names(path);
+    let (service, method) = call_names(path);
     let mut fields = Fields::new();
     put(&mut fields, "type", "audit");
     put(&mut fields, "subsystem_name", "api");

@@ -5,12 +5,14 @@ mod layer;
 mod ledger;
 mod level;
 mod levels;
+mod names;
 mod record;
 mod sink;
 mod start;
 
 pub use ledger::Ledger;
 pub use levels::Levels;
+pub use names::call_names;
 pub use record::{Fields, Value};
 pub use sink::Sink;
 pub use start::{LogError, Logging, start};
