@@ -23,6 +23,8 @@ pub enum FenceError {
     NotLeader,
     #[error("this replica leads, but has not yet applied what earlier leaders acknowledged")]
     CatchingUp,
+    #[error("this replica's state differs from that of a quorum; see `cluster status`")]
+    Diverged,
     #[error("leadership changed while the work was done")]
     Changed,
     #[error("no quorum has answered this leader for {since:?}")]
@@ -40,6 +42,9 @@ pub(super) fn acquire(consensus: &Consensus) -> Result<Fence, FenceError> {
 }
 
 pub(super) fn check(consensus: &Consensus, fence: &Fence) -> Result<(), FenceError> {
+    if consensus.comparison.is_diverged() {
+        return Err(FenceError::Diverged);
+    }
     let leader = consensus.raft.as_leader().map_err(|_| FenceError::Changed)?;
     if *leader.leader_id() != fence.leader_id {
         return Err(FenceError::Changed);
