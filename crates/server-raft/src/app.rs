@@ -149,7 +149,9 @@ impl App {
         if let Some(recorder) = recorder {
             http::observe(&settings, &recorder, observed);
         }
-        http::serve_oidc(&settings, replica.clone(), &tasks, &stop).await?;
+        // What answers for the cluster ends before the rest where this replica may not speak for it.
+        let serving = stop.child_token();
+        http::serve_oidc(&settings, replica.clone(), &tasks, &serving).await?;
 
         let federation = FederationDriver { replica: replica.clone(), clock: Arc::clone(&clock), relationships, ages };
         driver::start(&settings, &shared, &identity, Told { federation, server_svid }, &tasks, &stop);
@@ -162,7 +164,15 @@ impl App {
         endpoint::serve_admin(admin, &shared, logging.levels, &gate, &tasks, &stop);
         let network = Network { tcp, bundle_endpoint, identity, gate, shared };
         let removed = tokio::select! {
-            failed = network.serve(&settings, &clock, &tasks, &stop) => match failed? {},
+            failed = network.serve(&settings, &clock, &tasks, &serving) => match failed? {},
+            _ = replica.diverged() => {
+                // The admin socket, probes and metrics stay: they say why.
+                serving.cancel();
+                tokio::select! {
+                    removed = replica.removed() => Some(removed),
+                    () = signals.received() => None,
+                }
+            }
             removed = replica.removed() => Some(removed),
             () = signals.received() => None,
         };

@@ -36,10 +36,7 @@ pub async fn serve_health(
         .check("catalog.datastore", {
             let shared = Arc::clone(&shared);
             move || {
-                let report = match shared.get().and_then(|shared| shared.replica.status().stopped) {
-                    Some(reason) => Report::dead("list_bundle_err", reason),
-                    None => Report::ok(),
-                };
+                let report = shared.get().map_or_else(Report::ok, |shared| datastore(&shared.replica));
                 async move { report }
             }
         })
@@ -79,6 +76,15 @@ pub async fn serve_health(
     let stop = CancellationToken::new();
     tokio::spawn(steeple_telemetry::serve(listener, router, stop.clone().cancelled_owned()));
     Ok(Some(stop.drop_guard()))
+}
+
+/// A state that is not the cluster's stays so however often the process is started again: it is not dead for it.
+fn datastore(replica: &Replica) -> Report {
+    match (replica.divergence(), replica.status().stopped) {
+        (Some(divergence), _) => Report::not_ready("list_bundle_err", divergence.to_string()),
+        (None, Some(reason)) => Report::dead("list_bundle_err", reason),
+        (None, None) => Report::ok(),
+    }
 }
 
 /// Records from now on, where the metrics are wanted: what happens before would not be counted.

@@ -31,7 +31,7 @@ pub struct Command {
 /// Every kind of change. A kind that an older version does not know stops its apply (see `codec`).
 #[derive(Clone, Debug, PartialEq)]
 pub enum CommandKind {
-    /// Changes nothing; a new leader's first command.
+    /// Changes nothing. Replicas compare their states at it: the leader's state check proposes one every minute.
     Noop,
 
     /// Entry service. Answer: [`crate::Outcome::EntriesCreated`], one result for each draft. The id must be chosen;

@@ -30,6 +30,10 @@ impl StateHash {
         }
     }
 
+    pub fn from_bytes(bytes: &[u8; 32]) -> Self {
+        Self(lanes(bytes))
+    }
+
     pub fn to_bytes(self) -> [u8; 32] {
         let mut bytes = [0; 32];
         for (chunk, lane) in bytes.chunks_exact_mut(8).zip(self.0) {
@@ -58,7 +62,10 @@ fn row_digest(table: Table, key: &[u8], value: &[u8]) -> [u64; 4] {
     hasher.update((key.len() as u64).to_le_bytes());
     hasher.update(key);
     hasher.update(value);
-    let digest = hasher.finalize();
+    lanes(&hasher.finalize().into())
+}
+
+fn lanes(digest: &[u8; 32]) -> [u64; 4] {
     let mut lanes = [0; 4];
     for (lane, chunk) in lanes.iter_mut().zip(digest.chunks_exact(8)) {
         let mut bytes = [0; 8];
@@ -80,6 +87,7 @@ mod tests {
         rows.iter().for_each(|(key, value)| forward.add(Table::Entries, key, value));
         rows.iter().rev().for_each(|(key, value)| backward.add(Table::Entries, key, value));
         assert_eq!(forward, backward);
+        assert_eq!(StateHash::from_bytes(&forward.to_bytes()), forward);
         rows.iter().for_each(|(key, value)| forward.remove(Table::Entries, key, value));
         assert_eq!(forward, StateHash::default());
     }

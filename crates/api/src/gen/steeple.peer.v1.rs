@@ -972,6 +972,9 @@ pub struct PingResponse {
     /// It may follow and should not lead: its data volume is so full that a leader would refuse writes.
     #[prost(bool, tag = "8")]
     pub disk_nearly_full: bool,
+    /// The last one that it applied since it started, with index 0 before the first. Absent: a release that has none.
+    #[prost(message, optional, tag = "9")]
+    pub checkpoint: ::core::option::Option<Checkpoint>,
 }
 impl ::prost::Name for PingResponse {
     const NAME: &'static str = "PingResponse";
@@ -981,6 +984,25 @@ impl ::prost::Name for PingResponse {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/steeple.peer.v1.PingResponse".into()
+    }
+}
+/// The state after the log entry at `index`, a place where replicas compare.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Checkpoint {
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    /// 32 bytes; equal states have equal hashes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub state_hash: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for Checkpoint {
+    const NAME: &'static str = "Checkpoint";
+    const PACKAGE: &'static str = "steeple.peer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.peer.v1.Checkpoint".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.peer.v1.Checkpoint".into()
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -976,6 +976,12 @@ pub struct StatusResponse {
     pub state_hash: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "7")]
     pub members: ::prost::alloc::vec::Vec<Member>,
+    /// Why it serves nothing, and what to do; empty while it serves.
+    #[prost(string, tag = "8")]
+    pub stopped: ::prost::alloc::string::String,
+    /// Members whose state differed from its own when they were compared last.
+    #[prost(uint32, tag = "9")]
+    pub differing: u32,
 }
 impl ::prost::Name for StatusResponse {
     const NAME: &'static str = "StatusResponse";

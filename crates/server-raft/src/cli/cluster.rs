@@ -47,6 +47,12 @@ async fn status(call: &mut Call, channel: Channel) -> Result<(), Failure> {
         line("Term", &status.term)?;
         line("Applied index", &status.applied_index)?;
         line("State hash", &status.state_hash)?;
+        if status.differing > 0 {
+            line("Differing", &format_args!("{} members hold another state than this one", status.differing))?;
+        }
+        if !status.stopped.is_empty() {
+            line("Serves nothing", &status.stopped)?;
+        }
         writeln!(out)?;
         Ok(print_members(out, &status.members)?)
     })

@@ -21,6 +21,10 @@ pub const RAFT_LAST_LOG_INDEX: &str = "steeple_raft_last_log_index";
 pub const RAFT_VOTERS: &str = "steeple_raft_voters";
 /// Voters that answered within the last seconds, this one included.
 pub const RAFT_VOTERS_REACHABLE: &str = "steeple_raft_voters_reachable";
+/// Members whose state differed from this replica's when they were compared last.
+pub const STATE_DIFFERING: &str = "steeple_state_differing_members";
+/// 1 while this replica serves nothing because a quorum holds another state.
+pub const STATE_FENCED: &str = "steeple_state_fenced";
 pub const ENTRIES: &str = "steeple_registration_entries";
 /// Agents by label `state`: `current`, `late` (in the last sixth of `agent_ttl`), `expired` and `banned`.
 pub const AGENTS: &str = "steeple_attested_agents";
@@ -104,6 +108,8 @@ pub const ALL: &[&str] = &[
     RAFT_LAST_LOG_INDEX,
     RAFT_VOTERS,
     RAFT_VOTERS_REACHABLE,
+    STATE_DIFFERING,
+    STATE_FENCED,
     ENTRIES,
     AGENTS,
     CLUSTER_INFO,

@@ -50,6 +50,8 @@ impl Observed {
         let answers = |member: &&MemberStatus| member.reachable || member.node_id == status.node_id;
         gauge!(RAFT_VOTERS).set(voters().count() as f64);
         gauge!(RAFT_VOTERS_REACHABLE).set(voters().filter(answers).count() as f64);
+        gauge!(STATE_DIFFERING).set(status.differing as f64);
+        gauge!(STATE_FENCED).set(flag(self.replica.divergence().is_some()));
         if let Some(cluster_id) = status.cluster_uuid {
             let own = status.members.iter().find(|member| member.node_id == status.node_id);
             let name = own.map(|member| member.name.clone()).unwrap_or_default();

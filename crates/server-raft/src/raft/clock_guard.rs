@@ -103,15 +103,16 @@ impl Consensus {
         stamp.as_ms().saturating_sub(now) > millis(CLOCK_SKEW_MAX + ROUND_TRIP_MAX)
     }
 
-    /// A node in a time of its own neither leads nor tries to, so that another one leads.
-    pub(super) fn stand_aside_if_skewed(&self) {
-        let skewed = matches!(self.clock_verdict(), Verdict::Skewed { .. });
+    /// A node in a time or a state of its own neither leads nor tries to, so that another one leads.
+    pub(super) fn stand_aside_if_unfit(&self) {
+        let verdict = self.clock_verdict();
+        let skewed = matches!(verdict, Verdict::Skewed { .. });
         if skewed {
-            let verdict = self.clock_verdict();
             tracing::error!(?verdict, "this server's clock is wrong; set it, until then it does not lead");
         }
-        self.raft.runtime_config().heartbeat(!skewed);
-        self.raft.runtime_config().elect(!skewed);
+        let fit = !skewed && !self.comparison.is_diverged();
+        self.raft.runtime_config().heartbeat(fit);
+        self.raft.runtime_config().elect(fit);
     }
 
     fn voters(&self) -> Vec<NodeId> {

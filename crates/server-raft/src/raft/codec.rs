@@ -8,7 +8,9 @@ use openraft::entry::RaftEntry;
 use prost::Message;
 use steeple_api::steeple::peer as pb;
 use steeple_core::Timestamp;
+use steeple_state::StateHash;
 
+use super::state_check::Checkpoint;
 use super::types::{Entry, LeaderId, LogId, Membership, Node, NodeId, Proposal, SnapshotMeta, StoredMembership, Vote};
 
 /// First byte of every record on disk. A newer release that writes another version is not read by this one.
@@ -147,6 +149,22 @@ pub(super) fn snapshot_meta_from_pb(meta: pb::SnapshotMeta) -> Result<SnapshotMe
         last_log_id: meta.last_log_id.as_ref().map(log_id_from_pb),
         last_membership: stored_membership_from_pb(meta.membership.unwrap_or_default())?,
     })
+}
+
+/// Index 0 before the first.
+pub(super) fn checkpoint_to_pb(checkpoint: Option<&Checkpoint>) -> pb::Checkpoint {
+    checkpoint.map_or_else(pb::Checkpoint::default, |checkpoint| pb::Checkpoint {
+        index: checkpoint.index,
+        state_hash: checkpoint.hash.to_bytes().to_vec(),
+    })
+}
+
+/// One whose hash is none is as good as none.
+pub(super) fn checkpoint_from_pb(checkpoint: &pb::Checkpoint) -> Checkpoint {
+    match checkpoint.state_hash.as_slice().try_into() {
+        Ok(hash) => Checkpoint { index: checkpoint.index, hash: StateHash::from_bytes(hash) },
+        Err(_) => Checkpoint { index: 0, hash: StateHash::default() },
+    }
 }
 
 #[cfg(test)]

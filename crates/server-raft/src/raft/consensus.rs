@@ -13,6 +13,7 @@ use super::leadership::Leadership;
 use super::pinger::Reports;
 use super::published::Published;
 use super::removed::Removal;
+use super::state_watch::Comparison;
 use super::types::{Metrics, Node, NodeId, Raft};
 use crate::peer::PeerPool;
 
@@ -26,6 +27,7 @@ pub(super) struct Consensus {
     pub(super) offsets: Offsets,
     pub(super) reports: Reports,
     pub(super) removed: Removal,
+    pub(super) comparison: Comparison,
     /// A write was refused because the disk is nearly full.
     pub(super) out_of_room: Notify,
     /// One membership change at a time: two at once can leave a joint configuration that both believe to be done.
@@ -73,7 +75,9 @@ impl Consensus {
     /// Why this replica answers nothing any more, if it does not.
     pub(super) fn stopped(&self) -> Option<StopReason> {
         let removed = self.removed.get().map(|removed| StopReason(removed.to_string()));
-        removed.or_else(|| self.metrics().running_state.err().map(|fatal| StopReason(fatal.to_string())))
+        let diverged = || self.comparison.divergence().map(|divergence| StopReason(divergence.to_string()));
+        let ended = || self.metrics().running_state.err().map(|fatal| StopReason(fatal.to_string()));
+        removed.or_else(diverged).or_else(ended)
     }
 
     pub(super) fn refuse_if_stopped(&self) -> Result<(), Refusal> {

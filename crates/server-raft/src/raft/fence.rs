@@ -38,6 +38,8 @@ pub enum FenceError {
     NotVoter,
     #[error("this replica leads, but has not yet applied what earlier leaders acknowledged")]
     CatchingUp,
+    #[error("this replica's state differs from that of a quorum; see `cluster status`")]
+    Diverged,
     #[error("leadership changed while the work was done")]
     Changed,
     #[error("what the work was based on changed meanwhile")]
@@ -59,14 +61,17 @@ pub(super) async fn acquire(
             Ok(Fence(Right::Voter))
         }
         leader => {
-            let leader = leader?;
-            check_leader(consensus, leader)?;
-            Ok(Fence(Right::Leader(leader)))
+            let fence = Fence(Right::Leader(leader?));
+            check(consensus, rounds, &fence).await?;
+            Ok(fence)
         }
     }
 }
 
 pub(super) async fn check(consensus: &Consensus, rounds: &ReadIndexQueue, fence: &Fence) -> Result<(), FenceError> {
+    if consensus.comparison.is_diverged() {
+        return Err(FenceError::Diverged);
+    }
     match fence.0 {
         Right::Leader(leader) => check_leader(consensus, leader),
         Right::Voter => confirm_voter(consensus, rounds).await,

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use steeple_state::Uuid;
+use steeple_state::{StateHash, Uuid};
 use steeple_storage::{Identity, Storage};
 
 use super::error::StartError;
+use super::state_check::Divergence;
 use super::types::NodeId;
 
 /// The first member of a cluster; every later id is allocated by the log.
@@ -16,6 +17,7 @@ const CLUSTER_UUID: &str = "cluster_uuid";
 const NODE_ID: &str = "node_id";
 const FOUNDING: &str = "founding";
 const ORIGIN: &str = "origin";
+const DIVERGENCE: &str = "divergence";
 const ORIGIN_BOOTSTRAP: &[u8] = b"bootstrap";
 const ORIGIN_JOIN: &[u8] = b"join";
 const ORIGIN_REFOUNDED: &[u8] = b"refounded";
@@ -100,6 +102,32 @@ pub(super) fn remember_all(
     let mut all = values(membership, &node_id).to_vec();
     all.push((STORAGE_UUID, storage_uuid));
     Ok(identity.put_all(&all)?)
+}
+
+/// Durable on return: this directory's state is not that of the cluster, whatever starts from it.
+pub(super) fn remember_divergence(
+    identity: &Identity,
+    cluster_uuid: &Uuid,
+    found: &Divergence,
+) -> Result<(), StartError> {
+    let index = found.index.to_be_bytes();
+    let value = [&cluster_uuid[..], &index, &found.ours.to_bytes(), &found.theirs.to_bytes()].concat();
+    Ok(identity.put(DIVERGENCE, &value)?)
+}
+
+/// What was found out about this directory while it was of this cluster; a recovery makes its state the right one.
+pub(super) fn divergence(
+    identity: &Identity,
+    cluster_uuid: &Uuid,
+    node_id: NodeId,
+) -> Result<Option<Divergence>, StartError> {
+    let Some(stored) = identity.get(DIVERGENCE)? else { return Ok(None) };
+    let value: &[u8; 88] = stored.as_slice().try_into().map_err(|_| unreadable(DIVERGENCE))?;
+    let part = |from: usize| value[from..].first_chunk().ok_or_else(|| unreadable(DIVERGENCE));
+    let index = value[16..].first_chunk().map(|index| u64::from_be_bytes(*index));
+    let index = index.ok_or_else(|| unreadable(DIVERGENCE))?;
+    let [ours, theirs] = [StateHash::from_bytes(part(24)?), StateHash::from_bytes(part(56)?)];
+    Ok(value.starts_with(cluster_uuid).then_some(Divergence { node_id, index, ours, theirs }))
 }
 
 fn values<'a>(membership: &'a Membership, node_id: &'a [u8]) -> [(&'static str, &'a [u8]); 3] {

@@ -58,7 +58,9 @@ mod service;
 mod sign;
 mod snapshot;
 mod start;
+mod state_check;
 mod state_machine;
+mod state_watch;
 mod status;
 #[cfg(test)]
 mod suite;
@@ -80,5 +82,6 @@ pub use refound::{NewCluster, Reborn, RefoundError, refound, write as write_refo
 pub use removed::Removed;
 pub use replica::{AppliedEvents, Origin, Replica};
 pub use start::{ClusterStart, Start, start};
+pub use state_check::Divergence;
 pub use status::{MemberStatus, Role, Status};
 pub use types::NodeId;

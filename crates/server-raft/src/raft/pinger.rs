@@ -15,14 +15,19 @@ use steeple_api::steeple::peer as pb;
 use steeple_core::Timestamp;
 use tonic::Status;
 
+use super::codec;
 use super::consensus::Consensus;
 use super::remote;
+use super::state_check::Checkpoint;
 use super::types::{Membership, Node, NodeId};
 use crate::peer::is_stranger;
 
 /// Clocks drift slowly; the guard wants a few measurements within its age limit.
 const INTERVAL: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// One ping may be lost.
+const FRESH_FOR: Duration = Duration::from_millis(2500);
 
 /// What a peer last said of itself.
 #[derive(Clone, Debug)]
@@ -32,6 +37,8 @@ pub(super) struct PeerReport {
     pub(super) applied_index: u64,
     /// A leader there would refuse writes too.
     pub(super) disk_nearly_full: bool,
+    /// The latest that it applied. `None` from a release that has none; index 0 before the first.
+    pub(super) checkpoint: Option<Checkpoint>,
 }
 
 #[derive(Default)]
@@ -42,6 +49,11 @@ pub(super) struct Reports {
 impl Reports {
     pub(super) fn of(&self, id: NodeId) -> Option<PeerReport> {
         self.by_node.lock().get(&id).cloned()
+    }
+
+    /// As [`Self::of`], unless it is so old that the peer may be away.
+    pub(super) fn fresh(&self, id: NodeId) -> Option<PeerReport> {
+        self.of(id).filter(|report| report.at.elapsed() < FRESH_FOR)
     }
 }
 
@@ -73,7 +85,7 @@ pub(super) async fn ping_peers(consensus: Arc<Consensus>) {
             let heard_at = consensus.reports.of(id).map_or(started, |report| report.at);
             tell(&mut away, id, node, heard_at.elapsed() > AWAY_AFTER, heard.get(&id));
         }
-        consensus.stand_aside_if_skewed();
+        consensus.stand_aside_if_unfit();
     }
 }
 
@@ -127,6 +139,7 @@ async fn ping(consensus: &Consensus, id: NodeId, node: &Node) -> Heard {
         last_log_index: answer.last_log_index,
         applied_index: answer.applied_index,
         disk_nearly_full: answer.disk_nearly_full,
+        checkpoint: answer.checkpoint.as_ref().map(codec::checkpoint_from_pb),
     };
     consensus.reports.by_node.lock().insert(id, report);
     Heard::Answer

@@ -182,6 +182,10 @@ impl Proposer {
 
     fn may_stamp(&self) -> Result<LeaderId, Refusal> {
         let leader = self.consensus.raft.as_leader().map_err(|_| Refusal::NotLeader)?;
+        if self.consensus.comparison.is_diverged() {
+            // What it answers would come from its own state.
+            return Err(Refusal::NotLeader);
+        }
         match self.consensus.clock_verdict() {
             Verdict::Trusted | Verdict::Unknown => Ok(*leader.leader_id()),
             Verdict::Skewed { offset_ms } => Err(Refusal::ClockSkew { node_id: self.consensus.node_id, offset_ms }),

@@ -86,6 +86,9 @@ pub(super) async fn read(
     deadline: Instant,
 ) -> Result<View, ReadError> {
     let view = |index| View { state: Arc::clone(&consensus.published.state), index };
+    if let Some(divergence) = consensus.comparison.divergence() {
+        return Err(ReadError::Stopped { reason: divergence.to_string() });
+    }
     if mode == ReadMode::Local {
         return Ok(view(*consensus.published.applied.borrow()));
     }
@@ -144,7 +147,7 @@ fn round_timeout(consensus: &Consensus) -> Duration {
 
 /// The index that a linearizable read waits for, if this replica leads and a quorum confirms it now.
 pub(super) async fn read_index(consensus: &Consensus) -> Option<u64> {
-    if matches!(consensus.clock_verdict(), Verdict::Skewed { .. }) {
+    if matches!(consensus.clock_verdict(), Verdict::Skewed { .. }) || consensus.comparison.is_diverged() {
         // Its heartbeats would keep the others from electing a leader that may stamp.
         return None;
     }

@@ -20,6 +20,7 @@ use super::published::SharedState;
 use super::read::{ReadIndexQueue, ReadMode, View};
 use super::removed::Removed;
 use super::runtime::RaftThreads;
+use super::state_check::Divergence;
 use super::status::{self, Status};
 use super::types::NodeId;
 use crate::peer::{AcknowledgementHandler, MemberAnswer, SignError, SigningHandler};
@@ -173,6 +174,16 @@ impl Replica {
     /// Resolves when this replica is no member of the cluster any more.
     pub async fn removed(&self) -> Removed {
         self.inner.consensus.removed.wait().await
+    }
+
+    /// Resolves when this replica's state is known to differ from that of a quorum.
+    pub async fn diverged(&self) -> Divergence {
+        self.inner.consensus.comparison.wait().await
+    }
+
+    /// As [`Self::diverged`], as of now.
+    pub fn divergence(&self) -> Option<Divergence> {
+        self.inner.consensus.comparison.divergence()
     }
 
     /// Takes a member out of the cluster for good. Refused when that would lose the quorum.

@@ -16,7 +16,7 @@ use super::error::Refusal;
 use super::propose::Queue;
 use super::read::read_index;
 use super::remote::{HOPS, refusal_to_pb};
-use super::{admin, room};
+use super::{admin, codec, room};
 use crate::peer::{AcknowledgementHandler, PeerGuard, SIGN_ITEMS_MAX, SigningHandler};
 
 /// No caller waits longer, whatever it says: a slot here must come free again.
@@ -100,6 +100,7 @@ impl cluster_server::Cluster for ClusterService {
             state_hash: hash.to_bytes().to_vec(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             disk_nearly_full: room::is_nearly_full(&self.storage),
+            checkpoint: Some(codec::checkpoint_to_pb(self.consensus.published.checkpoints().last())),
         }))
     }
 

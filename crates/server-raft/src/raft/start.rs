@@ -36,6 +36,7 @@ use super::rpc::RaftService;
 use super::runtime::RaftThreads;
 use super::service::ClusterService;
 use super::state_machine::StateMachine;
+use super::state_watch::{Comparison, compare};
 use super::types::Raft;
 use super::{credentials, membership, peer_ca_rotation, room};
 use crate::peer::{
@@ -148,6 +149,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
         offsets: Offsets::default(),
         reports: Reports::default(),
         removed: Removal::new(node_id),
+        comparison: Comparison::new(identity::divergence(&ids, &cluster_uuid, node_id)?),
         out_of_room: Notify::new(),
         membership_change: tokio::sync::Mutex::default(),
         clock: Arc::clone(&start.clock),
@@ -157,6 +159,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
     let (queue, proposer) = Proposer::new(Arc::clone(&consensus), start.storage.clone());
     tokio::spawn(proposer.run());
     tokio::spawn(room::watch(start.storage.clone(), Arc::clone(&consensus)));
+    tokio::spawn(compare(start.storage.clone(), Arc::clone(&consensus), queue.clone(), cluster_uuid));
     let (reads, rounds) = ReadIndexRounds::new(Arc::clone(&consensus));
     tokio::spawn(rounds.run());
     let signer = Arc::default();

@@ -9,12 +9,13 @@ use openraft::entry::RaftEntry;
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 use steeple_api::steeple::peer as pb;
-use steeple_state::{Event, Outcome, RowChange, State, StateHash, Table, codec as state_codec};
+use steeple_state::{CommandKind, Event, Outcome, RowChange, State, StateHash, Table, codec as state_codec};
 use steeple_storage::{Batch, Installed, Kv, KvView, SnapshotFile, Snapshots, Storage};
 
 use super::codec;
 use super::published::Published;
 use super::snapshot::{Snapshot, SnapshotBuilder};
+use super::state_check::Checkpoint;
 use super::types::{Entry, LogId, Outcomes, Proposal, SnapshotMeta, StoredMembership, TypeConfig};
 
 /// Meta records beside the rows. They travel inside snapshots.
@@ -71,6 +72,9 @@ impl StateMachine {
             effects
         };
         self.store(entry, &effects.changes)?;
+        if commands.iter().any(|command| command.kind == CommandKind::Noop) {
+            self.published.checkpoint(Checkpoint { index, hash: effects.hash });
+        }
         self.published.advance(index, effects.hash, effects.events);
         Ok(Outcomes(effects.outcomes))
     }

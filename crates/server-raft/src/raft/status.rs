@@ -1,7 +1,5 @@
 //! What a replica knows of itself and of the cluster, for `cluster status`, health and metrics.
 
-use std::time::Duration;
-
 use steeple_state::{StateHash, Uuid};
 
 use super::admin;
@@ -31,8 +29,10 @@ pub struct Status {
     /// The last log entry that is not in this replica's log any more.
     pub purged_index: u64,
     pub state_hash: StateHash,
-    /// Why this replica stopped, if it did.
+    /// Why this replica serves nothing, if it does not.
     pub stopped: Option<String>,
+    /// Members whose state differed from this replica's when they were compared last.
+    pub differing: usize,
     /// A membership change is under way.
     pub changing: bool,
     /// By ascending id.
@@ -59,9 +59,6 @@ pub struct MemberStatus {
 fn votes_for_good(committed: &StoredMembership, id: NodeId) -> bool {
     committed.get_joint_config().iter().all(|voters| voters.contains(&id)) && committed.voter_ids().next().is_some()
 }
-
-/// Pings come every second; one may be lost.
-const ANSWERED_WITHIN: Duration = Duration::from_millis(2500);
 
 /// As [`of`], after every other member was asked how far it is. It takes a second when one of them is silent.
 pub(super) async fn asked(consensus: &Consensus) -> Status {
@@ -94,7 +91,7 @@ pub(super) fn of(consensus: &Consensus) -> Status {
         // The leader knows from its heartbeats, others from their pings.
         let answers = match metrics.heartbeat {
             Some(_) => admin::heard(&metrics, *id),
-            None => report.is_some_and(|report| report.at.elapsed() < ANSWERED_WITHIN),
+            None => consensus.reports.fresh(*id).is_some(),
         };
         MemberStatus {
             node_id: *id,
@@ -125,6 +122,7 @@ pub(super) fn of(consensus: &Consensus) -> Status {
         purged_index: metrics.purged.map_or(0, |id| id.index()),
         state_hash,
         stopped: consensus.stopped().map(|reason| reason.0),
+        differing: consensus.comparison.differing(),
         changing: metrics.membership_config != metrics.committed_membership_config
             || membership.get_joint_config().len() > 1,
         members,

@@ -27,6 +27,8 @@ impl ClusterApi for ClusterService {
             applied_index: status.applied_index,
             state_hash: status.state_hash.to_string(),
             members: members(&status),
+            differing: u32::try_from(status.differing).unwrap_or(u32::MAX),
+            stopped: status.stopped.unwrap_or_default(),
         }))
     }
 

@@ -2,6 +2,7 @@
 
 mod bench;
 mod disk;
+mod diverged;
 mod join;
 mod removed;
 mod replica_away;
