@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use steeple_api::steeple::server::StatusResponse;
 
-use crate::{Binaries, ClusterRole, Server, ServerSpec, until};
+use crate::{Binaries, ClusterRole, ExtraLines, Server, ServerSpec, until};
 
 /// A few elections on a busy machine.
 const LEADER_MAX: Duration = Duration::from_secs(60);
@@ -30,13 +30,24 @@ impl Cluster {
     /// Founds a cluster with the first replica and lets the others join, one after the other. `template` gives all
     /// that the replicas have in common; its `name` and `cluster` are not used.
     pub async fn start(binaries: &Binaries, dir: &Path, size: usize, template: &ServerSpec) -> anyhow::Result<Self> {
+        Self::start_with(binaries, dir, size, template, &ExtraLines::default()).await
+    }
+
+    /// As [`Cluster::start`], with more in the configuration of each.
+    pub async fn start_with(
+        binaries: &Binaries,
+        dir: &Path,
+        size: usize,
+        template: &ServerSpec,
+        extra: &ExtraLines,
+    ) -> anyhow::Result<Self> {
         let sealing_key_path = dir.join("sealing-key");
         let mut cluster = Self { servers: Vec::with_capacity(size) };
         for number in 1..=size {
             let join = cluster.servers.iter().map(Server::peer_address).collect();
             let role = ClusterRole { join, sealing_key_path: sealing_key_path.clone() };
             let spec = ServerSpec { name: format!("server-{number}"), cluster: Some(role), ..template.clone() };
-            cluster.servers.push(Server::start(binaries, dir, &spec)?);
+            cluster.servers.push(Server::start_with(binaries, dir, &spec, extra)?);
             let last = cluster.servers.last_mut().context("a cluster has a replica")?;
             last.ready().await?;
         }
