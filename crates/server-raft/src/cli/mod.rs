@@ -13,6 +13,7 @@
 //!   import/                                                what a SPIRE server knew
 //!   backup/ restore recover log                            the replicated state as files; offline: common to them
 //!   healthcheck logger debug validate                      operation
+//!   why/                                                   what stands between a workload and its identity
 //!   oidc          the OIDC discovery provider, a process of its own
 //! ```
 
@@ -44,6 +45,7 @@ mod table;
 mod token;
 mod upstream_authority;
 mod validate;
+mod why;
 mod x509;
 
 pub use run_flags::RunFlags;

@@ -3,6 +3,7 @@
 
 mod every_caller;
 mod every_cell;
+mod explained;
 mod limits;
 mod node_attestors;
 mod on_record;
