@@ -14,6 +14,7 @@
 //!   backup/ restore recover log                            the replicated state as files; offline: common to them
 //!   healthcheck logger debug validate                      operation
 //!   why/                                                   what stands between a workload and its identity
+//!   shell         completions and the manual page
 //!   oidc          the OIDC discovery provider, a process of its own
 //! ```
 
@@ -40,6 +41,7 @@ mod reply;
 mod restore;
 mod run_flags;
 mod selectors;
+mod shell;
 mod start;
 mod table;
 mod token;
