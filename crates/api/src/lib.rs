@@ -32,7 +32,7 @@ mod generated;
 pub use generated::google::rpc;
 pub use generated::grpc::health::v1 as health;
 pub use generated::spire::api::types;
-pub use methods::methods_of;
+pub use methods::{is_of_server, methods_of, methods_where};
 
 /// SPIRE's server API.
 pub mod server {

@@ -155,16 +155,22 @@ impl<A> Program<A> {
 
     /// One line for each command or group directly below `path`.
     fn children(&self, path: &str) -> String {
+        let lines = self.words_below(path);
+        let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        lines.iter().map(|(name, synopsis)| format!("    {name:width$}    {synopsis}\n")).collect()
+    }
+
+    /// Commands and groups directly below `path`, in order.
+    pub(crate) fn words_below(&self, path: &str) -> Vec<(&'static str, &'static str)> {
         let commands = self.commands().map(|command| (command.path, command.synopsis));
         let groups = self.groups.iter().map(|group| (group.path, group.synopsis));
-        let mut lines: Vec<(&str, &str)> = commands
+        let mut words: Vec<_> = commands
             .chain(groups)
             .filter_map(|(child, synopsis)| Some((last_word_below(path, child)?, synopsis)))
             .collect();
-        lines.sort_unstable();
-        lines.dedup_by_key(|(name, _)| *name);
-        let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        lines.iter().map(|(name, synopsis)| format!("    {name:width$}    {synopsis}\n")).collect()
+        words.sort_unstable();
+        words.dedup_by_key(|(name, _)| *name);
+        words
     }
 }
 

@@ -14,7 +14,8 @@ pub fn usage(path: &str, flags: impl IntoIterator<Item = Flag>) -> String {
     text
 }
 
-fn described(kind: Kind) -> (&'static str, String) {
+/// What stands behind a flag's name, with a blank before it, and behind its text.
+pub(crate) fn described(kind: Kind) -> (&'static str, String) {
     let default = |text: String| format!(" (default {text})");
     match kind {
         Kind::Bool => ("", String::new()),

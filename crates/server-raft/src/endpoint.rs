@@ -120,8 +120,7 @@ pub fn serve_tcp(
 ) -> std::io::Result<()> {
     let mut routes = common(shared);
     routes.add_service(PushServer::new(Arc::clone(shared)));
-    // Services of the admin socket do not exist on TCP (recorded SPIRE behaviour).
-    let service = gate.guarded(routes.routes(), |row| row.any || row.admin || !row.local);
+    let service = gate.guarded(routes.routes(), Row::is_on_tcp);
     let (ready, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
     tracing::info!(
         subsystem_name = SUBSYSTEM,

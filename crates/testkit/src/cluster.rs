@@ -33,6 +33,7 @@ impl Cluster {
         Self::start_with(binaries, dir, size, template, &ExtraLines::default()).await
     }
 
+    /// As [`Cluster::start`], with more in the configuration of each.
     pub async fn start_with(
         binaries: &Binaries,
         dir: &Path,

@@ -60,7 +60,7 @@ usage: cargo xtask <chore>
   chaos      the leader killed again and again under load; see --help
   bench      memory, start and backup, of release builds; see --help
   load       simulated agents against a server, of release builds; see --help
-  fix        what a program can mend: generated code, line numbers in links, format
+  fix        what a program can mend: generated code and documents, line numbers in links, format
   codegen    write crates/api/src/gen from crates/api/proto
   direction  compare the arrows between crates with crates/xtask/direction.txt
   tidy       rules for the text of the sources and documents

@@ -6,6 +6,7 @@
 //!   run_flags.rs  the flags of run and validate, and the settings they lead to
 //!   api/          clients of the Workload API: what a workload would get
 //!   healthcheck logger debug validate    operation
+//!   shell         completions and the manual page
 //! ```
 
 mod api;
@@ -13,6 +14,7 @@ mod debug;
 mod healthcheck;
 mod logger;
 mod run_flags;
+mod shell;
 mod start;
 mod table;
 mod validate;

@@ -34,21 +34,23 @@ pub fn start(args: &[String]) -> Outcome {
         Action::Admin(remote) => {
             let call = Call::of_process(invocation.values);
             let socket = PathBuf::from(call.values.text("socketPath"));
-            Outcome::Exit(finish(call, "Error: ", Ok(socket), remote))
+            Outcome::Exit(finish(call, "Error: ", |call| ask(call, &socket, remote)))
         }
+        Action::Local(local) => Outcome::Exit(finish(Call::of_process(invocation.values), "Error: ", local)),
         Action::Public(before_error, remote) => {
             let call = Call::of_process(invocation.values);
-            let socket = PUBLIC_SOCKET.resolve(&call.values, &call.environment).map_err(Failure::message);
-            Outcome::Exit(finish(call, before_error, socket, remote))
+            Outcome::Exit(finish(call, before_error, |call| {
+                let socket = PUBLIC_SOCKET.resolve(&call.values, &call.environment).map_err(Failure::message)?;
+                ask(call, &socket, remote)
+            }))
         }
         Action::Run => Outcome::Run(Box::new(RunFlags::of(&invocation.values))),
         Action::Validate => Outcome::Exit(validate::validate(&RunFlags::of(&invocation.values))),
     }
 }
 
-fn finish(mut call: Call, before_error: &str, socket: Result<PathBuf, Failure>, remote: Remote) -> ExitCode {
-    let result = socket.and_then(|socket| ask(&mut call, &socket, remote));
-    match result.and_then(|()| Ok(call.streams.stdout.flush()?)) {
+fn finish(mut call: Call, before_error: &str, run: impl FnOnce(&mut Call) -> Result<(), Failure>) -> ExitCode {
+    match run(&mut call).and_then(|()| Ok(call.streams.stdout.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.is_broken_pipe() => ExitCode::FAILURE,
         Err(failure) => {

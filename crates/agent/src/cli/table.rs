@@ -5,19 +5,22 @@ use std::pin::Pin;
 use steeple_cli::{Call, Command, Failure, Flag, Group, Program, SocketNames};
 use tonic::transport::Channel;
 
-use super::{api, debug, healthcheck, logger, run_flags};
+use super::{api, debug, healthcheck, logger, run_flags, shell};
 
 /// What a command does.
 #[derive(Clone, Copy, Debug)]
 pub enum Action {
     /// A client of the admin socket.
     Admin(Remote),
+    /// Asks nobody.
+    Local(Local),
     /// A client of the Workload API socket. The text stands before an error.
     Public(&'static str, Remote),
     Run,
     Validate,
 }
 
+pub type Local = fn(&mut Call) -> Result<(), Failure>;
 pub type Remote = for<'a> fn(&'a mut Call, Channel) -> Done<'a>;
 pub type Done<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>>;
 
@@ -55,12 +58,13 @@ const SPIRE_NAME: &str = "spire-agent";
 const GROUPS: &[Group] = &[
     Group { path: "api", synopsis: "What a workload gets" },
     Group { path: "api validate", synopsis: "Checks of SVIDs" },
+    shell::GROUP,
     Group { path: "debug", synopsis: "What the agent is doing" },
     Group { path: "logger", synopsis: "The log level at run time" },
 ];
 
 const COMMANDS: &[&[Command<Action>]] =
-    &[api::COMMANDS, debug::COMMANDS, healthcheck::COMMANDS, logger::COMMANDS, run_flags::COMMANDS];
+    &[api::COMMANDS, debug::COMMANDS, healthcheck::COMMANDS, logger::COMMANDS, run_flags::COMMANDS, shell::COMMANDS];
 
 #[cfg(test)]
 mod tests {
@@ -95,7 +99,7 @@ mod tests {
         for command in program("x").commands() {
             let remote = match command.action {
                 Action::Admin(remote) | Action::Public(_, remote) => remote,
-                Action::Run | Action::Validate => continue,
+                Action::Local(_) | Action::Run | Action::Validate => continue,
             };
             if command.path == "api watch" {
                 continue; // It retries for ever.

@@ -16,7 +16,10 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use super::{AgentDecision, Allowance, Authorized, Caller, Charge, Class, Denial, RateLimits, Row, decide, limit, row};
+use super::{
+    AgentDecision, Allowance, Authorized, Caller, Charge, Class, Denial, Entrance, RateLimits, Row, Standing, decide,
+    limit, row,
+};
 use crate::acknowledgement::Acknowledgements;
 use crate::call_log;
 use crate::raft::{Origin, ReadMode, Replica};
@@ -53,33 +56,27 @@ impl Authorizer {
         AuthorizeLayer { authorizer: self.clone() }
     }
 
-    /// First success wins, in SPIRE's order: any, local, configured admin, entries, agent.
     async fn authorize(&self, row: &Row, caller: &Caller) -> Result<Class, Status> {
-        if row.any {
-            return Ok(Class::Nobody);
-        }
-        if caller.is_local() {
-            return if row.local { Ok(Class::Local) } else { Err(denied(row)) };
-        }
-        let Some(id) = &caller.id else { return Err(denied(row)) };
-        if row.admin && self.rules.admin_ids.contains(id) {
-            return Ok(Class::Admin { via_config: true });
-        }
-        if row.admin || row.downstream {
-            let flags = self.replica.state().read().caller_flags(id);
-            if row.admin && flags.admin {
-                return Ok(Class::Admin { via_config: false });
+        match (row.entrance(&self.standing(row, caller)), &caller.id) {
+            (Entrance::As(class), _) => Ok(class),
+            (Entrance::IfAgent, Some(id)) => {
+                self.authorize_agent(row, id, caller).await?;
+                Ok(Class::Agent)
             }
-            if row.downstream && flags.downstream {
-                return Ok(Class::Downstream);
-            }
+            (Entrance::IfAgent, None) | (Entrance::Closed, _) => Err(denied(row)),
         }
-        // Administrators of other trust domains too: they are told that they are no agents (recorded SPIRE behaviour).
-        if row.agent {
-            self.authorize_agent(row, id, caller).await?;
-            return Ok(Class::Agent);
+    }
+
+    fn standing(&self, row: &Row, caller: &Caller) -> Standing {
+        let id = caller.id.as_ref();
+        // Most calls are agents', which no entry lets in.
+        let asked = id.filter(|_| row.admin || row.downstream);
+        Standing {
+            local: caller.is_local(),
+            identified: id.is_some(),
+            configured_admin: asked.is_some_and(|id| self.rules.admin_ids.contains(id)),
+            entries: asked.map(|id| self.replica.state().read().caller_flags(id)).unwrap_or_default(),
         }
-        Err(denied(row))
     }
 
     /// Waits for the caller's turn where the method has a limit for each call. Batches pay when they are read.

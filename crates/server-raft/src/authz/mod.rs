@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   request ── layer ── caller (who, over which transport) ── table (a row per RPC) ──▶ Authorized, or a status
-//!                                        │                                        └─ limits: how often
+//!                                        │  └─ entrance: the row read for a caller └─ limits: how often
 //!                                        └─ agent: is this certificate still the agent's?
 //! ```
 //!
@@ -11,6 +11,9 @@
 mod agent;
 mod authorized;
 mod caller;
+#[cfg(test)]
+mod document;
+mod entrance;
 mod layer;
 mod limits;
 mod table;
@@ -18,6 +21,7 @@ mod table;
 pub use agent::{AgentDecision, Denial, calling_agent, decide};
 pub use authorized::{Authorized, Class, authorized};
 pub use caller::{Caller, Transport};
+pub use entrance::{Entrance, Standing};
 pub use layer::{AuthorizeLayer, Authorizer};
 pub use limits::{Allowance, Charge, LIMITS, Limit, LimitKind, RateLimits, limit};
 pub use table::{Row, TABLE, row};

@@ -123,32 +123,11 @@ pub fn row(method: &str) -> Option<&'static Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prost::Message as _;
-
-    /// Every method that a listener of this server offers, from the generated descriptors.
-    fn generated_methods() -> Vec<String> {
-        let set = prost_types::FileDescriptorSet::decode(steeple_api::FILE_DESCRIPTOR_SET).unwrap();
-        let offered = |package: &str| {
-            package.starts_with("spire.api.server.")
-                || ["grpc.health.v1", "steeple.agent.v1", "steeple.server.v1"].contains(&package)
-        };
-        set.file
-            .iter()
-            .filter(|file| offered(file.package()))
-            .flat_map(|file| {
-                file.service.iter().flat_map(|service| {
-                    service
-                        .method
-                        .iter()
-                        .map(|method| format!("/{}.{}/{}", file.package(), service.name(), method.name()))
-                })
-            })
-            .collect()
-    }
+    use steeple_api::{is_of_server, methods_where};
 
     #[test]
     fn every_generated_method_has_exactly_one_row() {
-        let mut generated = generated_methods();
+        let mut generated = methods_where(|package, _| is_of_server(package));
         let mut rows: Vec<String> = TABLE.iter().map(|row| row.method.to_owned()).collect();
         generated.sort();
         rows.sort();

@@ -13,6 +13,8 @@
 //!   import/                                                what a SPIRE server knew
 //!   backup/ restore recover log                            the replicated state as files; offline: common to them
 //!   healthcheck logger debug validate                      operation
+//!   why/                                                   what stands between a workload and its identity
+//!   shell         completions and the manual page
 //!   oidc          the OIDC discovery provider, a process of its own
 //! ```
 
@@ -39,11 +41,13 @@ mod reply;
 mod restore;
 mod run_flags;
 mod selectors;
+mod shell;
 mod start;
 mod table;
 mod token;
 mod upstream_authority;
 mod validate;
+mod why;
 mod x509;
 
 pub use run_flags::RunFlags;

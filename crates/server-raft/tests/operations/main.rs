@@ -1,5 +1,6 @@
 //! Backup, restore, recovery, inspection and telemetry with real processes: the programs as an operator runs them.
 
+mod apply;
 mod backup;
 mod recover;
 mod refused;

@@ -29,7 +29,7 @@ pub(super) async fn list(call: &mut Call, channel: Channel) -> Result<(), Failur
 }
 
 /// Every page.
-pub(super) async fn fetch_all(
+pub(in crate::cli) async fn fetch_all(
     client: &mut AgentClient<Channel>,
     filter: Filter,
     output_mask: Option<AgentMask>,

@@ -7,6 +7,7 @@ mod list;
 mod print;
 mod purge;
 
+pub(super) use list::fetch_all;
 use steeple_cli::Command;
 
 use super::Action;

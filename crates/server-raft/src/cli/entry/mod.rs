@@ -1,11 +1,13 @@
-//! `entry create|update|show|count|delete`.
+//! `entry create|update|show|count|delete`, and our own `entry apply`.
 
+mod apply;
 mod change;
 mod count;
 mod create;
 mod data;
 mod delete;
 mod filter;
+pub(super) mod pages;
 mod print;
 mod show;
 mod update;
@@ -16,6 +18,12 @@ use super::Action;
 use super::table::{COMMON_FLAGS, remote};
 
 pub(super) const COMMANDS: &[Command<Action>] = &[
+    Command {
+        path: "entry apply",
+        synopsis: "Brings registration entries to what files say",
+        flags: &[COMMON_FLAGS, apply::FLAGS],
+        action: remote!(apply::apply),
+    },
     Command {
         path: "entry count",
         synopsis: "Counts registration entries",

@@ -3,12 +3,13 @@
 use std::io::Write;
 
 use steeple_api::server::entry::entry_client::EntryClient;
-use steeple_api::server::entry::{GetEntryRequest, ListEntriesRequest, ListEntriesResponse};
+use steeple_api::server::entry::{GetEntryRequest, ListEntriesResponse};
 use steeple_api::types::Entry;
 use steeple_cli::{Call, Context, Failure, Flag};
 use tonic::transport::Channel;
 
 use super::filter::filter_from_flags;
+use super::pages::fetch_all;
 use super::print::print_entry;
 use crate::cli::reply::plural;
 use crate::cli::selectors::id_text;
@@ -19,7 +20,7 @@ pub(super) async fn show(call: &mut Call, channel: Channel) -> Result<(), Failur
     let mut client = EntryClient::new(channel);
     let mut entries = match call.values.text_if_any("entryID").map(str::to_owned) {
         Some(id) => vec![by_id(call, &mut client, id).await?],
-        None => by_filter(call, &mut client).await?,
+        None => fetch_all(&mut client, &filter_from_flags(&call.values)?).await?,
     };
     for entry in &mut entries {
         entry.selectors.sort_by(|a, b| (&a.r#type, &a.value).cmp(&(&b.r#type, &b.value)));
@@ -45,22 +46,3 @@ async fn by_id(call: &Call, client: &mut EntryClient<Channel>, id: String) -> Re
     let entry = client.get_entry(GetEntryRequest { id, output_mask: None }).await.context(context)?;
     Ok(entry.into_inner())
 }
-
-async fn by_filter(call: &Call, client: &mut EntryClient<Channel>) -> Result<Vec<Entry>, Failure> {
-    let filter = filter_from_flags(&call.values)?;
-    let mut entries = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request =
-            ListEntriesRequest { filter: Some(filter.clone()), output_mask: None, page_size: PAGE_ENTRIES, page_token };
-        let page = client.list_entries(request).await.context("error fetching entries")?.into_inner();
-        entries.extend(page.entries);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return Ok(entries);
-        }
-    }
-}
-
-/// A page of entries of 2 KiB, which is a large one, stays well below the 4 MiB that a message may have.
-const PAGE_ENTRIES: i32 = 500;

@@ -1,0 +1,36 @@
+//! `why`: what stands between a workload and its identity. Ours.
+//!
+//! ```text
+//!   subject ──▶ gather (RPCs that exist) ──▶ facts ──▶ explain (pure) ──▶ report
+//!
+//!   selectors ── entry ── parent ── node alias ── agent ── replica: the hops, of which one fails
+//! ```
+
+mod explain;
+mod facts;
+mod gather;
+mod hop;
+mod report;
+mod subject;
+
+use steeple_cli::{Call, Command, Failure};
+use tonic::transport::Channel;
+
+use super::Action;
+use super::table::{COMMON_FLAGS, remote};
+use subject::Subject;
+
+pub(super) const COMMANDS: &[Command<Action>] = &[Command {
+    path: "why",
+    synopsis: "Tells why a SPIFFE ID, an entry or a process (pid:N, on this machine) gets an identity or none: \
+               why spiffe://example.org/web",
+    flags: &[COMMON_FLAGS],
+    action: remote!(why),
+}];
+
+async fn why(call: &mut Call, channel: Channel) -> Result<(), Failure> {
+    let subject = Subject::of(call.values.rest()).map_err(Failure::message)?;
+    let facts = gather::facts(channel, &subject).await?;
+    let explanation = explain::explain(&subject, &facts);
+    report::print(call, &explanation)
+}

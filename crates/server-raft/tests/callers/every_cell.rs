@@ -1,0 +1,121 @@
+//! `docs/authorization.md` against real replicas, and against a stock server where one is named: for each cell a call,
+//! whose answer is what the cell says.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use futures::future::join_all;
+use steeple_api::types::permission_denied_details::Reason;
+use steeple_api::{is_of_server, methods_where};
+use steeple_testkit::{Binaries, until};
+use tonic::transport::Channel;
+
+use crate::every_caller::Cast;
+use crate::question::{Answer, Message, ask};
+use crate::site::READY_MAX;
+
+/// By method, then by column.
+type Table = Vec<(String, BTreeMap<String, Answer>)>;
+
+#[tokio::test]
+async fn every_cell_is_what_a_leader_a_follower_and_a_replica_without_a_quorum_answer() {
+    let table = table();
+    let mut known: Vec<String> = table.iter().map(|(method, _)| method.clone()).collect();
+    let mut offered = methods_where(|package, _| is_of_server(package));
+    known.sort();
+    offered.sort();
+    assert_eq!(known, offered, "a method without a row, or a row without a method");
+
+    let mut cast = Cast::assemble().await;
+    let leader = cast.cluster.leader().await.expect("a leader");
+    let follower = cast.cluster.follower().await.expect("a follower");
+    for (state, position) in [("leader", leader), ("follower", follower)] {
+        cast.cluster.caught_up(position).await.expect("it knows the callers");
+        let channels = cast.channels(position).await;
+        assert_answers(state, &table, &channels, cast.message, |cell| cell.clone()).await;
+    }
+    // While the connection still can be made.
+    let channels = cast.channels(follower).await;
+    for (position, server) in cast.cluster.servers.iter_mut().enumerate() {
+        if position != follower {
+            server.kill9().await.expect("killed");
+        }
+    }
+    let admin = cast.cluster.servers[follower].admin();
+    let alone = until("nobody leads", READY_MAX, async || match admin.status().await {
+        Ok(status) if status.leader_id == 0 => Ok(()),
+        Ok(status) => Err(format!("{} leads", status.leader_id)),
+        Err(status) => Err(status.to_string()),
+    });
+    alone.await.expect("the replica is alone");
+    let unconfirmed = |cell: &Answer| match cell {
+        Answer::DeniedBecause(reason) if *reason != Reason::AgentExpired => Answer::Unavailable,
+        other => other.clone(),
+    };
+    assert_answers("no quorum", &table, &channels, cast.message, unconfirmed).await;
+}
+
+/// Where the table is ours alone it is not asked.
+#[tokio::test]
+async fn a_stock_server_has_the_same_table() {
+    let Some(stock) = Binaries::stock() else { return };
+    let cast = Cast::with_stock(&stock).await;
+    let channels = cast.channels(0).await;
+    let mut table = table();
+    table.retain(|(method, _)| !method.starts_with("/steeple."));
+    assert_answers("stock", &table, &channels, cast.message, |cell| cell.clone()).await;
+}
+
+/// A call for each cell; those of one caller at once.
+async fn assert_answers(
+    state: &str,
+    table: &Table,
+    channels: &BTreeMap<&'static str, Channel>,
+    message: Message,
+    in_state: impl Fn(&Answer) -> Answer,
+) {
+    let mut wrong = Vec::new();
+    for (column, channel) in channels {
+        let answers = join_all(table.iter().map(|(method, _)| ask(channel.clone(), method, message))).await;
+        for ((method, cells), answer) in table.iter().zip(answers) {
+            let cell = cells.get(*column).unwrap_or_else(|| panic!("no column {column:?}"));
+            let expected = in_state(cell);
+            if answer != expected {
+                wrong.push(format!("{state}, {column}, {method}: {answer:?} instead of {expected:?}"));
+            }
+        }
+    }
+    let columns = table.first().map_or(0, |(_, cells)| cells.len());
+    assert_eq!(columns, channels.len(), "a column that nobody plays");
+    assert!(wrong.is_empty(), "{} of {} cells:\n{}", wrong.len(), columns * table.len(), wrong.join("\n"));
+}
+
+/// The table of the document.
+fn table() -> Table {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/authorization.md");
+    let text = std::fs::read_to_string(file).expect("the document");
+    let cells = |line: &str| -> Vec<String> {
+        line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect()
+    };
+    let mut lines = text.lines().skip_while(|line| !line.starts_with("| method |"));
+    let columns = cells(lines.next().expect("a head"));
+    let rows = lines.skip(1).take_while(|line| line.starts_with('|')).map(cells);
+    rows.map(|row| {
+        let cells = columns.iter().zip(&row).skip(1).map(|(column, cell)| (column.clone(), read_cell(cell)));
+        (row[0].clone(), cells.collect())
+    })
+    .collect()
+}
+
+fn read_cell(text: &str) -> Answer {
+    match text {
+        "yes" => Answer::LetIn,
+        "no" => Answer::Denied,
+        "absent" => Answer::Absent,
+        "–" => Answer::NoConnection,
+        reason => {
+            let name = format!("AGENT_{reason}");
+            Answer::DeniedBecause(Reason::from_str_name(&name).unwrap_or_else(|| panic!("a cell says {reason:?}")))
+        }
+    }
+}
