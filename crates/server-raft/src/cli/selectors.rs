@@ -45,6 +45,16 @@ pub(super) fn parse_id(text: &str) -> Result<Spiffeid, IdError> {
     SpiffeId::parse(text).map(|id| id_to_wire(&id))
 }
 
+/// `type:value`.
+pub(super) fn selector_text(selector: &Selector) -> String {
+    format!("{}:{}", selector.r#type, selector.value)
+}
+
+/// Each as [`selector_text`], one blank apart.
+pub(super) fn selector_texts(selectors: &[Selector]) -> String {
+    selectors.iter().map(selector_text).collect::<Vec<_>>().join(" ")
+}
+
 /// As the server sent it, checked by nobody.
 pub(super) fn id_text(id: Option<&Spiffeid>) -> String {
     id.map(|id| format!("spiffe://{}{}", id.trust_domain, id.path)).unwrap_or_default()

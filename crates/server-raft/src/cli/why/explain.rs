@@ -1,16 +1,13 @@
 //! From facts to hops. Pure.
 
-use steeple_api::steeple::server::Acknowledgements;
-use steeple_api::types::{Agent, Entry, Selector};
+use steeple_api::types::Entry;
 use steeple_cli::utc_time;
 
-use super::facts::{Facts, Lineage, Parent};
+use super::facts::{Facts, Lineage};
 use super::hop::{Explanation, Hop, Way};
+use super::parents::{agent, parents};
 use super::subject::Subject;
-use crate::cli::selectors::id_text;
-
-/// Agents of one alias that are told one by one: the trouble of the first is mostly that of all.
-const AGENTS_SHOWN_MAX: usize = 5;
+use crate::cli::selectors::{id_text, selector_text, selector_texts};
 
 pub(super) fn explain(subject: &Subject, facts: &Facts) -> Explanation {
     let spiffe_id = if let Subject::Id(id) = subject { id.to_string() } else { String::new() };
@@ -54,9 +51,10 @@ fn nothing(subject: &Subject, facts: &Facts) -> Hop {
             let text = format!(
                 "every entry asks for a selector that process {pid} has not; it has {}, and what the k8s and docker \
                  attestors of its agent may add",
-                joined(has)
+                selector_texts(has)
             );
-            let first = has.first().map(|selector| format!("-selector {}", text_of(selector))).unwrap_or_default();
+            let first =
+                has.first().map(|selector| format!("-selector {}", selector_text(selector))).unwrap_or_default();
             Hop::broken("selectors", text, create("SPIFFE_ID", &first))
         }
     }
@@ -79,7 +77,7 @@ fn replica(facts: &Facts) -> Hop {
 }
 
 fn selectors(facts: &Facts, entry: &Entry) -> Hop {
-    let wanted = joined(&entry.selectors);
+    let wanted = selector_texts(&entry.selectors);
     match &facts.selectors {
         Some(_) => Hop::whole("selectors", format!("the process has {wanted}")),
         None if matches!(entry.parent_id.as_ref(), Some(id) if id.path == "/spire/server") => {
@@ -89,7 +87,8 @@ fn selectors(facts: &Facts, entry: &Entry) -> Hop {
     }
 }
 
-fn entry_hop(facts: &Facts, entry: &Entry) -> Hop {
+/// Whether the entry itself is any good.
+pub(super) fn entry_hop(facts: &Facts, entry: &Entry) -> Hop {
     let id = &entry.id;
     if entry.expires_at != 0 && entry.expires_at <= facts.now {
         let text = format!("entry {id} expired at {}", utc_time(entry.expires_at));
@@ -105,104 +104,13 @@ fn entry_hop(facts: &Facts, entry: &Entry) -> Hop {
     Hop::whole("entry", text)
 }
 
-/// What stands above an entry, down to the agents. Where several can serve it, the best of them is told.
-fn parents(facts: &Facts, lineage: &Lineage) -> Vec<Hop> {
-    let entry_id = &lineage.entry.id;
-    match &lineage.parent {
-        Parent::Agent { id, record } => vec![agent(facts, id, record.as_ref())],
-        Parent::Nodes(agents) => nodes(facts, &lineage.entry, agents),
-        Parent::Endless => {
-            let text = format!("the parents of entry {entry_id} lead back to themselves, or are too many");
-            let mend = format!("steeple-server entry update -entryID {entry_id} -parentID AGENT_OR_NODE_ID ...");
-            vec![Hop::broken("parent", text, mend)]
-        }
-        Parent::Entries { id, above } => {
-            let ways = above.iter().map(|lineage| {
-                let expired = Some(entry_hop(facts, &lineage.entry)).filter(Hop::is_broken);
-                expired.into_iter().chain(parents(facts, lineage)).collect::<Vec<Hop>>()
-            });
-            let broken = |hops: &Vec<Hop>| hops.iter().filter(|hop| hop.is_broken()).count();
-            match ways.min_by_key(broken) {
-                Some(best) => {
-                    let text = format!("the parent {id} is granted by {} entries", above.len());
-                    [vec![Hop::whole("parent", text)], best].concat()
-                }
-                None => {
-                    let text = format!("the parent {id} is no agent, and no entry grants it to nodes");
-                    let mend = format!("steeple-server entry create -node -spiffeID {id} -selector TYPE:VALUE");
-                    vec![Hop::broken("parent", text, mend)]
-                }
-            }
-        }
-    }
-}
-
-fn nodes(facts: &Facts, alias: &Entry, agents: &[Agent]) -> Vec<Hop> {
-    let (id, wanted) = (&alias.id, joined(&alias.selectors));
-    if agents.is_empty() {
-        let text = format!("node alias {id} asks for {wanted}, and no attested agent has that");
-        return vec![Hop::broken("alias", text, "steeple-server agent list, then agent show -spiffeID AGENT_ID")];
-    }
-    let mut hops = vec![Hop::whole("alias", format!("node alias {id} ({wanted}) holds for {} agents", agents.len()))];
-    let judged = agents.iter().map(|record| agent(facts, &id_text(record.id.as_ref()), Some(record)));
-    let (broken, sound): (Vec<Hop>, Vec<Hop>) = judged.partition(Hop::is_broken);
-    // One that works is enough for a way to be whole; those that do not are told all the same.
-    let lesser = broken
-        .into_iter()
-        .map(|hop| if sound.is_empty() { hop } else { Hop::doubtful(hop.hop, hop.text, hop.mend.unwrap_or_default()) });
-    hops.extend(lesser.take(AGENTS_SHOWN_MAX));
-    hops.extend(sound.iter().take(AGENTS_SHOWN_MAX).cloned());
-    hops
-}
-
-fn agent(facts: &Facts, id: &str, record: Option<&Agent>) -> Hop {
-    let Some(agent) = record else {
-        let text = format!("no agent is attested as {id}");
-        let mend = "start the agent, and look at its log; with join tokens: steeple-server token generate";
-        return Hop::broken("agent", text, mend);
-    };
-    if agent.banned {
-        let mend = format!("steeple-server agent evict -spiffeID {id}, if it may attest again");
-        return Hop::broken("agent", format!("agent {id} is banned"), mend);
-    }
-    if agent.x509svid_expires_at <= facts.now {
-        let text = format!(
-            "the SVID of agent {id} expired at {}: it does not run, or reaches no server",
-            utc_time(agent.x509svid_expires_at)
-        );
-        let mend = if agent.can_reattest {
-            "start the agent, and look at its log"
-        } else {
-            "steeple-server token generate, and start the agent with the new token"
-        };
-        return Hop::broken("agent", text, mend);
-    }
-    let until = utc_time(agent.x509svid_expires_at);
-    if is_missing(&facts.acknowledgements, id) {
-        let text = format!("agent {id} is attested until {until}, and has not acknowledged the current bundle");
-        return Hop::doubtful("agent", text, "steeple-server ca status, and look at the agent's log");
-    }
-    Hop::whole("agent", format!("agent {id} is attested until {until}"))
-}
-
-fn is_missing(known: &Acknowledgements, id: &str) -> bool {
-    known.missing_agent_ids.iter().any(|missing| missing == id)
-}
-
-fn joined(selectors: &[Selector]) -> String {
-    selectors.iter().map(text_of).collect::<Vec<_>>().join(" ")
-}
-
-fn text_of(selector: &Selector) -> String {
-    format!("{}:{}", selector.r#type, selector.value)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::why::facts::Parent;
     use crate::cli::why::hop::Verdict;
     use steeple_api::steeple::server::{Member, StatusResponse};
-    use steeple_api::types::Spiffeid;
+    use steeple_api::types::{Agent, Selector, Spiffeid};
 
     const NODE: &str = "/spire/agent/x509pop/1";
 

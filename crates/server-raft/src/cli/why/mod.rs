@@ -10,6 +10,7 @@ mod explain;
 mod facts;
 mod gather;
 mod hop;
+mod parents;
 mod report;
 mod subject;
 

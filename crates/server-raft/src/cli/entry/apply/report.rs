@@ -8,7 +8,7 @@ use steeple_cli::{Call, Failure, JsonError, Streams, one_line, proto_json};
 
 use super::plan::{Change, Plan};
 use crate::cli::reply::described;
-use crate::cli::selectors::id_text;
+use crate::cli::selectors::{id_text, selector_texts};
 
 #[derive(Debug, Default)]
 pub(super) struct Report {
@@ -95,10 +95,8 @@ impl Report {
 
 /// The entry on one line.
 fn named(entry: &Entry) -> String {
-    let selectors = entry.selectors.iter().map(|selector| format!("{}:{}", selector.r#type, selector.value));
-    let selectors: Vec<String> = selectors.collect();
     let (id, parent) = (id_text(entry.spiffe_id.as_ref()), id_text(entry.parent_id.as_ref()));
-    format!("{id} below {parent} for {} ({})", selectors.join(" "), entry.id)
+    format!("{id} below {parent} for {} ({})", selector_texts(&entry.selectors), entry.id)
 }
 
 /// Members with their values before and after.
