@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use zbus::connection::Builder;
 use zbus::wire::{ObjectPath, OwnedObjectPath};
-use zbus::{Connection, fdo, interface};
+use zbus::{Connection, interface};
 
 use super::SystemdAttestor;
 use super::units::Units;
@@ -19,15 +19,24 @@ struct Bus {
 
 struct ManagerDouble;
 
+/// What systemd answers for a process that it did not start.
+#[derive(Debug, zbus::DBusError)]
+#[zbus(prefix = "org.freedesktop.systemd1")]
+enum ErrorDouble {
+    #[zbus(error)]
+    Bus(zbus::Error),
+    NoUnitForPID(String),
+}
+
 struct UnitDouble;
 
 #[interface(name = "org.freedesktop.systemd1.Manager")]
 impl ManagerDouble {
     #[zbus(name = "GetUnitByPID")]
-    fn unit_by_pid(&self, pid: u32) -> fdo::Result<OwnedObjectPath> {
+    fn unit_by_pid(&self, pid: u32) -> Result<OwnedObjectPath, ErrorDouble> {
         match pid {
             PID => Ok(ObjectPath::from_static_str_unchecked(UNIT).into()),
-            _ => Err(fdo::Error::Failed(format!("PID {pid} does not belong to any loaded unit."))),
+            _ => Err(ErrorDouble::NoUnitForPID(format!("PID {pid} does not belong to any loaded unit."))),
         }
     }
 }
@@ -47,16 +56,19 @@ impl UnitDouble {
 
 impl Bus {
     fn start(socket: &Path) -> Option<Self> {
-        let address = format!("--address=unix:path={}", socket.display());
+        // Without the identity of one daemon, as in the system bus's address.
+        let address = format!("unix:path={}", socket.display());
         let mut command = Command::new("dbus-daemon");
-        command.args(["--session", "--nofork", "--print-address=1", &address]).stdout(Stdio::piped());
+        command
+            .args(["--session", "--nofork", "--print-address=1", &format!("--address={address}")])
+            .stdout(Stdio::piped());
         let Ok(mut daemon) = command.spawn() else {
             eprintln!("not run: there is no dbus-daemon");
             return None;
         };
-        let mut address = String::new();
-        BufReader::new(daemon.stdout.take()?).read_line(&mut address).ok()?;
-        Some(Self { daemon, address: address.trim().to_owned() })
+        // It listens once it says where.
+        BufReader::new(daemon.stdout.take()?).read_line(&mut String::new()).ok()?;
+        Some(Self { daemon, address })
     }
 
     async fn systemd_double(&self) -> Connection {
@@ -66,7 +78,7 @@ impl Bus {
     }
 
     fn attestor(&self) -> SystemdAttestor {
-        SystemdAttestor { units: Units { address: Some(self.address.clone()), ..Units::default() } }
+        SystemdAttestor { units: Units::on_bus(&self.address) }
     }
 }
 
@@ -88,7 +100,7 @@ async fn a_unit_is_told_by_systemd_and_a_process_without_one_is_an_error() {
     let values = attestor.values(PID as i32).await.unwrap();
     assert_eq!(values, ["id:nginx.service", "fragment_path:/lib/systemd/system/nginx.service"]);
     let unknown = attestor.values(8).await.unwrap_err().to_string();
-    assert!(unknown.contains("PID 8 does not belong to any loaded unit."), "{unknown}");
+    assert_eq!(unknown, "failed to get unit by pid 8: PID 8 does not belong to any loaded unit.");
     assert_eq!(attestor.values(-1).await.unwrap_err().to_string(), "invalid value for PID: -1");
 }
 

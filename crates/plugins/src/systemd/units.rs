@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::timeout;
-use zbus::Connection;
 use zbus::connection::Builder;
 use zbus::wire::{OwnedObjectPath, OwnedVariant};
+use zbus::{Connection, DBusError as _};
 
 /// One connection, opened when it is first needed and again after it broke.
 #[derive(Debug, Default)]
 pub(super) struct Units {
     /// For tests; the system bus without it.
-    pub(super) address: Option<String>,
+    address: Option<String>,
     held: Mutex<Option<Connection>>,
 }
 
@@ -33,15 +33,20 @@ pub enum SystemdError {
     Connect(#[source] zbus::Error),
     #[error("failed to open dbus connection: no answer within {} s", ANSWER_MAX.as_secs())]
     ConnectTimeout,
-    #[error("failed to get unit by pid {pid}: {source}")]
+    #[error("failed to get unit by pid {pid}: {}", words(source))]
     Unit { pid: u32, source: zbus::Error },
-    #[error("error getting value for {property}: {source}")]
+    #[error("error getting value for {property}: {}", words(source))]
     Property { property: &'static str, source: zbus::Error },
-    #[error("returned value for {property} was not a string")]
+    #[error("Returned value for {property} was not a string")]
     NotText { property: &'static str },
 }
 
 impl Units {
+    #[cfg(test)]
+    pub(super) fn on_bus(address: &str) -> Self {
+        Self { address: Some(address.to_owned()), held: Mutex::default() }
+    }
+
     pub(super) async fn of_process(&self, pid: u32) -> Result<Unit, SystemdError> {
         let connection = self.connection().await?;
         match ask(&connection, pid).await {
@@ -89,6 +94,15 @@ async fn property(
     let reply = connection.call_method(Some(SYSTEMD), path, Some(PROPERTIES), "Get", &(UNIT, property)).await;
     let value: OwnedVariant = reply.and_then(|reply| reply.body().deserialize()).map_err(failed)?;
     String::try_from(value).map_err(|_| SystemdError::NotText { property })
+}
+
+/// An answer's own words, without the name of the error, as SPIRE tells them.
+fn words(error: &zbus::Error) -> String {
+    match error {
+        zbus::Error::MethodError(_, Some(words), _) => words.clone(),
+        zbus::Error::FDO(error) => error.description().map_or_else(|| error.to_string(), str::to_owned),
+        other => other.to_string(),
+    }
 }
 
 impl SystemdError {
