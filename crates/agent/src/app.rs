@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use steeple_cli::{StopSignals, raise_open_files, restrict_umask};
-use steeple_config::{AgentSettings, Loaded, NoticeLevel};
+use steeple_config::{AgentSettings, Loaded, Notice, NoticeLevel};
 use steeple_core::{Clock, SystemClock};
 use steeple_telemetry::log::Logging;
 use steeple_telemetry::metric::OwnTls;
@@ -36,12 +36,7 @@ impl App {
     pub fn new(loaded: Loaded<AgentSettings>) -> anyhow::Result<Self> {
         let Loaded { settings, notices } = loaded;
         let logging = steeple_telemetry::log::start(&settings.log).context("log")?;
-        for notice in notices {
-            match notice.level {
-                NoticeLevel::Info => tracing::info!("{}", notice.message),
-                NoticeLevel::Warn => tracing::warn!("{}", notice.message),
-            }
-        }
+        tell(&notices);
         Ok(Self { settings, logging })
     }
 
@@ -174,6 +169,16 @@ impl App {
             tracing::warn!("some tasks did not end in time");
         }
         result
+    }
+}
+
+/// What of a configuration the operator should know.
+pub(crate) fn tell(notices: &[Notice]) {
+    for notice in notices {
+        match notice.level {
+            NoticeLevel::Info => tracing::info!("{}", notice.message),
+            NoticeLevel::Warn => tracing::warn!("{}", notice.message),
+        }
     }
 }
 

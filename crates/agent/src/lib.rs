@@ -12,6 +12,7 @@
 //! * [`cache`]: entries, SVIDs and bundles in memory, with views for each workload.
 //! * [`attest`]: from a process to selectors.
 //! * [`workload_api`], [`sds`], [`delegated_identity`], [`admin`], [`http`]: what is served.
+//! * [`cli`]: commands, the clients of a Workload API and spiffe-helper among them.
 
 pub mod admin;
 pub mod app;
@@ -29,6 +30,8 @@ mod rate_limit;
 pub mod sds;
 mod shared;
 mod sockets;
+mod spiffe_helper;
 pub mod sync;
 pub mod upstream;
 pub mod workload_api;
+mod workload_client;

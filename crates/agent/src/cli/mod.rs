@@ -6,6 +6,7 @@
 //!   run_flags.rs  the flags of run and validate, and the settings they lead to
 //!   api/          clients of the Workload API: what a workload would get
 //!   healthcheck logger debug validate    operation
+//!   spiffe_helper.rs    SVIDs in files
 //! ```
 
 mod api;
@@ -13,6 +14,7 @@ mod debug;
 mod healthcheck;
 mod logger;
 mod run_flags;
+mod spiffe_helper;
 mod start;
 mod table;
 mod validate;
