@@ -18,7 +18,8 @@ use crate::bootstrap::Bootstrap;
 use crate::cache::RotationRule;
 use crate::data::DataFile;
 use crate::http;
-use crate::identity::{CountedKeys, IdentityDriver, IdentityParts, Rebootstrap};
+use crate::identity::{CountedKeys, IdentityDriver, IdentityParts, Rebootstrap, Started};
+use crate::persist::{PersistDriver, PersistedFile, SealSlot};
 use crate::plugins::{key_manager, node_attestor};
 use crate::shared::Shared;
 use crate::sockets::{self, Shown};
@@ -84,6 +85,7 @@ impl App {
         let rotation = RotationRule { availability_target: settings.availability_target };
         let rebootstrap = Rebootstrap::new(settings.rebootstrap_mode, settings.rebootstrap_delay);
         let patience = rebootstrap.patience();
+        let persisted = settings.persist_svids.then(|| SealSlot::new(PersistedFile::in_dir(&settings.data_dir)));
         let mut identity = IdentityDriver::new(IdentityParts {
             trust_domain: settings.trust_domain.clone(),
             upstream: Arc::clone(&upstream),
@@ -97,12 +99,13 @@ impl App {
             rotation,
             clock: Arc::clone(&clock),
             shown,
+            persisted: persisted.clone(),
         });
         let mut signals = StopSignals::new()?;
-        tokio::select! {
+        let started = tokio::select! {
             started = identity.start() => started?,
             () = signals.received() => return Ok(()),
-        }
+        };
         if !identity.can_reattest() && settings.plugins_of("KeyManager").any(|block| block.name == "memory") {
             tracing::warn!(
                 "Node attestation is not reattestable and the 'memory' key manager is in use; if the agent process is \
@@ -112,6 +115,12 @@ impl App {
         }
         let key_type = settings.workload_key_type;
         let cache = Arc::clone(&shared.cache);
+        let restored = match &persisted {
+            Some(slot) if started == Started::Resumed => {
+                slot.restore(&identity.keys().await?, &cache, rotation, clock.now())
+            }
+            _ => false,
+        };
         let (pushing, sessions) = watch::channel(None);
         let minter = Minter::new(
             Arc::clone(&upstream),
@@ -138,12 +147,15 @@ impl App {
             incremental: settings.use_sync_authorized_entries,
             patience,
             sessions: sessions.clone(),
+            fetched: false,
         };
         let mut ended = tokio::spawn(identity.run(trouble_met, bundle, stop.clone()));
-        tokio::select! {
-            result = sync.first() => result?,
-            result = &mut ended => return Ok(result??),
-            () = signals.received() => return Ok(()),
+        if !restored {
+            tokio::select! {
+                result = sync.first() => result?,
+                result = &mut ended => return Ok(result??),
+                () = signals.received() => return Ok(()),
+            }
         }
         let reporter = StatusReporter {
             upstream: Arc::clone(&shared.upstream),
@@ -155,6 +167,9 @@ impl App {
         sockets::serve_workloads(&settings, &shared, &tasks, &stop)?;
         let shown = Shown { chain, last_sync_success };
         sockets::serve_admin(&settings, &shared, logging.levels, shown, &tasks, &stop)?;
+        if let Some(slot) = persisted {
+            tasks.spawn(PersistDriver { slot, cache: Arc::clone(&shared.cache) }.run(stop.clone()));
+        }
         tasks.spawn(sync.run(stop.clone()));
         tasks.spawn(PushDriver { upstream, arrivals, sessions: pushing }.run(stop.clone()));
 
