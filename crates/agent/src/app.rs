@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use steeple_cli::{StopSignals, raise_open_files, restrict_umask};
-use steeple_config::{AgentSettings, Loaded, NoticeLevel};
+use steeple_config::{AgentSettings, Loaded, Notice, NoticeLevel};
 use steeple_core::{Clock, SystemClock};
 use steeple_telemetry::log::Logging;
 use steeple_telemetry::metric::OwnTls;
@@ -19,7 +19,8 @@ use crate::bootstrap::Bootstrap;
 use crate::cache::RotationRule;
 use crate::data::DataFile;
 use crate::http;
-use crate::identity::{CountedKeys, IdentityDriver, IdentityParts, Rebootstrap};
+use crate::identity::{CountedKeys, IdentityDriver, IdentityParts, Rebootstrap, Started};
+use crate::persist::{PersistDriver, PersistedFile, SealSlot};
 use crate::plugins::{key_manager, node_attestor};
 use crate::shared::Shared;
 use crate::sockets::{self, Shown};
@@ -37,12 +38,7 @@ impl App {
     pub fn new(loaded: Loaded<AgentSettings>) -> anyhow::Result<Self> {
         let Loaded { settings, notices } = loaded;
         let logging = steeple_telemetry::log::start(&settings.log).context("log")?;
-        for notice in notices {
-            match notice.level {
-                NoticeLevel::Info => tracing::info!("{}", notice.message),
-                NoticeLevel::Warn => tracing::warn!("{}", notice.message),
-            }
-        }
+        tell(&notices);
         Ok(Self { settings, logging })
     }
 
@@ -90,6 +86,7 @@ impl App {
         let rotation = RotationRule { availability_target: settings.availability_target };
         let rebootstrap = Rebootstrap::new(settings.rebootstrap_mode, settings.rebootstrap_delay);
         let patience = rebootstrap.patience();
+        let persisted = settings.persist_svids.then(|| SealSlot::new(PersistedFile::in_dir(&settings.data_dir)));
         let mut identity = IdentityDriver::new(IdentityParts {
             trust_domain: settings.trust_domain.clone(),
             upstream: Arc::clone(&upstream),
@@ -103,12 +100,13 @@ impl App {
             rotation,
             clock: Arc::clone(&clock),
             shown,
+            persisted: persisted.clone(),
         });
         let mut signals = StopSignals::new()?;
-        tokio::select! {
+        let started = tokio::select! {
             started = identity.start().instrument(subsystem("attestor")) => started?,
             () = signals.received() => return Ok(()),
-        }
+        };
         if !identity.can_reattest() && settings.plugins_of("KeyManager").any(|block| block.name == "memory") {
             tracing::warn!(
                 "Node attestation is not reattestable and the 'memory' key manager is in use; if the agent process is \
@@ -118,6 +116,12 @@ impl App {
         }
         let key_type = settings.workload_key_type;
         let cache = Arc::clone(&shared.cache);
+        let restored = match &persisted {
+            Some(slot) if started == Started::Resumed => {
+                slot.restore(&identity.keys().await?, &cache, rotation, clock.now())
+            }
+            _ => false,
+        };
         let (pushing, sessions) = watch::channel(None);
         let minter = Minter::new(
             Arc::clone(&upstream),
@@ -144,12 +148,15 @@ impl App {
             incremental: settings.use_sync_authorized_entries,
             patience,
             sessions: sessions.clone(),
+            fetched: false,
         };
         let mut ended = tokio::spawn(identity.run(trouble_met, bundle, stop.clone()).instrument(subsystem("attestor")));
-        tokio::select! {
-            result = sync.first().instrument(subsystem("manager")) => result?,
-            result = &mut ended => return Ok(result??),
-            () = signals.received() => return Ok(()),
+        if !restored {
+            tokio::select! {
+                result = sync.first().instrument(subsystem("manager")) => result?,
+                result = &mut ended => return Ok(result??),
+                () = signals.received() => return Ok(()),
+            }
         }
         let reporter = StatusReporter {
             upstream: Arc::clone(&shared.upstream),
@@ -161,6 +168,9 @@ impl App {
         sockets::serve_workloads(&settings, &shared, &tasks, &stop)?;
         let shown = Shown { chain, last_sync_success };
         sockets::serve_admin(&settings, &shared, logging.levels, shown, &tasks, &stop)?;
+        if let Some(slot) = persisted {
+            tasks.spawn(PersistDriver { slot, cache: Arc::clone(&shared.cache) }.run(stop.clone()));
+        }
         let pushed = PushDriver { upstream, arrivals, sessions: pushing };
         tasks.spawn(sync.run(stop.clone()).instrument(subsystem("manager")));
         tasks.spawn(pushed.run(stop.clone()).instrument(subsystem("manager")));
@@ -179,12 +189,22 @@ impl App {
     }
 }
 
-/// What the agent shows to servers, empty at first.
+/// What of a configuration the operator should know.
+pub(crate) fn tell(notices: &[Notice]) {
+    for notice in notices {
+        match notice.level {
+            NoticeLevel::Info => tracing::info!("{}", notice.message),
+            NoticeLevel::Warn => tracing::warn!("{}", notice.message),
+        }
+    }
+}
+
 /// What a task logs carries SPIRE's name of the part of the agent that it is.
 fn subsystem(name: &'static str) -> Span {
     tracing::error_span!("subsystem", subsystem_name = name)
 }
 
+/// What the agent shows to servers, empty at first.
 fn identity_store(settings: &AgentSettings, roots: &SharedRoots, clock: &Arc<dyn Clock>) -> Arc<IdentityStore> {
     let own_domain = settings.trust_domain.clone();
     let permits = Arc::new(move |id: &steeple_core::SpiffeId| id.is_member_of(&own_domain));

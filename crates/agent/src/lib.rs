@@ -10,8 +10,10 @@
 //! * [`upstream`]: the connection to the servers, one at a time, the next one when it fails.
 //! * [`sync`]: what is held, what is wanted, and what to do about it: a pure plan and a thin driver.
 //! * [`cache`]: entries, SVIDs and bundles in memory, with views for each workload.
+//! * `persist`: the same on disk, sealed, where it is wanted.
 //! * [`attest`]: from a process to selectors.
 //! * [`workload_api`], [`sds`], [`delegated_identity`], [`admin`], [`http`]: what is served.
+//! * [`cli`]: commands, the clients of a Workload API and spiffe-helper among them.
 
 pub mod admin;
 pub mod app;
@@ -25,11 +27,14 @@ pub mod delegated_identity;
 pub mod http;
 pub mod identity;
 pub mod metrics;
+mod persist;
 mod plugins;
 mod rate_limit;
 pub mod sds;
 mod shared;
 mod sockets;
+mod spiffe_helper;
 pub mod sync;
 pub mod upstream;
 pub mod workload_api;
+mod workload_client;

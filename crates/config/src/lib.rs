@@ -24,6 +24,7 @@ mod plugin;
 mod quote;
 mod section;
 mod server;
+mod spiffe_helper;
 mod suggest;
 mod supported;
 mod syntax;
@@ -40,7 +41,10 @@ pub use common::{
 pub use duration::{DurationError, GoDuration};
 pub use error::{ConfigError, DecodeError, validation_notes};
 pub use expand::expand_env;
-pub use load::{AGENT_CONFIG_PATH, Loaded, OIDC_CONFIG_PATH, SERVER_CONFIG_PATH, load_agent, load_oidc, load_server};
+pub use load::{
+    AGENT_CONFIG_PATH, Loaded, OIDC_CONFIG_PATH, SERVER_CONFIG_PATH, SPIFFE_HELPER_CONFIG_PATH, load_agent, load_oidc,
+    load_server, load_spiffe_helper,
+};
 pub use notice::{Notice, NoticeLevel};
 pub use oidc::{
     BaseUrl, OidcFile, OidcHealthFile, OidcHealthSettings, OidcListener, OidcSettings, OidcSource, OidcSourceFile,
@@ -54,6 +58,10 @@ pub use server::{
     ClusterFile, ClusterSettings, DEFAULT_SERVER_SOCKET, EndpointProfile, EndpointProfileFile, ExperimentalServerFile,
     FederatesWithFile, FederationFile, FederationSettings, PruneSettings, RaftTimings, RateLimitSettings, ServerFile,
     ServerOverrides, ServerSettings, ServingCert, ServingCertFile, Signing, TtlSettings, WitSettings,
+};
+pub use spiffe_helper::{
+    CommandLineError, FilePlace, HelperCommand, JwtSvidFile, JwtSvidPlace, SpiffeHelperFile, SpiffeHelperHealthFile,
+    SpiffeHelperSettings, X509Places,
 };
 pub use supported::Supported;
 pub use syntax::{Node, Span, SyntaxError, SyntaxFault, Tree, Value, parse, print};

@@ -10,7 +10,7 @@ use crate::notice::Notice;
 use crate::syntax::FILE_BYTES_MAX;
 use crate::{
     AgentFile, AgentOverrides, AgentSettings, ConfigError, DecodeError, OidcFile, OidcSettings, OidcSource, ServerFile,
-    ServerOverrides, ServerSettings, Supported, Tree, parse,
+    ServerOverrides, ServerSettings, SpiffeHelperFile, SpiffeHelperSettings, Supported, Tree, parse,
 };
 
 /// Where `spire-server run` looks without `-config`.
@@ -20,6 +20,9 @@ pub const AGENT_CONFIG_PATH: &str = "conf/agent/agent.conf";
 
 /// Where `oidc-discovery-provider` looks without `-config`.
 pub const OIDC_CONFIG_PATH: &str = "oidc-discovery-provider.conf";
+
+/// Where `spiffe-helper` looks without `-config`.
+pub const SPIFFE_HELPER_CONFIG_PATH: &str = "helper.conf";
 
 /// Settings and what the operator should know about them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +79,20 @@ pub fn load_oidc(path: &Path, expand: bool) -> Result<Loaded<(OidcSettings, Oidc
     };
     let (file, unknown) = OidcFile::read(&tree).map_err(|error| ConfigError::Decode { path, error })?;
     OidcSettings::resolve(&file, &unknown, &working_dir)
+}
+
+/// Loads what a spiffe-helper does. `daemon_mode` is the flag; `endpoint` is what `SPIFFE_ENDPOINT_SOCKET` says.
+pub fn load_spiffe_helper(
+    path: &Path,
+    daemon_mode: Option<bool>,
+    endpoint: Option<&str>,
+) -> Result<Loaded<SpiffeHelperSettings>, ConfigError> {
+    let working_dir = working_dir();
+    let Some((path, tree)) = read_tree(Some(path), SPIFFE_HELPER_CONFIG_PATH, false, &working_dir)? else {
+        return Err(ConfigError::NotFound { path: absolute(path, &working_dir) });
+    };
+    let (file, unknown) = SpiffeHelperFile::read(&tree).map_err(|error| ConfigError::Decode { path, error })?;
+    SpiffeHelperSettings::resolve(&file, unknown, daemon_mode, endpoint, &working_dir)
 }
 
 /// `None` when no path was given and there is no file at the default one.

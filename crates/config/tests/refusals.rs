@@ -276,3 +276,12 @@ fn keys_that_the_program_cannot_honour_are_refused_when_switched_on() {
     let opa = server_error(&server_conf("experimental { auth_opa_policy_engine { local {} } }", ""));
     assert!(opa.starts_with("server.experimental.auth_opa_policy_engine is not supported: "), "{opa}");
 }
+
+#[test]
+fn persisting_needs_a_key_that_stays() {
+    let error = agent_error(&agent_conf("persist_svids = true", ""));
+    assert!(error.starts_with("persist_svids needs the agent's key after a restart: "), "{error}");
+    let on_disk = agent_conf("persist_svids = true", "").replace("\"memory\"", "\"disk\"");
+    assert!(agent(&on_disk).unwrap().settings.persist_svids);
+    assert!(!agent(&agent_conf("", "")).unwrap().settings.persist_svids);
+}

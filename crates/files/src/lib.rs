@@ -9,27 +9,45 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+/// What a file shall hold, and its mode whatever the umask.
+#[derive(Clone, Copy)]
+pub struct FileContent<'c> {
+    pub path: &'c Path,
+    pub content: &'c [u8],
+    pub mode: u32,
+}
+
 /// Mode 0600 whatever the umask: keys and tokens.
 pub fn write_private_file(path: &Path, content: &[u8]) -> io::Result<()> {
-    replace(path, content, 0o600)
+    write_together(&[FileContent { path, content, mode: 0o600 }])
 }
 
 /// Mode 0644 whatever the umask: certificates.
 pub fn write_public_file(path: &Path, content: &[u8]) -> io::Result<()> {
-    replace(path, content, 0o644)
+    write_together(&[FileContent { path, content, mode: 0o644 }])
 }
 
-/// Through a new file beside it, so that a reader and a crash see the old content or the new, and so that there is no
-/// window in which a key has wider permissions.
-fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let new = beside(path);
-    let written =
-        write_new(&new, content, mode).and_then(|()| fs::rename(&new, path)).and_then(|()| sync_directory_of(path));
+/// Each through a new file beside it, so that a reader and a crash see the old content or the new, and so that there is
+/// no window in which a key has wider permissions. Where one cannot be written, none changes. They take their names one
+/// right after the other: whoever waits for the last has all.
+pub fn write_together(files: &[FileContent<'_>]) -> io::Result<()> {
+    let staged: Vec<(PathBuf, &FileContent<'_>)> = files.iter().map(|file| (beside(file.path), file)).collect();
+    let each = |step: fn(&Path, &FileContent<'_>) -> io::Result<()>| {
+        staged.iter().try_for_each(|(new, file)| {
+            let told = |error: io::Error| format!("cannot write {}: {error}", file.path.display());
+            step(new, file).map_err(|error| io::Error::new(error.kind(), told(error)))
+        })
+    };
+    let written = each(|new, file| write_new(new, file.content, file.mode))
+        .and_then(|()| each(|new, file| fs::rename(new, file.path)))
+        .and_then(|()| each(|_, file| sync_directory_of(file.path)));
     if written.is_err() {
-        // What failed is worth reporting, not that the left-over could not be removed.
-        let _ = fs::remove_file(&new);
+        for (new, _) in &staged {
+            // What failed is worth reporting, not that the left-over could not be removed.
+            let _ = fs::remove_file(new);
+        }
     }
-    written.map_err(|error| io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display())))
+    written
 }
 
 fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
@@ -76,6 +94,27 @@ mod tests {
         write_private_file(&path, b"b").unwrap();
         assert_eq!((mode(), fs::read(&path).unwrap()), (0o600, b"b".to_vec()));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn files_that_belong_together_change_together_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cert, key) = (dir.path().join("cert"), dir.path().join("key"));
+        let write = |key: &Path, content: &[u8]| {
+            write_together(&[
+                FileContent { path: &cert, content, mode: 0o640 },
+                FileContent { path: key, content, mode: 0o400 },
+            ])
+        };
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        write(&key, b"1").unwrap();
+        assert_eq!((mode(&cert), mode(&key)), (0o640, 0o400));
+        let error = write(&dir.path().join("none/key"), b"2").unwrap_err();
+        assert!(error.to_string().contains("none/key"), "{error}");
+        assert_eq!(fs::read(&cert).unwrap(), b"1");
+        write(&key, b"3").unwrap();
+        assert_eq!((fs::read(&cert).unwrap(), fs::read(&key).unwrap()), (b"3".to_vec(), b"3".to_vec()));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! | NodeAttestor (agent; the server's half is in its core) | `join_token` | [`join_token`] |
 //! | WorkloadAttestor | `docker` | [`docker`] |
 //! | WorkloadAttestor | `k8s` | [`k8s`] |
+//! | WorkloadAttestor | `systemd` | [`systemd`] |
 //! | WorkloadAttestor | `unix` | [`unix`] |
 //! | UpstreamAuthority (server) | `disk` | [`upstream_disk`] |
 //! | UpstreamAuthority (server) | `spire` | [`upstream_spire`] |
@@ -27,6 +28,7 @@ pub mod k8s_psat;
 pub mod key_manager;
 mod registry;
 pub mod sshpop;
+pub mod systemd;
 pub mod unix;
 pub mod upstream_disk;
 pub mod upstream_spire;

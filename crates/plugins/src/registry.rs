@@ -41,6 +41,7 @@ pub const AGENT_PLUGINS: &[BuiltIn] = &[
     BuiltIn { kind: Kind::NodeAttestor, name: "x509pop" },
     BuiltIn { kind: Kind::WorkloadAttestor, name: "docker" },
     BuiltIn { kind: Kind::WorkloadAttestor, name: "k8s" },
+    BuiltIn { kind: Kind::WorkloadAttestor, name: "systemd" },
     BuiltIn { kind: Kind::WorkloadAttestor, name: "unix" },
 ];
 

@@ -7,6 +7,7 @@
 //!   api/          clients of the Workload API: what a workload would get
 //!   healthcheck logger debug validate    operation
 //!   shell         completions and the manual page
+//!   spiffe_helper.rs    SVIDs in files
 //! ```
 
 mod api;
@@ -15,6 +16,7 @@ mod healthcheck;
 mod logger;
 mod run_flags;
 mod shell;
+mod spiffe_helper;
 mod start;
 mod table;
 mod validate;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use steeple_cli::{Call, Failure};
 
 use super::table::{Action, PUBLIC_SOCKET, Remote, program};
-use super::{RunFlags, validate};
+use super::{RunFlags, spiffe_helper, validate};
 
 /// What main does next.
 #[derive(Debug)]
@@ -22,7 +22,9 @@ pub enum Outcome {
 pub fn start(args: &[String]) -> Outcome {
     let called_as = args.first().map(String::as_str).unwrap_or_default();
     let name = Path::new(called_as).file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let invocation = match program(name).select(args.get(1..).unwrap_or_default()) {
+    let command = (name == spiffe_helper::OTHER_NAME).then(|| spiffe_helper::PATH.to_owned());
+    let args: Vec<String> = command.into_iter().chain(args.iter().skip(1).cloned()).collect();
+    let invocation = match program(name).select(&args) {
         Ok(invocation) => invocation,
         Err(exit) => {
             // With standard error gone there is nobody to tell.
@@ -45,6 +47,7 @@ pub fn start(args: &[String]) -> Outcome {
             }))
         }
         Action::Run => Outcome::Run(Box::new(RunFlags::of(&invocation.values))),
+        Action::SpiffeHelper => Outcome::Exit(crate::spiffe_helper::run(&invocation.values)),
         Action::Validate => Outcome::Exit(validate::validate(&RunFlags::of(&invocation.values))),
     }
 }

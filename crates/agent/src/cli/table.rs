@@ -5,7 +5,7 @@ use std::pin::Pin;
 use steeple_cli::{Call, Command, Failure, Flag, Group, Program, SocketNames};
 use tonic::transport::Channel;
 
-use super::{api, debug, healthcheck, logger, run_flags, shell};
+use super::{api, debug, healthcheck, logger, run_flags, shell, spiffe_helper};
 
 /// What a command does.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,8 @@ pub enum Action {
     /// A client of the Workload API socket. The text stands before an error.
     Public(&'static str, Remote),
     Run,
+    /// Reads a configuration file of its own.
+    SpiffeHelper,
     Validate,
 }
 
@@ -63,8 +65,15 @@ const GROUPS: &[Group] = &[
     Group { path: "logger", synopsis: "The log level at run time" },
 ];
 
-const COMMANDS: &[&[Command<Action>]] =
-    &[api::COMMANDS, debug::COMMANDS, healthcheck::COMMANDS, logger::COMMANDS, run_flags::COMMANDS, shell::COMMANDS];
+const COMMANDS: &[&[Command<Action>]] = &[
+    api::COMMANDS,
+    debug::COMMANDS,
+    healthcheck::COMMANDS,
+    logger::COMMANDS,
+    run_flags::COMMANDS,
+    shell::COMMANDS,
+    spiffe_helper::COMMANDS,
+];
 
 #[cfg(test)]
 mod tests {
@@ -99,7 +108,7 @@ mod tests {
         for command in program("x").commands() {
             let remote = match command.action {
                 Action::Admin(remote) | Action::Public(_, remote) => remote,
-                Action::Local(_) | Action::Run | Action::Validate => continue,
+                Action::Local(_) | Action::Run | Action::SpiffeHelper | Action::Validate => continue,
             };
             if command.path == "api watch" {
                 continue; // It retries for ever.

@@ -18,6 +18,7 @@ use crate::bootstrap::{Attempt, Bootstrap, FirstContact};
 use crate::cache::RotationRule;
 use crate::data::{AgentData, DataError, DataFile};
 use crate::metrics;
+use crate::persist::SealSlot;
 use crate::sync::{fetch_anonymous_bundle, is_tainted, random_fraction, tainted_key_ids};
 use crate::upstream::{Reaction, Upstream, UpstreamError, reaction};
 
@@ -72,6 +73,14 @@ impl Trouble {
     }
 }
 
+/// How an agent came to the SVID that it begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Started {
+    Attested,
+    /// It was on disk.
+    Resumed,
+}
+
 pub struct IdentityDriver {
     parts: IdentityParts,
     held: Option<AgentSvid>,
@@ -96,6 +105,8 @@ pub struct IdentityParts {
     pub clock: Arc<dyn Clock>,
     /// The chain in use, for the Debug API and metrics.
     pub shown: watch::Sender<Vec<Vec<u8>>>,
+    /// Where SVIDs are persisted.
+    pub persisted: Option<SealSlot>,
 }
 
 impl IdentityDriver {
@@ -104,7 +115,7 @@ impl IdentityDriver {
     }
 
     /// Brings the agent to an SVID in use: from disk if it is still good, else by attesting, with retries.
-    pub async fn start(&mut self) -> Result<(), Ended> {
+    pub async fn start(&mut self) -> Result<Started, Ended> {
         let stored = self.parts.data.load()?;
         self.parts.rebootstrap.resume(stored.untrusted_since);
         self.bundle = stored.bundle;
@@ -117,13 +128,23 @@ impl IdentityDriver {
             Some(svid) if !self.bundle.is_empty() => {
                 self.parts.rebootstrap.check(svid.reattestable)?;
                 tracing::info!(spiffe_id = %svid.id, "SVID loaded");
-                self.publish(svid)
+                self.publish(svid)?;
+                Ok(Started::Resumed)
             }
             _ => {
                 tracing::info!("SVID is not found. Starting node attestation");
-                self.attest_with_retries().await
+                if let Some(persisted) = &self.parts.persisted {
+                    persisted.forget();
+                }
+                self.attest_with_retries().await?;
+                Ok(Started::Attested)
             }
         }
+    }
+
+    /// The agent's keys, the one in use among them.
+    pub async fn keys(&self) -> Result<Vec<Secret>, IdentityError> {
+        Ok(self.parts.keys.keys().await?.into_iter().map(|(_, key)| key).collect())
     }
 
     /// Renews, and reacts to what other calls met. Ends when the agent has to.
@@ -335,6 +356,9 @@ impl IdentityDriver {
         self.parts.store.publish(&identity)?;
         self.parts.shown.send_replace(svid.chain.clone());
         self.rotate_at = self.parts.rotation.rotate_at(svid.not_before, svid.not_after, random_fraction());
+        if let Some(persisted) = &self.parts.persisted {
+            persisted.replace(&svid.key);
+        }
         self.held = Some(svid);
         self.save()?;
         gauge!(metrics::BOOTSTRAPPED).set(1.0);
@@ -362,6 +386,9 @@ impl IdentityDriver {
     /// The bundle stays: only the identity is gone.
     fn forget(&mut self) -> Result<(), Ended> {
         self.parts.store.withdraw();
+        if let Some(persisted) = &self.parts.persisted {
+            persisted.forget();
+        }
         self.held = None;
         self.save()
     }

@@ -11,6 +11,7 @@ use steeple_core::plugin::{KeyManager, WorkloadAttestor};
 use steeple_plugins::docker::DockerAttestor;
 use steeple_plugins::k8s::K8sAttestor;
 use steeple_plugins::key_manager::{DiskKeys, MemoryKeys};
+use steeple_plugins::systemd::SystemdAttestor;
 use steeple_plugins::unix::{UnixAttestor, UnixSettings};
 
 use crate::attest::{WorkloadAttestors, docker_settings, k8s_settings};
@@ -43,6 +44,10 @@ pub fn workload_attestors(settings: &AgentSettings, clock: &Arc<dyn Clock>) -> a
             K8sAttestor::NAME => {
                 let attestor = K8sAttestor::new(k8s_settings(block)?, Arc::clone(clock));
                 attestors.push(Arc::new(attestor.context("WorkloadAttestor \"k8s\"")?));
+            }
+            SystemdAttestor::NAME => {
+                block.read_data(|_| anyhow::Ok(()))?;
+                attestors.push(Arc::new(SystemdAttestor::default()));
             }
             UnixAttestor::NAME => {
                 let settings = block.read_data(|data| {

@@ -17,7 +17,7 @@ mod run;
 mod taint;
 
 pub use arrivals::Arrivals;
-pub use fetch::{FetchError, fetch_anonymous_bundle, fetch_bundles, fetch_entries};
+pub use fetch::{FetchError, fetch_anonymous_bundle, fetch_bundles, fetch_entries, parse_entry};
 pub use mint::{Minter, random_fraction};
 pub use plan::{Plan, plan};
 pub use push::{PushDriver, PushSession, Sessions};

@@ -8,7 +8,7 @@ use crate::cache::EntryState;
 pub struct Plan {
     /// Entry ids, the most urgent first: those that a stream waits for, then by remaining life.
     pub mint: Vec<String>,
-    /// Entry ids whose SVIDs go, to make room.
+    /// Entry ids whose SVIDs go: to make room, or because they have expired.
     pub drop: Vec<String>,
     /// When something falls due next; none while nothing is held.
     pub wake_at: Option<Timestamp>,
@@ -33,7 +33,7 @@ pub fn plan(entries: &[EntryState], svids_max: usize, now: Timestamp) -> Plan {
         }
     }
     due.sort_by(|a, b| (a.0, a.1, &a.2.entry.id).cmp(&(b.0, b.1, &b.2.entry.id)));
-    let unwanted = entries.iter().filter(|state| !state.subscribed && !is_prefetched(state));
+    let unwanted = entries.iter().filter(|state| !state.subscribed && !is_prefetched(state) || has_expired(state, now));
     Plan {
         mint: due.into_iter().map(|(_, _, state)| state.entry.id.clone()).collect(),
         drop: surplus
@@ -49,6 +49,11 @@ pub fn plan(entries: &[EntryState], svids_max: usize, now: Timestamp) -> Plan {
 
 fn is_prefetched(state: &EntryState) -> bool {
     !state.entry.disable_x509_svid_prefetch && !state.entry.store_svid
+}
+
+/// Nobody would take it: a workload that asks waits for the next one.
+fn has_expired(state: &EntryState, now: Timestamp) -> bool {
+    state.svid.as_ref().is_some_and(|svid| svid.not_after <= now)
 }
 
 /// When the SVID that has to be replaced ends; `None` while it is good.
@@ -125,6 +130,13 @@ mod tests {
         let plan = plan(&entries, 2, Timestamp::from_secs(1));
         assert_eq!(plan.mint, ["wanted"]);
         assert_eq!(plan.drop, ["also-held"]);
+    }
+
+    #[test]
+    fn what_has_expired_is_dropped_and_still_due() {
+        let entries = [state("over", Some((0, 100)), true), state("good", Some((0, 101)), true)];
+        let plan = plan(&entries, 10, Timestamp::from_secs(100));
+        assert_eq!((plan.mint, plan.drop), (vec!["over".to_owned(), "good".to_owned()], vec!["over".to_owned()]));
     }
 
     #[test]

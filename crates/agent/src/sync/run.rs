@@ -28,6 +28,8 @@ pub struct SyncDriver {
     pub patience: Duration,
     /// While there is one nothing has to be fetched.
     pub sessions: Sessions,
+    /// Whether the cache has what a server said in the life of this process.
+    pub fetched: bool,
 }
 
 /// When to fetch next, and how patient to be.
@@ -43,7 +45,10 @@ impl SyncDriver {
         let mut pause = FIRST_SYNC_PAUSE;
         loop {
             match self.fetch().await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.fetched = true;
+                    return Ok(());
+                }
                 Err(error) if begun.elapsed() + pause > self.patience => return Err(error),
                 Err(error) => {
                     if let Some(status) = error.status() {
@@ -71,7 +76,8 @@ impl SyncDriver {
         let mut changes = cache.changes();
         let mut fetching = Pace::new(self.arrivals.interval);
         let mut minting = Pace::new(MINT_RETRY);
-        let mut fetch_at = Instant::now() + fetching.after(true, cache.svid_count() == 0);
+        let pause = fetching.after(true, cache.svid_count() == 0);
+        let mut fetch_at = Instant::now() + if self.fetched { pause } else { Duration::ZERO };
         let mut mint_at = Instant::now();
         loop {
             if Instant::now() >= mint_at {
@@ -85,7 +91,7 @@ impl SyncDriver {
                     Err(status) => {
                         self.arrivals.report(&status);
                         tracing::warn!(error = explained(&status), "Failed to mint SVIDs");
-                        minting.after(false, false)
+                        minting.after(false, false).min(self.until_next_end())
                     }
                 };
                 mint_at = Instant::now() + wake;
@@ -156,6 +162,14 @@ impl SyncDriver {
         let minted = self.minter.mint(&plan.mint).await;
         timer.done(rpc_code_name(minted.as_ref().map_or_else(Status::code, |()| Code::Ok) as i32));
         minted
+    }
+
+    /// What has expired is dropped in time, also while no server answers.
+    fn until_next_end(&self) -> Duration {
+        let now = self.arrivals.clock.now();
+        let states = self.arrivals.cache.entries();
+        let ends = states.iter().filter_map(|state| state.svid.as_ref()).map(|svid| svid.remaining(now));
+        ends.min().unwrap_or(RECHECK_MAX)
     }
 
     fn until_next_rotation(&self) -> Duration {

@@ -1,6 +1,7 @@
 //! An agent's life beside real servers: restarts, servers that come and go, and servers that become strangers.
 
 mod delegated_identity;
+mod persist;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -108,6 +109,11 @@ impl World {
         self.server.admin().create_entry(entry).await.expect("an entry");
     }
 
+    async fn ban(&self, id: &Spiffeid) {
+        let request = BanAgentRequest { id: Some(id.clone()) };
+        self.server.admin().agents().ban_agent(request).await.expect("it is known");
+    }
+
     /// The same name and address, another certificate authority that knows nobody.
     async fn become_a_stranger(&mut self) {
         self.server.stop().await.expect("an orderly end");
@@ -200,7 +206,7 @@ async fn an_evicted_agent_attests_again_and_a_banned_one_ends() {
     world.create_entry_named(&id, "/again").await;
     stream.wait_for("spiffe://example.org/again", EVENT_MAX).await.expect("the stream that was open goes on");
 
-    agents.ban_agent(BanAgentRequest { id: Some(id) }).await.expect("it is known");
+    world.ban(&id).await;
     ends(&mut agent, "Agent is banned: removing SVID and shutting down").await;
     ends_as_unavailable(&mut stream).await;
     assert!(!agent.log().expect("a log").contains(LATE), "the stream holds nothing up");

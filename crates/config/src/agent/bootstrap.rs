@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::TrustBundleFile;
 use crate::ConfigError;
-use crate::common::given;
+use crate::common::{check_endpoint, given};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TrustBootstrap {
@@ -131,22 +131,6 @@ impl TrustBundleFile {
         }
         check_endpoint(address)
             .map_err(|reason| invalid(format!("{this} is not a valid SPIFFE Workload API endpoint address: {reason}")))
-    }
-}
-
-/// SPIFFE Workload Endpoint, section 4: `unix:` with a path, or `tcp:` with an IP address and a port.
-fn check_endpoint(address: &str) -> Result<(), &'static str> {
-    match address.split_once(':') {
-        Some(("unix", rest)) => {
-            let path = rest.strip_prefix("//").unwrap_or(rest);
-            if path.starts_with('/') { Ok(()) } else { Err("workload endpoint unix socket URI must include a path") }
-        }
-        Some(("tcp", rest)) => {
-            let socket = rest.strip_prefix("//").unwrap_or(rest).trim_end_matches('/');
-            let valid = socket.parse::<std::net::SocketAddr>().is_ok();
-            if valid { Ok(()) } else { Err("workload endpoint tcp socket URI host component must be an IP:port") }
-        }
-        _ => Err("workload endpoint socket URI must have a \"tcp\" or \"unix\" scheme"),
     }
 }
 

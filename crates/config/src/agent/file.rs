@@ -24,6 +24,8 @@ pub struct AgentFile {
     pub jwt_svid_cache_max_size: Option<i64>,
     pub log: LogFile,
     pub log_selectors: Vec<String>,
+    /// Ours.
+    pub persist_svids: bool,
     pub profiling: ProfilingSettings,
     pub rebootstrap_delay: Option<String>,
     pub rebootstrap_mode: Option<String>,
@@ -88,6 +90,7 @@ impl AgentFile {
             jwt_svid_cache_max_size: agent.int("jwt_svid_cache_max_size")?,
             log: LogFile::read(&mut agent)?,
             log_selectors: agent.texts("log_selectors")?.unwrap_or_default(),
+            persist_svids: agent.flag("persist_svids")?.unwrap_or_default(),
             profiling: ProfilingSettings::read(&mut agent)?,
             rebootstrap_delay: agent.text("rebootstrap_delay")?,
             rebootstrap_mode: agent.text("rebootstrap_mode")?,

@@ -126,6 +126,12 @@ impl AgentSettings {
         let availability_target = availability_target(&file.availability_target)?;
         let rate_limits = experimental.rate_limits()?;
         check_agent(&plugins, supported)?;
+        let key_is_kept = !plugins.iter().any(|plugin| plugin.kind == "KeyManager" && plugin.name == "memory");
+        if file.persist_svids && !key_is_kept {
+            let message =
+                "persist_svids needs the agent's key after a restart: use KeyManager \"disk\", not \"memory\"";
+            return Err(ConfigError::invalid("persist_svids", message));
+        }
         if *experimental != Default::default() {
             notices.push(Notice::warn(
                 "Experimental features have been enabled. Please see doc/upgrading.md for upgrade and compatibility \
@@ -150,6 +156,7 @@ impl AgentSettings {
             join_token,
             workload_key_type,
             availability_target,
+            persist_svids: file.persist_svids,
             x509_svid_cache_max,
             jwt_svid_cache_max,
             allow_unauthenticated_verifiers,

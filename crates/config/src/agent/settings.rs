@@ -30,6 +30,8 @@ pub struct AgentSettings {
     pub join_token: Option<Secret>,
     pub workload_key_type: KeyType,
     pub availability_target: Option<Duration>,
+    /// Entries, bundles and SVIDs survive a restart, sealed on disk under a key derived from the agent's own.
+    pub persist_svids: bool,
     /// SVIDs held beyond those in use.
     pub x509_svid_cache_max: usize,
     pub jwt_svid_cache_max: usize,

@@ -1,6 +1,7 @@
 //! Settings that servers and agents share.
 
 mod address;
+mod endpoint;
 mod health;
 mod log;
 mod profiling;
@@ -8,6 +9,7 @@ mod read;
 mod telemetry;
 
 pub use address::{Cidr, HostPort};
+pub(crate) use endpoint::check_endpoint;
 pub use health::{HealthFile, HealthSettings};
 pub use log::{LogFile, LogFormat, LogLevel, LogSettings};
 pub use profiling::ProfilingSettings;

@@ -1,4 +1,4 @@
-//! Where lines go: standard output, or a file that can be reopened after a rotation.
+//! Where lines go: standard output, standard error, or a file that can be reopened after a rotation.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -20,6 +20,10 @@ struct Inner {
 impl Sink {
     pub fn stdout() -> Self {
         Self::to(io::stdout())
+    }
+
+    pub fn stderr() -> Self {
+        Self::to(io::stderr())
     }
 
     /// Appends to the file, which is created with mode 0640 whatever the umask.

@@ -34,6 +34,11 @@ pub fn start(settings: &LogSettings) -> Result<Logging, LogError> {
         None => Sink::stdout(),
         Some(path) => Sink::file(path).map_err(|source| LogError::File { path: path.clone(), source })?,
     };
+    start_on(sink, settings)
+}
+
+/// As [`start`], for programs whose standard output is another program's; `settings.file` does not matter.
+pub fn start_on(sink: Sink, settings: &LogSettings) -> Result<Logging, LogError> {
     let (subscriber, logging) = build(settings, sink);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::StartedBefore)?;
     Ok(logging)

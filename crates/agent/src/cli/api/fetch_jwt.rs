@@ -11,6 +11,7 @@ use tonic::transport::Channel;
 
 use super::client::{time_limit, within};
 use crate::workload_api::with_security_header;
+use crate::workload_client::first;
 
 pub(super) async fn fetch(call: &mut Call, channel: Channel) -> Result<(), Failure> {
     let values = &call.values;
@@ -32,8 +33,7 @@ pub(super) async fn fetch(call: &mut Call, channel: Channel) -> Result<(), Failu
 }
 
 async fn first_bundles(client: &mut SpiffeWorkloadApiClient<Channel>) -> Result<JwtBundlesResponse, Status> {
-    let mut stream = client.fetch_jwt_bundles(with_security_header(JwtBundlesRequest {})).await?.into_inner();
-    stream.message().await?.ok_or_else(|| Status::unavailable("the agent ended the stream without an answer"))
+    first(client.fetch_jwt_bundles(with_security_header(JwtBundlesRequest {})).await).await
 }
 
 fn print(streams: &mut Streams, svids: &JwtsvidResponse, bundles: &JwtBundlesResponse) -> Result<(), Failure> {

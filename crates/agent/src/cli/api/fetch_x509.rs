@@ -14,17 +14,17 @@ use tonic::transport::Channel;
 
 use super::client::{time_limit, within};
 use super::print::{Style, print_svids};
-use super::svids::{Certificate, Svids, parse};
 use crate::workload_api::with_security_header;
+use crate::workload_client::{Certificate, Svids, first, parse_verified};
 
 pub(super) async fn fetch(call: &mut Call, channel: Channel) -> Result<(), Failure> {
     let started = Instant::now();
-    let response = within(time_limit(&call.values), first(channel)).await?;
+    let response = within(time_limit(&call.values), first_svids(channel)).await?;
     let took = started.elapsed();
     let silent = call.values.bool("silent");
     let write = call.values.text_if_any("write").map(str::to_owned);
     call.print(&response, |streams, response| {
-        let svids = parse(response.clone(), SystemClock.now()).map_err(Failure::message)?;
+        let svids = parse_verified(response.clone(), SystemClock.now()).map_err(Failure::message)?;
         if !silent {
             print_svids(&mut streams.stdout, &svids, took, Style::Fetch)?;
         }
@@ -35,10 +35,9 @@ pub(super) async fn fetch(call: &mut Call, channel: Channel) -> Result<(), Failu
     })
 }
 
-async fn first(channel: Channel) -> Result<X509svidResponse, Status> {
+async fn first_svids(channel: Channel) -> Result<X509svidResponse, Status> {
     let mut client = SpiffeWorkloadApiClient::new(channel);
-    let mut stream = client.fetch_x509svid(with_security_header(X509svidRequest {})).await?.into_inner();
-    stream.message().await?.ok_or_else(|| Status::unavailable("the agent ended the stream without an answer"))
+    first(client.fetch_x509svid(with_security_header(X509svidRequest {})).await).await
 }
 
 fn write_files(streams: &mut Streams, svids: &Svids, directory: &Path) -> Result<(), Failure> {

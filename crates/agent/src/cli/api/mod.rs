@@ -4,7 +4,6 @@ mod client;
 mod fetch_jwt;
 mod fetch_x509;
 mod print;
-mod svids;
 mod validate_jwt;
 mod watch;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use steeple_cli::utc_time;
 use steeple_config::GoDuration;
 
-use super::svids::{Certificate, Svid, Svids};
+use crate::workload_client::{Certificate, Svid, Svids};
 
 /// What `fetch` and `watch` print differently (SPIRE behaviour).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use steeple_core::{Secret, SpiffeId, Timestamp};
 use steeple_transport::tls::{TrustRoots, Usage, verify_chain};
 
 #[derive(Debug)]
-pub(super) struct Svid {
+pub struct Svid {
     pub id: SpiffeId,
     pub hint: String,
     /// The SVID first.
@@ -20,21 +20,21 @@ pub(super) struct Svid {
 
 /// With the facts that are shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Certificate {
+pub struct Certificate {
     pub der: Vec<u8>,
     pub not_before: Timestamp,
     pub not_after: Timestamp,
 }
 
 #[derive(Debug)]
-pub(super) struct Svids {
+pub struct Svids {
     pub svids: Vec<Svid>,
     /// By SPIFFE ID of the trust domain.
     pub federated: BTreeMap<String, Vec<Certificate>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum SvidsError {
+pub enum SvidsError {
     #[error("failed to parse bundle for federated domain {0:?}: not a series of certificates")]
     FederatedBundle(String),
     #[error("failed to parse svid entry {at} for spiffe id {id:?}: {reason}")]
@@ -46,7 +46,13 @@ pub(super) enum SvidsError {
 }
 
 /// Everything parses and each SVID verifies against the bundle that came with it.
-pub(super) fn parse(response: X509svidResponse, now: Timestamp) -> Result<Svids, SvidsError> {
+pub fn parse_verified(response: X509svidResponse, now: Timestamp) -> Result<Svids, SvidsError> {
+    let svids = parse(response)?;
+    svids.svids.iter().try_for_each(|svid| svid.verify(now)).map(|()| svids)
+}
+
+/// Everything parses. [`Svid::verify`] is for whoever takes one of them.
+pub fn parse(response: X509svidResponse) -> Result<Svids, SvidsError> {
     if response.svids.is_empty() {
         return Err(SvidsError::NoSvids);
     }
@@ -58,27 +64,28 @@ pub(super) fn parse(response: X509svidResponse, now: Timestamp) -> Result<Svids,
     let mut svids = Vec::with_capacity(response.svids.len());
     for (at, svid) in response.svids.into_iter().enumerate() {
         let bad = |reason: &str| SvidsError::Svid { at, id: svid.spiffe_id.clone(), reason: reason.to_owned() };
-        let parsed = Svid {
+        svids.push(Svid {
             id: SpiffeId::parse(&svid.spiffe_id).map_err(|error| bad(&error.to_string()))?,
             chain: certificates(&svid.x509_svid).ok_or_else(|| bad("no certificates found"))?,
             bundle: certificates(&svid.bundle).ok_or_else(|| bad("no certificates in trust bundle"))?,
             hint: svid.hint,
             key: Secret::new(svid.x509_svid_key),
-        };
-        verify(&parsed, now)?;
-        svids.push(parsed);
+        });
     }
     Ok(Svids { svids, federated })
 }
 
-fn verify(svid: &Svid, now: Timestamp) -> Result<(), SvidsError> {
-    let unverified = |reason: String| SvidsError::Unverified { id: svid.id.clone(), reason };
-    let roots: Vec<&[u8]> = svid.bundle.iter().map(|certificate| certificate.der.as_slice()).collect();
-    let roots =
-        TrustRoots::empty().with(svid.id.trust_domain(), &roots).map_err(|error| unverified(error.to_string()))?;
-    let chain: Vec<_> = svid.chain.iter().map(|certificate| certificate.der.as_slice().into()).collect();
-    let id = verify_chain(&chain, &roots, now, Usage::Client).map_err(|error| unverified(error.to_string()))?;
-    if id == svid.id { Ok(()) } else { Err(unverified(format!("it is a certificate of {id}"))) }
+impl Svid {
+    /// Its chain leads to the bundle that came with it, and it is a certificate of the ID that was told.
+    pub fn verify(&self, now: Timestamp) -> Result<(), SvidsError> {
+        let unverified = |reason: String| SvidsError::Unverified { id: self.id.clone(), reason };
+        let roots: Vec<&[u8]> = self.bundle.iter().map(|certificate| certificate.der.as_slice()).collect();
+        let roots =
+            TrustRoots::empty().with(self.id.trust_domain(), &roots).map_err(|error| unverified(error.to_string()))?;
+        let chain: Vec<_> = self.chain.iter().map(|certificate| certificate.der.as_slice().into()).collect();
+        let id = verify_chain(&chain, &roots, now, Usage::Client).map_err(|error| unverified(error.to_string()))?;
+        if id == self.id { Ok(()) } else { Err(unverified(format!("it is a certificate of {id}"))) }
+    }
 }
 
 /// One certificate or more, one after the other. `None` when there is none or something else among them.
@@ -97,7 +104,7 @@ mod tests {
 
     #[test]
     fn an_empty_answer_is_told() {
-        let error = parse(X509svidResponse::default(), Timestamp::from_secs(0)).unwrap_err();
+        let error = parse(X509svidResponse::default()).unwrap_err();
         assert_eq!(error, SvidsError::NoSvids);
         assert_eq!(certificates(&[0x30, 0x10, 1]), None);
         assert_eq!(certificates(&[]), None);
