@@ -52,8 +52,9 @@ pub use section::Section;
 pub use server::{
     AcmeSettings, BackupFile, BackupSettings, BundleEndpointFile, BundleEndpointSettings, CaSettings, CaSubject,
     ClusterFile, ClusterSettings, DEFAULT_SERVER_SOCKET, EndpointProfile, EndpointProfileFile, ExperimentalServerFile,
-    FederatesWithFile, FederationFile, FederationSettings, PruneSettings, RaftTimings, RateLimitSettings, ServerFile,
-    ServerOverrides, ServerSettings, ServingCert, ServingCertFile, TtlSettings, WitSettings,
+    FederatesWithFile, FederationFile, FederationSettings, Pkcs11Settings, PruneSettings, RaftTimings,
+    RateLimitSettings, SealFile, SealSettings, SecretFile, ServerFile, ServerOverrides, ServerSettings, ServingCert,
+    ServingCertFile, TransitSettings, TtlSettings, WitSettings,
 };
 pub use supported::Supported;
 pub use syntax::{Node, Span, SyntaxError, SyntaxFault, Tree, Value, parse, print};

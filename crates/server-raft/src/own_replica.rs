@@ -13,7 +13,8 @@ use steeple_storage::{Meter, Storage};
 use crate::issue::{AuthorityKeys, KeysError};
 use crate::peer::{JoinProgress, PeerListener};
 use crate::raft::{self, ClusterStart, Limits, Replica, Start, Timing};
-use crate::{endpoint, peer, sealing_key};
+use crate::seal::{self, Custody};
+use crate::{endpoint, peer};
 
 /// A running replica, and the keys that it can open.
 pub struct OwnReplica {
@@ -35,9 +36,9 @@ impl OwnReplica {
         let founds = founds(settings, &storage, clock, progress).await?;
         if founds {
             raft::begin_founding(&storage)?;
-            sealing_key::mark_used(&settings.cluster.sealing_key_path)?;
+            seal::mark_used(&settings.cluster.sealing_key_path)?;
         }
-        let sealing_key = Arc::new(sealing_key(settings, founds)?);
+        let sealing_key = Arc::new(sealing_key(settings, founds, clock, progress).await?);
         let cluster = cluster_start(settings, founds, progress).await?;
         let replica = start_replica(settings, storage, &sealing_key, clock, cluster).await?;
         let keys = Arc::new(AuthorityKeys::new(Arc::clone(&sealing_key), settings.ca.jwt_issuer.clone()));
@@ -62,7 +63,7 @@ async fn founds(
         return Ok(false);
     }
     let key_path = &cluster.sealing_key_path;
-    let is_used = key_path.exists() && !sealing_key::is_unused(key_path) && !raft::has_begun_founding(storage)?;
+    let is_used = key_path.exists() && !seal::is_unused(key_path) && !raft::has_begun_founding(storage)?;
     let exists = match cluster.enabled && is_used {
         true => Some(ClusterExists { key_path: key_path.clone() }),
         false => None,
@@ -94,7 +95,12 @@ struct ClusterExists {
 }
 
 /// Made by a founder; in every other case its absence is an error, because a new key would not open what is stored.
-fn sealing_key(settings: &ServerSettings, founds: bool) -> anyhow::Result<SealingKey> {
+async fn sealing_key(
+    settings: &ServerSettings,
+    founds: bool,
+    clock: &Arc<dyn Clock>,
+    progress: &JoinProgress,
+) -> anyhow::Result<SealingKey> {
     let cluster = &settings.cluster;
     if founds && cluster.sealing_key_path.exists() {
         tracing::warn!(
@@ -103,7 +109,7 @@ fn sealing_key(settings: &ServerSettings, founds: bool) -> anyhow::Result<Sealin
              this server's disk was lost, stop it: let it join the other replicas (cluster.join), or restore a backup"
         );
     }
-    Ok(sealing_key::load(&cluster.sealing_key_path, founds)?)
+    Ok(Custody::new(cluster, clock).wait_open(founds, progress).await?)
 }
 
 /// Refuses a key that does not open the keyring, before anything would be sealed or signed. A replica that joined a

@@ -9,7 +9,8 @@
 //! group that is killed and reaped, each directory is removed. What a process said is shown when it disappoints.
 //! Nothing sleeps for a guessed time; [`until`] asks again until a bound.
 //!
-//! What cannot be had here is played by a double, which its name says: [`KubeletDouble`], [`EngineDouble`].
+//! What cannot be had here is played by a double, which its name says: [`KubeletDouble`], [`EngineDouble`],
+//! [`TransitDouble`].
 
 mod admin;
 mod agent;
@@ -30,7 +31,9 @@ mod port;
 mod process;
 mod scratch;
 mod server;
+mod soft_hsm;
 mod ssh;
+mod transit_double;
 mod until;
 mod workload;
 mod x509pop;
@@ -53,7 +56,9 @@ pub use port::Port;
 pub use process::Process;
 pub use scratch::Scratch;
 pub use server::{ClusterRole, ExtraLines, Server, ServerSpec};
+pub use soft_hsm::SoftHsm;
 pub use ssh::{SshCertificateAuthority, SshHost};
+pub use transit_double::TransitDouble;
 pub use until::until;
 pub use workload::WorkloadStream;
 pub use x509pop::{NodeCertificate, NodeCertificateAuthority};

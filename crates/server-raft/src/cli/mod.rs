@@ -12,6 +12,7 @@
 //!   ca local_authority upstream_authority cluster          the server itself
 //!   import/                                                what a SPIRE server knew
 //!   backup/ restore recover log                            the replicated state as files; offline: common to them
+//!   seal                                                   the sealing key's file
 //!   healthcheck logger debug validate                      operation
 //!   oidc          the OIDC discovery provider, a process of its own
 //! ```
@@ -38,6 +39,7 @@ mod recover;
 mod reply;
 mod restore;
 mod run_flags;
+mod seal;
 mod selectors;
 mod start;
 mod table;

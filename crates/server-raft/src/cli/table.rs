@@ -7,7 +7,7 @@ use tonic::transport::Channel;
 
 use super::{
     agent, backup, bundle, ca, cluster, debug, entry, federation, healthcheck, import, jwt, local_authority, log,
-    logger, oidc, recover, restore, run_flags, token, upstream_authority, x509,
+    logger, oidc, recover, restore, run_flags, seal, token, upstream_authority, x509,
 };
 
 /// What a command does.
@@ -73,6 +73,7 @@ const GROUPS: &[Group] = &[
     Group { path: "log", synopsis: "The replicated log on disk" },
     Group { path: "logger", synopsis: "The log level at run time" },
     Group { path: "recover", synopsis: "A new cluster from what is left of one that lost its quorum for good" },
+    Group { path: "seal", synopsis: "What guards this server's sealing key" },
     Group { path: "token", synopsis: "Join tokens" },
     Group { path: "upstreamauthority", synopsis: "X.509 authorities above this server" },
     Group { path: "x509", synopsis: "X.509-SVIDs" },
@@ -97,6 +98,7 @@ const COMMANDS: &[&[Command<Action>]] = &[
     recover::COMMANDS,
     restore::COMMANDS,
     run_flags::COMMANDS,
+    seal::COMMANDS,
     token::COMMANDS,
     upstream_authority::COMMANDS,
     x509::COMMANDS,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use steeple_api::server::entry::ListEntriesRequest;
 use steeple_api::types;
-use steeple_testkit::{Binaries, Port, Scratch, Server, ServerSpec, until, workload_entry};
+use steeple_testkit::{Binaries, ExtraLines, Port, Scratch, Server, ServerSpec, until, workload_entry};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -41,8 +41,12 @@ impl Bench {
     }
 
     pub fn launch(&self, spec: &ServerSpec) -> Server {
+        self.launch_with(spec, &ExtraLines::default())
+    }
+
+    pub fn launch_with(&self, spec: &ServerSpec, extra: &ExtraLines) -> Server {
         let binaries = Binaries { server: program(), agent: PathBuf::new() };
-        Server::start(&binaries, self.scratch.path(), spec).expect("the server starts")
+        Server::start_with(&binaries, self.scratch.path(), spec, extra).expect("the server starts")
     }
 
     /// The configuration of `server`, which is stopped or stands in the way.
@@ -80,7 +84,7 @@ impl Bench {
     }
 }
 
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     env!("CARGO_BIN_EXE_steeple-server").into()
 }
 

@@ -6,6 +6,7 @@ mod join;
 mod removed;
 mod replica_away;
 mod scrape;
+mod seal;
 mod several_faults;
 mod start;
 mod wire;

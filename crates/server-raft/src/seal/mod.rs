@@ -1,0 +1,8 @@
+//! The sealing key of this server: its file, and the seal that guards it (`docs/adr/0012-seals.md`).
+
+mod custody;
+mod key_file;
+mod settings;
+
+pub use custody::{Custody, Held};
+pub use key_file::{is_unused, mark_used};
