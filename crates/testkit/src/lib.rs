@@ -15,6 +15,7 @@
 mod admin;
 mod agent;
 mod binaries;
+mod canary;
 mod cgroup;
 mod cluster;
 mod container;
@@ -41,6 +42,7 @@ mod x509pop;
 pub use admin::Admin;
 pub use agent::{Agent, AgentSpec, Attestation};
 pub use binaries::{Binaries, stock_program};
+pub use canary::Canary;
 pub use cgroup::Cgroup;
 pub use cluster::{Cluster, StateAt};
 pub use container::Container;
