@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use http::{Request, Response};
@@ -38,6 +39,7 @@ use tower::{Service, ServiceBuilder};
 use crate::audit::AuditLayer;
 use crate::authz::{AuthorizeLayer, Row, TABLE};
 use crate::peer::JoinProgress;
+use crate::seal::KeyInUse;
 use crate::service::{
     AgentService, AuthoritiesService, BackupService, BundleService, ClusterService, DebugService, EntryService,
     HealthService, ImportService, LocalAuthorityService, LoggerService, PushServer, Shared, SvidService,
@@ -63,6 +65,20 @@ pub async fn bind_tcp(address: &HostPort) -> anyhow::Result<TcpListener> {
     bound.with_context(|| {
         format!("cannot listen on {address}: stop what is using the port, or set bind_port (flag -serverPort)")
     })
+}
+
+/// While the server is sealed there is no SVID to show: agents are to go elsewhere at once, not to wait for one. Never
+/// returns.
+pub async fn turn_away(listener: &TcpListener, key: &KeyInUse) {
+    while key.is_sealed() {
+        tokio::select! {
+            accepted = listener.accept() => if accepted.is_err() {
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            },
+            () = key.until_open() => {}
+        }
+    }
+    std::future::pending().await
 }
 
 /// Binds the admin socket: 0770 in a directory of 0750, which is the only check of local callers.
@@ -159,5 +175,7 @@ fn common(shared: &Arc<Shared>) -> RoutesBuilder {
 }
 
 const ADMIN_LIMITS: UdsLimits = UdsLimits { connections_max: 1024, connections_per_uid_max: 1024 };
+/// The pause after the process ran out of descriptors.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Connections that passed TLS and wait to be served.
 const ACCEPTED_WAITING_MAX: usize = 128;

@@ -58,16 +58,10 @@ pub async fn serve_health(
         .check("server.ca", {
             let shared = Arc::clone(&shared);
             move || {
-                let signs = shared.get().is_some_and(|shared| {
-                    shared.server_svid.borrow().is_some() && shared.replica.status().leader_id.is_some()
-                });
-                let report = if signs {
-                    Report::ok()
-                } else {
-                    Report::not_ready(
-                        "sign_x509_svid_err",
-                        "no leader that signs answers; see the log and `cluster status`",
-                    )
+                let report = match shared.get().map(signs) {
+                    Some(Ok(())) => Report::ok(),
+                    Some(Err(why)) => Report::not_ready("sign_x509_svid_err", why),
+                    None => Report::not_ready("sign_x509_svid_err", NO_SIGNER),
                 };
                 async move { report }
             }
@@ -79,6 +73,15 @@ pub async fn serve_health(
     let stop = CancellationToken::new();
     tokio::spawn(steeple_telemetry::serve(listener, router, stop.clone().cancelled_owned()));
     Ok(Some(stop.drop_guard()))
+}
+
+/// Whether this replica can have things signed, or why not.
+fn signs(shared: &Arc<Shared>) -> Result<(), String> {
+    shared.sealing_key.get().map_err(|sealed| sealed.to_string())?;
+    match shared.server_svid.borrow().is_some() && shared.replica.status().leader_id.is_some() {
+        true => Ok(()),
+        false => Err(NO_SIGNER.to_owned()),
+    }
 }
 
 /// Records from now on, where the metrics are wanted: what happens before would not be counted.
@@ -137,6 +140,7 @@ impl KeySource for OwnKeys {
     }
 }
 
+const NO_SIGNER: &str = "no leader that signs answers; see the log and `cluster status`";
 /// A look at the memory.
 const OIDC_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// SPIRE's.

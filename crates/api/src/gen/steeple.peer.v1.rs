@@ -972,6 +972,9 @@ pub struct PingResponse {
     /// It may follow and should not lead: its data volume is so full that a leader would refuse writes.
     #[prost(bool, tag = "8")]
     pub disk_nearly_full: bool,
+    /// It has no sealing key: it votes and follows, and must not lead.
+    #[prost(bool, tag = "9")]
+    pub sealed: bool,
 }
 impl ::prost::Name for PingResponse {
     const NAME: &'static str = "PingResponse";

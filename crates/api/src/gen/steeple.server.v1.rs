@@ -934,6 +934,9 @@ pub struct Member {
     /// Whether the replica that answers heard from it within an election timeout.
     #[prost(bool, tag = "11")]
     pub reachable: bool,
+    /// It has no sealing key, or a wrong one: it votes and follows, and cannot lead.
+    #[prost(bool, tag = "12")]
+    pub sealed: bool,
 }
 impl ::prost::Name for Member {
     const NAME: &'static str = "Member";

@@ -13,6 +13,11 @@ pub trait Seal: Send + Sync {
     /// `associated` is bound to the result without being hidden.
     fn wrap<'a>(&'a self, key: &'a Secret, associated: &'a [u8]) -> BoxFuture<'a, Result<Vec<u8>, SealFailure>>;
 
+    /// The file that its passphrase, PIN or token comes from. Asking again is of use once it has changed.
+    fn secret_path(&self) -> Option<PathBuf> {
+        None
+    }
+
     /// Fails for what another seal wrapped, or for something else.
     fn unwrap<'a>(&'a self, wrapped: &'a [u8], associated: &'a [u8]) -> BoxFuture<'a, Result<Secret, SealFailure>>;
 }

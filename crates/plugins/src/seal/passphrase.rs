@@ -1,5 +1,7 @@
 //! `passphrase`: the sealing key under Argon2id and a passphrase that people keep.
 
+use std::path::PathBuf;
+
 use aws_lc_rs::rand::SystemRandom;
 use steeple_ca::seal::{PassphraseCost, SealError, unwrap_with_passphrase, wrap_with_passphrase};
 use steeple_core::Secret;
@@ -16,6 +18,10 @@ pub struct PassphraseSeal {
 impl Seal for PassphraseSeal {
     fn kind(&self) -> &'static str {
         "passphrase"
+    }
+
+    fn secret_path(&self) -> Option<PathBuf> {
+        secret::path(&self.passphrase)
     }
 
     fn wrap<'a>(&'a self, key: &'a Secret, associated: &'a [u8]) -> BoxFuture<'a, Result<Vec<u8>, SealFailure>> {

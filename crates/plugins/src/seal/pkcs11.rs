@@ -112,6 +112,10 @@ impl Seal for Pkcs11Seal {
         "pkcs11"
     }
 
+    fn secret_path(&self) -> Option<PathBuf> {
+        secret::path(&self.token.pin)
+    }
+
     fn wrap<'a>(&'a self, key: &'a Secret, associated: &'a [u8]) -> BoxFuture<'a, Result<Vec<u8>, SealFailure>> {
         let (secret, associated) = (key.duplicate(), associated.to_vec());
         Box::pin(self.on_a_thread(move |session, key| {

@@ -32,6 +32,15 @@ pub(super) fn read(source: &SecretSource) -> Result<Secret, SealFailure> {
     }
 }
 
+/// Where it is read from, if that is a file.
+pub(super) fn path(source: &SecretSource) -> Option<PathBuf> {
+    match source {
+        SecretSource::Credential(name) => credential_path(name).ok(),
+        SecretSource::Environment(_) => None,
+        SecretSource::File(path) => Some(path.clone()),
+    }
+}
+
 fn read_file(path: &Path) -> Result<Secret, SealFailure> {
     let failed = |error: std::io::Error| SealFailure::refused(format!("cannot read {}: {error}", path.display()));
     let file = File::open(path).map_err(failed)?;

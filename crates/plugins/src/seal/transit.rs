@@ -120,6 +120,10 @@ impl Seal for TransitSeal {
         "transit"
     }
 
+    fn secret_path(&self) -> Option<PathBuf> {
+        secret::path(&self.key.token)
+    }
+
     fn wrap<'a>(&'a self, key: &'a Secret, associated: &'a [u8]) -> BoxFuture<'a, Result<Vec<u8>, SealFailure>> {
         Box::pin(async move {
             let plaintext = Zeroizing::new(STANDARD.encode(key.expose()));

@@ -120,11 +120,34 @@ impl PeerAuthority {
         now: Timestamp,
         random: &dyn SecureRandom,
     ) -> Result<Vec<u8>, AuthorityError> {
+        let usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        self.issue_for(usages, id, public_key, now, random)
+    }
+
+    /// As [`Self::issue`], for a replica that only answers: no peer takes a call under it.
+    pub fn issue_to_answer(
+        &self,
+        id: &PeerId,
+        public_key: &[u8],
+        now: Timestamp,
+        random: &dyn SecureRandom,
+    ) -> Result<Vec<u8>, AuthorityError> {
+        self.issue_for(vec![ExtendedKeyUsagePurpose::ServerAuth], id, public_key, now, random)
+    }
+
+    fn issue_for(
+        &self,
+        usages: Vec<ExtendedKeyUsagePurpose>,
+        id: &PeerId,
+        public_key: &[u8],
+        now: Timestamp,
+        random: &dyn SecureRandom,
+    ) -> Result<Vec<u8>, AuthorityError> {
         let mut params = CertificateParams::default();
         params.distinguished_name = common_name(&format!("Steeple node {}", id.node_id));
         params.subject_alt_names = vec![SanType::URI(id.to_string().try_into()?)];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = usages;
         params.serial_number = Some(serial(random)?);
         (params.not_before, params.not_after) = validity(now, CERTIFICATE_LIFETIME);
         let certificate = params.signed_by(&SubjectPublicKeyInfo::from_der(public_key)?, &self.issuer)?;

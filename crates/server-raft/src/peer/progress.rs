@@ -1,4 +1,4 @@
-//! What a server that is sealed, or belongs to no cluster yet, waits for, for those who ask it meanwhile.
+//! What a server that has no sealing key yet, or belongs to no cluster, waits for, for those who ask it meanwhile.
 
 use std::sync::Arc;
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use steeple_api::steeple::peer::{SignItem, SignResult};
 
+use crate::seal::ServerSealed;
+
 /// Signs at the leader. Implemented by the module that holds the authorities.
 ///
 /// The items were authorized by the replica that sends them; what is left to decide here is the authority, the serial
@@ -21,6 +23,8 @@ pub enum SignError {
     NoLeader { waited: Duration },
     #[error("this server does not sign yet; retry")]
     NotReady,
+    #[error(transparent)]
+    Sealed(#[from] ServerSealed),
 }
 
 /// Items in one batch: what a follower sends in one message and the leader signs in a few milliseconds.

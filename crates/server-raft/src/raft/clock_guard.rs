@@ -103,15 +103,16 @@ impl Consensus {
         stamp.as_ms().saturating_sub(now) > millis(CLOCK_SKEW_MAX + ROUND_TRIP_MAX)
     }
 
-    /// A node in a time of its own neither leads nor tries to, so that another one leads.
-    pub(super) fn stand_aside_if_skewed(&self) {
+    /// A node in a time of its own neither leads nor tries to, so that another one leads. Nor does a sealed one, which
+    /// would have nothing to sign with.
+    pub(super) fn stand_aside_if_unfit(&self) {
         let skewed = matches!(self.clock_verdict(), Verdict::Skewed { .. });
         if skewed {
             let verdict = self.clock_verdict();
             tracing::error!(?verdict, "this server's clock is wrong; set it, until then it does not lead");
         }
         self.raft.runtime_config().heartbeat(!skewed);
-        self.raft.runtime_config().elect(!skewed);
+        self.raft.runtime_config().elect(!skewed && !self.sealing_key.is_sealed());
     }
 
     fn voters(&self) -> Vec<NodeId> {

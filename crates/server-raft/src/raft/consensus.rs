@@ -15,6 +15,7 @@ use super::published::Published;
 use super::removed::Removal;
 use super::types::{Metrics, Node, NodeId, Raft};
 use crate::peer::PeerPool;
+use crate::seal::KeyInUse;
 
 pub(super) struct Consensus {
     pub(super) node_id: NodeId,
@@ -26,6 +27,8 @@ pub(super) struct Consensus {
     pub(super) offsets: Offsets,
     pub(super) reports: Reports,
     pub(super) removed: Removal,
+    /// Without it this replica votes and follows, and neither leads nor calls a peer.
+    pub(super) sealing_key: KeyInUse,
     /// A write was refused because the disk is nearly full.
     pub(super) out_of_room: Notify,
     /// One membership change at a time: two at once can leave a joint configuration that both believe to be done.

@@ -32,6 +32,8 @@ pub(super) struct PeerReport {
     pub(super) applied_index: u64,
     /// A leader there would refuse writes too.
     pub(super) disk_nearly_full: bool,
+    /// It votes and follows, and must not lead.
+    pub(super) sealed: bool,
 }
 
 #[derive(Default)]
@@ -63,6 +65,11 @@ pub(super) async fn ping_peers(consensus: Arc<Consensus>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
+        if consensus.sealing_key.is_sealed() {
+            // Nobody would answer.
+            consensus.stand_aside_if_unfit();
+            continue;
+        }
         let heard = ping_all(&consensus).await;
         let removed_by = heard.iter().find(|(_, heard)| matches!(heard, Heard::Refusal(status) if is_stranger(status)));
         if let Some((peer, _)) = removed_by {
@@ -73,7 +80,7 @@ pub(super) async fn ping_peers(consensus: Arc<Consensus>) {
             let heard_at = consensus.reports.of(id).map_or(started, |report| report.at);
             tell(&mut away, id, node, heard_at.elapsed() > AWAY_AFTER, heard.get(&id));
         }
-        consensus.stand_aside_if_skewed();
+        consensus.stand_aside_if_unfit();
     }
 }
 
@@ -127,6 +134,7 @@ async fn ping(consensus: &Consensus, id: NodeId, node: &Node) -> Heard {
         last_log_index: answer.last_log_index,
         applied_index: answer.applied_index,
         disk_nearly_full: answer.disk_nearly_full,
+        sealed: answer.sealed,
     };
     consensus.reports.by_node.lock().insert(id, report);
     Heard::Answer

@@ -99,6 +99,7 @@ impl cluster_server::Cluster for ClusterService {
             state_hash: hash.to_bytes().to_vec(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             disk_nearly_full: room::is_nearly_full(&self.storage),
+            sealed: self.consensus.sealing_key.is_sealed(),
         }))
     }
 

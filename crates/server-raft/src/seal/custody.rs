@@ -65,6 +65,12 @@ impl Custody {
         &self.path
     }
 
+    /// The files that an answer depends on.
+    pub(super) fn inputs(&self) -> Vec<PathBuf> {
+        let secret = self.seal.as_ref().and_then(|seal| seal.secret_path());
+        std::iter::once(self.path.clone()).chain(secret).collect()
+    }
+
     /// As in the configuration.
     pub fn kind(&self) -> &str {
         self.seal.as_ref().map_or(SealSettings::FILE, |seal| seal.kind())
@@ -176,7 +182,7 @@ impl Custody {
 
 impl CustodyError {
     /// Whether asking again may help.
-    fn may_pass(&self) -> bool {
+    pub(super) fn may_pass(&self) -> bool {
         matches!(
             self,
             Self::Unwrap { failure: SealFailure::NotNow(_), .. } | Self::Wrap { failure: SealFailure::NotNow(_), .. }
@@ -185,4 +191,4 @@ impl CustodyError {
 }
 
 /// A seal comes back in minutes, and nobody is served meanwhile.
-const ASK_AGAIN: Duration = Duration::from_secs(2);
+pub(super) const ASK_AGAIN: Duration = Duration::from_secs(2);

@@ -2,7 +2,11 @@
 
 mod custody;
 mod key_file;
+mod key_in_use;
 mod settings;
+mod unsealing;
 
 pub use custody::{Custody, Held};
 pub use key_file::{is_unused, mark_used};
+pub use key_in_use::{KeyInUse, ServerSealed};
+pub use unsealing::Unsealing;

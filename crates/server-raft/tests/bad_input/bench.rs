@@ -147,6 +147,24 @@ pub fn assert_says(text: &str, parts: &[&str]) {
     }
 }
 
+/// A file for its owner only.
+pub fn private(path: &Path, content: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::write(path, content).expect("a file");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("a mode");
+}
+
+/// Waits until `/ready` says all of `parts`, and is not ready.
+pub async fn until_probe_says(health: u16, parts: &[&str]) {
+    until("the server says why it is not ready", READY_AGAIN_MAX, async || {
+        let (status, text) = probe(health, "/ready").await.ok_or("nobody answers")?;
+        let said = status != 200 && parts.iter().all(|part| text.contains(part));
+        if said { Ok(()) } else { Err(text) }
+    })
+    .await
+    .expect("it says so");
+}
+
 /// The section that makes `/live` and `/ready` answer on `port`.
 pub fn health_on(port: u16) -> String {
     format!("health_checks {{ listener_enabled = true bind_address = \"127.0.0.1\" bind_port = \"{port}\" }}\n")

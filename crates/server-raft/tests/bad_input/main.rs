@@ -7,6 +7,7 @@ mod removed;
 mod replica_away;
 mod scrape;
 mod seal;
+mod sealed_replica;
 mod several_faults;
 mod start;
 mod wire;
