@@ -66,6 +66,9 @@ fn rotating_and_rewrapping_keep_what_was_sealed_before() {
     let before = ring.open(&old_key, &CLUSTER).unwrap().seal(RecordType::JwtKey, "a", &canary()).unwrap();
     let rotated = ring.rotate(&old_key, &CLUSTER, &SystemRandom::new()).unwrap();
     assert_eq!(rotated.terms().collect::<Vec<_>>(), [1, 2]);
+    // The root key is new too: nothing of the old keyring is in the new one.
+    let old_wrappings = ring.encode();
+    assert!(!contains(&rotated.encode(), &old_wrappings[old_wrappings.len() - 32..]));
     let new_key = new_key();
     let rewrapped = rotated.rewrap(&old_key, &new_key, &CLUSTER).unwrap();
     assert_eq!(rewrapped.sealing_key_id(), new_key.id().unwrap());
@@ -74,6 +77,12 @@ fn rotating_and_rewrapping_keep_what_was_sealed_before() {
     assert_eq!(open(&keyring, RecordType::JwtKey, "a", &before).unwrap(), canary().expose());
     assert_eq!(keyring.seal(RecordType::JwtKey, "a", &canary()).unwrap().keyring_term, 2);
     assert_eq!(SealedKeyring::decode(&rewrapped.encode()).unwrap(), rewrapped);
+    let newest = rewrapped.without_older();
+    assert_eq!((newest.newest_term(), newest.terms().collect::<Vec<_>>()), (2, vec![2]));
+    let keyring = newest.open(&new_key, &CLUSTER).unwrap();
+    assert_eq!(open(&keyring, RecordType::JwtKey, "a", &before), Err(SealError::UnknownTerm { term: 1 }));
+    let next = newest.rotate(&new_key, &CLUSTER, &SystemRandom::new()).unwrap();
+    assert_eq!(next.terms().collect::<Vec<_>>(), [2, 3], "terms are never used again");
 }
 
 #[test]

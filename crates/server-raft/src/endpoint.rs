@@ -21,6 +21,7 @@ use steeple_api::steeple::server::authorities_server::AuthoritiesServer;
 use steeple_api::steeple::server::backup_server::BackupServer;
 use steeple_api::steeple::server::cluster_server::ClusterServer;
 use steeple_api::steeple::server::import_server::ImportServer;
+use steeple_api::steeple::server::seal_server::SealServer;
 use steeple_config::HostPort;
 use steeple_telemetry::log::Levels;
 use steeple_telemetry::metric::{CountCalls, CountedBody};
@@ -42,7 +43,7 @@ use crate::peer::JoinProgress;
 use crate::seal::KeyInUse;
 use crate::service::{
     AgentService, AuthoritiesService, BackupService, BundleService, ClusterService, DebugService, EntryService,
-    HealthService, ImportService, LocalAuthorityService, LoggerService, PushServer, Shared, SvidService,
+    HealthService, ImportService, LocalAuthorityService, LoggerService, PushServer, SealService, Shared, SvidService,
     TrustDomainService,
 };
 
@@ -170,6 +171,7 @@ fn common(shared: &Arc<Shared>) -> RoutesBuilder {
     routes.add_service(LocalAuthorityServer::new(LocalAuthorityService { shared: Arc::clone(shared) }));
     routes.add_service(AuthoritiesServer::new(AuthoritiesService { shared: Arc::clone(shared) }));
     routes.add_service(ClusterServer::new(ClusterService { shared: Arc::clone(shared) }));
+    routes.add_service(SealServer::new(SealService { shared: Arc::clone(shared) }));
     routes.add_service(BackupServer::new(BackupService { shared: Arc::clone(shared) }));
     routes
 }

@@ -12,8 +12,9 @@
 //!   ca local_authority upstream_authority cluster          the server itself
 //!   import/                                                what a SPIRE server knew
 //!   backup/ restore recover log                            the replicated state as files; offline: common to them
-//!   seal                                                   the sealing key's file
+//!   seal/                                                  the sealing key's file, and the keys under it
 //!   healthcheck logger debug validate                      operation
+//!   progress.rs   how far a long command is
 //!   oidc          the OIDC discovery provider, a process of its own
 //! ```
 
@@ -35,6 +36,7 @@ mod log;
 mod logger;
 mod offline;
 mod oidc;
+mod progress;
 mod recover;
 mod reply;
 mod restore;

@@ -79,6 +79,26 @@ impl PeerCaContent {
         Self(content)
     }
 
+    /// Under which data keys its private keys are sealed.
+    pub fn keyring_terms(&self) -> impl Iterator<Item = u64> {
+        self.0.authorities.iter().map(|authority| authority.keyring_term)
+    }
+
+    /// Every private key sealed with the data key of `keyring` that seals now.
+    pub fn resealed(&self, keyring: &Keyring) -> Result<Self, AuthorityError> {
+        let mut content = self.0.clone();
+        for authority in &mut content.authorities {
+            let sealed = SealedKey {
+                keyring_term: authority.keyring_term,
+                ciphertext: std::mem::take(&mut authority.sealed_key),
+            };
+            let key = keyring.open(RecordType::PeerCaKey, &authority.id, &sealed)?;
+            let sealed = keyring.seal(RecordType::PeerCaKey, &authority.id, &key)?;
+            (authority.keyring_term, authority.sealed_key) = (sealed.keyring_term, sealed.ciphertext);
+        }
+        Ok(Self(content))
+    }
+
     /// When each authority was made, the issuing one first.
     pub fn created_at(&self) -> Vec<Timestamp> {
         self.0.authorities.iter().map(|authority| Timestamp::from_ms(authority.created_at_ms)).collect()

@@ -4,9 +4,11 @@ mod custody;
 mod key_file;
 mod key_in_use;
 mod settings;
+mod standing;
 mod unsealing;
 
 pub use custody::{Custody, Held};
 pub use key_file::{is_unused, mark_used};
 pub use key_in_use::{KeyInUse, ServerSealed};
+pub use standing::{Place, Standing, StandingError, Step};
 pub use unsealing::Unsealing;

@@ -4,5 +4,6 @@ mod backup;
 mod recover;
 mod refused;
 mod schedule;
+mod seal_rotation;
 mod site;
 mod telemetry;

@@ -1,34 +1,15 @@
-//! `seal status|migrate`: how the sealing key of this server is kept. Both work on its file and ask no server.
+//! `seal status` and `seal migrate`. Both work on the file of the sealing key and ask no server.
 
 use std::io::Write as _;
 
 use serde_json::json;
-use steeple_cli::{Call, Command, Failure, Flag, OUTPUT, Values, one_line};
+use steeple_cli::{Call, Failure, Values, one_line};
 use steeple_config::SealSettings;
 
-use super::Action;
-use super::offline::{SETTINGS_FLAGS, custody, settings, settings_in, wait_for};
+use crate::cli::offline::{custody, settings, settings_in, wait_for};
 use crate::seal::{Custody, Held};
 
-pub(super) const COMMANDS: &[Command<Action>] = &[
-    Command {
-        path: "seal migrate",
-        synopsis: "Seals this server's sealing key with the seal that the configuration names",
-        flags: &[MIGRATE_FLAGS, SETTINGS_FLAGS],
-        action: Action::Local(migrate),
-    },
-    Command {
-        path: "seal status",
-        synopsis: "Shows how this server's sealing key is sealed, and whether the seal opens it",
-        flags: &[&[OUTPUT], SETTINGS_FLAGS],
-        action: Action::Local(status),
-    },
-];
-
-const MIGRATE_FLAGS: &[Flag] =
-    &[Flag::text("fromConfig", "Configuration file with the seal that the key has now; without it, none"), OUTPUT];
-
-fn status(call: &mut Call) -> Result<(), Failure> {
+pub(super) fn status(call: &mut Call) -> Result<(), Failure> {
     let custody = custody(&call.values, &settings(&call.values, None)?);
     let Held { kind, key_id } = custody.held().map_err(Failure::message)?;
     let opened = wait_for(custody.open())?;
@@ -57,7 +38,7 @@ fn status(call: &mut Call) -> Result<(), Failure> {
     }
 }
 
-fn migrate(call: &mut Call) -> Result<(), Failure> {
+pub(super) fn migrate(call: &mut Call) -> Result<(), Failure> {
     let to = custody(&call.values, &settings(&call.values, None)?);
     let before = to.held().map_err(Failure::message)?;
     let from = earlier(&call.values, &to, &before)?;
