@@ -3,7 +3,8 @@
 use aws_lc_rs::rand::SystemRandom;
 use proptest::prelude::*;
 use steeple_ca::seal::{
-    Keyring, ProofRole, RecordType, SealError, SealedKeyring, SealingKey, SealingKeyError, prove, verify_proof,
+    KeyFile, KeyFileError, Keyring, ProofRole, RecordType, SealError, SealedKeyring, SealingKey, WrappedKey, prove,
+    verify_proof,
 };
 use steeple_core::{SealedKey, Secret};
 
@@ -18,7 +19,7 @@ fn a_key_survives_sealing_storing_and_opening() {
     let sealed = keyring.seal(RecordType::X509CaKey, "id", &canary()).unwrap();
     assert_eq!(sealed.keyring_term, 1);
     assert_eq!(open(&keyring, RecordType::X509CaKey, "id", &sealed).unwrap(), canary().expose());
-    for hidden in [canary().expose(), sealing_key.to_file().expose()] {
+    for hidden in [canary().expose(), sealing_key.secret().expose()] {
         assert!(!contains(&sealed.ciphertext, hidden) && !contains(&stored, hidden));
     }
     let again = keyring.seal(RecordType::X509CaKey, "id", &canary()).unwrap();
@@ -65,6 +66,9 @@ fn rotating_and_rewrapping_keep_what_was_sealed_before() {
     let before = ring.open(&old_key, &CLUSTER).unwrap().seal(RecordType::JwtKey, "a", &canary()).unwrap();
     let rotated = ring.rotate(&old_key, &CLUSTER, &SystemRandom::new()).unwrap();
     assert_eq!(rotated.terms().collect::<Vec<_>>(), [1, 2]);
+    // The root key is new too: nothing of the old keyring is in the new one.
+    let old_wrappings = ring.encode();
+    assert!(!contains(&rotated.encode(), &old_wrappings[old_wrappings.len() - 32..]));
     let new_key = new_key();
     let rewrapped = rotated.rewrap(&old_key, &new_key, &CLUSTER).unwrap();
     assert_eq!(rewrapped.sealing_key_id(), new_key.id().unwrap());
@@ -73,21 +77,57 @@ fn rotating_and_rewrapping_keep_what_was_sealed_before() {
     assert_eq!(open(&keyring, RecordType::JwtKey, "a", &before).unwrap(), canary().expose());
     assert_eq!(keyring.seal(RecordType::JwtKey, "a", &canary()).unwrap().keyring_term, 2);
     assert_eq!(SealedKeyring::decode(&rewrapped.encode()).unwrap(), rewrapped);
+    let newest = rewrapped.without_older();
+    assert_eq!((newest.newest_term(), newest.terms().collect::<Vec<_>>()), (2, vec![2]));
+    let keyring = newest.open(&new_key, &CLUSTER).unwrap();
+    assert_eq!(open(&keyring, RecordType::JwtKey, "a", &before), Err(SealError::UnknownTerm { term: 1 }));
+    let next = newest.rotate(&new_key, &CLUSTER, &SystemRandom::new()).unwrap();
+    assert_eq!(next.terms().collect::<Vec<_>>(), [2, 3], "terms are never used again");
 }
 
 #[test]
 fn a_sealing_key_file_reads_back_and_damage_is_told() {
+    let id = |file: &str| match KeyFile::parse(file) {
+        Ok(KeyFile::Plain(key)) => key.id().unwrap(),
+        other => panic!("{other:?}"),
+    };
     let key = new_key();
-    let file = String::from_utf8(key.to_file().expose().to_vec()).unwrap();
-    assert_eq!(SealingKey::parse(&file).unwrap().id(), key.id());
+    let expected = key.id().unwrap();
+    let file = String::from_utf8(KeyFile::Plain(key).to_file().expose().to_vec()).unwrap();
+    assert_eq!(id(&file), expected);
     let windows = format!("\r\n{}", file.replace('\n', "\r\n"));
-    assert_eq!(SealingKey::parse(&windows).unwrap().id(), key.id());
-    let refusal = |file: &str| SealingKey::parse(file).unwrap_err();
-    assert_eq!(refusal(""), SealingKeyError::NotASealingKey);
-    assert_eq!(refusal("-----BEGIN PRIVATE KEY-----"), SealingKeyError::NotASealingKey);
-    assert_eq!(refusal(&format!("{file}{file}")), SealingKeyError::NotASealingKey);
-    assert_eq!(refusal("steeple-sealing-key-v1:AAAA"), SealingKeyError::Damaged);
-    assert_eq!(refusal("steeple-sealing-key-v1:%"), SealingKeyError::Damaged);
+    assert_eq!(id(&windows), expected);
+    let refusal = |file: &str| KeyFile::parse(file).unwrap_err();
+    assert_eq!(refusal(""), KeyFileError::NotASealingKey);
+    assert_eq!(refusal("-----BEGIN PRIVATE KEY-----"), KeyFileError::NotASealingKey);
+    assert_eq!(refusal(&format!("{file}{file}")), KeyFileError::NotASealingKey);
+    assert_eq!(refusal("steeple-sealing-key-v1:AAAA"), KeyFileError::Damaged);
+    assert_eq!(refusal("steeple-sealing-key-v1:%"), KeyFileError::Damaged);
+}
+
+#[test]
+fn a_wrapped_key_file_reads_back_and_damage_is_told() {
+    let wrapped = WrappedKey { kind: "transit".into(), key_id: "0123456789abcdef".into(), ciphertext: vec![1, 2] };
+    let file = String::from_utf8(KeyFile::Wrapped(wrapped.clone()).to_file().expose().to_vec()).unwrap();
+    assert!(matches!(KeyFile::parse(&file), Ok(KeyFile::Wrapped(read)) if read == wrapped), "{file}");
+    for damage in ["", "transit", "transit:0:", "transit::AAAA", ":0:AAAA", "transit:0:%", "a b:0:AAAA"] {
+        let damaged = format!("steeple-wrapped-sealing-key-v1:{damage}");
+        assert_eq!(KeyFile::parse(&damaged).unwrap_err(), KeyFileError::WrappedDamaged, "{damage}");
+    }
+}
+
+#[test]
+fn what_a_seal_opens_is_compared_with_what_the_file_says() {
+    let (key, other) = (new_key(), new_key());
+    let key_id = key.id().unwrap();
+    let wrapped = WrappedKey { kind: "transit".into(), key_id: key_id.clone(), ciphertext: vec![1] };
+    assert_eq!(wrapped.believe(key.secret().duplicate()).unwrap().id().unwrap(), key_id);
+    let refused = wrapped.believe(other.secret().duplicate()).unwrap_err();
+    assert_eq!(refused, SealError::AnotherKeyUnwrapped { expected: key_id, actual: other.id().unwrap() });
+    assert!(matches!(wrapped.believe(Secret::new(vec![0; 31])), Err(SealError::Malformed(_))));
+    let bound = |kind, id| WrappedKey::associated(kind, id);
+    assert_ne!(bound("transit", "ab"), bound("pkcs11", "ab"));
+    assert_ne!(bound("transit", "ab"), bound("transit", "ac"));
 }
 
 #[test]
@@ -114,6 +154,7 @@ proptest! {
     #[test]
     fn no_bytes_make_decoding_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = SealedKeyring::decode(&bytes);
+        let _ = KeyFile::parse(&format!("steeple-wrapped-sealing-key-v1:{}", String::from_utf8_lossy(&bytes)));
         let versioned = [vec![1], bytes].concat();
         if let Ok(ring) = SealedKeyring::decode(&versioned) {
             prop_assert_eq!(ring.encode(), versioned);

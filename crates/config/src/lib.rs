@@ -56,8 +56,9 @@ pub use section::Section;
 pub use server::{
     AcmeSettings, BackupFile, BackupSettings, BundleEndpointFile, BundleEndpointSettings, CaSettings, CaSubject,
     ClusterFile, ClusterSettings, DEFAULT_SERVER_SOCKET, EndpointProfile, EndpointProfileFile, ExperimentalServerFile,
-    FederatesWithFile, FederationFile, FederationSettings, PruneSettings, RaftTimings, RateLimitSettings, ServerFile,
-    ServerOverrides, ServerSettings, ServingCert, ServingCertFile, Signing, TtlSettings, WitSettings,
+    FederatesWithFile, FederationFile, FederationSettings, Pkcs11Settings, PruneSettings, RaftTimings,
+    RateLimitSettings, SealFile, SealSettings, SecretFile, ServerFile, ServerOverrides, ServerSettings, ServingCert,
+    ServingCertFile, Signing, TransitSettings, TtlSettings, WitSettings,
 };
 pub use spiffe_helper::{
     CommandLineError, FilePlace, HelperCommand, JwtSvidFile, JwtSvidPlace, SpiffeHelperFile, SpiffeHelperHealthFile,

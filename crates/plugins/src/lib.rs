@@ -13,6 +13,7 @@
 //! | WorkloadAttestor | `unix` | [`unix`] |
 //! | UpstreamAuthority (server) | `disk` | [`upstream_disk`] |
 //! | UpstreamAuthority (server) | `spire` | [`upstream_spire`] |
+//! | seal (server; not a SPIRE plugin, `cluster { seal }`) | `passphrase`, `pkcs11`, `transit` | [`seal`] |
 //! | KeyManager (agent) | `disk`, `memory` | [`key_manager`] |
 
 mod agent_path;
@@ -27,6 +28,8 @@ pub mod k8s;
 pub mod k8s_psat;
 pub mod key_manager;
 mod registry;
+#[cfg(feature = "seals")]
+pub mod seal;
 pub mod sshpop;
 pub mod systemd;
 pub mod unix;

@@ -120,7 +120,8 @@ impl App {
             issuer: Issuer::new(replica.clone()),
             maker,
             acknowledgements: Arc::clone(&acknowledgements),
-            backups: Backups::new(replica.clone(), own.sealing_key, Arc::clone(&clock)),
+            backups: Backups::new(replica.clone(), own.sealing_key.clone(), Arc::clone(&clock)),
+            sealing_key: own.sealing_key.clone(),
             trust_domain: settings.trust_domain.clone(),
             clock: Arc::clone(&clock),
             attestors,
@@ -139,6 +140,7 @@ impl App {
         let ages = BundleAges::default();
         let observed = Observed {
             replica: replica.clone(),
+            sealing_key: own.sealing_key,
             meter: own.meter,
             bundle_ages: ages.clone(),
             clock: Arc::clone(&clock),
@@ -204,7 +206,11 @@ impl Network {
         stop: &CancellationToken,
     ) -> anyhow::Result<Infallible> {
         let Self { tcp, bundle_endpoint, identity, gate, shared } = self;
-        shared.server_svid.clone().wait_for(Option::is_some).await?;
+        let mut shown = shared.server_svid.clone();
+        tokio::select! {
+            shown = shown.wait_for(Option::is_some) => drop(shown?),
+            () = endpoint::turn_away(&tcp, &shared.sealing_key) => {}
+        }
         if let Some(endpoint) = bundle_endpoint {
             let (replica, own) = (shared.replica.clone(), Arc::clone(&identity.store));
             endpoint.serve(replica, own, identity.key_exchange, Arc::clone(clock), tasks, stop)?;

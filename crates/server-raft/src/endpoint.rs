@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use http::{Request, Response};
@@ -20,6 +21,7 @@ use steeple_api::steeple::server::authorities_server::AuthoritiesServer;
 use steeple_api::steeple::server::backup_server::BackupServer;
 use steeple_api::steeple::server::cluster_server::ClusterServer;
 use steeple_api::steeple::server::import_server::ImportServer;
+use steeple_api::steeple::server::seal_server::SealServer;
 use steeple_config::HostPort;
 use steeple_telemetry::log::Levels;
 use steeple_telemetry::metric::{CountCalls, CountedBody};
@@ -39,9 +41,10 @@ use crate::audit::AuditLayer;
 use crate::authz::{AuthorizeLayer, Row, TABLE};
 use crate::call_log::CallLog;
 use crate::peer::JoinProgress;
+use crate::seal::KeyInUse;
 use crate::service::{
     AgentService, AuthoritiesService, BackupService, BundleService, ClusterService, DebugService, EntryService,
-    HealthService, ImportService, LocalAuthorityService, LoggerService, PushServer, Shared, SvidService,
+    HealthService, ImportService, LocalAuthorityService, LoggerService, PushServer, SealService, Shared, SvidService,
     TrustDomainService,
 };
 
@@ -64,6 +67,20 @@ pub async fn bind_tcp(address: &HostPort) -> anyhow::Result<TcpListener> {
     bound.with_context(|| {
         format!("cannot listen on {address}: stop what is using the port, or set bind_port (flag -serverPort)")
     })
+}
+
+/// While the server is sealed there is no SVID to show: agents are to go elsewhere at once, not to wait for one. Never
+/// returns.
+pub async fn turn_away(listener: &TcpListener, key: &KeyInUse) {
+    while key.is_sealed() {
+        tokio::select! {
+            accepted = listener.accept() => if accepted.is_err() {
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            },
+            () = key.until_open() => {}
+        }
+    }
+    std::future::pending().await
 }
 
 /// Binds the admin socket: 0770 in a directory of 0750, which is the only check of local callers.
@@ -165,6 +182,7 @@ fn common(shared: &Arc<Shared>) -> RoutesBuilder {
     routes.add_service(LocalAuthorityServer::new(LocalAuthorityService { shared: Arc::clone(shared) }));
     routes.add_service(AuthoritiesServer::new(AuthoritiesService { shared: Arc::clone(shared) }));
     routes.add_service(ClusterServer::new(ClusterService { shared: Arc::clone(shared) }));
+    routes.add_service(SealServer::new(SealService { shared: Arc::clone(shared) }));
     routes.add_service(BackupServer::new(BackupService { shared: Arc::clone(shared) }));
     routes
 }
@@ -172,5 +190,7 @@ fn common(shared: &Arc<Shared>) -> RoutesBuilder {
 /// SPIRE's name for the listeners.
 const SUBSYSTEM: &str = "endpoints";
 const ADMIN_LIMITS: UdsLimits = UdsLimits { connections_max: 1024, connections_per_uid_max: 1024 };
+/// The pause after the process ran out of descriptors.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Connections that passed TLS and wait to be served.
 const ACCEPTED_WAITING_MAX: usize = 128;

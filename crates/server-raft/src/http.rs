@@ -55,16 +55,10 @@ pub async fn serve_health(
         .check("server.ca", {
             let shared = Arc::clone(&shared);
             move || {
-                let signs = shared.get().is_some_and(|shared| {
-                    shared.server_svid.borrow().is_some() && shared.replica.status().leader_id.is_some()
-                });
-                let report = if signs {
-                    Report::ok()
-                } else {
-                    Report::not_ready(
-                        "sign_x509_svid_err",
-                        "no leader that signs answers; see the log and `cluster status`",
-                    )
+                let report = match shared.get().map(signs) {
+                    Some(Ok(())) => Report::ok(),
+                    Some(Err(why)) => Report::not_ready("sign_x509_svid_err", why),
+                    None => Report::not_ready("sign_x509_svid_err", NO_SIGNER),
                 };
                 async move { report }
             }
@@ -84,6 +78,15 @@ fn datastore(replica: &Replica) -> Report {
         (Some(divergence), _) => Report::not_ready("list_bundle_err", divergence.to_string()),
         (None, Some(reason)) => Report::dead("list_bundle_err", reason),
         (None, None) => Report::ok(),
+    }
+}
+
+/// Whether this replica can have things signed, or why not.
+fn signs(shared: &Arc<Shared>) -> Result<(), String> {
+    shared.sealing_key.get().map_err(|sealed| sealed.to_string())?;
+    match shared.server_svid.borrow().is_some() && shared.replica.status().leader_id.is_some() {
+        true => Ok(()),
+        false => Err(NO_SIGNER.to_owned()),
     }
 }
 
@@ -142,6 +145,7 @@ impl KeySource for OwnKeys {
     }
 }
 
+const NO_SIGNER: &str = "no leader that signs answers; see the log and `cluster status`";
 /// A look at the memory.
 const OIDC_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// SPIRE's.

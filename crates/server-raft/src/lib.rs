@@ -30,7 +30,7 @@ mod node_attestors;
 mod own_replica;
 pub mod peer;
 pub mod raft;
-mod sealing_key;
+pub mod seal;
 pub mod service;
 mod signing;
 pub mod upstream_authority;

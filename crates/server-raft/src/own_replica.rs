@@ -13,14 +13,15 @@ use steeple_storage::{Meter, Storage};
 use crate::issue::{AuthorityKeys, KeysError};
 use crate::peer::{JoinProgress, PeerListener};
 use crate::raft::{self, ClusterStart, Limits, Replica, Start, Timing};
-use crate::{endpoint, peer, sealing_key};
+use crate::seal::{self, Custody, KeyInUse, Unsealing};
+use crate::{endpoint, peer};
 
-/// A running replica, and the keys that it can open.
+/// A running replica, and the keys that it can open, which are none while it is sealed.
 pub struct OwnReplica {
     pub replica: Replica,
     pub keys: Arc<AuthorityKeys>,
     pub meter: Meter,
-    pub sealing_key: Arc<SealingKey>,
+    pub sealing_key: KeyInUse,
 }
 
 impl OwnReplica {
@@ -35,15 +36,27 @@ impl OwnReplica {
         let founds = founds(settings, &storage, clock, progress).await?;
         if founds {
             raft::begin_founding(&storage)?;
-            sealing_key::mark_used(&settings.cluster.sealing_key_path)?;
+            seal::mark_used(&settings.cluster.sealing_key_path)?;
         }
-        let sealing_key = Arc::new(sealing_key(settings, founds)?);
+        let (sealing_key, unsealing) = match settings.cluster.enabled && raft::may_start_sealed(&storage)? {
+            true => {
+                let (unsealing, key) = Unsealing::begin(Custody::new(&settings.cluster, clock)).await;
+                (key, Some(unsealing))
+            }
+            false => {
+                let key = Arc::new(sealing_key(settings, founds, clock, progress).await?);
+                (KeyInUse::open(key, &settings.cluster.sealing_key_path), None)
+            }
+        };
         let cluster = cluster_start(settings, founds, progress).await?;
         let replica = start_replica(settings, storage, &sealing_key, clock, cluster).await?;
-        let keys = Arc::new(AuthorityKeys::new(Arc::clone(&sealing_key), settings.ca.jwt_issuer.clone()));
+        let keys = Arc::new(AuthorityKeys::new(sealing_key.clone(), settings.ca.jwt_issuer.clone()));
         if let Err(error) = check_sealing_key(&keys, &replica) {
             replica.shutdown().await;
             return Err(error).with_context(|| settings.cluster.sealing_key_path.display().to_string());
+        }
+        if let Some(unsealing) = unsealing {
+            tokio::spawn(unsealing.run(sealing_key.clone(), Arc::clone(replica.state())));
         }
         Ok(Self { replica, keys, meter, sealing_key })
     }
@@ -62,7 +75,7 @@ async fn founds(
         return Ok(false);
     }
     let key_path = &cluster.sealing_key_path;
-    let is_used = key_path.exists() && !sealing_key::is_unused(key_path) && !raft::has_begun_founding(storage)?;
+    let is_used = key_path.exists() && !seal::is_unused(key_path) && !raft::has_begun_founding(storage)?;
     let exists = match cluster.enabled && is_used {
         true => Some(ClusterExists { key_path: key_path.clone() }),
         false => None,
@@ -93,8 +106,14 @@ struct ClusterExists {
     key_path: PathBuf,
 }
 
-/// Made by a founder; in every other case its absence is an error, because a new key would not open what is stored.
-fn sealing_key(settings: &ServerSettings, founds: bool) -> anyhow::Result<SealingKey> {
+/// For a start that needs it. Made by a founder; in every other case its absence is an error, because a new key would
+/// not open what is stored.
+async fn sealing_key(
+    settings: &ServerSettings,
+    founds: bool,
+    clock: &Arc<dyn Clock>,
+    progress: &JoinProgress,
+) -> anyhow::Result<SealingKey> {
     let cluster = &settings.cluster;
     if founds && cluster.sealing_key_path.exists() {
         tracing::warn!(
@@ -103,14 +122,14 @@ fn sealing_key(settings: &ServerSettings, founds: bool) -> anyhow::Result<Sealin
              this server's disk was lost, stop it: let it join the other replicas (cluster.join), or restore a backup"
         );
     }
-    Ok(sealing_key::load(&cluster.sealing_key_path, founds)?)
+    Ok(Custody::new(cluster, clock).wait_open(founds, progress).await?)
 }
 
 /// Refuses a key that does not open the keyring, before anything would be sealed or signed. A replica that joined a
-/// moment ago has no keyring yet; its key was tried in the join.
+/// moment ago has no keyring yet; its key was tried in the join. One that started sealed waits for the right key.
 fn check_sealing_key(keys: &AuthorityKeys, replica: &Replica) -> anyhow::Result<()> {
     match keys.keyring(&replica.state().read()) {
-        Ok(_) | Err(KeysError::NoKeyring) => Ok(()),
+        Ok(_) | Err(KeysError::NoKeyring | KeysError::Sealed(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
@@ -118,7 +137,7 @@ fn check_sealing_key(keys: &AuthorityKeys, replica: &Replica) -> anyhow::Result<
 async fn start_replica(
     settings: &ServerSettings,
     storage: Storage,
-    sealing_key: &Arc<SealingKey>,
+    sealing_key: &KeyInUse,
     clock: &Arc<dyn Clock>,
     joins: Option<ClusterStart>,
 ) -> anyhow::Result<Replica> {
@@ -126,7 +145,7 @@ async fn start_replica(
     let start = Start {
         storage,
         trust_domain: settings.trust_domain.clone(),
-        sealing_key: Arc::clone(sealing_key),
+        sealing_key: sealing_key.clone(),
         clock: Arc::clone(clock),
         timing: Timing {
             heartbeat: cluster.raft.heartbeat_interval,

@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use steeple_server_raft::acknowledgement::{Acknowledgements, gather};
 use steeple_server_raft::driver::ca::CaDriver;
 use steeple_server_raft::issue::{AuthorityKeys, AuthorityMaker};
 use steeple_server_raft::raft::Replica;
+use steeple_server_raft::seal::KeyInUse;
 use steeple_state::{Attestation, CommandKind, Outcome};
 use steeple_transport::tls::PeerIdentity;
 use support::{Cluster, Server, WrongClock, leader, origin};
@@ -38,7 +40,10 @@ impl Node {
         replica.set_acknowledgement_handler(Arc::clone(&seen) as _);
         let maker = Arc::new(AuthorityMaker {
             replica,
-            keys: Arc::new(AuthorityKeys::new(Arc::clone(&cluster.key), None)),
+            keys: Arc::new(AuthorityKeys::new(
+                KeyInUse::open(Arc::clone(&cluster.key), Path::new("sealing-key")),
+                None,
+            )),
             policy: Policy::default(),
             trust_domain: TrustDomain::from_name("example.org").expect("a name"),
             upstream: None,

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use steeple_ca::seal::SealingKey;
 use steeple_core::{SystemClock, TrustDomain};
 use steeple_server_raft::peer::{JoinError, PeerError};
 use steeple_server_raft::raft::{Limits, ReadMode, Role, Start, StartError, Timing, start};
+use steeple_server_raft::seal::KeyInUse;
 use steeple_storage::{Options, Storage};
 use support::*;
 
@@ -20,7 +22,7 @@ async fn a_single_server_founds_and_comes_back() {
     let parts = |trust_domain: &str| Start {
         storage: Storage::open(directory.path(), Options::default()).expect("a store"),
         trust_domain: TrustDomain::from_name(trust_domain).expect("a name"),
-        sealing_key: Arc::clone(&key),
+        sealing_key: KeyInUse::open(Arc::clone(&key), Path::new("sealing-key")),
         clock: Arc::new(SystemClock),
         timing: Timing::default(),
         limits: Limits::default(),

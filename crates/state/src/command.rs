@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use steeple_core::{
     AttestedAgent, Authority, AuthorityId, AuthorityKind, Bundle, Entry, FederationRelationship, JoinToken,
-    JwtAuthority, SpiffeId, Timestamp, TrustDomain,
+    JwtAuthority, SealedKey, SpiffeId, Timestamp, TrustDomain,
 };
 
 use crate::{ImportRecord, MemberFacts, Uuid};
@@ -113,6 +113,9 @@ pub enum CommandKind {
     RevokeUpstreamAuthority { subject_key_id: String, roots: Vec<Vec<u8>> },
     /// Upstream driver: the own bundle follows the one of the authority above. Answer: [`crate::Outcome::Bundle`].
     FollowUpstream(Box<UpstreamChanges>),
+    /// Reseal driver: the same private key sealed under a newer data key; refused unless it is sealed under
+    /// `expected_term` now. Answer: [`crate::Outcome::Authority`].
+    ResealAuthority { kind: AuthorityKind, id: AuthorityId, key: SealedKey, expected_term: u64 },
     /// CA driver: empties the next slot of an old authority. Answer: [`crate::Outcome::Authority`].
     ForgetAuthority { kind: AuthorityKind, id: AuthorityId },
 
@@ -124,10 +127,11 @@ pub enum CommandKind {
     UpdateMember { node_id: u64, name: String, peer_address: String, api_address: String },
     /// Operator or leader, after the Raft membership let go of it. Answer: [`crate::Outcome::Done`].
     RemoveMember { node_id: u64 },
-    /// CA driver: the wrapped keyring that seals keys; refused unless `expected_revision` is the stored one.
-    /// Answer: [`crate::Outcome::Done`].
+    /// Seal service and reseal driver: the wrapped keyring that seals keys; refused unless `expected_revision` is the
+    /// stored one. Answer: [`crate::Outcome::Done`].
     SetKeyring { content: Vec<u8>, expected_revision: u64 },
-    /// Peer-CA driver: the peers' certificate authority; as `SetKeyring`. Answer: [`crate::Outcome::Done`].
+    /// Peer-CA driver and reseal driver: the peers' certificate authority; as `SetKeyring`.
+    /// Answer: [`crate::Outcome::Done`].
     SetPeerCa { content: Vec<u8>, expected_revision: u64 },
 }
 

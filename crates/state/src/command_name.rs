@@ -37,6 +37,7 @@ impl CommandKind {
             Self::TaintUpstreamAuthority { .. } => "TaintUpstreamAuthority",
             Self::RevokeUpstreamAuthority { .. } => "RevokeUpstreamAuthority",
             Self::FollowUpstream(_) => "FollowUpstream",
+            Self::ResealAuthority { .. } => "ResealAuthority",
             Self::ForgetAuthority { .. } => "ForgetAuthority",
             Self::InitCluster(_) => "InitCluster",
             Self::AllocateMember { .. } => "AllocateMember",

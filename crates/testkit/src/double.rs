@@ -27,6 +27,9 @@ pub enum DoubleAnswer {
 pub(crate) struct Asked {
     pub path: String,
     pub authorization: Option<String>,
+    /// Of services with a header of their own for it.
+    pub vault_token: Option<String>,
+    pub body: Vec<u8>,
 }
 
 /// Requests in the order in which they came, for tests that count them and wait for them.
@@ -68,7 +71,7 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Reads the head of the one request.
+/// Reads the one request, whose body says its length if it has one.
 pub(crate) async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Asked> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -77,12 +80,19 @@ pub(crate) async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> io::R
     let head = String::from_utf8_lossy(&head).into_owned();
     let mut lines = head.split("\r\n");
     let path = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_owned();
-    let authorization = lines.find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("authorization").then(|| value.trim().to_owned())
-    });
-    Ok(Asked { path, authorization })
+    let headers: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(':')).collect();
+    let header = |wanted: &str| {
+        let found = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        found.map(|(_, value)| value.trim().to_owned())
+    };
+    let length = header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; usize::min(length, BODY_BYTES_MAX)];
+    stream.read_exact(&mut body).await?;
+    let (authorization, vault_token) = (header("authorization"), header("x-vault-token"));
+    Ok(Asked { path, authorization, vault_token, body })
 }
+
+const BODY_BYTES_MAX: usize = 64 * 1024;
 
 pub(crate) async fn answer(stream: &mut (impl AsyncWrite + Unpin), with: &DoubleAnswer) -> io::Result<()> {
     match with {

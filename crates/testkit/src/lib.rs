@@ -9,11 +9,13 @@
 //! group that is killed and reaped, each directory is removed. What a process said is shown when it disappoints.
 //! Nothing sleeps for a guessed time; [`until`] asks again until a bound.
 //!
-//! What cannot be had here is played by a double, which its name says: [`KubeletDouble`], [`EngineDouble`].
+//! What cannot be had here is played by a double, which its name says: [`KubeletDouble`], [`EngineDouble`],
+//! [`TransitDouble`].
 
 mod admin;
 mod agent;
 mod binaries;
+mod canary;
 mod cgroup;
 mod cluster;
 mod committed;
@@ -32,7 +34,9 @@ mod probe;
 mod process;
 mod scratch;
 mod server;
+mod soft_hsm;
 mod ssh;
+mod transit_double;
 mod until;
 mod workload;
 mod x509pop;
@@ -40,6 +44,7 @@ mod x509pop;
 pub use admin::Admin;
 pub use agent::{Agent, AgentSpec, Attestation};
 pub use binaries::{Binaries, stock_program};
+pub use canary::Canary;
 pub use cgroup::Cgroup;
 pub use cluster::{Cluster, StateAt};
 pub use committed::assert_committed;
@@ -57,7 +62,9 @@ pub use probe::probe;
 pub use process::Process;
 pub use scratch::Scratch;
 pub use server::{ClusterRole, ExtraLines, Server, ServerSpec};
+pub use soft_hsm::SoftHsm;
 pub use ssh::{SshCertificateAuthority, SshHost};
+pub use transit_double::TransitDouble;
 pub use until::until;
 pub use workload::WorkloadStream;
 pub use x509pop::{NodeCertificate, NodeCertificateAuthority};

@@ -975,6 +975,9 @@ pub struct PingResponse {
     /// The last one that it applied since it started, with index 0 before the first. Absent: a release that has none.
     #[prost(message, optional, tag = "9")]
     pub checkpoint: ::core::option::Option<Checkpoint>,
+    /// It has no sealing key: it votes and follows, and must not lead.
+    #[prost(bool, tag = "10")]
+    pub sealed: bool,
 }
 impl ::prost::Name for PingResponse {
     const NAME: &'static str = "PingResponse";

@@ -934,6 +934,9 @@ pub struct Member {
     /// Whether the replica that answers heard from it within an election timeout.
     #[prost(bool, tag = "11")]
     pub reachable: bool,
+    /// It has no sealing key, or a wrong one: it votes and follows, and cannot lead.
+    #[prost(bool, tag = "12")]
+    pub sealed: bool,
 }
 impl ::prost::Name for Member {
     const NAME: &'static str = "Member";
@@ -2223,6 +2226,435 @@ pub mod import_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "steeple.server.v1.Import";
     impl<T> tonic::server::NamedService for ImportServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SealStatusRequest {}
+impl ::prost::Name for SealStatusRequest {
+    const NAME: &'static str = "SealStatusRequest";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.SealStatusRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.SealStatusRequest".into()
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RotateSealRequest {
+    /// The term that seals now: of two requests for the same rotation only one has an effect.
+    #[prost(uint64, tag = "1")]
+    pub term: u64,
+}
+impl ::prost::Name for RotateSealRequest {
+    const NAME: &'static str = "RotateSealRequest";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.RotateSealRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.RotateSealRequest".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SealStatusResponse {
+    /// Why this replica has no sealing key; empty when it has.
+    #[prost(string, tag = "1")]
+    pub sealed_because: ::prost::alloc::string::String,
+    /// The key that wraps the root key.
+    #[prost(string, tag = "2")]
+    pub sealing_key_id: ::prost::alloc::string::String,
+    /// Of the data key that seals.
+    #[prost(uint64, tag = "3")]
+    pub term: u64,
+    /// Of all data keys, ascending. More than one while a rotation is under way.
+    #[prost(uint64, repeated, tag = "4")]
+    pub terms: ::prost::alloc::vec::Vec<u64>,
+    /// Private keys in the replicated state.
+    #[prost(uint32, tag = "5")]
+    pub private_keys: u32,
+    /// Of these: sealed in `term`.
+    #[prost(uint32, tag = "6")]
+    pub sealed_in_term: u32,
+}
+impl ::prost::Name for SealStatusResponse {
+    const NAME: &'static str = "SealStatusResponse";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.SealStatusResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.SealStatusResponse".into()
+    }
+}
+/// Generated client implementations.
+pub mod seal_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// The keys that seal the private keys in the replicated state, for administrators.
+    #[derive(Debug, Clone)]
+    pub struct SealClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> SealClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> SealClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            SealClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Answered from this replica's own state, also while it is sealed.
+        pub async fn status(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SealStatusRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SealStatusResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/steeple.server.v1.Seal/Status",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("steeple.server.v1.Seal", "Status"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Makes a new root key and a new data key. The leader seals what lies under older ones anew, and drops those.
+        pub async fn rotate(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RotateSealRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SealStatusResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/steeple.server.v1.Seal/Rotate",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("steeple.server.v1.Seal", "Rotate"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod seal_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with SealServer.
+    #[async_trait]
+    pub trait Seal: std::marker::Send + std::marker::Sync + 'static {
+        /// Answered from this replica's own state, also while it is sealed.
+        async fn status(
+            &self,
+            request: tonic::Request<super::SealStatusRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SealStatusResponse>,
+            tonic::Status,
+        > {
+            Err(tonic::Status::unimplemented("Not yet implemented"))
+        }
+        /// Makes a new root key and a new data key. The leader seals what lies under older ones anew, and drops those.
+        async fn rotate(
+            &self,
+            request: tonic::Request<super::RotateSealRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SealStatusResponse>,
+            tonic::Status,
+        > {
+            Err(tonic::Status::unimplemented("Not yet implemented"))
+        }
+    }
+    /// The keys that seal the private keys in the replicated state, for administrators.
+    #[derive(Debug)]
+    pub struct SealServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> SealServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for SealServer<T>
+    where
+        T: Seal,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/steeple.server.v1.Seal/Status" => {
+                    #[allow(non_camel_case_types)]
+                    struct StatusSvc<T: Seal>(pub Arc<T>);
+                    impl<T: Seal> tonic::server::UnaryService<super::SealStatusRequest>
+                    for StatusSvc<T> {
+                        type Response = super::SealStatusResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SealStatusRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Seal>::status(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StatusSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/steeple.server.v1.Seal/Rotate" => {
+                    #[allow(non_camel_case_types)]
+                    struct RotateSvc<T: Seal>(pub Arc<T>);
+                    impl<T: Seal> tonic::server::UnaryService<super::RotateSealRequest>
+                    for RotateSvc<T> {
+                        type Response = super::SealStatusResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RotateSealRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Seal>::rotate(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RotateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for SealServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "steeple.server.v1.Seal";
+    impl<T> tonic::server::NamedService for SealServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -15,11 +15,20 @@ impl EnvelopeKey {
     }
 
     pub(super) fn seal(&self, binding: Binding<'_>, term: u64, secret: &Secret) -> Result<Vec<u8>, SealError> {
+        self.seal_bytes(&binding.to_bytes(term), secret)
+    }
+
+    pub(super) fn open(&self, binding: Binding<'_>, term: u64, envelope: &[u8]) -> Result<Secret, SealError> {
+        self.open_bytes(&binding.to_bytes(term), binding.record.name(), envelope)
+    }
+
+    /// For what has a place outside of every cluster.
+    pub(super) fn seal_bytes(&self, associated: &[u8], secret: &Secret) -> Result<Vec<u8>, SealError> {
         // Reserved up front, so that growing for the tag leaves no copy of the plaintext behind.
         let mut in_out = Zeroizing::new(Vec::with_capacity(secret.expose().len() + TAG_BYTES));
         in_out.extend_from_slice(secret.expose());
-        let associated = Aad::from(binding.to_bytes(term));
-        let nonce = self.0.seal_in_place_append_tag(associated, &mut *in_out).map_err(|_| SealError::Crypto)?;
+        let sealed = self.0.seal_in_place_append_tag(Aad::from(associated), &mut *in_out);
+        let nonce = sealed.map_err(|_| SealError::Crypto)?;
         let mut envelope = Vec::with_capacity(1 + NONCE_LEN + in_out.len());
         envelope.push(VERSION);
         envelope.extend_from_slice(nonce.as_ref());
@@ -27,7 +36,13 @@ impl EnvelopeKey {
         Ok(envelope)
     }
 
-    pub(super) fn open(&self, binding: Binding<'_>, term: u64, envelope: &[u8]) -> Result<Secret, SealError> {
+    /// `what` is named when it does not open.
+    pub(super) fn open_bytes(
+        &self,
+        associated: &[u8],
+        what: &'static str,
+        envelope: &[u8],
+    ) -> Result<Secret, SealError> {
         if envelope.len() > ENVELOPE_BYTES_MAX {
             return Err(SealError::Malformed("envelope is too large"));
         }
@@ -38,9 +53,8 @@ impl EnvelopeKey {
         let (nonce, ciphertext) = rest.split_at_checked(NONCE_LEN).ok_or(SealError::Malformed("short envelope"))?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Malformed("short nonce"))?;
         let mut in_out = Zeroizing::new(ciphertext.to_vec());
-        let altered = |_| SealError::Altered { what: binding.record.name() };
-        let associated = Aad::from(binding.to_bytes(term));
-        let plaintext = self.0.open_in_place(nonce, associated, &mut in_out).map_err(altered)?;
+        let opened = self.0.open_in_place(nonce, Aad::from(associated), &mut in_out);
+        let plaintext = opened.map_err(|_| SealError::Altered { what })?;
         Ok(Secret::new(plaintext.to_vec()))
     }
 }

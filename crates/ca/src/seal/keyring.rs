@@ -55,17 +55,36 @@ impl SealedKeyring {
         Ok(Keyring { cluster: *cluster, data_keys })
     }
 
-    /// Adds a data key of a new term, which seals from now on; what older terms sealed can still be opened.
+    /// Makes a new root key, and a data key of a new term, which seals from now on. What older terms sealed can be
+    /// opened until [`Self::without_older`].
     pub fn rotate(
         &self,
         sealing_key: &SealingKey,
         cluster: &ClusterUuid,
         random: &dyn SecureRandom,
     ) -> Result<Self, SealError> {
-        let root = self.open_root(sealing_key, cluster)?;
-        let mut rotated = self.clone();
+        let (earlier, root) = (EnvelopeKey::new(&self.open_root(sealing_key, cluster)?)?, new_key(random)?);
+        let now = EnvelopeKey::new(&root)?;
+        let wrap_anew = |(term, wrapped): (&u64, &Vec<u8>)| {
+            let data_key = earlier.open(data_key_binding(cluster), *term, wrapped)?;
+            Ok((*term, now.seal(data_key_binding(cluster), *term, &data_key)?))
+        };
+        let mut rotated = Self {
+            sealing_key_id: self.sealing_key_id.clone(),
+            root: wrap_root(sealing_key, cluster, &root)?,
+            data_keys: self.data_keys.iter().map(wrap_anew).collect::<Result<_, SealError>>()?,
+        };
         rotated.add_data_key(&root, cluster, random)?;
         Ok(rotated)
+    }
+
+    /// Only the data key that seals is left: what an older one sealed cannot be opened any more.
+    pub fn without_older(&self) -> Self {
+        let mut newest = self.clone();
+        while newest.data_keys.len() > 1 {
+            newest.data_keys.pop_first();
+        }
+        newest
     }
 
     /// Wraps the same root key with another sealing key.
@@ -78,6 +97,12 @@ impl SealedKeyring {
     /// Which sealing key opens this keyring.
     pub fn sealing_key_id(&self) -> &str {
         &self.sealing_key_id
+    }
+
+    /// The term of the data key that seals.
+    pub fn newest_term(&self) -> u64 {
+        // A keyring has at least one data key, or it could not have been made or decoded.
+        self.data_keys.last_key_value().map_or(0, |(term, _)| *term)
     }
 
     /// The terms of the data keys, ascending.

@@ -1,7 +1,7 @@
 //! Envelopes around private keys, so that log, snapshots, backups and peer traffic hold ciphertext only.
 //!
 //! ```text
-//!   sealing key   a file of each server (later also KMS, PKCS#11), never in the log
+//!   sealing key   a file of each server, as it is or wrapped by a seal, never in the log
 //!     └─ root key     one for the cluster, wrapped by the sealing key      ┐ SealedKeyring, in the replicated state
 //!          └─ data keys   one per term, wrapped by the root key            ┘
 //!               └─ SealedKey   CA, JWT and peer CA keys, in the replicated state
@@ -13,15 +13,19 @@
 mod backup;
 mod binding;
 mod envelope;
+mod key_file;
 mod keyring;
+mod passphrase;
 mod proof;
 mod sealing_key;
 
 pub use backup::{BackupCipher, BackupName};
 pub use binding::{Binding, ClusterUuid, RecordType};
+pub use key_file::{KeyFile, KeyFileError, WrappedKey};
 pub use keyring::{Keyring, SealedKeyring};
+pub use passphrase::{PassphraseCost, unwrap_with_passphrase, wrap_with_passphrase};
 pub use proof::{PROOF_BYTES, ProofRole, prove, verify_proof};
-pub use sealing_key::{SealingKey, SealingKeyError};
+pub use sealing_key::SealingKey;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
@@ -34,6 +38,8 @@ pub enum SealError {
     ForeignKeyring,
     #[error("sealed {what} cannot be opened: it belongs to another record or cluster, or was altered")]
     Altered { what: &'static str },
+    #[error("the seal opened the sealing key {actual}, and the file says that it is {expected}: the file was altered")]
+    AnotherKeyUnwrapped { expected: String, actual: String },
     #[error("sealed data is malformed: {0}")]
     Malformed(&'static str),
     #[error("sealed data has version {0}, which a newer Steeple wrote: upgrade this server")]

@@ -2,8 +2,6 @@
 
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use aws_lc_rs::rand::SecureRandom;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use steeple_core::Secret;
 use zeroize::Zeroizing;
 
@@ -13,14 +11,6 @@ use crate::random_bytes;
 /// Never used as it is: each use derives a key of its own.
 #[derive(Debug)]
 pub struct SealingKey(Secret);
-
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SealingKeyError {
-    #[error("not a sealing key: expected one line that begins with \"{PREFIX}\"")]
-    NotASealingKey,
-    #[error("sealing key is damaged: expected {KEY_BYTES} bytes of base64 after \"{PREFIX}\"")]
-    Damaged,
-}
 
 /// What a derived key is for.
 #[derive(Clone, Copy)]
@@ -37,19 +27,18 @@ impl SealingKey {
         Ok(Self(Secret::new(bytes.to_vec())))
     }
 
-    /// Reads the content of a sealing key file. Blank lines and lines that begin with `#` are skipped.
-    pub fn parse(file: &str) -> Result<Self, SealingKeyError> {
-        let mut lines = file.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let (Some(line), None) = (lines.next(), lines.next()) else { return Err(SealingKeyError::NotASealingKey) };
-        let encoded = line.strip_prefix(PREFIX).ok_or(SealingKeyError::NotASealingKey)?;
-        let bytes = Secret::new(STANDARD.decode(encoded).map_err(|_| SealingKeyError::Damaged)?);
-        if bytes.expose().len() == KEY_BYTES { Ok(Self(bytes)) } else { Err(SealingKeyError::Damaged) }
+    /// From what a seal or a file holds; `None` unless it has the length of a key.
+    pub fn from_secret(bytes: Secret) -> Option<Self> {
+        (bytes.expose().len() == KEY_BYTES).then_some(Self(bytes))
     }
 
-    /// The content of a sealing key file.
-    pub fn to_file(&self) -> Secret {
-        let encoded = Zeroizing::new(STANDARD.encode(self.0.expose()));
-        Secret::new([FILE_COMMENT, PREFIX, &encoded, "\n"].concat().into_bytes())
+    /// The key itself, for the seal that wraps it.
+    pub fn secret(&self) -> &Secret {
+        &self.0
+    }
+
+    pub fn duplicate(&self) -> Self {
+        Self(self.0.duplicate())
     }
 
     /// A name for the key that can be shown: 16 hexadecimal digits that tell nothing about it.
@@ -76,8 +65,5 @@ impl SealingKey {
 
 pub(super) const KEY_BYTES: usize = 32;
 const ID_BYTES: usize = 8;
-const PREFIX: &str = "steeple-sealing-key-v1:";
-const FILE_COMMENT: &str = "\
-# Opens the private keys of a Steeple cluster. Every server needs a copy; keep it secret, and apart from backups
-# of the data directory, which are worthless without it.
-";
+/// What a file of the key as it is begins with.
+pub(super) const PREFIX: &str = "steeple-sealing-key-v1:";

@@ -132,7 +132,7 @@ fn check_built_in(block: &PluginBlock, supported: &Supported<'_>) -> Result<(), 
 fn hint(block: &PluginBlock, built_in: &[&str]) -> String {
     if block.kind == "KeyManager" && KMS_KEY_MANAGERS.contains(&block.name.as_str()) {
         return "; CA keys live sealed in the replicated log: use KeyManager \"disk\" or none, and protect the sealing \
-                key (cluster { sealing_key_path }) instead"
+                key (cluster { sealing_key_path, seal }) instead"
             .into();
     }
     if let Some(near) = nearest(&block.name, built_in) {

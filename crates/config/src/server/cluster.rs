@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::backup::{BackupFile, BackupSettings};
+use super::seal::{SealFile, SealSettings};
 use crate::common::{absolute, duration, given};
 use crate::notice::Notice;
 use crate::quote::go_quoted;
@@ -30,6 +31,7 @@ pub struct ClusterFile {
     pub signing: Option<String>,
     pub acknowledgement_wait_max: Option<String>,
     pub backup: Option<BackupFile>,
+    pub seal: Option<SealFile>,
 }
 
 /// Which replicas sign SVIDs.
@@ -59,6 +61,8 @@ pub struct ClusterSettings {
     /// Peer addresses of members that a node with an empty disk asks to be let in.
     pub join: Vec<HostPort>,
     pub sealing_key_path: PathBuf,
+    /// How the sealing key lies in its file.
+    pub seal: SealSettings,
     pub raft: RaftTimings,
     /// Log entries between two snapshots.
     pub snapshot_entries: u64,
@@ -106,6 +110,10 @@ impl ClusterFile {
                 Some(backup) => Some(BackupFile::read(backup, unknown)?),
                 None => None,
             },
+            seal: match section.one_labelled("seal")? {
+                Some(seal) => Some(SealFile::read(seal, unknown)?),
+                None => None,
+            },
         };
         section.finish("cluster", unknown);
         Ok(read)
@@ -131,6 +139,7 @@ pub(super) fn resolve(
     let peer_bind = peer_bind(file, around, enabled)?;
     let join = file.join.iter().map(|text| address("cluster.join", text, PEER_PORT)).collect::<Result<Vec<_>, _>>()?;
     let bootstrap = file.bootstrap.unwrap_or(join.is_empty());
+    let seal = file.seal.as_ref().map_or(Ok(SealSettings::File), |seal| seal.resolve(around.working_dir))?;
     let advertised = |key, text: &Option<String>, port| given(text).map(|text| address(key, text, port)).transpose();
     Ok(ClusterSettings {
         enabled,
@@ -140,7 +149,8 @@ pub(super) fn resolve(
         peer_bind,
         bootstrap,
         join,
-        sealing_key_path: sealing_key_path(file, around, notices),
+        sealing_key_path: sealing_key_path(file, &seal, around, notices),
+        seal,
         raft: raft_timings(file)?,
         snapshot_entries: snapshot_entries(file.snapshot_entries)?,
         signing: signing(file)?,
@@ -191,7 +201,12 @@ fn address(key: &'static str, text: &str, default_port: u16) -> Result<HostPort,
 }
 
 /// Beside the data directory by default: a backup of the directory does not take the key along.
-fn sealing_key_path(file: &ClusterFile, around: &Surroundings<'_>, notices: &mut Vec<Notice>) -> PathBuf {
+fn sealing_key_path(
+    file: &ClusterFile,
+    seal: &SealSettings,
+    around: &Surroundings<'_>,
+    notices: &mut Vec<Notice>,
+) -> PathBuf {
     let path = match given(&file.sealing_key_path) {
         Some(path) => absolute(Path::new(path), around.working_dir),
         None => {
@@ -200,6 +215,9 @@ fn sealing_key_path(file: &ClusterFile, around: &Surroundings<'_>, notices: &mut
             PathBuf::from(name)
         }
     };
+    if *seal != SealSettings::File {
+        return path;
+    }
     let (shown, data) = (path.display(), around.data_dir.display());
     let advice = "set cluster.sealing_key_path to a place that is backed up separately";
     if path.starts_with(around.data_dir) {

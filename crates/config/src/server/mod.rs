@@ -7,6 +7,7 @@ mod federation_file;
 mod file;
 mod notices;
 mod resolve;
+mod seal;
 mod settings;
 mod ttl;
 
@@ -17,6 +18,7 @@ pub use federation_file::{
     BundleEndpointFile, EndpointProfileFile, FederatesWithFile, FederationFile, ServingCertFile,
 };
 pub use file::{ExperimentalServerFile, ServerFile};
+pub use seal::{Pkcs11Settings, SealFile, SealSettings, SecretFile, TransitSettings};
 pub use settings::{
     CaSettings, CaSubject, DEFAULT_SERVER_SOCKET, PruneSettings, RateLimitSettings, ServerOverrides, ServerSettings,
     WitSettings,

@@ -113,6 +113,8 @@ pub const TABLE: &[Row] = &[
     admin("/steeple.server.v1.Cluster/TransferLeader"),
     local("/steeple.server.v1.Import/Records"),
     local("/steeple.server.v1.Import/Authority"),
+    admin("/steeple.server.v1.Seal/Status"),
+    admin("/steeple.server.v1.Seal/Rotate"),
 ];
 
 /// The row of `method`; none when no such RPC exists here.

@@ -7,6 +7,7 @@ use steeple_state::DecodeError;
 use steeple_storage::StorageError;
 
 use super::format::{FEATURE_LEVEL, VERSION};
+use crate::seal::ServerSealed;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -33,6 +34,8 @@ pub enum BackupError {
          file of the cluster that wrote it (-sealingKeyPath)"
     )]
     WrongSealingKey { expected: String, actual: String },
+    #[error(transparent)]
+    Sealed(#[from] ServerSealed),
     #[error("the sealing key cannot be used: {0}")]
     Seal(#[source] SealError),
     #[error("the rows of the backup cannot be used: {0}")]

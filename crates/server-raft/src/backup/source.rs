@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use aws_lc_rs::rand::SystemRandom;
 use steeple_api::steeple::backup as pb;
-use steeple_ca::seal::{BackupCipher, BackupName, SealingKey};
+use steeple_ca::seal::{BackupCipher, BackupName};
 use steeple_core::Clock;
 use steeple_state::Table;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -15,12 +15,13 @@ use super::BackupError;
 use super::format::FEATURE_LEVEL;
 use super::writer::BackupWriter;
 use crate::raft::Replica;
+use crate::seal::KeyInUse;
 
 /// Takes backups of this replica.
 #[derive(Clone)]
 pub struct Backups {
     replica: Replica,
-    sealing_key: Arc<SealingKey>,
+    sealing_key: KeyInUse,
     clock: Arc<dyn Clock>,
     /// A backup keeps old data on disk alive and a core busy.
     turns: Arc<Semaphore>,
@@ -30,7 +31,7 @@ pub struct Backups {
 const BACKUPS_MAX: usize = 1;
 
 impl Backups {
-    pub fn new(replica: Replica, sealing_key: Arc<SealingKey>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(replica: Replica, sealing_key: KeyInUse, clock: Arc<dyn Clock>) -> Self {
         Self { replica, sealing_key, clock, turns: Arc::new(Semaphore::new(BACKUPS_MAX)) }
     }
 
@@ -50,6 +51,7 @@ impl Backups {
 
     /// Writes a backup of the present moment; `rows` counts along. Blocks for as long as disk and `out` take.
     pub fn write<W: Write>(&self, out: W, rows: &AtomicU64) -> Result<(W, pb::Summary), BackupError> {
+        let sealing_key = self.sealing_key.get()?;
         let (cluster_uuid, trust_domain) = {
             let state = self.replica.state().read();
             let cluster = state.cluster().ok_or(BackupError::Uninitialised)?;
@@ -59,7 +61,7 @@ impl Backups {
         let backup_id = *uuid::Uuid::new_v4().as_bytes();
         let name = hex::encode(backup_id);
         let name = BackupName { cluster: &cluster_uuid, id: &name };
-        let created = BackupCipher::create(&self.sealing_key, name, &SystemRandom::new());
+        let created = BackupCipher::create(&sealing_key, name, &SystemRandom::new());
         let (cipher, wrapped_key) = created.map_err(BackupError::Seal)?;
         let header = pb::Header {
             backup_id: backup_id.to_vec(),
@@ -69,7 +71,7 @@ impl Backups {
             applied_index: view.applied()?.unwrap_or(0),
             feature_level: FEATURE_LEVEL,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            sealing_key_id: self.sealing_key.id().map_err(BackupError::Seal)?,
+            sealing_key_id: sealing_key.id().map_err(BackupError::Seal)?,
             wrapped_key,
         };
         let mut writer = BackupWriter::begin(out, &header, cipher)?;

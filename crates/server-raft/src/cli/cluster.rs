@@ -106,7 +106,12 @@ fn print_members(out: &mut dyn Write, members: &[Member]) -> io::Result<()> {
             // What it said at its last answer is no longer so.
             if member.reachable { member.applied.to_string() } else { "-".to_owned() },
             member.lag.to_string(),
-            if member.reachable { "yes" } else { "no" }.to_owned(),
+            match (member.reachable, member.sealed) {
+                (false, _) => "no",
+                (true, false) => "yes",
+                (true, true) => "yes, sealed",
+            }
+            .to_owned(),
         ]
     }));
     print_table(out, &rows)
@@ -120,12 +125,14 @@ mod tests {
     fn members_as_a_table() {
         let leader = Member { node_id: 1, name: "server-0".into(), leader: true, voter: true, ..Member::default() };
         let learner = Member { node_id: 12, name: "x".into(), lag: 7, reachable: true, ..Member::default() };
+        let sealed = Member { node_id: 13, voter: true, sealed: true, reachable: true, ..Member::default() };
         let mut text = Vec::new();
-        print_members(&mut text, &[leader, learner]).unwrap();
+        print_members(&mut text, &[leader, learner, sealed]).unwrap();
         let expected = "\
 ID  NAME      ROLE     PEER ADDRESS  API ADDRESS  APPLIED  LAG  REACHABLE
 1   server-0  leader                              -        0    no
 12  x         learner                             0        7    yes
+13            voter                               0        0    yes, sealed
 ";
         assert_eq!(String::from_utf8(text).unwrap(), expected);
     }

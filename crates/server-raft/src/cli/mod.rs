@@ -12,9 +12,11 @@
 //!   ca local_authority upstream_authority cluster          the server itself
 //!   import/                                                what a SPIRE server knew
 //!   backup/ restore recover log                            the replicated state as files; offline: common to them
+//!   seal/                                                  the sealing key's file, and the keys under it
 //!   healthcheck logger debug validate                      operation
 //!   why/                                                   what stands between a workload and its identity
 //!   shell         completions and the manual page
+//!   progress.rs   how far a long command is
 //!   oidc          the OIDC discovery provider, a process of its own
 //! ```
 
@@ -36,10 +38,12 @@ mod log;
 mod logger;
 mod offline;
 mod oidc;
+mod progress;
 mod recover;
 mod reply;
 mod restore;
 mod run_flags;
+mod seal;
 mod selectors;
 mod shell;
 mod start;

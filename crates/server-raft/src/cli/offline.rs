@@ -1,15 +1,16 @@
 //! What commands that work without a running server have in common: the settings it would have, and its sealing key.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use steeple_ca::seal::SealingKey;
 use steeple_cli::{Failure, Flag, Values};
 use steeple_config::{ServerOverrides, ServerSettings};
-use steeple_core::Timestamp;
+use steeple_core::{Clock, SystemClock, Timestamp};
 
 use super::RunFlags;
 use crate::raft::NewCluster;
-use crate::sealing_key;
+use crate::seal::Custody;
 
 pub(super) const SETTINGS_FLAGS: &[Flag] = &[
     Flag::text("config", "Path of the server's configuration file"),
@@ -19,18 +20,40 @@ pub(super) const SETTINGS_FLAGS: &[Flag] = &[
 
 /// As `run` would read them, with `data_dir` on top.
 pub(super) fn settings(values: &Values, data_dir: Option<&str>) -> Result<ServerSettings, Failure> {
+    settings_in(values.text_if_any("config"), values, data_dir)
+}
+
+/// Those of another file.
+pub(super) fn settings_in(
+    config: Option<&str>,
+    values: &Values,
+    data_dir: Option<&str>,
+) -> Result<ServerSettings, Failure> {
     let flags = RunFlags {
-        config: values.text_if_any("config").map(PathBuf::from),
+        config: config.map(PathBuf::from),
         expand_env: values.bool("expandEnv"),
         overrides: ServerOverrides { data_dir: data_dir.map(str::to_owned), ..ServerOverrides::default() },
     };
     Ok(flags.load().map_err(Failure::message)?.settings)
 }
 
-/// The key that the flag names, else the one of the configuration.
+/// The key in the file that the flag names, else in that of the configuration. Asks the seal once.
 pub(super) fn sealing_key(values: &Values, settings: &ServerSettings) -> Result<SealingKey, Failure> {
-    let path = values.text_if_any("sealingKeyPath").map(Path::new);
-    sealing_key::load(path.unwrap_or(&settings.cluster.sealing_key_path), false).map_err(Failure::message)
+    wait_for(custody(values, settings).open())?.map_err(Failure::message)
+}
+
+pub(super) fn custody(values: &Values, settings: &ServerSettings) -> Custody {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    match values.text_if_any("sealingKeyPath") {
+        Some(path) => Custody::at(Path::new(path), &settings.cluster.seal, &clock),
+        None => Custody::new(&settings.cluster, &clock),
+    }
+}
+
+/// A seal may be a service.
+pub(super) fn wait_for<T>(answer: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(answer))
 }
 
 /// The value of a flag that cannot be left out.

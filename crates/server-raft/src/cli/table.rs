@@ -7,7 +7,7 @@ use tonic::transport::Channel;
 
 use super::{
     agent, backup, bundle, ca, cluster, debug, entry, federation, healthcheck, import, jwt, local_authority, log,
-    logger, oidc, recover, restore, run_flags, shell, token, upstream_authority, why, x509,
+    logger, oidc, recover, restore, run_flags, seal, shell, token, upstream_authority, why, x509,
 };
 
 /// What a command does.
@@ -74,6 +74,7 @@ const GROUPS: &[Group] = &[
     Group { path: "log", synopsis: "The replicated log on disk" },
     Group { path: "logger", synopsis: "The log level at run time" },
     Group { path: "recover", synopsis: "A new cluster from what is left of one that lost its quorum for good" },
+    Group { path: "seal", synopsis: "What guards this server's sealing key" },
     Group { path: "token", synopsis: "Join tokens" },
     Group { path: "upstreamauthority", synopsis: "X.509 authorities above this server" },
     Group { path: "x509", synopsis: "X.509-SVIDs" },
@@ -98,6 +99,7 @@ const COMMANDS: &[&[Command<Action>]] = &[
     recover::COMMANDS,
     restore::COMMANDS,
     run_flags::COMMANDS,
+    seal::COMMANDS,
     shell::COMMANDS,
     token::COMMANDS,
     upstream_authority::COMMANDS,

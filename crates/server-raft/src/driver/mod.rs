@@ -7,6 +7,7 @@
 //! | [`ca`] | leader | `ca::lifecycle::plan` |
 //! | [`federation`] | leader | `federation::Schedule` |
 //! | [`prune`] | leader | expiry against the clock |
+//! | [`reseal`] | leader | `seal::Standing` |
 //! | [`roots`] | every replica | the bundles in the state |
 //! | [`upstream`] | leader | the bundle of the authority above |
 //! | [`server_svid`] | every replica | half-life, taint |
@@ -16,6 +17,7 @@ pub mod ca;
 pub mod ca_log;
 pub mod federation;
 pub mod prune;
+pub mod reseal;
 pub mod roots;
 pub mod server_svid;
 mod start;

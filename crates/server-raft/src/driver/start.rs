@@ -12,6 +12,7 @@ use super::backup::BackupDriver;
 use super::ca::CaDriver;
 use super::federation::FederationDriver;
 use super::prune::{PruneAgents, PruneDriver};
+use super::reseal::ResealDriver;
 use super::roots;
 use super::server_svid::{ServerSvid, ServerSvidDriver};
 use super::upstream::UpstreamDriver;
@@ -45,6 +46,8 @@ pub fn start(
     let ca = Arc::new(CaDriver { maker: Arc::clone(&shared.maker), clock: Arc::clone(clock), kinds });
     tasks.spawn(UpstreamDriver { ca: Arc::clone(&ca) }.run(stop.clone()));
     tasks.spawn(ca.run(stop.clone()));
+    let reseal = ResealDriver { replica: replica.clone(), keys: Arc::clone(&shared.maker.keys) };
+    tasks.spawn(reseal.run(stop.clone()));
     let prune = PruneDriver {
         replica: replica.clone(),
         clock: Arc::clone(clock),

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use steeple_ca::seal::{Keyring, SealError, SealedKeyring, SealingKey};
+use steeple_ca::seal::{Keyring, SealError, SealedKeyring};
 use steeple_ca::{CaIssuer, IssueError, JwtIssuer, SigningKey};
 use steeple_core::{Authority, AuthorityId, AuthorityKind, Secret};
 use steeple_state::State;
+
+use crate::seal::{KeyInUse, ServerSealed};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeysError {
@@ -14,6 +16,8 @@ pub enum KeysError {
     NoAuthority(AuthorityKind),
     #[error("the cluster has no keyring yet: it is initializing")]
     NoKeyring,
+    #[error(transparent)]
+    Sealed(#[from] ServerSealed),
     #[error(transparent)]
     Seal(#[from] SealError),
     #[error(transparent)]
@@ -24,7 +28,7 @@ pub enum KeysError {
 
 /// Opens what `state` holds sealed. One per replica; only a replica that may sign calls it.
 pub struct AuthorityKeys {
-    sealing_key: Arc<SealingKey>,
+    sealing_key: KeyInUse,
     jwt_issuer: Option<String>,
     opened: Mutex<Opened>,
 }
@@ -37,7 +41,7 @@ struct Opened {
 }
 
 impl AuthorityKeys {
-    pub fn new(sealing_key: Arc<SealingKey>, jwt_issuer: Option<String>) -> Self {
+    pub fn new(sealing_key: KeyInUse, jwt_issuer: Option<String>) -> Self {
         Self { sealing_key, jwt_issuer, opened: Mutex::default() }
     }
 
@@ -97,7 +101,8 @@ impl AuthorityKeys {
         {
             return Ok(Arc::clone(keyring));
         }
-        let keyring = Arc::new(SealedKeyring::decode(&stored.content)?.open(&self.sealing_key, &cluster.uuid)?);
+        let keyring =
+            Arc::new(SealedKeyring::decode(&stored.content)?.open(self.sealing_key.get()?.as_ref(), &cluster.uuid)?);
         opened.keyring = Some((stored.revision, Arc::clone(&keyring)));
         Ok(keyring)
     }

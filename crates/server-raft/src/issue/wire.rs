@@ -22,7 +22,7 @@ impl Refused {
 impl From<&KeysError> for Refused {
     fn from(error: &KeysError) -> Self {
         let code = match error {
-            KeysError::NoAuthority(_) | KeysError::NoKeyring => Code::Unavailable,
+            KeysError::NoAuthority(_) | KeysError::NoKeyring | KeysError::Sealed(_) => Code::Unavailable,
             _ => Code::Internal,
         };
         Self::new(code, error.to_string())

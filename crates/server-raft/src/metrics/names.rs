@@ -11,6 +11,8 @@ pub const JWT_KEY_EXPIRY_SECS: &str = "jwt_key_expiry_seconds";
 pub const X509_CA_EXPIRATION: &str = "manager.x509_ca.rotate.expiration";
 /// SPIRE's own: seconds that were left when it was activated; label `trust_domain_id`.
 pub const X509_CA_TTL: &str = "manager.x509_ca.rotate.ttl";
+/// 1 while the sealing key is missing or wrong: this replica votes and follows, and serves nothing that needs a key.
+pub const SEALED: &str = "steeple_sealed";
 /// 1 on the replica that leads.
 pub const RAFT_IS_LEADER: &str = "steeple_raft_is_leader";
 /// 1 while some replica is known to lead.

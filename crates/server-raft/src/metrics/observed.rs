@@ -14,10 +14,12 @@ use super::names::*;
 use crate::driver::federation::BundleAges;
 use crate::federation;
 use crate::raft::{MemberStatus, Replica, Role};
+use crate::seal::KeyInUse;
 
 /// What the gauges are computed from.
 pub struct Observed {
     pub replica: Replica,
+    pub sealing_key: KeyInUse,
     pub meter: Meter,
     pub bundle_ages: BundleAges,
     pub clock: Arc<dyn Clock>,
@@ -41,6 +43,7 @@ impl Observed {
     fn observe_raft(&self) {
         let status = self.replica.status();
         let flag = |on: bool| if on { 1.0 } else { 0.0 };
+        gauge!(SEALED).set(flag(self.sealing_key.is_sealed()));
         gauge!(RAFT_IS_LEADER).set(flag(status.leader_id == Some(status.node_id)));
         gauge!(RAFT_HAS_LEADER).set(flag(status.leader_id.is_some()));
         gauge!(RAFT_TERM).set(status.term as f64);

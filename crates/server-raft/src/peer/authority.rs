@@ -79,6 +79,26 @@ impl PeerCaContent {
         Self(content)
     }
 
+    /// Under which data keys its private keys are sealed.
+    pub fn keyring_terms(&self) -> impl Iterator<Item = u64> {
+        self.0.authorities.iter().map(|authority| authority.keyring_term)
+    }
+
+    /// Every private key sealed with the data key of `keyring` that seals now.
+    pub fn resealed(&self, keyring: &Keyring) -> Result<Self, AuthorityError> {
+        let mut content = self.0.clone();
+        for authority in &mut content.authorities {
+            let sealed = SealedKey {
+                keyring_term: authority.keyring_term,
+                ciphertext: std::mem::take(&mut authority.sealed_key),
+            };
+            let key = keyring.open(RecordType::PeerCaKey, &authority.id, &sealed)?;
+            let sealed = keyring.seal(RecordType::PeerCaKey, &authority.id, &key)?;
+            (authority.keyring_term, authority.sealed_key) = (sealed.keyring_term, sealed.ciphertext);
+        }
+        Ok(Self(content))
+    }
+
     /// When each authority was made, the issuing one first.
     pub fn created_at(&self) -> Vec<Timestamp> {
         self.0.authorities.iter().map(|authority| Timestamp::from_ms(authority.created_at_ms)).collect()
@@ -120,11 +140,34 @@ impl PeerAuthority {
         now: Timestamp,
         random: &dyn SecureRandom,
     ) -> Result<Vec<u8>, AuthorityError> {
+        let usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        self.issue_for(usages, id, public_key, now, random)
+    }
+
+    /// As [`Self::issue`], for a replica that only answers: no peer takes a call under it.
+    pub fn issue_to_answer(
+        &self,
+        id: &PeerId,
+        public_key: &[u8],
+        now: Timestamp,
+        random: &dyn SecureRandom,
+    ) -> Result<Vec<u8>, AuthorityError> {
+        self.issue_for(vec![ExtendedKeyUsagePurpose::ServerAuth], id, public_key, now, random)
+    }
+
+    fn issue_for(
+        &self,
+        usages: Vec<ExtendedKeyUsagePurpose>,
+        id: &PeerId,
+        public_key: &[u8],
+        now: Timestamp,
+        random: &dyn SecureRandom,
+    ) -> Result<Vec<u8>, AuthorityError> {
         let mut params = CertificateParams::default();
         params.distinguished_name = common_name(&format!("Steeple node {}", id.node_id));
         params.subject_alt_names = vec![SanType::URI(id.to_string().try_into()?)];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = usages;
         params.serial_number = Some(serial(random)?);
         (params.not_before, params.not_after) = validity(now, CERTIFICATE_LIFETIME);
         let certificate = params.signed_by(&SubjectPublicKeyInfo::from_der(public_key)?, &self.issuer)?;

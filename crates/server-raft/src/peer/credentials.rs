@@ -32,18 +32,20 @@ pub struct PeerCredentials {
 /// The current certificate with its key, as rustls asks for it on either side.
 struct Shown {
     current: ArcSwapOption<CertifiedKey>,
+    /// While there is no current one: enough to answer peers, and not to call them.
+    answering: ArcSwapOption<CertifiedKey>,
 }
 
 /// A certificate with its private key, both DER; the key is PKCS#8.
-pub(super) struct CertifiedPeerKey {
-    pub(super) certificate: Vec<u8>,
-    pub(super) key: Secret,
+pub struct CertifiedPeerKey {
+    pub certificate: Vec<u8>,
+    pub key: Secret,
 }
 
 impl PeerCredentials {
     /// Shows nothing and trusts nobody yet.
     pub fn new(id: PeerId, clock: Arc<dyn Clock>) -> Self {
-        let shown = Arc::new(Shown { current: ArcSwapOption::empty() });
+        let shown = Arc::new(Shown { current: ArcSwapOption::empty(), answering: ArcSwapOption::empty() });
         Self { id, roots: PeerRoots::default(), shown, clock }
     }
 
@@ -70,23 +72,36 @@ impl PeerCredentials {
     }
 
     fn show(&self, certified: &CertifiedPeerKey) -> Result<(), PeerError> {
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certified.key.expose()));
-        let key = provider::sign::any_supported_type(&key)?;
-        let chain = vec![CertificateDer::from(certified.certificate.clone())];
-        let certified = CertifiedKey::new(chain, key);
-        certified.keys_match()?;
-        self.shown.current.store(Some(Arc::new(certified)));
+        self.shown.current.store(Some(Arc::new(certified.to_rustls()?)));
         Ok(())
     }
 
     /// Makes a new key and certifies it with the CA of the own state. Returns when to do it again.
     pub fn renew(&self, authority: &PeerAuthority) -> Result<Timestamp, PeerError> {
         let now = self.clock.now();
-        let key = steeple_ca::generate_pkcs8(steeple_core::KeyType::EcP256).map_err(AuthorityError::from)?;
-        let public_key = SigningKey::from_pkcs8(&key).map_err(AuthorityError::from)?;
-        let certificate = authority.issue(&self.id, public_key.public_key().spki(), now, &SystemRandom::new())?;
+        let (key, public_key) = new_key()?;
+        let certificate = authority.issue(&self.id, &public_key, now, &SystemRandom::new())?;
         self.show(&CertifiedPeerKey { certificate, key })?;
         Ok(now.saturating_add(CERTIFICATE_LIFETIME / 2))
+    }
+
+    /// What [`Self::answer_only`] takes, to be kept until this replica starts without its sealing key.
+    pub fn certify_answering(&self, authority: &PeerAuthority) -> Result<CertifiedPeerKey, PeerError> {
+        let (key, public_key) = new_key()?;
+        let now = self.clock.now();
+        let certificate = authority.issue_to_answer(&self.id, &public_key, now, &SystemRandom::new())?;
+        Ok(CertifiedPeerKey { certificate, key })
+    }
+
+    /// Until the first [`Self::renew`]: peers are answered, and none is called.
+    pub fn answer_only(&self, certified: &CertifiedPeerKey) -> Result<(), PeerError> {
+        self.shown.answering.store(Some(Arc::new(certified.to_rustls()?)));
+        Ok(())
+    }
+
+    /// Whether a call to a peer would be turned away there.
+    pub(super) fn only_answers(&self) -> bool {
+        self.shown.current.load().is_none() && self.shown.answering.load().is_some()
     }
 
     pub(super) fn server_config(&self) -> Result<Arc<ServerConfig>, PeerError> {
@@ -103,6 +118,24 @@ impl PeerCredentials {
     }
 }
 
+impl CertifiedPeerKey {
+    fn to_rustls(&self) -> Result<CertifiedKey, rustls::Error> {
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.expose()));
+        let key = provider::sign::any_supported_type(&key)?;
+        let chain = vec![CertificateDer::from(self.certificate.clone())];
+        let certified = CertifiedKey::new(chain, key);
+        certified.keys_match()?;
+        Ok(certified)
+    }
+}
+
+/// With its public half (PKIX DER).
+fn new_key() -> Result<(Secret, Vec<u8>), AuthorityError> {
+    let key = steeple_ca::generate_pkcs8(steeple_core::KeyType::EcP256)?;
+    let public_key = SigningKey::from_pkcs8(&key)?.public_key().spki().to_vec();
+    Ok((key, public_key))
+}
+
 /// For a joiner, which has no certificate of its own and knows no CA yet. The handshake's signature is checked; *who*
 /// signs is settled by the proofs over the TLS exporter, which a man in the middle cannot give.
 pub(super) fn joiner_client_config(clock: Arc<dyn Clock>) -> Result<Arc<ClientConfig>, PeerError> {
@@ -111,7 +144,7 @@ pub(super) fn joiner_client_config(clock: Arc<dyn Clock>) -> Result<Arc<ClientCo
 
 impl ResolvesServerCert for Shown {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.current.load_full()
+        self.current.load_full().or_else(|| self.answering.load_full())
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::{AuthorityError, JoinError};
+use crate::seal::ServerSealed;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PeerError {
@@ -15,4 +16,10 @@ pub enum PeerError {
     Tls(#[from] rustls::Error),
     #[error("this replica could not join: {0}")]
     Join(#[from] JoinError),
+    #[error("this replica answers its peers and calls none until it is unsealed")]
+    OnlyAnswers,
+    #[error(transparent)]
+    Sealed(#[from] ServerSealed),
+    #[error("the certificate kept for a sealed start: {0}")]
+    Storage(#[from] steeple_storage::StorageError),
 }

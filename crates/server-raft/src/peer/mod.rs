@@ -10,8 +10,10 @@
 //! an SVID's life cannot keep the cluster from forming, and a SPIFFE certificate never opens this port. A certificate
 //! binds cluster, node and disk; the guard compares it with the membership it knows, for every call.
 //!
-//! Private keys of peers are never stored: whoever can open the keyring makes a new one at each start and certifies it
-//! with the peer CA of its own state. Who has no state yet, or an outdated CA, asks a member through `Join`.
+//! Private keys that let a peer speak are never stored: whoever can open the keyring makes a new one at each start and
+//! certifies it with the peer CA of its own state. Who has no state yet, or an outdated CA, asks a member through
+//! `Join`. What is stored is a key whose certificate is good for answering only (`serverAuth`): a replica that starts
+//! without its sealing key votes and follows with it, and whoever steals it can call no peer.
 
 mod acknowledgement;
 mod authority;
@@ -31,7 +33,7 @@ mod verifier;
 
 pub use acknowledgement::{AcknowledgementHandler, MemberAnswer};
 pub use authority::{AuthorityError, PeerAuthority, PeerCaContent};
-pub use credentials::PeerCredentials;
+pub use credentials::{CertifiedPeerKey, PeerCredentials};
 pub use error::PeerError;
 pub use guard::{MemberView, PeerGuard, Standing};
 pub(crate) use guard::{certified, is_stranger};

@@ -56,6 +56,9 @@ impl PeerPool {
 
     /// The channel to `target`; it connects when used, and again when it broke.
     pub fn channel(&self, target: &PeerTarget, lane: Lane) -> Result<Channel, PeerError> {
+        if self.inner.credentials.only_answers() {
+            return Err(PeerError::OnlyAnswers);
+        }
         let mut channels = self.inner.channels.lock();
         if let Some((known, channel)) = channels.get(&(target.node_id, lane))
             && known == target

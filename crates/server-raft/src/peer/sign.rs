@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use steeple_api::steeple::peer::{SignItem, SignResult};
 
+use crate::seal::ServerSealed;
+
 /// Signs on this replica, for its own services and for followers. Implemented by the module that holds the authorities.
 ///
 /// The items were authorized by the replica that sends them; what is left to decide here is the authority, the serial
@@ -26,6 +28,8 @@ pub enum SignError {
     NotReady,
     #[error("{why}; retry")]
     Fenced { why: String },
+    #[error(transparent)]
+    Sealed(#[from] ServerSealed),
 }
 
 /// Items in one batch: what a follower sends in one message and the leader signs in a few milliseconds.

@@ -155,6 +155,20 @@ mod tests {
     }
 
     #[test]
+    fn who_only_answers_is_taken_for_a_server_and_for_no_client() {
+        let (random, keyring, now) = (SystemRandom::new(), keyring(), SystemClock.now());
+        let content = PeerCaContent::create(&keyring, now, &random).expect("a CA");
+        let authority = content.open(&keyring).expect("the key");
+        let key = SigningKey::generate(KeyType::EcP256).expect("a key");
+        let certificate = authority.issue_to_answer(&ID, key.public_key().spki(), now, &random).expect("a certificate");
+        let (root, certificate) = (content.certificates().remove(0).into(), CertificateDer::from(certificate));
+        let anchor = webpki::anchor_from_trusted_cert(&root).expect("a root").to_owned();
+        let roots = Arc::new(ArcSwap::from_pointee(vec![anchor]));
+        assert_eq!(server_accepts(Arc::clone(&roots), ID, &certificate), Ok(()));
+        assert!(PeerClientVerifier { roots }.verify_client_cert(&certificate, &[], UnixTime::now()).is_err());
+    }
+
+    #[test]
     fn another_node_disk_or_cluster_is_not_the_one_that_was_dialled() {
         let wrong = Err(Error::InvalidCertificate(CertificateError::NotValidForName));
         for expected in [

@@ -169,7 +169,8 @@ pub(super) fn successor_with_room(consensus: &Consensus) -> Option<NodeId> {
 fn candidates(consensus: &Consensus, metrics: &Metrics) -> impl Iterator<Item = Candidate> {
     let last_log = metrics.last_log_index.unwrap_or(0);
     let others = metrics.membership_config.voter_ids().filter(|id| *id != consensus.node_id);
-    others.filter(|id| heard(metrics, *id)).filter_map(move |node_id| {
+    let sealed = |id: &NodeId| consensus.reports.of(*id).is_some_and(|report| report.sealed);
+    others.filter(move |id| heard(metrics, *id) && !sealed(id)).filter_map(move |node_id| {
         let matched = metrics.replication.as_ref()?.get(&node_id).cloned().flatten()?.index();
         let has_room = consensus.reports.of(node_id).is_some_and(|report| !report.disk_nearly_full);
         (matched + SUCCESSOR_LAG_MAX >= last_log).then_some(Candidate { has_room, matched, node_id })

@@ -8,7 +8,7 @@ use prost::Message;
 use steeple_api::steeple::peer as pb;
 use steeple_api::steeple::peer::join_server;
 use steeple_ca::Csr;
-use steeple_ca::seal::{ProofRole, SealingKey};
+use steeple_ca::seal::ProofRole;
 use steeple_state::{CommandKind, MemberFacts, Outcome, Uuid};
 use tonic::{Request, Response, Status};
 
@@ -19,6 +19,7 @@ use super::peer_ca::open_peer_ca;
 use super::propose::{Queue, driver_command};
 use super::remote;
 use crate::peer::{ConnectionInfo, PeerId};
+use crate::seal::ServerSealed;
 
 /// How long a join may wait for the leader's commit.
 const ADMIT_TIMEOUT: Duration = Duration::from_secs(8);
@@ -33,7 +34,6 @@ pub(super) const JOIN_BYTES_MAX: usize = 16 * 1024;
 pub(super) struct Admission {
     consensus: Arc<Consensus>,
     queue: Queue,
-    sealing_key: Arc<SealingKey>,
 }
 
 pub(super) struct JoinService {
@@ -41,8 +41,8 @@ pub(super) struct JoinService {
 }
 
 impl Admission {
-    pub(super) fn new(consensus: Arc<Consensus>, queue: Queue, sealing_key: Arc<SealingKey>) -> Self {
-        Self { consensus, queue, sealing_key }
+    pub(super) fn new(consensus: Arc<Consensus>, queue: Queue) -> Self {
+        Self { consensus, queue }
     }
 
     /// `request` comes from somebody who proved to hold the sealing key.
@@ -129,9 +129,9 @@ impl Admission {
 
     fn answer(&self, node_id: u64, storage_uuid: Uuid, public_key: &[u8]) -> Result<pb::JoinResponse, Status> {
         let internal = |error: &dyn std::fmt::Display| Status::internal(error.to_string());
+        let sealing_key = self.consensus.sealing_key.get().map_err(sealed)?;
         let state = self.consensus.published.state.read();
-        let peer_ca =
-            open_peer_ca(&state, &self.sealing_key).map_err(|error| internal(&error))?.ok_or_else(no_leader)?;
+        let peer_ca = open_peer_ca(&state, &sealing_key).map_err(|error| internal(&error))?.ok_or_else(no_leader)?;
         let cluster_uuid = state.cluster().map(|cluster| cluster.uuid).ok_or_else(no_leader)?;
         let id = PeerId { cluster_uuid, node_id, storage_uuid };
         let certificate = peer_ca.authority.issue(&id, public_key, self.consensus.clock.now(), &SystemRandom::new());
@@ -157,9 +157,9 @@ impl join_server::Join for JoinService {
     async fn join(&self, request: Request<pb::Proved>) -> Result<Response<pb::Proved>, Status> {
         let connection = request.extensions().get::<ConnectionInfo>().cloned();
         let connection = connection.ok_or_else(|| Status::internal("the connection is not known"))?;
-        let key = &self.admission.sealing_key;
+        let key = self.admission.consensus.sealing_key.get().map_err(sealed)?;
         let pb::Proved { message, proof } = request.into_inner();
-        if let Err(error) = connection.proof.verify(key, ProofRole::Joiner, &message, &proof) {
+        if let Err(error) = connection.proof.verify(&key, ProofRole::Joiner, &message, &proof) {
             tracing::warn!(remote = %connection.remote, %error, "a join was refused");
             return Err(Status::unauthenticated("the joining server does not hold this cluster's sealing key"));
         }
@@ -168,10 +168,15 @@ impl join_server::Join for JoinService {
         let (remote, address) = (connection.remote, &join.address);
         tracing::debug!(%remote, name = %join.name, %address, "a replica asks to join");
         let message = self.admission.admit(join, 0).await?.encode_to_vec();
-        let proof = connection.proof.prove(key, ProofRole::Member, &message);
+        let proof = connection.proof.prove(&key, ProofRole::Member, &message);
         let proof = proof.map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(pb::Proved { message, proof }))
     }
+}
+
+/// The joiner asks the next address.
+fn sealed(why: ServerSealed) -> Status {
+    Status::unavailable(why.to_string())
 }
 
 fn no_leader() -> Status {

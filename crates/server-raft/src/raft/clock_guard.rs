@@ -103,7 +103,8 @@ impl Consensus {
         stamp.as_ms().saturating_sub(now) > millis(CLOCK_SKEW_MAX + ROUND_TRIP_MAX)
     }
 
-    /// A node in a time or a state of its own neither leads nor tries to, so that another one leads.
+    /// A node in a time or a state of its own neither leads nor tries to, so that another one leads. Nor does a sealed one,
+    /// which would have nothing to sign with.
     pub(super) fn stand_aside_if_unfit(&self) {
         let verdict = self.clock_verdict();
         let skewed = matches!(verdict, Verdict::Skewed { .. });
@@ -112,7 +113,7 @@ impl Consensus {
         }
         let fit = !skewed && !self.comparison.is_diverged();
         self.raft.runtime_config().heartbeat(fit);
-        self.raft.runtime_config().elect(fit);
+        self.raft.runtime_config().elect(fit && !self.sealing_key.is_sealed());
     }
 
     fn voters(&self) -> Vec<NodeId> {

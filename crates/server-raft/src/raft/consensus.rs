@@ -16,6 +16,7 @@ use super::removed::Removal;
 use super::state_watch::Comparison;
 use super::types::{Metrics, Node, NodeId, Raft};
 use crate::peer::PeerPool;
+use crate::seal::KeyInUse;
 
 pub(super) struct Consensus {
     pub(super) node_id: NodeId,
@@ -28,6 +29,8 @@ pub(super) struct Consensus {
     pub(super) reports: Reports,
     pub(super) removed: Removal,
     pub(super) comparison: Comparison,
+    /// Without it this replica votes and follows, and neither leads nor calls a peer.
+    pub(super) sealing_key: KeyInUse,
     /// A write was refused because the disk is nearly full.
     pub(super) out_of_room: Notify,
     /// One membership change at a time: two at once can leave a joint configuration that both believe to be done.

@@ -3,40 +3,41 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steeple_ca::seal::SealingKey;
-use steeple_core::{Clock, Timestamp};
+use steeple_core::Timestamp;
 use steeple_state::Change;
+use steeple_storage::Identity;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::peer_ca::open_peer_ca;
+use super::consensus::Consensus;
+use super::identity;
+use super::peer_ca::{open_peer_ca, peer_ca};
 use super::published::Published;
 use crate::peer::{PeerCredentials, PeerError};
+use crate::seal::KeyInUse;
 
 /// Wall clocks jump; a renewal that is due is not missed by more than this.
 const LOOK_AGAIN: Duration = Duration::from_secs(60 * 60);
 
-/// Renews at half-life and whenever the peer CA changes, until the replica stops.
-pub(super) async fn keep(
-    credentials: PeerCredentials,
-    published: Arc<Published>,
-    sealing_key: Arc<SealingKey>,
-    clock: Arc<dyn Clock>,
-) {
-    let mut events = published.events.subscribe();
+/// Renews at half-life, whenever the peer CA changes and when the server is unsealed, until the replica stops.
+pub(super) async fn keep(credentials: PeerCredentials, consensus: Arc<Consensus>, identity: Identity) {
+    let mut events = consensus.published.events.subscribe();
     loop {
-        let renew_at = match renew(&credentials, &published, &sealing_key) {
+        let renew_at = match renew(&credentials, &consensus.published, &consensus.sealing_key, &identity) {
             Ok(renew_at) => renew_at,
+            Err(PeerError::Sealed(_)) => None,
             Err(error) => {
                 tracing::error!(%error, "the peer certificate was not renewed");
                 None
             }
         };
-        let pause = renew_at.map_or(LOOK_AGAIN, |at| at.since(clock.now()).min(LOOK_AGAIN));
+        let sealed = consensus.sealing_key.is_sealed();
+        let pause = renew_at.map_or(LOOK_AGAIN, |at| at.since(consensus.clock.now()).min(LOOK_AGAIN));
         let renewal = tokio::time::sleep(pause);
         tokio::pin!(renewal);
         loop {
             tokio::select! {
                 () = &mut renewal => break,
+                () = consensus.sealing_key.until_open(), if sealed => break,
                 event = events.recv() => match event {
                     Ok(applied) if applied.replaced => break,
                     Ok(applied) if applied.events.iter().any(|event| concerns_peers(&event.change)) => break,
@@ -53,14 +54,21 @@ fn concerns_peers(change: &Change) -> bool {
     matches!(change, Change::Cluster | Change::PeerCa { .. } | Change::Keyring { .. })
 }
 
-/// `None` when the state has no peer CA yet; the certificate that a member issued serves until it has.
+/// `None` when the state has no peer CA yet; the certificate that a member issued serves until it has. Whom to trust is
+/// known to a sealed server too.
 pub(super) fn renew(
     credentials: &PeerCredentials,
     published: &Published,
-    sealing_key: &SealingKey,
+    sealing_key: &KeyInUse,
+    identity: &Identity,
 ) -> Result<Option<Timestamp>, PeerError> {
-    let opened = open_peer_ca(&published.state.read(), sealing_key)?;
+    let opened = {
+        let state = published.state.read();
+        let Some(content) = peer_ca(&state)? else { return Ok(None) };
+        credentials.trust(&content.certificates())?;
+        open_peer_ca(&state, sealing_key.get()?.as_ref())?
+    };
     let Some(opened) = opened else { return Ok(None) };
-    credentials.trust(&opened.certificates)?;
+    identity::keep_answering(identity, &credentials.certify_answering(&opened.authority)?)?;
     credentials.renew(&opened.authority).map(Some)
 }

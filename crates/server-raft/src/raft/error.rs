@@ -5,6 +5,7 @@ use std::time::Duration;
 use steeple_core::TrustDomain;
 
 use super::types::NodeId;
+use crate::seal::ServerSealed;
 
 /// Why a proposal has no outcome. A command that the state refused is an outcome, not an error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +35,9 @@ pub enum ProposeError {
     /// The replica stopped, or stopped itself because its storage failed. `Unavailable`.
     #[error("this replica has stopped: {reason}")]
     Stopped { reason: String },
+    /// Nothing was written. `Unavailable`: other replicas take it.
+    #[error(transparent)]
+    Sealed(#[from] ServerSealed),
 }
 
 /// Why one attempt at a proposal failed; the caller may try again elsewhere.
@@ -59,6 +63,7 @@ pub(super) enum Refusal {
         available_bytes: u64,
     },
     Stopped(StopReason),
+    Sealed(ServerSealed),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +74,8 @@ pub(super) struct StopReason(pub(super) String);
 pub enum ReadError {
     #[error("no leader could confirm the read within {waited:?}; retry, or read with local consistency")]
     NoLeader { waited: Duration },
+    #[error(transparent)]
+    Sealed(#[from] ServerSealed),
     #[error("this replica is {behind} entries behind after {waited:?}; retry")]
     Behind { behind: u64, waited: Duration },
     #[error("this replica has stopped: {reason}")]

@@ -57,6 +57,7 @@ async fn attempt(
     deadline: Instant,
 ) -> Result<Committed, Refusal> {
     consensus.refuse_if_stopped()?;
+    consensus.sealing_key.get().map_err(Refusal::Sealed)?;
     match consensus.route() {
         Route::Here => queue.submit(command.clone(), deadline).await,
         Route::There(leader, node) => {
@@ -107,5 +108,6 @@ fn give_up(refusal: Refusal, perhaps_written: bool, started: Instant) -> Propose
             ProposeError::NoSpace { node_id, available_mib: available_bytes >> 20 }
         }
         Refusal::Stopped(reason) => ProposeError::Stopped { reason: reason.0 },
+        Refusal::Sealed(sealed) => sealed.into(),
     }
 }

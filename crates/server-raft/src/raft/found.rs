@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use steeple_ca::seal::SealingKey;
 use steeple_core::TrustDomain;
 use steeple_state::{ClusterInit, CommandKind, MemberFacts, Outcome, Uuid};
 
@@ -30,12 +29,7 @@ pub(super) struct Founding<'a> {
 }
 
 /// Founds the cluster, or finishes what an earlier start of this directory began.
-pub(super) async fn found(
-    consensus: &Consensus,
-    queue: &Queue,
-    founding: &Founding<'_>,
-    sealing_key: &SealingKey,
-) -> Result<(), StartError> {
+pub(super) async fn found(consensus: &Consensus, queue: &Queue, founding: &Founding<'_>) -> Result<(), StartError> {
     if consensus.published.state.read().cluster().is_some() {
         return Ok(());
     }
@@ -47,7 +41,8 @@ pub(super) async fn found(
         let members = BTreeMap::from([(NODE_ID_FIRST, node)]);
         consensus.raft.initialize(members).await.map_err(|error| failed(&error))?;
     }
-    let sealed = peer_ca::found(&founding.cluster_uuid, sealing_key, consensus.clock.now());
+    let sealing_key = consensus.sealing_key.get().map_err(PeerError::from)?;
+    let sealed = peer_ca::found(&founding.cluster_uuid, &sealing_key, consensus.clock.now());
     let sealed = sealed.map_err(PeerError::from)?;
     let init = ClusterInit {
         cluster_uuid: founding.cluster_uuid,
@@ -79,6 +74,8 @@ pub(super) fn check_trust_domain(consensus: &Consensus, configured: &TrustDomain
 
 /// Tells the cluster when this member came back under another name or address.
 pub(super) async fn announce(consensus: Arc<Consensus>, queue: Queue, ours: MemberFacts) {
+    // Until then nobody listens to it.
+    consensus.sealing_key.until_open().await;
     let mut applied = consensus.published.applied.subscribe();
     let known = loop {
         let known = consensus.published.state.read().member(consensus.node_id).map(|member| member.facts.clone());

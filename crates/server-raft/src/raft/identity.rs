@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use steeple_core::Secret;
 use steeple_state::{StateHash, Uuid};
-use steeple_storage::{Identity, Storage};
+use steeple_storage::{Identity, Storage, StorageError};
 
 use super::error::StartError;
 use super::state_check::Divergence;
 use super::types::NodeId;
+use crate::peer::CertifiedPeerKey;
 
 /// The first member of a cluster; every later id is allocated by the log.
 pub(super) const NODE_ID_FIRST: NodeId = 1;
@@ -18,6 +20,8 @@ const NODE_ID: &str = "node_id";
 const FOUNDING: &str = "founding";
 const ORIGIN: &str = "origin";
 const DIVERGENCE: &str = "divergence";
+const ANSWERING_CERTIFICATE: &str = "answering_certificate";
+const ANSWERING_KEY: &str = "answering_key";
 const ORIGIN_BOOTSTRAP: &[u8] = b"bootstrap";
 const ORIGIN_JOIN: &[u8] = b"join";
 const ORIGIN_REFOUNDED: &[u8] = b"refounded";
@@ -137,6 +141,25 @@ fn values<'a>(membership: &'a Membership, node_id: &'a [u8]) -> [(&'static str, 
         Origin::Refounded => ORIGIN_REFOUNDED,
     };
     [(CLUSTER_UUID, &membership.cluster_uuid), (NODE_ID, node_id), (ORIGIN, origin)]
+}
+
+/// What a start without the sealing key shows to peers. Its key opens nothing that this directory does not hold: the
+/// certificate is good for answering members, who come by address and say what to store.
+pub(super) fn keep_answering(identity: &Identity, certified: &CertifiedPeerKey) -> Result<(), StorageError> {
+    identity.put_all(&[(ANSWERING_CERTIFICATE, &certified.certificate), (ANSWERING_KEY, certified.key.expose())])
+}
+
+pub(super) fn answering(identity: &Identity) -> Result<Option<CertifiedPeerKey>, StorageError> {
+    let (Some(certificate), Some(key)) = (identity.get(ANSWERING_CERTIFICATE)?, identity.get(ANSWERING_KEY)?) else {
+        return Ok(None);
+    };
+    Ok(Some(CertifiedPeerKey { certificate, key: Secret::new(key) }))
+}
+
+/// Whether a member can start on this directory without its sealing key. Not before it was told by the log who its
+/// peers are, and had the key then.
+pub fn may_start_sealed(storage: &Storage) -> Result<bool, StartError> {
+    Ok(answering(&storage.identity())?.is_some())
 }
 
 pub(super) fn new_uuid() -> Uuid {

@@ -34,7 +34,11 @@ pub fn open_keyring(state: &State, sealing_key: &SealingKey) -> Result<Option<Ke
 
 /// `None` before the state knows a peer CA.
 pub(super) fn open_peer_ca(state: &State, sealing_key: &SealingKey) -> Result<Option<OpenPeerCa>, AuthorityError> {
-    let (Some(keyring), Some(sealed)) = (open_keyring(state, sealing_key)?, state.peer_ca()) else { return Ok(None) };
-    let content = PeerCaContent::decode(&sealed.content)?;
+    let (Some(keyring), Some(content)) = (open_keyring(state, sealing_key)?, peer_ca(state)?) else { return Ok(None) };
     Ok(Some(OpenPeerCa { authority: content.open(&keyring)?, certificates: content.certificates() }))
+}
+
+/// Its public half needs no key.
+pub(super) fn peer_ca(state: &State) -> Result<Option<PeerCaContent>, AuthorityError> {
+    state.peer_ca().map(|sealed| PeerCaContent::decode(&sealed.content)).transpose()
 }

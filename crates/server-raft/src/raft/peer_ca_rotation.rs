@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand::SystemRandom;
-use steeple_ca::seal::SealingKey;
 use steeple_core::Timestamp;
 use steeple_state::{Change, CommandKind, Outcome};
 use tokio::sync::broadcast::error::RecvError;
@@ -23,6 +22,7 @@ use super::peer_ca::open_keyring;
 use super::propose::{Queue, driver_command};
 use super::types::NodeId;
 use crate::peer::{AuthorityError, PeerCaContent};
+use crate::seal::ServerSealed;
 
 /// How often the leader looks whether the next step is due.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -58,7 +58,7 @@ struct Settling {
 }
 
 /// Runs while this replica lives; acts while it leads.
-pub(super) async fn care(consensus: Arc<Consensus>, queue: Queue, sealing_key: Arc<SealingKey>) {
+pub(super) async fn care(consensus: Arc<Consensus>, queue: Queue) {
     let mut events = consensus.published.events.subscribe();
     let mut settling: Option<Settling> = None;
     let mut told = BTreeSet::new();
@@ -96,7 +96,7 @@ pub(super) async fn care(consensus: Arc<Consensus>, queue: Queue, sealing_key: A
             continue;
         }
         told.clear();
-        if let Err(error) = take(&consensus, &queue, &sealing_key, step, &content, revision).await {
+        if let Err(error) = take(&consensus, &queue, step, &content, revision).await {
             tracing::warn!(?step, %error, "a step in the rotation of the peer CA failed, trying again");
         }
     }
@@ -109,17 +109,22 @@ fn due(consensus: &Consensus) -> Option<(Step, PeerCaContent, u64)> {
     Some((step, content, sealed.revision))
 }
 
-/// Members that are not known to have applied `index`. Those on the list count, whether Raft knows them yet or not.
+/// Members that are not known to have applied `index`, and sealed ones, which cannot renew their certificates. Those on
+/// the list count, whether Raft knows them yet or not.
 fn behind(consensus: &Consensus, index: u64) -> BTreeSet<NodeId> {
     let state = consensus.published.state.read();
     let others = state.members().map(|member| member.node_id).filter(|id| *id != consensus.node_id);
-    others.filter(|id| consensus.reports.of(*id).is_none_or(|report| report.applied_index < index)).collect()
+    others
+        .filter(|id| consensus.reports.of(*id).is_none_or(|report| report.sealed || report.applied_index < index))
+        .collect()
 }
 
 #[derive(Debug, thiserror::Error)]
 enum StepError {
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    #[error(transparent)]
+    Sealed(#[from] ServerSealed),
     #[error("the cluster has no keyring")]
     NoKeyring,
     #[error("{0}")]
@@ -129,14 +134,15 @@ enum StepError {
 async fn take(
     consensus: &Consensus,
     queue: &Queue,
-    sealing_key: &SealingKey,
     step: Step,
     content: &PeerCaContent,
     expected_revision: u64,
 ) -> Result<(), StepError> {
     let next = match step {
         Step::Announce => {
-            let keyring = open_keyring(&consensus.published.state.read(), sealing_key).map_err(AuthorityError::from)?;
+            let sealing_key = consensus.sealing_key.get()?;
+            let keyring =
+                open_keyring(&consensus.published.state.read(), &sealing_key).map_err(AuthorityError::from)?;
             let keyring = keyring.ok_or(StepError::NoKeyring)?;
             content.with_successor(&keyring, consensus.clock.now(), &SystemRandom::new())?
         }

@@ -39,6 +39,8 @@ pub(super) struct PeerReport {
     pub(super) disk_nearly_full: bool,
     /// The latest that it applied. `None` from a release that has none; index 0 before the first.
     pub(super) checkpoint: Option<Checkpoint>,
+    /// It votes and follows, and must not lead.
+    pub(super) sealed: bool,
 }
 
 #[derive(Default)]
@@ -75,6 +77,11 @@ pub(super) async fn ping_peers(consensus: Arc<Consensus>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
+        if consensus.sealing_key.is_sealed() {
+            // Nobody would answer.
+            consensus.stand_aside_if_unfit();
+            continue;
+        }
         let heard = ping_all(&consensus).await;
         let removed_by = heard.iter().find(|(_, heard)| matches!(heard, Heard::Refusal(status) if is_stranger(status)));
         if let Some((peer, _)) = removed_by {
@@ -140,6 +147,7 @@ async fn ping(consensus: &Consensus, id: NodeId, node: &Node) -> Heard {
         applied_index: answer.applied_index,
         disk_nearly_full: answer.disk_nearly_full,
         checkpoint: answer.checkpoint.as_ref().map(codec::checkpoint_from_pb),
+        sealed: answer.sealed,
     };
     consensus.reports.by_node.lock().insert(id, report);
     Heard::Answer

@@ -92,6 +92,7 @@ pub(super) async fn read(
     if mode == ReadMode::Local {
         return Ok(view(*consensus.published.applied.borrow()));
     }
+    consensus.sealing_key.get()?;
     let started = Instant::now();
     let mut leadership = consensus.leadership.clone();
     loop {

@@ -73,7 +73,8 @@ pub(super) async fn read_index(peers: &PeerPool, id: NodeId, node: &Node, timeou
 pub(super) fn refusal_to_pb(refusal: &Refusal) -> pb::ProposeRefused {
     let mut refused = pb::ProposeRefused::default();
     let failure = match refusal {
-        Refusal::NotLeader => pb::ProposeFailure::NotLeader,
+        // A sealed replica does not lead.
+        Refusal::NotLeader | Refusal::Sealed(_) => pb::ProposeFailure::NotLeader,
         Refusal::Ambiguous | Refusal::Stopped(_) => pb::ProposeFailure::Ambiguous,
         Refusal::Overloaded { queued } => {
             refused.queued = *queued as u64;

@@ -72,6 +72,7 @@ pub(super) fn needs_room(kind: &CommandKind) -> bool {
         | CommandKind::TaintAuthority { .. }
         | CommandKind::RevokeAuthority { .. }
         | CommandKind::ForgetAuthority { .. }
+        | CommandKind::ResealAuthority { .. }
         | CommandKind::TaintUpstreamAuthority { .. }
         | CommandKind::RevokeUpstreamAuthority { .. }
         | CommandKind::FollowUpstream(_)

@@ -101,6 +101,7 @@ impl cluster_server::Cluster for ClusterService {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             disk_nearly_full: room::is_nearly_full(&self.storage),
             checkpoint: Some(codec::checkpoint_to_pb(self.consensus.published.checkpoints().last())),
+            sealed: self.consensus.sealing_key.is_sealed(),
         }))
     }
 

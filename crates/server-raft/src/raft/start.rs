@@ -6,10 +6,9 @@ use std::sync::{Arc, OnceLock};
 use steeple_api::steeple::peer::cluster_server::ClusterServer;
 use steeple_api::steeple::peer::join_server::JoinServer;
 use steeple_api::steeple::peer::raft_server::RaftServer;
-use steeple_ca::seal::SealingKey;
 use steeple_core::{Clock, TrustDomain};
 use steeple_state::{MemberFacts, Uuid};
-use steeple_storage::{Kv, Storage};
+use steeple_storage::{Identity, Kv, Storage};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tonic::service::interceptor::InterceptedService;
@@ -40,15 +39,17 @@ use super::state_watch::{Comparison, compare};
 use super::types::Raft;
 use super::{credentials, membership, peer_ca_rotation, room};
 use crate::peer::{
-    AcknowledgementHandler, JoinAnswer, JoinProgress, JoinRequest, MESSAGE_BYTES_MAX, PeerCredentials, PeerError,
-    PeerGuard, PeerId, PeerListener, PeerPool, SigningHandler, certified, join,
+    AcknowledgementHandler, AuthorityError, JoinAnswer, JoinProgress, JoinRequest, MESSAGE_BYTES_MAX, PeerCredentials,
+    PeerError, PeerGuard, PeerId, PeerListener, PeerPool, SigningHandler, certified, join,
 };
+use crate::seal::KeyInUse;
 
 /// What a replica is made of.
 pub struct Start {
     pub storage: Storage,
     pub trust_domain: TrustDomain,
-    pub sealing_key: Arc<SealingKey>,
+    /// Sealed only if [`super::may_start_sealed`].
+    pub sealing_key: KeyInUse,
     pub clock: Arc<dyn Clock>,
     pub timing: Timing,
     pub limits: Limits,
@@ -133,7 +134,9 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
     };
     let peers = credentials.clone().map(|credentials| PeerPool::new(credentials, threads));
 
-    let config = Arc::new(start.timing.openraft(&start.limits)?);
+    let config =
+        openraft::Config { enable_elect: !start.sealing_key.is_sealed(), ..start.timing.openraft(&start.limits)? };
+    let config = Arc::new(config);
     let network = Network::new(node_id, peers.clone(), Arc::clone(&published));
     let raft = Raft::new(node_id, config, network, LogStore::new(start.storage.log()), machine).await;
     let raft = raft.map_err(|error| StartError::Raft(error.to_string()))?;
@@ -150,6 +153,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
         reports: Reports::default(),
         removed: Removal::new(node_id),
         comparison: Comparison::new(identity::divergence(&ids, &cluster_uuid, node_id)?),
+        sealing_key: start.sealing_key.clone(),
         out_of_room: Notify::new(),
         membership_change: tokio::sync::Mutex::default(),
         clock: Arc::clone(&start.clock),
@@ -172,7 +176,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
             let us = PeerId { cluster_uuid, node_id, storage_uuid };
             tokio::spawn(removed::watch_own_log(Arc::clone(&consensus), members.clone(), us));
             let guard = PeerGuard::new(cluster_uuid, Arc::new(members));
-            let admission = Admission::new(Arc::clone(&consensus), queue.clone(), Arc::clone(&start.sealing_key));
+            let admission = Admission::new(Arc::clone(&consensus), queue.clone());
             let admission = Arc::new(admission);
             let services = ClusterService {
                 consensus: Arc::clone(&consensus),
@@ -186,11 +190,9 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
             };
             let raft_service = RaftService::new(Arc::clone(&consensus), start.storage.snapshots(), guard);
             serve_peers(cluster.listener, &credentials, raft_service, services, JoinService::new(admission))?;
-            let keep = credentials::keep(credentials, published, Arc::clone(&start.sealing_key), start.clock.clone());
-            tokio::spawn(keep);
+            tokio::spawn(credentials::keep(credentials, Arc::clone(&consensus), start.storage.identity()));
             tokio::spawn(pinger::ping_peers(Arc::clone(&consensus)));
-            let key = Arc::clone(&start.sealing_key);
-            tokio::spawn(peer_ca_rotation::care(Arc::clone(&consensus), queue.clone(), key));
+            tokio::spawn(peer_ca_rotation::care(Arc::clone(&consensus), queue.clone()));
             Some(address)
         }
         _ => None,
@@ -198,7 +200,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
     tokio::spawn(membership::care(Arc::clone(&consensus), queue.clone()));
     if belongs.membership.is_founder() {
         let founding = Founding { cluster_uuid, trust_domain: &start.trust_domain, facts: &facts };
-        found(&consensus, &queue, &founding, &start.sealing_key).await?;
+        found(&consensus, &queue, &founding).await?;
     }
     check_trust_domain(&consensus, &start.trust_domain)?;
     tokio::spawn(announce(Arc::clone(&consensus), queue.clone(), facts));
@@ -220,7 +222,7 @@ async fn belong(start: &Start, storage_uuid: Uuid) -> Result<Belongs, StartError
     let answer = match &start.cluster {
         None => None,
         Some(cluster) if cluster.bootstrap => None,
-        Some(cluster) => Some(join(&join_request(start, cluster, storage_uuid)).await.map_err(PeerError::Join)?),
+        Some(cluster) => Some(join(&join_request(start, cluster, storage_uuid)?).await.map_err(PeerError::Join)?),
     };
     let membership = match &answer {
         Some(answer) => {
@@ -236,18 +238,18 @@ async fn belong(start: &Start, storage_uuid: Uuid) -> Result<Belongs, StartError
     Ok(Belongs { membership, answer })
 }
 
-fn join_request(start: &Start, cluster: &ClusterStart, storage_uuid: Uuid) -> JoinRequest {
-    JoinRequest {
+fn join_request(start: &Start, cluster: &ClusterStart, storage_uuid: Uuid) -> Result<JoinRequest, PeerError> {
+    Ok(JoinRequest {
         addresses: cluster.join.clone(),
         name: cluster.name.clone(),
         advertise: cluster.advertise.clone(),
         api_address: start.api_address.clone(),
         storage_uuid,
         trust_domain: start.trust_domain.clone(),
-        sealing_key: Arc::clone(&start.sealing_key),
+        sealing_key: start.sealing_key.get()?,
         clock: Arc::clone(&start.clock),
         progress: cluster.progress.clone(),
-    }
+    })
 }
 
 fn facts(start: &Start, storage_uuid: Uuid) -> MemberFacts {
@@ -258,7 +260,8 @@ fn facts(start: &Start, storage_uuid: Uuid) -> MemberFacts {
     MemberFacts { storage_uuid, name, peer_address, api_address: start.api_address.clone() }
 }
 
-/// From the own state where that knows the peer CA, else from a member's answer. A founder has neither yet.
+/// From the own state where that knows the peer CA, else from a member's answer. A founder has neither yet, and who has
+/// not the right sealing key shows what it kept for that.
 async fn show_credentials(
     id: PeerId,
     start: &Start,
@@ -266,15 +269,20 @@ async fn show_credentials(
     answer: Option<JoinAnswer>,
 ) -> Result<PeerCredentials, StartError> {
     let credentials = PeerCredentials::new(id, Arc::clone(&start.clock));
-    let renewed = credentials::renew(&credentials, published, &start.sealing_key)?;
-    let founder = identity::membership(&start.storage.identity())?.is_some_and(|known| known.is_founder());
-    if renewed.is_some() || founder {
+    let ids = start.storage.identity();
+    let renewed = match credentials::renew(&credentials, published, &start.sealing_key, &ids) {
+        Err(error) => return answer_only(credentials, &ids, &start.sealing_key, error),
+        Ok(renewed) => renewed.is_some(),
+    };
+    if renewed || identity::membership(&ids)?.is_some_and(|known| known.is_founder()) {
         return Ok(credentials);
     }
     // Joined, but stopped before the log arrived: the same question gets the same id again.
     let answer = match (answer, &start.cluster) {
         (Some(answer), _) => answer,
-        (None, Some(cluster)) => join(&join_request(start, cluster, id.storage_uuid)).await.map_err(PeerError::Join)?,
+        (None, Some(cluster)) => {
+            join(&join_request(start, cluster, id.storage_uuid)?).await.map_err(PeerError::Join)?
+        }
         (None, None) => return Ok(credentials),
     };
     if (answer.cluster_uuid, answer.node_id) != (id.cluster_uuid, id.node_id) {
@@ -283,6 +291,23 @@ async fn show_credentials(
         ));
     }
     credentials.accept(&answer)?;
+    Ok(credentials)
+}
+
+/// For want of the right sealing key, because of `error`.
+fn answer_only(
+    credentials: PeerCredentials,
+    ids: &Identity,
+    sealing_key: &KeyInUse,
+    error: PeerError,
+) -> Result<PeerCredentials, StartError> {
+    let Some(kept) = identity::answering(ids)? else { return Err(error.into()) };
+    match error {
+        PeerError::Sealed(_) => {}
+        PeerError::Authority(AuthorityError::Seal(error)) => sealing_key.refuse(&error),
+        other => return Err(other.into()),
+    }
+    credentials.answer_only(&kept)?;
     Ok(credentials)
 }
 

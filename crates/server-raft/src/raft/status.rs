@@ -52,6 +52,8 @@ pub struct MemberStatus {
     pub applied_index: u64,
     /// It answered within the last seconds.
     pub reachable: bool,
+    /// As of its last answer: it votes and follows, and cannot lead.
+    pub sealed: bool,
 }
 
 /// Whether `id` is a voter in a membership that no crash undoes. In the middle of a change there are two sets of
@@ -81,6 +83,10 @@ pub(super) fn of(consensus: &Consensus) -> Status {
         // The leader knows how much of the log each member holds; others believe what the member said.
         let matched = metrics.replication.as_ref().and_then(|matched| matched.get(id).cloned().flatten());
         let matched = matched.map(|log_id| log_id.index());
+        let sealed = match is_us {
+            true => consensus.sealing_key.is_sealed(),
+            false => report.as_ref().is_some_and(|report| report.sealed),
+        };
         let told = report.as_ref().map_or((0, 0), |report| (report.last_log_index, report.applied_index));
         let (last_log_index, applied) = if is_us {
             (metrics.last_log_index.unwrap_or(0), applied_index)
@@ -107,6 +113,7 @@ pub(super) fn of(consensus: &Consensus) -> Status {
             last_log_index,
             applied_index: applied,
             reachable: is_us || answers,
+            sealed,
         }
     });
     let members: Vec<MemberStatus> = members.collect();

@@ -66,7 +66,7 @@ impl Write for Parts<'_> {
 
 fn failed(error: &BackupError) -> Status {
     match error {
-        BackupError::Uninitialised => Status::unavailable(error.to_string()),
+        BackupError::Uninitialised | BackupError::Sealed(_) => Status::unavailable(error.to_string()),
         _ => Status::internal(error.to_string()),
     }
 }

@@ -69,6 +69,7 @@ fn members(status: &raft::Status) -> Vec<Member> {
         applied: member.applied_index,
         lag: status.last_log_index.saturating_sub(member.last_log_index),
         reachable: member.reachable,
+        sealed: member.sealed,
     });
     members.collect()
 }

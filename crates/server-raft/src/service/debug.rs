@@ -18,6 +18,7 @@ pub struct DebugService {
 #[tonic::async_trait]
 impl DebugApi for DebugService {
     async fn get_info(&self, _request: Request<GetInfoRequest>) -> Result<Response<GetInfoResponse>, Status> {
+        self.shared.unsealed()?;
         let chain = self.shared.server_svid.borrow().as_ref().map(|svid| svid.chain.clone());
         let chain = chain.ok_or_else(|| Status::unavailable("server is initializing"))?;
         let view = self.shared.local().await?;

@@ -12,6 +12,7 @@ pub fn of_propose(error: &ProposeError) -> Status {
         ProposeError::NoLeader { .. }
         | ProposeError::Timeout { .. }
         | ProposeError::ClockSkew { .. }
+        | ProposeError::Sealed(_)
         | ProposeError::Stopped { .. } => Code::Unavailable,
         ProposeError::Overloaded { .. } | ProposeError::NoSpace { .. } => Code::ResourceExhausted,
         ProposeError::TooLarge { .. } => Code::InvalidArgument,

@@ -1,5 +1,5 @@
 //! `grpc.health.v1.Health` on the admin socket: serving once the own bundle can be fetched (SPIRE behaviour) and its
-//! keys sign.
+//! keys sign, which they do nowhere on a sealed replica.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ impl HealthApi for HealthService {
             return Err(Status::invalid_argument("per-service health is not supported"));
         }
         let serves = match self.shared.local().await {
-            Ok(view) => self.shared.is_initialized(&view.state()),
+            Ok(view) => !self.shared.sealing_key.is_sealed() && self.shared.is_initialized(&view.state()),
             Err(_) => false,
         };
         let status = if serves { ServingStatus::Serving } else { ServingStatus::NotServing };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use steeple_ca::seal::SealingKey;
 use steeple_core::plugin::NodeAttestor;
 use steeple_core::{AuthorityKind, Clock, TrustDomain};
 use steeple_state::{CommandKind, Outcome, State};
@@ -19,6 +20,7 @@ use crate::driver::server_svid::ServerSvid;
 use crate::federation::Relationships;
 use crate::issue::{AuthorityMaker, Issuer};
 use crate::raft::{Origin, ReadMode, Replica, View};
+use crate::seal::KeyInUse;
 
 /// Shared by all services of one process.
 pub struct Shared {
@@ -27,6 +29,7 @@ pub struct Shared {
     pub maker: Arc<AuthorityMaker>,
     pub acknowledgements: Arc<Acknowledgements>,
     pub backups: Backups,
+    pub sealing_key: KeyInUse,
     pub trust_domain: TrustDomain,
     pub clock: Arc<dyn Clock>,
     /// By attestation type; `join_token` is not among them.
@@ -51,6 +54,11 @@ pub struct Switches {
 }
 
 impl Shared {
+    /// The sealing key; `Unavailable` while this server has none: another replica may.
+    pub fn unsealed(&self) -> Result<Arc<SealingKey>, Status> {
+        self.sealing_key.get().map_err(|sealed| Status::unavailable(sealed.to_string()))
+    }
+
     /// Everything acknowledged so far, on any replica; `Unavailable` while no leader can confirm it.
     pub async fn fresh(&self) -> Result<View, Status> {
         let deadline = Instant::now() + READ_TIMEOUT;

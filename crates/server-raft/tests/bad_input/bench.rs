@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use steeple_api::server::entry::ListEntriesRequest;
 use steeple_api::types;
-use steeple_testkit::{Binaries, Port, Scratch, Server, ServerSpec, until, workload_entry};
+use steeple_testkit::{Binaries, ExtraLines, Port, Scratch, Server, ServerSpec, until, workload_entry};
 use tokio::process::Command;
 
 /// A refusal is a matter of milliseconds; a command that hangs is a finding.
@@ -39,8 +39,12 @@ impl Bench {
     }
 
     pub fn launch(&self, spec: &ServerSpec) -> Server {
+        self.launch_with(spec, &ExtraLines::default())
+    }
+
+    pub fn launch_with(&self, spec: &ServerSpec, extra: &ExtraLines) -> Server {
         let binaries = Binaries { server: program(), agent: PathBuf::new() };
-        Server::start(&binaries, self.scratch.path(), spec).expect("the server starts")
+        Server::start_with(&binaries, self.scratch.path(), spec, extra).expect("the server starts")
     }
 
     /// The configuration of `server`, which is stopped or stands in the way.
@@ -78,7 +82,7 @@ impl Bench {
     }
 }
 
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     env!("CARGO_BIN_EXE_steeple-server").into()
 }
 
@@ -139,6 +143,24 @@ pub fn assert_says(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "{part:?} is not in: {text}");
     }
+}
+
+/// A file for its owner only.
+pub fn private(path: &Path, content: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::write(path, content).expect("a file");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("a mode");
+}
+
+/// Waits until `/ready` says all of `parts`, and is not ready.
+pub async fn until_probe_says(health: u16, parts: &[&str]) {
+    until("the server says why it is not ready", READY_AGAIN_MAX, async || {
+        let (status, text) = probe(health, "/ready").await.ok_or("nobody answers")?;
+        let said = status != 200 && parts.iter().all(|part| text.contains(part));
+        if said { Ok(()) } else { Err(text) }
+    })
+    .await
+    .expect("it says so");
 }
 
 /// The section that makes `/live` and `/ready` answer on `port`.

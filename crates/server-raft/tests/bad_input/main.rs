@@ -1,12 +1,16 @@
 //! Real servers and bad input: each refusal says what to do, and leaves everything as it was.
 
 mod bench;
+mod canary;
 mod disk;
 mod diverged;
 mod join;
 mod removed;
 mod replica_away;
 mod scrape;
+mod seal;
+mod seal_protocol_double;
+mod sealed_replica;
 mod several_faults;
 mod start;
 mod wire;

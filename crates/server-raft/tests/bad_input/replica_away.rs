@@ -13,13 +13,13 @@ const SETTLED_MAX: Duration = Duration::from_secs(60);
 /// After which a client asks again.
 const CALL: Duration = Duration::from_secs(3);
 
-async fn three(bench: &Bench) -> Cluster {
+pub async fn three(bench: &Bench) -> Cluster {
     let binaries = Binaries { server: env!("CARGO_BIN_EXE_steeple-server").into(), agent: std::path::PathBuf::new() };
     Cluster::start(&binaries, bench.scratch.path(), 3, &spec("")).await.expect("three replicas")
 }
 
 /// Lines of the log of `server` with `text`.
-fn lines(cluster: &Cluster, position: usize, text: &str) -> Vec<String> {
+pub fn lines(cluster: &Cluster, position: usize, text: &str) -> Vec<String> {
     let log = std::fs::read_to_string(cluster.servers[position].log()).expect("a log");
     log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
 }

@@ -5,6 +5,7 @@ mod backup;
 mod recover;
 mod refused;
 mod schedule;
+mod seal_rotation;
 mod signers;
 mod site;
 mod telemetry;

@@ -16,6 +16,7 @@ use steeple_server_raft::peer::{
 use steeple_server_raft::raft::{
     ClusterStart, Limits, Origin, ProposeError, ReadMode, Replica, Role, Start, StartError, Timing, open_keyring, start,
 };
+use steeple_server_raft::seal::KeyInUse;
 use steeple_state::{CommandKind, EntryCreation, Outcome, RequestId};
 use steeple_storage::{Options, Storage};
 use steeple_testkit::Port;
@@ -134,7 +135,7 @@ impl Cluster {
         Start {
             storage: Storage::open(directory, Options::default()).expect("a store"),
             trust_domain: TrustDomain::from_name("example.org").expect("a name"),
-            sealing_key: Arc::clone(&self.key),
+            sealing_key: KeyInUse::open(Arc::clone(&self.key), Path::new("sealing-key")),
             clock: Arc::clone(clock) as Arc<dyn Clock>,
             timing: self.timing,
             limits: self.limits,

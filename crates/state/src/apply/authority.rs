@@ -5,7 +5,7 @@ use steeple_core::{Authority, AuthorityKind, AuthorityStatus, Bundle, JwtAuthori
 use super::bundle;
 use super::writer::Writer;
 use crate::codec::Slot;
-use crate::{Code, Outcome, Rejection};
+use crate::{Code, Outcome, Rejection, State};
 
 /// Fills the next slot and publishes in the same step, so that no authority can be activated unpublished. What was
 /// published for a replaced authority stays in the bundle until pruned (SPIRE behaviour).
@@ -20,6 +20,10 @@ pub(super) fn prepare(
     }
     if [&set.active, &set.next].into_iter().flatten().any(|known| known.id == authority.id) {
         return Err(Rejection::new(Code::AlreadyExists, "an authority with this ID exists"));
+    }
+    if newest_term(writer.state()) > authority.key.keyring_term {
+        // Its data key may be gone before it is ever opened.
+        return Err(Rejection::new(Code::Aborted, "the keyring was rotated meanwhile: prepare it again"));
     }
     match authority.kind {
         AuthorityKind::X509 if upstream_roots.is_empty() => {
@@ -99,6 +103,37 @@ pub(super) fn revoke(writer: &mut Writer<'_>, kind: AuthorityKind, id: &str) -> 
             Ok(Outcome::Authority { id: id.to_owned(), not_after })
         }
     }
+}
+
+/// Compare and set, so that a key which took another one's place meanwhile stays.
+pub(super) fn reseal(
+    writer: &mut Writer<'_>,
+    kind: AuthorityKind,
+    id: &str,
+    key: &SealedKey,
+    expected_term: u64,
+) -> Result<Outcome, Rejection> {
+    let set = writer.state().authority_set(kind);
+    let named = |authority: &&Authority| authority.id == id && !authority.key.ciphertext.is_empty();
+    let (slot, stored) = match (set.active.as_ref().filter(named), set.next.as_ref().filter(named)) {
+        (Some(active), _) => (Slot::Active, active.clone()),
+        (None, Some(next)) => (Slot::Next, next.clone()),
+        (None, None) => return Err(Rejection::not_found("no authority with this ID has a private key")),
+    };
+    if stored.key.keyring_term != expected_term || key.keyring_term <= expected_term {
+        let message = format!("the key is sealed in term {}, expected {expected_term}", stored.key.keyring_term);
+        return Err(Rejection::new(Code::Aborted, message));
+    }
+    let outcome = answer(&stored);
+    writer.set_slot(kind, slot, Some(Authority { key: key.clone(), ..stored }));
+    Ok(outcome)
+}
+
+/// Under which data key the latest of the private keys is sealed; 0 without any.
+fn newest_term(state: &State) -> u64 {
+    let sets = [AuthorityKind::X509, AuthorityKind::Jwt].map(|kind| state.authority_set(kind));
+    let authorities = sets.into_iter().flat_map(|set| [&set.active, &set.next]).flatten();
+    authorities.map(|authority| authority.key.keyring_term).max().unwrap_or(0)
 }
 
 /// The bundle keeps what was published until it is pruned or revoked.

@@ -93,6 +93,9 @@ fn effect(writer: &mut Writer<'_>, kind: &CommandKind) -> Outcome {
             upstream::revoke(writer, subject_key_id, roots).into()
         }
         CommandKind::FollowUpstream(changes) => upstream::follow(writer, changes).into(),
+        CommandKind::ResealAuthority { kind, id, key, expected_term } => {
+            authority::reseal(writer, *kind, id, key, *expected_term).into()
+        }
         CommandKind::ForgetAuthority { kind, id } => authority::forget(writer, *kind, id).into(),
 
         CommandKind::InitCluster(init) => cluster::init(writer, init).into(),

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use steeple_core::{
     AttestedAgent, AuthorityKind, Bundle, BundleEndpointProfile, Entry, FederationRelationship, JoinToken,
-    JwtAuthority, SelectorSet, SpiffeId, Timestamp, TrustDomain, X509Authority,
+    JwtAuthority, SealedKey, SelectorSet, SpiffeId, Timestamp, TrustDomain, X509Authority,
 };
 use steeple_state::{
     Attestation, BundleMask, BundleUpdate, Command, CommandKind, DeleteMode, EntryMask, EntryUpdate, ImportRecord,
@@ -240,6 +240,10 @@ pub fn authority_command() -> impl Strategy<Value = CommandKind> {
         1 => authority_name().prop_map(|(kind, id)| CommandKind::TaintAuthority { kind, id }),
         1 => authority_name().prop_map(|(kind, id)| CommandKind::RevokeAuthority { kind, id }),
         1 => authority_name().prop_map(|(kind, id)| CommandKind::ForgetAuthority { kind, id }),
+        1 => (authority_name(), 0..3u64).prop_map(|((kind, id), expected_term)| {
+            let key = SealedKey { keyring_term: expected_term + 1, ciphertext: b"sealed anew".to_vec() };
+            CommandKind::ResealAuthority { kind, id, key, expected_term }
+        }),
         1 => authority_name().prop_map(|(kind, id)| {
             let roots = vec![authority(kind, &id).certificate];
             CommandKind::TaintUpstreamAuthority { subject_key_id: id, roots }

@@ -1,5 +1,5 @@
-//! One document over HTTPS, or over HTTP on a Unix socket or from a host that is to prove its name, with an end to
-//! everything: time, size, redirects.
+//! One document over HTTPS, got or in answer to one, or over HTTP on a Unix socket or from a host that is to prove its
+//! name, with an end to everything: time, size, redirects.
 
 use std::io;
 use std::path::Path;
@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, HOST, LOCATION, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -66,7 +66,7 @@ pub async fn https_get(url: &str, tls: &Arc<ClientConfig>, body_bytes_max: usize
     let follow = async {
         let mut target = Target::parse(url).ok_or_else(|| HttpsError::BadUrl { url: url.to_owned() })?;
         for _ in 0..=REDIRECTS_MAX {
-            let response = request(&target, tls).await?;
+            let response = request(&target, tls, HeaderMap::new(), None).await?;
             match target.redirected(&response)? {
                 Some(next) => target = next,
                 None => return read(response, body_bytes_max).await,
@@ -75,6 +75,22 @@ pub async fn https_get(url: &str, tls: &Arc<ClientConfig>, body_bytes_max: usize
         Err(HttpsError::TooManyRedirects)
     };
     timeout(TOTAL_MAX, follow).await.map_err(|_| HttpsError::Timeout(TOTAL_MAX))?
+}
+
+/// POSTs `json` to `url`; `headers` are added. Redirects are not followed: the document may be meant for one server
+/// only.
+pub async fn https_post(
+    url: &str,
+    tls: &Arc<ClientConfig>,
+    headers: HeaderMap,
+    json: Bytes,
+    body_bytes_max: usize,
+) -> Result<HttpsReply, HttpsError> {
+    let ask = async {
+        let target = Target::parse(url).ok_or_else(|| HttpsError::BadUrl { url: url.to_owned() })?;
+        read(request(&target, tls, headers, Some(json)).await?, body_bytes_max).await
+    };
+    timeout(TOTAL_MAX, ask).await.map_err(|_| HttpsError::Timeout(TOTAL_MAX))?
 }
 
 /// GETs `url` by plain HTTP from whoever serves at `socket`; the URL's host is only named. Redirects are not followed.
@@ -95,7 +111,7 @@ pub async fn get_over(
     body_bytes_max: usize,
 ) -> Result<HttpsReply, HttpsError> {
     let target = Target::of(url).ok_or_else(|| HttpsError::NoHost { url: url.to_owned() })?;
-    read(send(&target, stream, headers).await?, body_bytes_max).await
+    read(send(&target, stream, headers, None).await?, body_bytes_max).await
 }
 
 /// GETs `path` by plain HTTP from `host`, for what proves itself by being there. Redirects are not followed.
@@ -104,20 +120,27 @@ pub async fn http_get(host: &str, port: u16, path: &str, body_bytes_max: usize) 
         let url = format!("http://{host}:{port}{path}");
         let target = Target::of(&url).ok_or(HttpsError::NoHost { url })?;
         let stream = TcpStream::connect((host, port)).await.map_err(HttpsError::Connect)?;
-        read(send(&target, stream, HeaderMap::new()).await?, body_bytes_max).await
+        read(send(&target, stream, HeaderMap::new(), None).await?, body_bytes_max).await
     };
     timeout(TOTAL_MAX, ask).await.map_err(|_| HttpsError::Timeout(TOTAL_MAX))?
 }
 
-async fn request(target: &Target, tls: &Arc<ClientConfig>) -> Result<Response<Incoming>, HttpsError> {
+async fn request(
+    target: &Target,
+    tls: &Arc<ClientConfig>,
+    headers: HeaderMap,
+    json: Option<Bytes>,
+) -> Result<Response<Incoming>, HttpsError> {
     let address = format!("{}:{}", target.authority.host(), target.authority.port_u16().unwrap_or(HTTPS_PORT));
-    send(target, ServerDialer::new([address], Arc::clone(tls)).dial().await?, HeaderMap::new()).await
+    send(target, ServerDialer::new([address], Arc::clone(tls)).dial().await?, headers, json).await
 }
 
+/// A POST with `json`, a GET without.
 async fn send(
     target: &Target,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     added: HeaderMap,
+    json: Option<Bytes>,
 ) -> Result<Response<Incoming>, HttpsError> {
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
         .max_buf_size(HEADER_BYTES_MAX)
@@ -126,13 +149,17 @@ async fn send(
         .map_err(HttpsError::Http)?;
     // Ends with the response, or with the request that is given up.
     tokio::spawn(connection);
-    let mut request = Request::new(Empty::<Bytes>::new());
-    *request.method_mut() = Method::GET;
+    let is_post = json.is_some();
+    let mut request = Request::new(Full::new(json.unwrap_or_default()));
+    *request.method_mut() = if is_post { Method::POST } else { Method::GET };
     *request.uri_mut() = Uri::from(target.path.clone());
     let headers = request.headers_mut();
     headers.insert(HOST, target.host_header());
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(USER_AGENT, HeaderValue::from_static(concat!("steeple/", env!("CARGO_PKG_VERSION"))));
+    if is_post {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
     headers.extend(added);
     sender.send_request(request).await.map_err(HttpsError::Http)
 }

@@ -2,7 +2,6 @@
 //! one thing at a time.
 
 mod plan;
-mod progress;
 mod rotate;
 mod status;
 mod turn;

@@ -10,12 +10,12 @@ use steeple_api::steeple::server::{Authority, AuthorityStatusRequest, AuthorityS
 use steeple_ca::rotation::Step;
 use steeple_cli::{Call, Context, Failure};
 use steeple_core::{AuthorityKind, Clock as _, SystemClock};
+use tonic::Status;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
 
-use super::progress::Progress;
 use super::status::print_status;
 use super::turn::{Looked, Turn, of_kind, verb};
+use crate::cli::progress::{PATIENCE, Progress, is_passing};
 
 pub(super) async fn rotate(call: &mut Call, channel: Channel) -> Result<(), Failure> {
     let wanted = kinds(call.values.text("kind"))?;
@@ -111,7 +111,7 @@ impl Rotation {
         Ok(self.authorities.status(AuthorityStatusRequest {}).await?.into_inner())
     }
 
-    /// An election, or a restart of the replica that is asked, does not end a rotation.
+    /// As [`is_passing`] says.
     async fn status_with_patience(&mut self) -> Result<AuthorityStatusResponse, Failure> {
         let begun = Instant::now();
         loop {
@@ -153,13 +153,7 @@ fn refuse_below_upstream(status: &AuthorityStatusResponse) -> Result<(), Failure
     }
 }
 
-fn is_passing(status: &Status) -> bool {
-    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Aborted | Code::Cancelled)
-}
-
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// Longer than an election or the restart of a replica.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

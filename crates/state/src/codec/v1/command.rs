@@ -13,7 +13,7 @@ use super::payload::{
     AgentText, AppendBundle, Attestation, AuthorityName, BundleUpdate, BundleUpdates, Bundles, ClusterInit,
     CreateJoinToken, DeleteBundles, Empty, Entries, EntryUpdate, EntryUpdates, Names, PendingSerial, PrepareAuthority,
     PruneAgents, PruneBundle, RelationshipDraft, RelationshipDrafts, RelationshipUpdate, RelationshipUpdates,
-    SetSealed, UpdateMember, UpstreamChanges, UpstreamRoots,
+    ResealAuthority, SetSealed, UpdateMember, UpstreamChanges, UpstreamRoots,
 };
 use crate::{CommandKind, DeleteMode};
 
@@ -34,7 +34,7 @@ pub(crate) struct Command {
     #[prost(
         oneof = "Kind",
         tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, \
-                35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48"
+                35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49"
     )]
     kind: Option<Kind>,
 }
@@ -119,6 +119,8 @@ enum Kind {
     FollowUpstream(UpstreamChanges),
     #[prost(message, tag = "48")]
     Import(Records),
+    #[prost(message, tag = "49")]
+    ResealAuthority(ResealAuthority),
 }
 
 // === To messages ===
@@ -230,6 +232,12 @@ impl From<&CommandKind> for Kind {
                 taint: changes.taint.clone(),
                 revoke: changes.revoke.clone(),
                 jwt_authorities: changes.jwt_authorities.iter().map(JwtAuthority::from).collect(),
+            }),
+            CommandKind::ResealAuthority { kind, id, key, expected_term } => Self::ResealAuthority(ResealAuthority {
+                name: Some(authority_name(*kind, id)),
+                keyring_term: key.keyring_term,
+                ciphertext: key.ciphertext.clone(),
+                expected_term: *expected_term,
             }),
             CommandKind::InitCluster(init) => Self::InitCluster(ClusterInit {
                 cluster_uuid: init.cluster_uuid.to_vec(),
@@ -399,6 +407,15 @@ impl TryFrom<Kind> for CommandKind {
                 revoke: changes.revoke,
                 jwt_authorities: changes.jwt_authorities.into_iter().map(Into::into).collect(),
             })),
+            Kind::ResealAuthority(reseal) => {
+                let name = present("name of an authority", reseal.name)?;
+                Self::ResealAuthority {
+                    kind: kind(name.kind)?,
+                    id: name.id,
+                    key: core::SealedKey { keyring_term: reseal.keyring_term, ciphertext: reseal.ciphertext },
+                    expected_term: reseal.expected_term,
+                }
+            }
             Kind::InitCluster(init) => Self::InitCluster(Box::new(crate::ClusterInit {
                 cluster_uuid: uuid(&init.cluster_uuid)?,
                 trust_domain: trust_domain(&init.trust_domain)?,

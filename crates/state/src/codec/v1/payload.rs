@@ -168,6 +168,18 @@ pub(super) struct AuthorityName {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ResealAuthority {
+    #[prost(message, optional, tag = "1")]
+    pub(super) name: Option<AuthorityName>,
+    #[prost(uint64, tag = "2")]
+    pub(super) keyring_term: u64,
+    #[prost(bytes = "vec", tag = "3")]
+    pub(super) ciphertext: Vec<u8>,
+    #[prost(uint64, tag = "4")]
+    pub(super) expected_term: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct UpstreamRoots {
     #[prost(string, tag = "1")]
     pub(super) subject_key_id: String,

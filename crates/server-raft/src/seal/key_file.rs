@@ -5,12 +5,11 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::rand::SystemRandom;
-use steeple_ca::seal::{SealError, SealingKey, SealingKeyError};
+use steeple_ca::seal::{KeyFile, KeyFileError};
 use zeroize::Zeroizing;
 
 #[derive(Debug, thiserror::Error)]
-pub enum SealingKeyFileError {
+pub enum KeyPathError {
     #[error(
         "no sealing key at {path}: copy the file of that name from a running replica (mode 0600), \
          or set cluster.sealing_key_path; only the node that founds a cluster makes one"
@@ -21,29 +20,26 @@ pub enum SealingKeyFileError {
     #[error("sealing key {path}: {source}; make the file readable for this server, or set cluster.sealing_key_path")]
     Io { path: PathBuf, source: io::Error },
     #[error("{path} is no sealing key: {source}; copy the file of that name from a running replica")]
-    Unreadable { path: PathBuf, source: SealingKeyError },
-    #[error("no sealing key could be made: {0}")]
-    Random(#[from] SealError),
+    Unreadable { path: PathBuf, source: KeyFileError },
 }
 
-/// Reads the key. With `may_create` a missing one is made, once, and durable before anything is sealed with it.
-pub fn load(path: &Path, may_create: bool) -> Result<SealingKey, SealingKeyFileError> {
-    let io = |source| SealingKeyFileError::Io { path: path.to_owned(), source };
+/// What the file holds; [`KeyPathError::Missing`] where there is none.
+pub fn read(path: &Path) -> Result<KeyFile, KeyPathError> {
+    let io = |source| KeyPathError::Io { path: path.to_owned(), source };
     let file = match fs::File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound && may_create => return create(path),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(SealingKeyFileError::Missing { path: path.to_owned() });
+            return Err(KeyPathError::Missing { path: path.to_owned() });
         }
         Err(error) => return Err(io(error)),
     };
     let mode = file.metadata().map_err(io)?.mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(SealingKeyFileError::TooOpen { path: path.to_owned(), mode });
+        return Err(KeyPathError::TooOpen { path: path.to_owned(), mode });
     }
     let mut text = Zeroizing::new(String::new());
     file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(io)?;
-    SealingKey::parse(&text).map_err(|source| SealingKeyFileError::Unreadable { path: path.to_owned(), source })
+    KeyFile::parse(&text).map_err(|source| KeyPathError::Unreadable { path: path.to_owned(), source })
 }
 
 /// Whether no cluster has the key yet, which whoever provides a key says with a file beside it.
@@ -52,10 +48,10 @@ pub fn is_unused(path: &Path) -> bool {
 }
 
 /// From now on the key is that of a cluster.
-pub fn mark_used(path: &Path) -> Result<(), SealingKeyFileError> {
+pub fn mark_used(path: &Path) -> Result<(), KeyPathError> {
     let mark = unused_mark(path);
     match fs::remove_file(&mark) {
-        Err(source) if source.kind() != ErrorKind::NotFound => Err(SealingKeyFileError::Io { path: mark, source }),
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(KeyPathError::Io { path: mark, source }),
         _ => Ok(()),
     }
 }
@@ -66,9 +62,10 @@ fn unused_mark(path: &Path) -> PathBuf {
     mark.into()
 }
 
-fn create(path: &Path) -> Result<SealingKey, SealingKeyFileError> {
-    let io = |source| SealingKeyFileError::Io { path: path.to_owned(), source };
-    let key = SealingKey::generate(&SystemRandom::new())?;
+/// Writes a new file, once, durable before anything is sealed with it. False when there is one already, of another
+/// process that started at once; it stays.
+pub fn create(path: &Path, content: &KeyFile) -> Result<bool, KeyPathError> {
+    let io = |source| KeyPathError::Io { path: path.to_owned(), source };
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent {
         fs::create_dir_all(parent).map_err(io)?;
@@ -77,48 +74,71 @@ fn create(path: &Path) -> Result<SealingKey, SealingKeyFileError> {
     let temporary = path.with_extension(format!("new-{}", std::process::id()));
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(io)?;
-    let content = key.to_file();
-    let written = file.write_all(content.expose()).and_then(|()| file.sync_all());
+    let written = file.write_all(content.to_file().expose()).and_then(|()| file.sync_all());
     let linked = written.and_then(|()| fs::hard_link(&temporary, path));
     let _ = fs::remove_file(&temporary);
     match linked {
         Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return load(path, false),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
         Err(error) => return Err(io(error)),
     }
     fs::File::open(parent.unwrap_or(Path::new("."))).and_then(|directory| directory.sync_all()).map_err(io)?;
     tracing::info!(path = %path.display(), "sealing key made; keep a copy apart from the data and its backups");
-    Ok(key)
+    Ok(true)
 }
 
-/// A key file has some seventy bytes; whatever is larger is something else.
+/// As [`create`] in place of the one that is there: a reader and a crash see the old content or the new.
+pub fn replace(path: &Path, content: &KeyFile) -> Result<(), KeyPathError> {
+    let written = steeple_files::write_private_file(path, content.to_file().expose());
+    written.map_err(|source| KeyPathError::Io { path: path.to_owned(), source })
+}
+
+/// A key file has some seventy bytes, a wrapped one a few hundred; whatever is larger is something else.
 const FILE_BYTES_MAX: u64 = 4096;
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use aws_lc_rs::rand::SystemRandom;
+    use steeple_ca::seal::SealingKey;
+
     use super::*;
 
+    fn key() -> KeyFile {
+        KeyFile::Plain(SealingKey::generate(&SystemRandom::new()).unwrap())
+    }
+
+    fn id(path: &Path) -> String {
+        match read(path).unwrap() {
+            KeyFile::Plain(key) => key.id().unwrap(),
+            KeyFile::Wrapped(wrapped) => wrapped.key_id,
+        }
+    }
+
     #[test]
-    fn the_founder_makes_it_once_and_others_must_be_given_it() {
+    fn it_is_made_once_and_others_must_be_given_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("keys/sealing.key");
-        let missing = load(&path, false).err().unwrap().to_string();
+        let missing = read(&path).err().unwrap().to_string();
         assert!(missing.contains(path.to_str().unwrap()) && missing.contains("copy the file"), "{missing}");
-        let made = load(&path, true).unwrap();
+        assert!(create(&path, &key()).unwrap());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(load(&path, false).unwrap().id().unwrap(), made.id().unwrap());
-        assert_eq!(load(&path, true).unwrap().id().unwrap(), made.id().unwrap());
+        let made = id(&path);
+        assert!(!create(&path, &key()).unwrap());
+        assert_eq!(id(&path), made);
+        replace(&path, &key()).unwrap();
+        assert_ne!(id(&path), made);
+        assert_eq!(fs::read_dir(dir.path().join("keys")).unwrap().count(), 1);
     }
 
     #[test]
     fn a_key_that_others_can_read_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sealing.key");
-        load(&path, true).unwrap();
+        create(&path, &key()).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(load(&path, true), Err(SealingKeyFileError::TooOpen { mode: 0o644, .. })));
+        assert!(matches!(read(&path), Err(KeyPathError::TooOpen { mode: 0o644, .. })));
     }
 
     #[test]
@@ -127,6 +147,6 @@ mod tests {
         let path = dir.path().join("sealing.key");
         fs::write(&path, "hello").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(matches!(load(&path, true), Err(SealingKeyFileError::Unreadable { .. })));
+        assert!(matches!(read(&path), Err(KeyPathError::Unreadable { .. })));
     }
 }

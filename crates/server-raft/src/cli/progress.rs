@@ -1,8 +1,10 @@
 //! How far a long command is: a bar on a terminal, a line for each news anywhere else.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use steeple_cli::Streams;
+use tonic::{Code, Status};
 
 /// Written to standard error, so that standard output is the result alone.
 #[derive(Debug, Default)]
@@ -40,6 +42,13 @@ impl Progress {
     }
 }
 
+/// An election, or a restart of the replica that is asked, does not end a long command.
+pub(super) fn is_passing(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Aborted | Code::Cancelled)
+}
+
+/// Longer than either.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 const BAR_WIDTH: usize = 24;
 /// ANSI: erase from the cursor to the end of the line.
 const ERASE_REST: &str = "\x1b[K";
