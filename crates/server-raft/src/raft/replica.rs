@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, watch};
 use super::acknowledgement;
 use super::admin::{self, MembershipError};
 use super::consensus::Consensus;
-use super::error::{ProposeError, ReadError};
+use super::error::{Failed, ProposeError, ReadError};
 use super::fence::{Fence, FenceError};
 use super::leadership::Leadership;
 use super::propose::Queue;
@@ -172,6 +172,12 @@ impl Replica {
     /// Resolves when this replica is no member of the cluster any more.
     pub async fn removed(&self) -> Removed {
         self.inner.consensus.removed.wait().await
+    }
+
+    /// Resolves when the consensus of this replica has stopped by itself. It serves nothing any more; only a new start
+    /// helps, after what it names is mended.
+    pub async fn failed(&self) -> Failed {
+        self.inner.consensus.failed().await
     }
 
     /// Takes a member out of the cluster for good. Refused when that would lose the quorum.
