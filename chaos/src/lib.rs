@@ -3,9 +3,20 @@
 //! ```text
 //!   demo           the product in half a minute: three replicas, two agents, a workload, and the leader killed
 //!   leader_kills   hundreds of leader kills under load; a history is kept, a checker judges it
+//!   suite          every fault there is, under load, with agents attached: `chaos`
+//!     ├─ register  its clients and the search for an order of what they saw
+//!     └─ faults    network, clocks, disks
 //! ```
 //!
-//! Both start the programs through `steeple-testkit` and know nothing of their insides.
+//! All start the programs through `steeple-testkit` and know nothing of their insides.
 
+mod counts;
 pub mod demo;
+mod faults;
+mod journal;
 pub mod leader_kills;
+mod meaning;
+mod out_dir;
+mod register;
+mod sample;
+pub mod suite;

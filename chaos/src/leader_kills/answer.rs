@@ -1,11 +1,9 @@
 //! What an error means to a client.
 
-use std::error::Error as _;
-
-use steeple_transport::client::is_unprocessed;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::history::Answer;
+use crate::meaning::{Meaning, meaning, shown};
 
 /// The answer to a read or a signing, which leaves nothing behind when it fails.
 pub(super) fn of_failed_read(status: &Status) -> Answer {
@@ -24,30 +22,6 @@ pub(super) fn of_failed_write(status: &Status) -> Answer {
     }
 }
 
-enum Meaning {
-    NotDone,
-    Open,
-    /// A server that looks for a leader has no reason to say this.
-    Defect,
-}
-
-fn meaning(status: &Status) -> Meaning {
-    if is_unprocessed(status) {
-        return Meaning::NotDone;
-    }
-    // With a source it was made on our side, of a connection that broke.
-    match status.code() {
-        _ if status.source().is_some() => Meaning::Open,
-        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Meaning::Open,
-        Code::ResourceExhausted => Meaning::NotDone,
-        _ => Meaning::Defect,
-    }
-}
-
 fn wrong(status: &Status) -> Answer {
     Answer::Wrong { reason: format!("{}: {}", shown(status), status.message()) }
-}
-
-fn shown(status: &Status) -> String {
-    format!("{:?}", status.code())
 }

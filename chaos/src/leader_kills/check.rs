@@ -4,15 +4,16 @@
 use anyhow::Context as _;
 
 use super::figures::Figures;
-use super::history;
+use super::history::Line;
 use super::judge::judge;
 use super::options::CheckArgs;
 use super::read_back::read_back;
 use super::report::Report;
+use crate::journal;
 
 /// Whether the run kept its promises. Prints the report.
 pub async fn check(args: CheckArgs) -> anyhow::Result<bool> {
-    let history = history::read(&args.history)?;
+    let history: Vec<Line> = journal::read(&args.history)?;
     let mut replicas = Vec::with_capacity(args.replicas.len());
     for socket in &args.replicas {
         replicas.push(read_back(socket).await.with_context(|| socket.display().to_string())?);

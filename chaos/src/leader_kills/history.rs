@@ -1,16 +1,11 @@
 //! What clients did and what they were told, one JSON object a line, in the order of time.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
-use tokio::sync::watch;
-
-use anyhow::{Context as _, anyhow};
 use serde::{Deserialize, Serialize};
+
+use crate::counts::Counts;
+use crate::journal::Journal;
 
 /// Names an entry: no two keys have the same SPIFFE ID, and a retry has the key of what it repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -148,23 +143,13 @@ impl Answer {
 
 /// Writes the history and counts what succeeds.
 pub(super) struct Recorder {
-    began: Instant,
-    next_op: AtomicU64,
-    successes: AtomicU64,
-    acknowledged_writes: watch::Sender<u64>,
-    file: Mutex<BufWriter<File>>,
+    counts: Counts,
+    journal: Journal,
 }
 
 impl Recorder {
     pub(super) fn create(path: &Path) -> anyhow::Result<Self> {
-        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self {
-            began: Instant::now(),
-            next_op: AtomicU64::new(0),
-            successes: AtomicU64::new(0),
-            acknowledged_writes: watch::Sender::new(0),
-            file: Mutex::new(BufWriter::new(file)),
-        })
+        Ok(Self { counts: Counts::default(), journal: Journal::create(path)? })
     }
 
     /// Writes the call down, carries it out, writes the answer down.
@@ -174,65 +159,39 @@ impl Recorder {
         call: Call,
         carry_out: impl Future<Output = Answer>,
     ) -> anyhow::Result<Answer> {
-        let op = self.next_op.fetch_add(1, Ordering::Relaxed);
+        let op = self.counts.next_operation();
         let writes = call.is_write();
-        self.write(|at_us| Line::Invoke { op, at_us, replica, call })?;
+        self.journal.write(|at_us| Line::Invoke { op, at_us, replica, call })?;
         let answer = carry_out.await;
-        self.write(|at_us| Line::Return { op, at_us, answer: answer.clone() })?;
+        self.journal.write(|at_us| Line::Return { op, at_us, answer: answer.clone() })?;
         if answer.is_success() {
-            self.successes.fetch_add(1, Ordering::Relaxed);
-            self.acknowledged_writes.send_if_modified(|count| {
-                *count += u64::from(writes);
-                writes
-            });
+            self.counts.succeeded(writes);
         }
         Ok(answer)
     }
 
     pub(super) fn fault(&self, fault: Fault) -> anyhow::Result<()> {
-        self.write(|at_us| Line::Fault { at_us, fault })
+        self.journal.write(|at_us| Line::Fault { at_us, fault })
     }
 
     pub(super) fn sample(&self, replica: usize, applied_index: u64, state_hash: String) -> anyhow::Result<()> {
-        self.write(|at_us| Line::Sample { at_us, replica, applied_index, state_hash })
+        self.journal.write(|at_us| Line::Sample { at_us, replica, applied_index, state_hash })
     }
 
     pub(super) fn successes(&self) -> u64 {
-        self.successes.load(Ordering::Relaxed)
+        self.counts.successes()
     }
 
     pub(super) fn acknowledged_writes(&self) -> u64 {
-        *self.acknowledged_writes.borrow()
+        self.counts.acknowledged_writes()
     }
 
     /// Waits until one more write is acknowledged.
     pub(super) async fn acknowledgement(&self) {
-        // The sender is ours, so that there is always an answer.
-        let _ = self.acknowledged_writes.subscribe().changed().await;
+        self.counts.acknowledgements(1).await;
     }
 
     pub(super) fn flush(&self) -> anyhow::Result<()> {
-        Ok(self.file.lock().map_err(|_| poisoned())?.flush()?)
+        self.journal.flush()
     }
-
-    /// The time is taken under the lock, so that the lines are in the order of time.
-    fn write(&self, line: impl FnOnce(u64) -> Line) -> anyhow::Result<()> {
-        let mut file = self.file.lock().map_err(|_| poisoned())?;
-        let at_us = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        serde_json::to_writer(&mut *file, &line(at_us))?;
-        Ok(file.write_all(b"\n")?)
-    }
-}
-
-pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Line>> {
-    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut lines = Vec::new();
-    for (at, line) in BufReader::new(file).lines().enumerate() {
-        lines.push(serde_json::from_str(&line?).with_context(|| format!("{}, line {}", path.display(), at + 1))?);
-    }
-    Ok(lines)
-}
-
-fn poisoned() -> anyhow::Error {
-    anyhow!("a client panicked while it wrote the history")
 }

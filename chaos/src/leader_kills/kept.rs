@@ -1,9 +1,11 @@
 //! What a run leaves behind, and the checker's view of it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use steeple_testkit::Server;
+
+use crate::out_dir::out_dir;
 
 /// Files of a run; the next one overwrites them.
 #[derive(Clone, Debug)]
@@ -25,14 +27,7 @@ pub(super) enum Checking {
 impl Kept {
     /// In `dir`, or beside the folder of this program.
     pub(super) fn new(dir: Option<PathBuf>) -> anyhow::Result<Self> {
-        let dir = match dir {
-            Some(dir) => dir,
-            None => {
-                let program = std::env::current_exe().context("cannot tell where this program is")?;
-                program.parent().and_then(Path::parent).unwrap_or(Path::new(".")).join("leader-kills")
-            }
-        };
-        std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        let dir = out_dir(dir, "leader-kills")?;
         Ok(Self { history: dir.join("history.jsonl"), report: dir.join("report.json"), dir })
     }
 

@@ -8,7 +8,7 @@ use steeple_testkit::{Cluster, Dice};
 use tokio::time::{sleep, timeout};
 
 use super::history::{Fault, Recorder};
-use super::power::SyncLog;
+use crate::faults::SyncLog;
 
 /// An election with everything that can go wrong in it; beyond it there is nothing to measure any more.
 const LED_MAX: Duration = Duration::from_secs(30);

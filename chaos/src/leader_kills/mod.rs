@@ -3,8 +3,7 @@
 //! ```text
 //!   run ─┬─ load ── answer      clients with bounded load; each call and its answer go into the history
 //!        │      └─ signing      what they sign for, and whether they got it
-//!        ├─ kill                the faults, drawn from one seed, and when each was over
-//!        └─ power               what the disk holds when the power goes
+//!        └─ kill                the faults, drawn from one seed, and when each was over
 //!              │ history.jsonl
 //!   check ─┬─ read_back         every replica's entries, after the load
 //!          ├─ judge             pure: history + what was read back -> violations
@@ -24,7 +23,6 @@ mod kept;
 mod kill;
 mod load;
 mod options;
-mod power;
 mod progress;
 mod read_back;
 mod report;

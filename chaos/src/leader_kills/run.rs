@@ -1,23 +1,22 @@
 //! A run: load and faults on a cluster; then the checker.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use steeple_core::TrustDomain;
 use steeple_testkit::{Admin, Binaries, Cluster, Dice, Scratch, ServerSpec};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::history::{Fault, Recorder};
 use super::kept::{Checking, Kept};
 use super::kill::Faults;
 use super::load::Load;
 use super::options::RunArgs;
-use super::power::SyncLog;
 use super::progress::Progress;
 use super::self_test::self_test;
 use super::signing::Trust;
+use crate::faults::{SyncLog, preload_env};
+use crate::sample::sample;
 
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     if args.self_test {
@@ -55,7 +54,7 @@ impl Stage {
             x509pop_root: None,
             jwt_issuer: None,
             log_level: "INFO".to_owned(),
-            env: syncs.as_ref().map(SyncLog::env).unwrap_or_default(),
+            env: syncs.as_ref().map(|syncs| preload_env(&[syncs.preload()])).unwrap_or_default(),
         };
         let cluster = Cluster::start(&Binaries::find()?, scratch.path(), REPLICAS, &template).await?;
         Ok(Self { kept, cluster, syncs, _scratch: scratch })
@@ -81,7 +80,10 @@ impl Stage {
         let connect = || sockets.iter().map(|socket| Admin::at(socket)).collect::<Vec<_>>();
         let load = Load::start(connect, &trust_domain, trust, &recorder, args.seed, args.rate)?;
         let (stop, stopped) = watch::channel(false);
-        let sampler = tokio::spawn(sample(connect(), Arc::clone(&recorder), stopped));
+        let written = Arc::clone(&recorder);
+        let sampler = tokio::spawn(sample(connect(), stopped, move |position, index, hash| {
+            written.sample(position, index, hash)
+        }));
 
         let faults = self.faults(args, &recorder).await;
         // The history ends in order, whatever the faults met.
@@ -116,21 +118,5 @@ impl Stage {
     }
 }
 
-/// Writes down what each replica says of its state: at one log index all have to say the same.
-async fn sample(replicas: Vec<Admin>, recorder: Arc<Recorder>, stopped: watch::Receiver<bool>) -> anyhow::Result<()> {
-    let mut ticks = interval(SAMPLE_PAUSE);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while !*stopped.borrow() {
-        ticks.tick().await;
-        for (position, replica) in replicas.iter().enumerate() {
-            if let Ok(status) = replica.status().await {
-                recorder.sample(position, status.applied_index, status.state_hash)?;
-            }
-        }
-    }
-    Ok(())
-}
-
 const TRUST_DOMAIN: &str = "chaos.test";
 const REPLICAS: usize = 3;
-const SAMPLE_PAUSE: Duration = Duration::from_millis(100);

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use anyhow::ensure;
 
-use super::history::{self, Answer, Call, Key, Line};
+use super::history::{Answer, Call, Key, Line};
 use super::kept::Checking;
 use super::options::RunArgs;
 use super::run::Stage;
+use crate::journal;
 
 /// Enough faults to have histories worth tampering with.
 const KILLS: u32 = 3;
@@ -25,7 +26,7 @@ pub(super) async fn self_test(args: &RunArgs) -> anyhow::Result<()> {
     stage.drive(&honest).await?;
     ensure!(stage.check(Checking::Answers).await?, "the honest run failed; see {}", stage.kept.report.display());
 
-    let true_history = history::read(&stage.kept.history)?;
+    let true_history: Vec<Line> = journal::read(&stage.kept.history)?;
     stage.kept = stage.kept.tampered();
     for (what, tamper) in TAMPERED {
         println!("{what}: the checker has to object");

@@ -66,7 +66,7 @@ impl App {
         Ok(Self { settings, logging })
     }
 
-    /// Runs until a signal, or until this replica is no member any more ([`Removed`]).
+    /// Runs until a signal, until this replica is no member any more ([`Removed`]), or until its consensus stops.
     pub fn run(self) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(self.live())
@@ -165,20 +165,22 @@ impl App {
         let gate = Gate { authorize: authorizer.layer(), audit };
         endpoint::serve_admin(admin, &shared, logging.levels, &gate, &tasks, &stop);
         let network = Network { tcp, bundle_endpoint, identity, gate, shared };
-        let removed = tokio::select! {
+        let ended = tokio::select! {
             failed = network.serve(&settings, &clock, &tasks, &serving) => match failed? {},
             _ = replica.diverged() => {
                 // The admin socket, probes and metrics stay: they say why.
                 serving.cancel();
                 tokio::select! {
-                    removed = replica.removed() => Some(removed),
+                    removed = replica.removed() => Some(anyhow::Error::new(removed)),
+                    failed = replica.failed() => Some(anyhow::Error::new(failed)),
                     () = signals.received() => None,
                 }
             }
-            removed = replica.removed() => Some(removed),
+            removed = replica.removed() => Some(anyhow::Error::new(removed)),
+            failed = replica.failed() => Some(anyhow::Error::new(failed)),
             () = signals.received() => None,
         };
-        let Some(removed) = removed else {
+        let Some(reason) = ended else {
             drop(probes);
             end(&replica, &tasks, &stop).await;
             tracing::info!("Server stopped gracefully");
@@ -188,11 +190,11 @@ impl App {
         // Probes are answered for a while longer: they say what happened to those who do not read this log.
         if probes.is_some() {
             tokio::select! {
-                () = tokio::time::sleep(REMOVAL_SHOWN_FOR) => {}
+                () = tokio::time::sleep(END_SHOWN_FOR) => {}
                 () = signals.received() => {}
             }
         }
-        Err(anyhow::Error::new(removed).context(format!("data directory {}", settings.data_dir.display())))
+        Err(reason.context(format!("data directory {}", settings.data_dir.display())))
     }
 }
 
@@ -247,7 +249,7 @@ const FOR_THE_OWNER_ONLY: u32 = 0o077;
 /// SPIRE's limit for a graceful stop.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Kubernetes asks every ten seconds unless told otherwise.
-const REMOVAL_SHOWN_FOR: Duration = Duration::from_secs(12);
+const END_SHOWN_FOR: Duration = Duration::from_secs(12);
 /// Exit code of every other failure.
 const FAILED: u8 = 1;
 /// Starting again will not help, as it may after a failure: this is no member of the cluster.

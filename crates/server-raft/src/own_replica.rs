@@ -153,7 +153,7 @@ async fn start_replica(
             election_max: cluster.raft.election_timeout_max,
             ..Timing::default()
         },
-        limits: Limits { snapshot_entries: cluster.snapshot_entries, ..Limits::default() },
+        limits: Limits::with_snapshots_every(cluster.snapshot_entries),
         api_address: advertised(cluster.api_advertise.as_ref(), &settings.bind),
         cluster: joins,
     };

@@ -241,6 +241,22 @@ async fn a_lagging_replica_catches_up_from_a_snapshot() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_cannot_write_a_snapshot_has_failed_and_says_so() {
+    let mut cluster = Cluster::default();
+    cluster.limits.snapshot_entries = 40;
+    let servers = cluster.servers(&["a"]).await;
+    std::fs::remove_dir_all(servers[0].directory.path().join("snapshots")).expect("it had a place for snapshots");
+    for number in 0..200 {
+        if servers[0].write(&format!("entry-{number}")).await.is_err() {
+            break;
+        }
+    }
+    let failed = tokio::time::timeout(PATIENCE, servers[0].replica().failed()).await.expect("it stops in time");
+    assert!(failed.to_string().contains("mend what that names"), "{failed}");
+    assert!(failed.reason.contains("napshot"), "{failed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_may_stop_and_come_back() {
     let cluster = Cluster::default();
     let mut servers = cluster.servers(&["a", "b", "c"]).await;

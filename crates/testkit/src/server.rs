@@ -35,6 +35,8 @@ pub struct ServerSpec {
 pub struct ExtraLines {
     /// Inside `server { }`.
     pub server: String,
+    /// Inside its `cluster { }`.
+    pub cluster: String,
     /// Inside `plugins { }`.
     pub plugins: String,
     /// Inside `server { cluster { } }`, where there is one.
@@ -283,6 +285,7 @@ mod tests {
                 server: "federation { federates_with \"y.test\" { bundle_endpoint_url = \"https://y.test\" \
                          bundle_endpoint_profile \"https_web\" {} } }"
                     .to_owned(),
+                cluster: "snapshot_entries = 200".to_owned(),
                 plugins: "UpstreamAuthority \"disk\" { plugin_data { key_file_path = \"a\" } }".to_owned(),
                 cluster: "signing = \"replicas\"".to_owned(),
                 top: "telemetry { Prometheus { port = 9988 } }".to_owned(),
@@ -296,6 +299,7 @@ mod tests {
         assert!(founder.cluster.enabled && founder.cluster.bootstrap && founder.cluster.join.is_empty());
         assert_eq!((founder.bind.port, founder.cluster.peer_bind.port), (api.number(), peer.number()));
         assert_eq!(founder.cluster.sealing_key_path, sealing_key_path);
+        assert_eq!(founder.cluster.snapshot_entries, 200);
         assert_eq!(founder.plugins.len(), 3);
         let joiner = load(Some(role(vec![peer.address()])));
         assert!(!joiner.cluster.bootstrap);

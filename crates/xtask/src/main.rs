@@ -22,11 +22,13 @@ fn main() -> ExitCode {
         "bench" => programs::bench(&words),
         "load" => programs::load(&words),
         "chaos" => programs::chaos(&words),
+        "chaos-long" => programs::chaos_long(&words),
         "codegen" => codegen::write(),
         "conformance" => test::update_conformance(words.first().map_or("", String::as_str)),
         "demo" => programs::demo(&words),
         "direction" => direction::check(),
         "fix" => fix::run(),
+        "leader-kills" => programs::leader_kills(&words),
         "rocksdb" => librocksdb::build(),
         "test" | "test-full" | "interop" => match test::run(&test::Choice::new(&chore, &words)) {
             // The last line stays the table's.
@@ -57,7 +59,9 @@ usage: cargo xtask <chore>
   interop    only the foreign clients
   conformance [FILTER]  play SPIRE's recorded cases and bring the lists in interop/conformance up to date
   demo       three replicas, two agents, a workload, and the leader killed
-  chaos      the leader killed again and again under load; see --help
+  chaos      every fault once, under load; see --help
+  chaos-long    round after round of faults, for an hour unless --minutes says otherwise
+  leader-kills  the leader killed again and again under load; see --help
   bench      memory, start and backup, of release builds; see --help
   load       simulated agents against a server, of release builds; see --help
   fix        what a program can mend: generated code and documents, line numbers in links, format

@@ -12,8 +12,21 @@ pub fn demo(arguments: &[String]) -> Result<()> {
     run("demo", Profile::Dev, arguments)
 }
 
-/// The leader killed again and again under load.
+/// Every fault once, under load.
 pub fn chaos(arguments: &[String]) -> Result<()> {
+    run("chaos", Profile::Dev, arguments)
+}
+
+/// Round after round.
+pub fn chaos_long(arguments: &[String]) -> Result<()> {
+    let has_minutes = arguments.iter().any(|argument| argument.starts_with("--minutes"));
+    let minutes: &[&str] = if has_minutes { &[] } else { &["--minutes", "60"] };
+    let minutes = minutes.iter().map(|word| (*word).to_owned());
+    run("chaos", Profile::Dev, &minutes.chain(arguments.iter().cloned()).collect::<Vec<_>>())
+}
+
+/// The leader killed again and again under load.
+pub fn leader_kills(arguments: &[String]) -> Result<()> {
     run("leader-kills", Profile::Dev, arguments)
 }
 

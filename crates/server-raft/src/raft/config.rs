@@ -68,6 +68,14 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Whoever wants small snapshots often does not want a long log between them.
+    pub fn with_snapshots_every(snapshot_entries: u64) -> Self {
+        let default = Self::default();
+        Self { snapshot_entries, log_keep_entries: default.log_keep_entries.min(snapshot_entries), ..default }
+    }
+}
+
 /// Installing a snapshot of a large trust domain takes seconds; openraft's default of 200 ms would never finish.
 const INSTALL_SNAPSHOT_TIMEOUT_MS: u64 = 60_000;
 /// Entries in one AppendEntries. The log reader stops earlier by bytes, so that the message fits the peer port.
@@ -129,6 +137,12 @@ mod tests {
         assert_eq!(config.allow_log_reversion, None);
         assert_eq!(config.quorum_loss_probe_interval, Some(1400));
         assert!(config.install_snapshot_timeout >= 60_000);
+    }
+
+    #[test]
+    fn a_log_is_kept_for_as_long_as_a_snapshot_takes() {
+        let kept = |entries| Limits::with_snapshots_every(entries).log_keep_entries;
+        assert_eq!([kept(100), kept(20_000)], [100, 10_000]);
     }
 
     #[test]

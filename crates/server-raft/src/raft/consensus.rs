@@ -8,7 +8,7 @@ use tokio::sync::{Notify, watch};
 
 use super::clock_guard::Offsets;
 use super::config::{Limits, Timing};
-use super::error::{Refusal, StopReason};
+use super::error::{Failed, Refusal, StopReason};
 use super::leadership::Leadership;
 use super::pinger::Reports;
 use super::published::Published;
@@ -81,6 +81,20 @@ impl Consensus {
         let diverged = || self.comparison.divergence().map(|divergence| StopReason(divergence.to_string()));
         let ended = || self.metrics().running_state.err().map(|fatal| StopReason(fatal.to_string()));
         removed.or_else(diverged).or_else(ended)
+    }
+
+    /// Waits until the consensus has stopped.
+    pub(super) async fn failed(&self) -> Failed {
+        use openraft::async_runtime::watch::WatchReceiver;
+        let mut metrics = self.raft.metrics();
+        loop {
+            if let Err(fatal) = &metrics.borrow_watched().running_state {
+                return Failed { reason: fatal.to_string() };
+            }
+            if metrics.changed().await.is_err() {
+                return Failed { reason: "it ended without a word".to_owned() };
+            }
+        }
     }
 
     pub(super) fn refuse_if_stopped(&self) -> Result<(), Refusal> {

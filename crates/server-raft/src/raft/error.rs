@@ -40,6 +40,13 @@ pub enum ProposeError {
     Sealed(#[from] ServerSealed),
 }
 
+/// The consensus of this replica has stopped, which it does when it cannot trust its storage any more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("this replica has stopped ({reason}); mend what that names, then start the server again")]
+pub struct Failed {
+    pub reason: String,
+}
+
 /// Why one attempt at a proposal failed; the caller may try again elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {

@@ -69,7 +69,7 @@ mod wire;
 
 pub use admin::MembershipError;
 pub use config::{Limits, Timing};
-pub use error::{ProposeError, ReadError, StartError};
+pub use error::{Failed, ProposeError, ReadError, StartError};
 pub use fence::{Actors, Fence, FenceError};
 pub use identity::{begin_founding, has_begun_founding, is_member, may_start_sealed};
 pub use inspect::{EntryShown, InspectError, Participant, Position, Survey, log_entries, survey};

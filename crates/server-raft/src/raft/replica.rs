@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, watch};
 use super::acknowledgement;
 use super::admin::{self, MembershipError};
 use super::consensus::Consensus;
-use super::error::{ProposeError, ReadError};
+use super::error::{Failed, ProposeError, ReadError};
 use super::fence::{Actors, Fence, FenceError};
 use super::leadership::Leadership;
 use super::propose::Queue;
@@ -184,6 +184,12 @@ impl Replica {
     /// As [`Self::diverged`], as of now.
     pub fn divergence(&self) -> Option<Divergence> {
         self.inner.consensus.comparison.divergence()
+    }
+
+    /// Resolves when the consensus of this replica has stopped by itself. It serves nothing any more; only a new start
+    /// helps, after what it names is mended.
+    pub async fn failed(&self) -> Failed {
+        self.inner.consensus.failed().await
     }
 
     /// Takes a member out of the cluster for good. Refused when that would lose the quorum.

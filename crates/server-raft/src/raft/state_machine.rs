@@ -146,6 +146,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
                 let kv = self.kv.clone();
                 let state = blocking(move || load(&kv.view().map_err(io::Error::other)?)).await?;
                 self.published.replace(state, last.index());
+                tracing::info!(index = last.index(), "a snapshot of the leader's state was installed");
             }
         }
         Ok(())

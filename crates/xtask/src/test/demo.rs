@@ -1,5 +1,5 @@
-//! Real processes on loopback: the demonstration, and the leader killed again and again. They find the programs beside
-//! themselves.
+//! Real processes on loopback: the demonstration, the leader killed again and again, and every other fault once. They
+//! find the programs beside themselves.
 
 use std::process::Command;
 
@@ -15,6 +15,11 @@ pub fn run(workshop: &Workshop) -> Result<Verdict> {
 /// Enough to see that the tool and the recovery work.
 pub fn few_leader_kills(workshop: &Workshop) -> Result<Verdict> {
     program(workshop, "leader kills", "leader-kills", &["--count", "5", "--power-cuts", "1"])
+}
+
+/// Every fault once.
+pub fn faults(workshop: &Workshop) -> Result<Verdict> {
+    program(workshop, "chaos", "chaos", &[])
 }
 
 /// What the figures in the documents are about.

@@ -8,54 +8,57 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
-/// Lengths that were synced, by inode.
-pub(super) struct SyncLog {
-    library: PathBuf,
+use super::preload::Preload;
+
+/// Lengths that were synced, by inode; and what the disk does to those who sync.
+pub(crate) struct SyncLog {
+    preload: Preload,
     dir: PathBuf,
-    late: bool,
 }
 
 impl SyncLog {
     /// Compiles the library into `dir`. With `late` every promise comes one sync too late.
-    pub(super) fn new(dir: &Path, late: bool) -> anyhow::Result<Self> {
-        let (source, library, synced) = (dir.join("synced.c"), dir.join("libsynced.so"), dir.join("synced"));
-        std::fs::write(&source, SOURCE)?;
+    pub(crate) fn new(dir: &Path, late: bool) -> anyhow::Result<Self> {
+        let synced = dir.join("synced");
         std::fs::create_dir(&synced)?;
-        let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
-        let mut command = Command::new(&compiler);
-        command.args(["-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o"]).arg(&library).arg(&source);
-        let output = command.args(["-ldl", "-pthread"]).output().with_context(|| {
-            format!(
-                "cannot run {}: install a C compiler, or leave the power on with --power-cuts 0",
-                compiler.display()
-            )
-        })?;
-        ensure!(output.status.success(), "synced.c: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(Self { library, dir: synced, late })
+        let mut variables = vec![("STEEPLE_SYNCED_DIR".to_owned(), synced.to_string_lossy().into_owned())];
+        if late {
+            variables.push(("STEEPLE_SYNCED_LATE".to_owned(), "1".to_owned()));
+        }
+        Ok(Self { preload: Preload::compile(dir, "synced", SOURCE, variables)?, dir: synced })
     }
 
-    /// The environment of a server whose syncs are noted.
-    pub(super) fn env(&self) -> Vec<(String, String)> {
-        let text = |path: &Path| path.to_string_lossy().into_owned();
-        let mut env =
-            vec![("LD_PRELOAD".to_owned(), text(&self.library)), ("STEEPLE_SYNCED_DIR".to_owned(), text(&self.dir))];
-        if self.late {
-            env.push(("STEEPLE_SYNCED_LATE".to_owned(), "1".to_owned()));
-        }
-        env
+    /// For a server whose syncs are noted.
+    pub(crate) fn preload(&self) -> &Preload {
+        &self.preload
     }
 
     /// From now on each sync takes long enough for a cut to fall into it.
-    pub(super) fn slow_down(&self) -> io::Result<()> {
+    pub(crate) fn slow_down(&self) -> io::Result<()> {
         std::fs::write(self.dir.join("slow"), "")
     }
 
+    /// From now on each sync fails, as on a disk that is breaking.
+    pub(crate) fn fail(&self) -> io::Result<()> {
+        std::fs::write(self.dir.join("fail"), "")
+    }
+
+    /// Undoes [`SyncLog::slow_down`] and [`SyncLog::fail`].
+    pub(crate) fn mend(&self) -> io::Result<()> {
+        for name in ["slow", "fail"] {
+            match std::fs::remove_file(self.dir.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Cuts every WAL file below `data_dir` to what was synced of it; returns how much that took.
-    pub(super) fn drop_unsynced(&self, data_dir: &Path) -> anyhow::Result<u64> {
+    pub(crate) fn drop_unsynced(&self, data_dir: &Path) -> anyhow::Result<u64> {
         let mut dropped = 0;
         for path in wal_files(data_dir).with_context(|| format!("cannot read {}", data_dir.display()))? {
             let file = OpenOptions::new().write(true).open(&path)?;
@@ -97,6 +100,9 @@ const SOURCE: &str = include_str!("synced.c");
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
+    use super::super::preload::{compile_program, preload_env};
     use super::*;
 
     /// Syncs three bytes, and writes two more.
@@ -109,14 +115,19 @@ mod tests {
         }
     "#;
 
+    /// Whether the writer was content.
+    fn write(dir: &Path, syncs: &SyncLog) -> bool {
+        let (program, data) = (compile_program(dir, WRITER), dir.join("data"));
+        std::fs::create_dir_all(&data).unwrap();
+        let mut command = Command::new(program);
+        command.envs(preload_env(&[syncs.preload()])).current_dir(data).status().unwrap().success()
+    }
+
     fn left_of_writer(late: bool) -> (u64, Vec<u8>) {
         let dir = tempfile::tempdir().unwrap();
         let syncs = SyncLog::new(dir.path(), late).unwrap();
-        let (source, program, data) = (dir.path().join("w.c"), dir.path().join("w"), dir.path().join("data"));
-        std::fs::write(&source, WRITER).unwrap();
-        std::fs::create_dir(&data).unwrap();
-        assert!(Command::new("cc").arg("-o").arg(&program).arg(&source).status().unwrap().success());
-        assert!(Command::new(&program).envs(syncs.env()).current_dir(&data).status().unwrap().success());
+        assert!(write(dir.path(), &syncs));
+        let data = dir.path().join("data");
         let dropped = syncs.drop_unsynced(&data).unwrap();
         (dropped, std::fs::read(data.join("1.log")).unwrap())
     }
@@ -128,9 +139,19 @@ mod tests {
     }
 
     #[test]
+    fn a_breaking_disk_says_so_until_it_is_mended() {
+        let dir = tempfile::tempdir().unwrap();
+        let syncs = SyncLog::new(dir.path(), false).unwrap();
+        syncs.fail().unwrap();
+        assert!(!write(dir.path(), &syncs));
+        syncs.mend().unwrap();
+        assert!(write(dir.path(), &syncs));
+    }
+
+    #[test]
     fn only_the_wal_is_cut() {
         let dir = tempfile::tempdir().unwrap();
-        let log = SyncLog { library: PathBuf::new(), dir: dir.path().join("synced"), late: false };
+        let log = SyncLog::new(dir.path(), false).unwrap();
         std::fs::create_dir_all(dir.path().join("data/db")).unwrap();
         for name in ["data/db/7.sst", "data/db/8.log", "data/CURRENT"] {
             std::fs::write(dir.path().join(name), b"1234").unwrap();

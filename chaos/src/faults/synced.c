@@ -6,11 +6,14 @@
 // While $STEEPLE_SYNCED_DIR/slow exists, each call takes 40 ms longer, as on a slow disk: whoever acknowledges before the
 // call returns is then easily caught.
 //
+// While $STEEPLE_SYNCED_DIR/fail exists, each call fails with EIO and syncs nothing.
+//
 // With STEEPLE_SYNCED_LATE set, each call notes the length of the call before it: a disk whose promises come one sync
 // late, which is what a server looks like that acknowledges before its flush.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -42,12 +45,12 @@ static uint64_t exchange_late(ino_t inode, uint64_t length) {
     return before < length ? before : length;
 }
 
-static void wait_like_a_slow_disk(void) {
+// Whether the disk is told to be so.
+static int is_told(const char *how) {
     const char *dir = getenv("STEEPLE_SYNCED_DIR");
     char path[4096];
-    if (dir == NULL || snprintf(path, sizeof path, "%s/slow", dir) >= (int)sizeof path) return;
-    const struct timespec pause = {.tv_sec = 0, .tv_nsec = 40000000};
-    if (access(path, F_OK) == 0) nanosleep(&pause, NULL);
+    if (dir == NULL || snprintf(path, sizeof path, "%s/%s", dir, how) >= (int)sizeof path) return 0;
+    return access(path, F_OK) == 0;
 }
 
 static void note(const struct stat *file) {
@@ -69,7 +72,12 @@ static int sync_and_note(const char *name, int fd) {
     sync_call call = (sync_call)dlsym(RTLD_NEXT, name);
     struct stat before;
     int known = fstat(fd, &before) == 0;
-    wait_like_a_slow_disk();
+    const struct timespec pause = {.tv_sec = 0, .tv_nsec = 40000000};
+    if (is_told("slow")) nanosleep(&pause, NULL);
+    if (is_told("fail")) {
+        errno = EIO;
+        return -1;
+    }
     int result = call(fd);
     if (result == 0 && known) note(&before);
     return result;

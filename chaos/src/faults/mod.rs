@@ -1,0 +1,24 @@
+//! What can be done to replicas and to what lies between them, whoever decides to do it.
+//!
+//! ```text
+//!   network ── relay ── link    TCP between replicas: cut, slow, lossy, for each direction of each pair
+//!   preload ─┬─ sync_log        libraries before libc: syncs that are noted, slow or failing,
+//!            └─ wall_clock      and a wall clock that is wrong
+//!   volume                      a small file system under a data directory
+//! ```
+
+mod link;
+mod network;
+mod preload;
+mod relay;
+mod sync_log;
+mod volume;
+mod wall_clock;
+
+pub(crate) use link::Link;
+pub(crate) use network::Network;
+pub(crate) use preload::{Preload, preload_env};
+pub(crate) use sync_log::SyncLog;
+pub(crate) use volume::Volume;
+pub use volume::own_mounts;
+pub(crate) use wall_clock::{Offset, WallClock};

@@ -1,0 +1,105 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+
+use super::fault::Fault;
+
+#[derive(Args, Clone, Debug)]
+pub struct SuiteArgs {
+    /// Goes round after round until this many minutes of rounds that passed are in --out, with 3 replicas and with 5 in
+    /// turn. What an earlier call with the same commit reached counts. Without it, one short round with 3 replicas.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub minutes: Option<u64>,
+    /// Chooses the order of the faults, their victims, the pauses between them and what the clients do. A round adds 1.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Calls a second that the clients attempt, all together.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(60..=2000))]
+    pub rate: u32,
+    /// Only these faults or scenarios: partitions, processes, membership, disks, clocks, rotation.
+    #[arg(long, num_args = 1..)]
+    pub only: Vec<String>,
+    /// Where histories, the servers' logs and the reports are kept; beside the folder of this program by default.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+/// What one round does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) seed: u64,
+    pub(super) replicas: usize,
+    pub(super) rate: u32,
+    /// In the order of the table; a long round shuffles them.
+    pub(super) faults: Vec<Fault>,
+    pub(super) rotation: bool,
+    /// How long a fault lasts that has no end of its own.
+    pub(super) hold: Duration,
+    pub(super) shuffled: bool,
+}
+
+pub(super) const ROTATION: &str = "rotation";
+const SHORT_HOLD: Duration = Duration::from_secs(2);
+const LONG_HOLD: Duration = Duration::from_secs(8);
+
+impl SuiteArgs {
+    /// Round `number` counts from 0.
+    pub(super) fn plan(&self, number: u64) -> anyhow::Result<Plan> {
+        let chosen = |name: &str, scenario: &str| {
+            self.only.is_empty() || self.only.iter().any(|only| only == name || only == scenario)
+        };
+        for only in &self.only {
+            let known = |fault: &Fault| only == fault.name() || only == fault.scenario();
+            if only != ROTATION && !Fault::ALL.iter().any(known) {
+                let names: Vec<&str> = Fault::ALL.into_iter().map(Fault::name).collect();
+                bail!("{only} is no fault; there are {ROTATION}, {}", names.join(", "));
+            }
+        }
+        let long = self.minutes.is_some();
+        Ok(Plan {
+            seed: self.seed + number,
+            replicas: if long && number % 2 == 1 { 5 } else { 3 },
+            rate: self.rate,
+            faults: Fault::ALL.into_iter().filter(|fault| chosen(fault.name(), fault.scenario())).collect(),
+            rotation: chosen(ROTATION, ROTATION),
+            hold: if long { LONG_HOLD } else { SHORT_HOLD },
+            shuffled: long,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(minutes: Option<u64>, only: &[&str]) -> SuiteArgs {
+        let only = only.iter().map(|only| (*only).to_owned()).collect();
+        SuiteArgs { minutes, seed: 5, rate: 300, only, out: None }
+    }
+
+    #[test]
+    fn a_short_round_has_every_fault_and_a_rotation() {
+        let plan = args(None, &[]).plan(0).unwrap();
+        assert_eq!((plan.faults.len(), plan.rotation, plan.replicas), (Fault::ALL.len(), true, 3));
+    }
+
+    #[test]
+    fn long_rounds_take_turns() {
+        let plan = |number| args(Some(10), &[]).plan(number).unwrap();
+        assert_eq!([plan(0).replicas, plan(1).replicas], [3, 5]);
+        assert_eq!([plan(0).seed, plan(1).seed], [5, 6]);
+    }
+
+    #[test]
+    fn faults_are_chosen_by_their_name_or_scenario() {
+        let plan = args(None, &["clocks", "bridge"]).plan(0).unwrap();
+        assert!(plan.faults.contains(&Fault::Bridge) && plan.faults.contains(&Fault::LeaderYearAhead));
+        assert_eq!((plan.faults.len(), plan.rotation), (5, false));
+        let error = args(None, &["rain"]).plan(0).unwrap_err().to_string();
+        assert!(error.contains("rain is no fault") && error.contains("leader-killed"), "{error}");
+    }
+}

@@ -1,0 +1,133 @@
+//! A cluster of which everything can be broken: its network, clocks, disks and processes.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use steeple_api::steeple::server::RemoveRequest;
+use steeple_testkit::{
+    Binaries, Cluster, ClusterRole, ExtraLines, NodeCertificateAuthority, Scratch, Server, ServerSpec,
+};
+
+use crate::faults::{Network, Preload, SyncLog, Volume, WallClock, preload_env};
+
+pub(super) const TRUST_DOMAIN: &str = "chaos.test";
+/// Few, so that a replica that was away for seconds needs a snapshot.
+const SNAPSHOT_ENTRIES: u32 = 100;
+/// Room for a WAL, the ballast and some; all of it can be filled in a moment.
+const VOLUME_BYTES: u64 = 256 * 1024 * 1024;
+
+pub(super) struct Site {
+    pub(super) cluster: Cluster,
+    pub(super) network: Network,
+    pub(super) clocks: Vec<WallClock>,
+    pub(super) disks: Vec<SyncLog>,
+    /// Under the last replica's data; `None` where it cannot be mounted.
+    pub(super) volume: Option<Volume>,
+    pub(super) binaries: Binaries,
+    pub(super) nodes: NodeCertificateAuthority,
+    sources: Vec<Preload>,
+    // Behind all that lives in it, so that it is removed last.
+    pub(super) scratch: Scratch,
+}
+
+impl Site {
+    pub(super) async fn found(size: usize) -> anyhow::Result<Self> {
+        let scratch = Scratch::new()?;
+        let network = Network::open(size).await?;
+        let (mut clocks, mut disks, mut sources) = (Vec::new(), Vec::new(), Vec::new());
+        for position in 0..size {
+            let dir = scratch.join(format!("preload-{}", position + 1));
+            std::fs::create_dir(&dir)?;
+            clocks.push(WallClock::new(&dir)?);
+            disks.push(SyncLog::new(&dir, false)?);
+            sources.push(network.source(position, &dir)?);
+        }
+        let volume = match Volume::is_possible() {
+            true => Some(Volume::mount(&scratch.join(name(size - 1)).join("data"), VOLUME_BYTES)?),
+            false => None,
+        };
+        let nodes = NodeCertificateAuthority::new(scratch.path())?;
+        let cluster = Cluster { servers: Vec::with_capacity(size) };
+        let binaries = Binaries::find()?;
+        let mut site = Self { cluster, network, clocks, disks, volume, binaries, nodes, sources, scratch };
+        for position in 0..size {
+            let join = (0..position).map(|member| site.network.front(member)).collect();
+            let mut server = site.start(position, join)?;
+            server.ready().await?;
+            site.cluster.servers.push(server);
+        }
+        site.cluster.all_vote().await?;
+        Ok(site)
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.cluster.servers.len()
+    }
+
+    pub(super) fn server(&mut self, position: usize) -> &mut Server {
+        &mut self.cluster.servers[position]
+    }
+
+    /// Takes a replica out of the membership, wipes its disk, and lets it join as a new one.
+    pub(super) async fn replace(&mut self, position: usize, node_id: u64) -> anyhow::Result<()> {
+        let leader = self.cluster.leader().await?;
+        let mut members = self.cluster.servers[leader].admin().cluster();
+        members.remove(RemoveRequest { node_id }).await.context("taking a replica out")?;
+        self.server(position).kill9().await?;
+        wipe(&self.server(position).data_dir())?;
+        let others = (0..self.size()).filter(|other| *other != position);
+        let join = others.map(|other| self.network.front(other)).collect();
+        let mut server = self.start(position, join)?;
+        server.ready().await?;
+        self.cluster.servers[position] = server;
+        self.cluster.all_vote().await
+    }
+
+    /// What stands in a log now is before this mark.
+    pub(super) fn log_mark(&self, position: usize) -> u64 {
+        std::fs::metadata(self.cluster.servers[position].log()).map_or(0, |log| log.len())
+    }
+
+    /// The first line behind the mark that holds these words.
+    pub(super) fn log_line(&self, position: usize, mark: u64, words: &str) -> anyhow::Result<String> {
+        let log = std::fs::read(self.cluster.servers[position].log())?;
+        let new = log.get(usize::try_from(mark)?..).unwrap_or_default();
+        let text = String::from_utf8_lossy(new);
+        let line = text.lines().find(|line| line.contains(words));
+        line.map(str::to_owned).with_context(|| format!("{} does not say {words:?}", name(position)))
+    }
+
+    fn start(&self, position: usize, join: Vec<String>) -> anyhow::Result<Server> {
+        let preloads = [&self.sources[position], self.clocks[position].preload(), self.disks[position].preload()];
+        let spec = ServerSpec {
+            name: name(position),
+            trust_domain: TRUST_DOMAIN.to_owned(),
+            cluster: Some(ClusterRole { join, sealing_key_path: self.scratch.join("sealing-key") }),
+            x509pop_root: Some(self.nodes.root_path().to_owned()),
+            jwt_issuer: None,
+            log_level: "INFO".to_owned(),
+            env: preload_env(&preloads),
+        };
+        let front = self.network.front(position);
+        let cluster = format!("peer_advertise_address = \"{front}\"\nsnapshot_entries = {SNAPSHOT_ENTRIES}");
+        let extra = ExtraLines { cluster, ..ExtraLines::default() };
+        let server = Server::start_with(&self.binaries, self.scratch.path(), &spec, &extra)?;
+        self.network.leads_to(position, &server.peer_address())?;
+        Ok(server)
+    }
+}
+
+pub(super) fn name(position: usize) -> String {
+    format!("server-{}", position + 1)
+}
+
+/// Leaves the directory itself, which may be where a volume is mounted.
+fn wipe(dir: &Path) -> anyhow::Result<()> {
+    let entries: Vec<PathBuf> =
+        std::fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+    for path in entries {
+        if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) }
+            .with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    Ok(())
+}
