@@ -51,9 +51,10 @@ pub use quote::go_quoted;
 pub use section::Section;
 pub use server::{
     AcmeSettings, BackupFile, BackupSettings, BundleEndpointFile, BundleEndpointSettings, CaSettings, CaSubject,
-    ClusterFile, ClusterSettings, DEFAULT_SERVER_SOCKET, EndpointProfile, EndpointProfileFile, ExperimentalServerFile,
-    FederatesWithFile, FederationFile, FederationSettings, PruneSettings, RaftTimings, RateLimitSettings, ServerFile,
-    ServerOverrides, ServerSettings, ServingCert, ServingCertFile, TtlSettings, WitSettings,
+    ClusterFile, ClusterSettings, DEFAULT_SERVER_SOCKET, DeadServerCleanup, DeadServerCleanupFile, EndpointProfile,
+    EndpointProfileFile, ExperimentalServerFile, FederatesWithFile, FederationFile, FederationSettings, PruneSettings,
+    RaftTimings, RateLimitSettings, ServerFile, ServerOverrides, ServerSettings, ServingCert, ServingCertFile,
+    TtlSettings, WitSettings,
 };
 pub use supported::Supported;
 pub use syntax::{Node, Span, SyntaxError, SyntaxFault, Tree, Value, parse, print};

@@ -3,7 +3,7 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand::SystemRandom;
 use steeple_ca::seal::SealingKey;
@@ -22,7 +22,8 @@ async fn a_single_server_founds_and_comes_back() {
         trust_domain: TrustDomain::from_name(trust_domain).expect("a name"),
         sealing_key: Arc::clone(&key),
         clock: Arc::new(SystemClock),
-        timing: Timing::default(),
+        timing: Timing { promote_after: Duration::ZERO, ..Timing::default() },
+        clean_up: None,
         limits: Limits::default(),
         api_address: "localhost:8081".to_owned(),
         cluster: None,

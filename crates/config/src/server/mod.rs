@@ -2,6 +2,7 @@
 
 mod backup;
 mod cluster;
+mod dead_server_cleanup;
 mod federation;
 mod federation_file;
 mod file;
@@ -12,6 +13,7 @@ mod ttl;
 
 pub use backup::{BackupFile, BackupSettings};
 pub use cluster::{ClusterFile, ClusterSettings, RaftTimings};
+pub use dead_server_cleanup::{DeadServerCleanup, DeadServerCleanupFile};
 pub use federation::{AcmeSettings, BundleEndpointSettings, EndpointProfile, FederationSettings, ServingCert};
 pub use federation_file::{
     BundleEndpointFile, EndpointProfileFile, FederatesWithFile, FederationFile, ServingCertFile,

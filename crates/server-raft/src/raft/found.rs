@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use steeple_ca::seal::SealingKey;
 use steeple_core::TrustDomain;
-use steeple_state::{ClusterInit, CommandKind, MemberFacts, Outcome, Uuid};
+use steeple_state::{CLUSTER_VERSION_MAX, ClusterInit, CommandKind, MemberFacts, Outcome, Uuid};
 
 use super::consensus::Consensus;
 use super::error::StartError;
@@ -55,6 +55,7 @@ pub(super) async fn found(
         keyring: sealed.keyring,
         peer_ca: sealed.peer_ca,
         first: founding.facts.clone(),
+        version: CLUSTER_VERSION_MAX,
     };
     let origin = Origin {
         actor: "bootstrap".to_owned(),
