@@ -55,10 +55,10 @@ pub use quote::go_quoted;
 pub use section::Section;
 pub use server::{
     AcmeSettings, BackupFile, BackupSettings, BundleEndpointFile, BundleEndpointSettings, CaSettings, CaSubject,
-    ClusterFile, ClusterSettings, DEFAULT_SERVER_SOCKET, EndpointProfile, EndpointProfileFile, ExperimentalServerFile,
-    FederatesWithFile, FederationFile, FederationSettings, Pkcs11Settings, PruneSettings, RaftTimings,
-    RateLimitSettings, SealFile, SealSettings, SecretFile, ServerFile, ServerOverrides, ServerSettings, ServingCert,
-    ServingCertFile, Signing, TransitSettings, TtlSettings, WitSettings,
+    ClusterFile, ClusterSettings, DEFAULT_SERVER_SOCKET, DeadServerCleanup, DeadServerCleanupFile, EndpointProfile,
+    EndpointProfileFile, ExperimentalServerFile, FederatesWithFile, FederationFile, FederationSettings, Pkcs11Settings,
+    PruneSettings, RaftTimings, RateLimitSettings, SealFile, SealSettings, SecretFile, ServerFile, ServerOverrides,
+    ServerSettings, ServingCert, ServingCertFile, Signing, TransitSettings, TtlSettings, WitSettings,
 };
 pub use spiffe_helper::{
     CommandLineError, FilePlace, HelperCommand, JwtSvidFile, JwtSvidPlace, SpiffeHelperFile, SpiffeHelperHealthFile,

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use steeple_config::{
-    AgentOverrides, AgentSettings, BackupSettings, BundleFormat, ConfigError, HostPort, LogLevel, Notice, NoticeLevel,
-    PluginError, RebootstrapMode, ServerOverrides, ServerSettings, TrustBootstrap, TtlSettings, load_agent,
-    load_server,
+    AgentOverrides, AgentSettings, BackupSettings, BundleFormat, ConfigError, DeadServerCleanup, HostPort, LogLevel,
+    Notice, NoticeLevel, PluginError, RebootstrapMode, ServerOverrides, ServerSettings, TrustBootstrap, TtlSettings,
+    load_agent, load_server,
 };
 use steeple_core::{KeyType, Secret};
 use support::{SUPPORTED, agent, agent_conf, file, server, server_conf, server_with};
@@ -170,6 +170,7 @@ fn unsafe_cluster_values_name_the_safe_ones() {
         ),
         ("backup { dir = \"/b\" interval = \"5s\" }", "cluster.backup.interval = 5s is not safe: use 1m or more"),
         ("backup { dir = \"/b\" keep = 0 }", "cluster.backup.keep = 0 is not safe: use 1 to 10000"),
+        ("promote_after = \"2h\"", "cluster.promote_after = 2h0m0s is not safe: use 0s to 1h; the default is 10s"),
         ("join = [\"a:b\"]", "cluster.join = a:b is not safe: \"b\" is not a port"),
     ];
     for (cluster, start) in cases {
@@ -180,6 +181,32 @@ fn unsafe_cluster_values_name_the_safe_ones() {
     let inside = "server { trust_domain = \"a\" data_dir = \"/d\" } cluster { sealing_key_path = \"/d/sealing.key\" }";
     let notices = server(inside).unwrap().notices;
     assert!(notices[0].message.contains("lies in the data directory"), "{notices:?}");
+}
+
+#[test]
+fn a_clean_up_has_a_floor() {
+    let settings = |cleanup: &str| {
+        let text = format!(
+            "server {{ trust_domain = \"a\" data_dir = \"/d\" }} cluster {{ dead_server_cleanup {{ {cleanup} }} }}"
+        );
+        server(&text).map(|loaded| loaded.settings.cluster.dead_server_cleanup)
+    };
+    let day = Duration::from_secs(24 * 3600);
+    let read = settings("min_quorum = 5").unwrap();
+    assert_eq!(read, Some(DeadServerCleanup { after: day, min_quorum: 5 }));
+    let floor = "cluster.dead_server_cleanup.min_quorum =";
+    for (cleanup, said) in [
+        ("", format!("{floor}  is not safe: say how many voters must be left, 3 or more")),
+        ("min_quorum = 2", format!("{floor} 2 is not safe: say how many voters must be left, 3 or more")),
+        ("min_quorum = -3", format!("{floor} -3 is not safe: say how many voters must be left, 3 or more")),
+        (
+            "after = \"5s\" min_quorum = 3",
+            "cluster.dead_server_cleanup.after = 5s is not safe: use 1m or more; the default is 24h".to_owned(),
+        ),
+    ] {
+        assert_eq!(settings(cleanup).expect_err(cleanup).to_string(), said);
+    }
+    assert!(settings("mode = 1").is_err(), "an unknown key");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use steeple_storage::{Meter, Storage};
 
 use crate::issue::{AuthorityKeys, KeysError};
 use crate::peer::{JoinProgress, PeerListener};
-use crate::raft::{self, ClusterStart, Limits, Replica, Start, Timing};
+use crate::raft::{self, CleanUp, ClusterStart, Limits, Replica, Start, Timing};
 use crate::seal::{self, Custody, KeyInUse, Unsealing};
 use crate::{endpoint, peer};
 
@@ -151,9 +151,13 @@ async fn start_replica(
             heartbeat: cluster.raft.heartbeat_interval,
             election_min: cluster.raft.election_timeout_min,
             election_max: cluster.raft.election_timeout_max,
+            promote_after: cluster.promote_after,
             ..Timing::default()
         },
         limits: Limits::with_snapshots_every(cluster.snapshot_entries),
+        clean_up: cluster
+            .dead_server_cleanup
+            .map(|cleanup| CleanUp { after: cleanup.after, voters_min: cleanup.min_quorum }),
         api_address: advertised(cluster.api_advertise.as_ref(), &settings.bind),
         cluster: joins,
     };

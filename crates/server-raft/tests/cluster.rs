@@ -14,7 +14,9 @@ use steeple_api::steeple::peer::{
 };
 use steeple_core::{Clock, SystemClock, Timestamp};
 use steeple_server_raft::peer::{MESSAGE_BYTES_MAX, PeerCaContent, PeerId, SignError, SigningHandler};
-use steeple_server_raft::raft::{Actors, FenceError, MembershipError, ProposeError, ReadError, ReadMode, Replica};
+use steeple_server_raft::raft::{
+    Actors, Change, FenceError, MembershipError, ProposeError, ReadError, ReadMode, Replica,
+};
 use steeple_state::{Command, codec};
 use steeple_storage::{Options, Storage};
 use steeple_testkit::Port;
@@ -140,15 +142,15 @@ async fn removal_spares_the_quorum() {
     until_unreachable(leading, victim_id).await;
     // Of the two that would be left, one is dead.
     assert_eq!(
-        leading.remove_member(other_id, Instant::now() + PATIENCE).await,
+        leading.change_membership(Change::Remove(other_id), Instant::now() + PATIENCE).await,
         Err(MembershipError::WouldLoseQuorum { node_id: other_id, alive: 1, voters: 2 })
     );
     // The dead one may go, and a follower may be asked.
     let follower = servers[other].replica();
-    follower.remove_member(victim_id, Instant::now() + PATIENCE).await.expect("removed");
+    follower.change_membership(Change::Remove(victim_id), Instant::now() + PATIENCE).await.expect("removed");
     servers[other].until(|replica| replica.status().members.len() == 2).await;
     assert_eq!(
-        leading.remove_member(victim_id, Instant::now() + PATIENCE).await,
+        leading.change_membership(Change::Remove(victim_id), Instant::now() + PATIENCE).await,
         Err(MembershipError::UnknownMember(victim_id))
     );
 
@@ -403,8 +405,10 @@ async fn trap_concurrent_membership_changes_end_in_one_configuration() {
     let victim = (first + 1) % 3;
     let (victim_id, address) = (servers[victim].replica().node_id(), [servers[first].address()]);
     let leading = servers[first].replica().clone();
-    let (joined, removed) =
-        tokio::join!(cluster.server("d", &address), leading.remove_member(victim_id, Instant::now() + PATIENCE));
+    let (joined, removed) = tokio::join!(
+        cluster.server("d", &address),
+        leading.change_membership(Change::Remove(victim_id), Instant::now() + PATIENCE)
+    );
     removed.expect("removed");
     servers[victim].kill().await;
     servers[victim] = joined.expect("it joins");

@@ -4,7 +4,7 @@ mod support;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand::SystemRandom;
 use steeple_ca::seal::SealingKey;
@@ -24,7 +24,8 @@ async fn a_single_server_founds_and_comes_back() {
         trust_domain: TrustDomain::from_name(trust_domain).expect("a name"),
         sealing_key: KeyInUse::open(Arc::clone(&key), Path::new("sealing-key")),
         clock: Arc::new(SystemClock),
-        timing: Timing::default(),
+        timing: Timing { promote_after: Duration::ZERO, ..Timing::default() },
+        clean_up: None,
         limits: Limits::default(),
         api_address: "localhost:8081".to_owned(),
         cluster: None,

@@ -53,6 +53,7 @@ fn init() -> Result<CommandKind, Box<dyn Error>> {
         api_address: "node-1:8081".to_owned(),
     };
     Ok(CommandKind::InitCluster(Box::new(ClusterInit {
+        version: steeple_state::CLUSTER_VERSION_MAX,
         cluster_uuid: [1; 16],
         trust_domain: TrustDomain::from_name("example.org")?,
         keyring: Vec::new(),

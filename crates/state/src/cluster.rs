@@ -13,6 +13,10 @@ pub struct Cluster {
     /// The id that the next member gets; ids are never used twice, because an empty disk under an old id could vote
     /// against what it once acknowledged.
     pub node_id_next: u64,
+    /// Raised when every member's release can follow: [`crate::CommandKind::needs_version`].
+    pub version: u32,
+    /// How many members vote; the others stand by. 0: all that may.
+    pub voters_target: u32,
 }
 
 /// What a member tells about itself.
@@ -28,10 +32,23 @@ pub struct MemberFacts {
     pub api_address: String,
 }
 
+/// What an operator decided about a member's vote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Suffrage {
+    /// Votes once it is healthy, while the target leaves room.
+    #[default]
+    Auto,
+    /// As `Auto`, before the others and without waiting for its health to last.
+    Voter,
+    /// Holds the log and does not vote.
+    Standby,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     pub node_id: u64,
     pub facts: MemberFacts,
+    pub suffrage: Suffrage,
 }
 
 /// A document whose secrets are sealed, with the number of its latest replacement.

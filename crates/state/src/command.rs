@@ -9,7 +9,7 @@ use steeple_core::{
     JwtAuthority, SealedKey, SpiffeId, Timestamp, TrustDomain,
 };
 
-use crate::{ImportRecord, MemberFacts, Uuid};
+use crate::{ImportRecord, MemberFacts, Suffrage, Uuid};
 
 /// Names one attempt at a change; a retry under the same id is answered with the first outcome.
 pub type RequestId = Uuid;
@@ -127,6 +127,12 @@ pub enum CommandKind {
     UpdateMember { node_id: u64, name: String, peer_address: String, api_address: String },
     /// Operator or leader, after the Raft membership let go of it. Answer: [`crate::Outcome::Done`].
     RemoveMember { node_id: u64 },
+    /// Operator: whether a member votes. From cluster version 2 on. Answer: [`crate::Outcome::Done`].
+    SetSuffrage { node_id: u64, suffrage: Suffrage },
+    /// Operator: how many members vote; 0 is all. From cluster version 2 on. Answer: [`crate::Outcome::Done`].
+    SetVotersTarget { voters: u32 },
+    /// Operator, when all members can follow; see [`CommandKind::needs_version`]. Answer: [`crate::Outcome::Done`].
+    SetClusterVersion { version: u32 },
     /// Seal service and reseal driver: the wrapped keyring that seals keys; refused unless `expected_revision` is the
     /// stored one. Answer: [`crate::Outcome::Done`].
     SetKeyring { content: Vec<u8>, expected_revision: u64 },
@@ -244,6 +250,8 @@ pub struct ClusterInit {
     /// The peers' certificate authority, its key sealed; opaque here.
     pub peer_ca: Vec<u8>,
     pub first: MemberFacts,
+    /// The cluster version to begin with: the founder's, since whoever joins must be able to follow.
+    pub version: u32,
 }
 
 impl EntryMask {

@@ -43,6 +43,9 @@ impl CommandKind {
             Self::AllocateMember { .. } => "AllocateMember",
             Self::UpdateMember { .. } => "UpdateMember",
             Self::RemoveMember { .. } => "RemoveMember",
+            Self::SetSuffrage { .. } => "SetSuffrage",
+            Self::SetVotersTarget { .. } => "SetVotersTarget",
+            Self::SetClusterVersion { .. } => "SetClusterVersion",
             Self::SetKeyring { .. } => "SetKeyring",
             Self::SetPeerCa { .. } => "SetPeerCa",
         }

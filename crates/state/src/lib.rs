@@ -32,10 +32,11 @@ mod requests;
 mod row;
 mod state;
 pub mod validate;
+mod version;
 pub mod view;
 
 pub use apply::{Refounded, Refounding};
-pub use cluster::{Cluster, Member, MemberFacts, Sealed, SealedName, Uuid};
+pub use cluster::{Cluster, Member, MemberFacts, Sealed, SealedName, Suffrage, Uuid};
 pub use codec::DecodeError;
 pub use command::{
     Attestation, BundleMask, BundleUpdate, ClusterInit, Command, CommandKind, DeleteMode, EntryMask, EntryUpdate,
@@ -48,3 +49,4 @@ pub use import::{ImportRecord, ImportResult};
 pub use outcome::{Applied, Code, EntryCreation, Outcome, Rejection, Relationship};
 pub use row::{RowChange, Table};
 pub use state::State;
+pub use version::{CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX};

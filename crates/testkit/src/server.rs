@@ -35,12 +35,10 @@ pub struct ServerSpec {
 pub struct ExtraLines {
     /// Inside `server { }`.
     pub server: String,
-    /// Inside its `cluster { }`.
+    /// Inside its `cluster { }`, where there is one.
     pub cluster: String,
     /// Inside `plugins { }`.
     pub plugins: String,
-    /// Inside `server { cluster { } }`, where there is one.
-    pub cluster: String,
     /// Beside it.
     pub top: String,
 }
@@ -220,6 +218,8 @@ fn configuration(spec: &ServerSpec, dir: &Path, api: &Port, peer: &Port, extra: 
                 cluster.text("peer_bind_address", "127.0.0.1");
                 cluster.number("peer_bind_port", peer.number().into());
                 cluster.path("sealing_key_path", &role.sealing_key_path);
+                // A test waits for what it is about.
+                cluster.text("promote_after", "0s");
                 match role.join.as_slice() {
                     [] => cluster.flag("bootstrap", true),
                     members => cluster.texts("join", members),

@@ -80,7 +80,7 @@ async fn write(
     if !settings.health.listener_enabled {
         return Ok(follow(writer, dependents).await?);
     }
-    let listener = steeple_telemetry::bind(&settings.health.listen.host, settings.health.listen.port).await?;
+    let listener = steeple_telemetry::bind(&settings.health.listen, "health_checks.bind_port").await?;
     let serving = steeple_telemetry::serve(listener, written.router(&settings.health), std::future::pending());
     tokio::select! {
         ended = follow(writer, dependents) => Ok(ended?),

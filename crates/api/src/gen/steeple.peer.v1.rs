@@ -644,6 +644,11 @@ pub struct ProposeRefused {
     /// NO_SPACE: what is left on the leader's volume.
     #[prost(uint64, tag = "4")]
     pub available_bytes: u64,
+    /// NOT_FINALIZED: the cluster version that the command needs, and the cluster's.
+    #[prost(uint32, tag = "5")]
+    pub needs_version: u32,
+    #[prost(uint32, tag = "6")]
+    pub has_version: u32,
 }
 impl ::prost::Name for ProposeRefused {
     const NAME: &'static str = "ProposeRefused";
@@ -978,6 +983,9 @@ pub struct PingResponse {
     /// It has no sealing key: it votes and follows, and must not lead.
     #[prost(bool, tag = "10")]
     pub sealed: bool,
+    /// The highest cluster version that its release can take part in; 0 from a release that knows the first one only.
+    #[prost(uint32, tag = "11")]
+    pub cluster_version_max: u32,
 }
 impl ::prost::Name for PingResponse {
     const NAME: &'static str = "PingResponse";
@@ -1026,34 +1034,109 @@ impl ::prost::Name for AdmitRequest {
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RemoveMemberRequest {
-    #[prost(uint64, tag = "1")]
-    pub node_id: u64,
-    #[prost(uint32, tag = "2")]
+pub struct ChangeMembershipRequest {
+    #[prost(uint32, tag = "6")]
     pub hops: u32,
-    #[prost(uint64, tag = "3")]
+    #[prost(uint64, tag = "7")]
     pub timeout_ms: u64,
+    #[prost(oneof = "change_membership_request::Change", tags = "1, 2, 3, 4, 5")]
+    pub change: ::core::option::Option<change_membership_request::Change>,
 }
-impl ::prost::Name for RemoveMemberRequest {
-    const NAME: &'static str = "RemoveMemberRequest";
+/// Nested message and enum types in `ChangeMembershipRequest`.
+pub mod change_membership_request {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Change {
+        /// A learner that shall vote.
+        #[prost(uint64, tag = "1")]
+        Promote(u64),
+        /// A voter that shall stand by.
+        #[prost(uint64, tag = "2")]
+        Demote(u64),
+        /// A member that leaves for good.
+        #[prost(uint64, tag = "3")]
+        Remove(u64),
+        #[prost(message, tag = "4")]
+        Replace(super::Replacement),
+        /// How many members vote; 0 is all.
+        #[prost(uint32, tag = "5")]
+        VotersTarget(u32),
+    }
+}
+impl ::prost::Name for ChangeMembershipRequest {
+    const NAME: &'static str = "ChangeMembershipRequest";
     const PACKAGE: &'static str = "steeple.peer.v1";
     fn full_name() -> ::prost::alloc::string::String {
-        "steeple.peer.v1.RemoveMemberRequest".into()
+        "steeple.peer.v1.ChangeMembershipRequest".into()
     }
     fn type_url() -> ::prost::alloc::string::String {
-        "type.googleapis.com/steeple.peer.v1.RemoveMemberRequest".into()
+        "type.googleapis.com/steeple.peer.v1.ChangeMembershipRequest".into()
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RemoveMemberResponse {}
-impl ::prost::Name for RemoveMemberResponse {
-    const NAME: &'static str = "RemoveMemberResponse";
+pub struct Replacement {
+    /// The voter that leaves for good.
+    #[prost(uint64, tag = "1")]
+    pub old_node_id: u64,
+    /// The learner that votes in its place.
+    #[prost(uint64, tag = "2")]
+    pub new_node_id: u64,
+}
+impl ::prost::Name for Replacement {
+    const NAME: &'static str = "Replacement";
     const PACKAGE: &'static str = "steeple.peer.v1";
     fn full_name() -> ::prost::alloc::string::String {
-        "steeple.peer.v1.RemoveMemberResponse".into()
+        "steeple.peer.v1.Replacement".into()
     }
     fn type_url() -> ::prost::alloc::string::String {
-        "type.googleapis.com/steeple.peer.v1.RemoveMemberResponse".into()
+        "type.googleapis.com/steeple.peer.v1.Replacement".into()
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChangeMembershipResponse {}
+impl ::prost::Name for ChangeMembershipResponse {
+    const NAME: &'static str = "ChangeMembershipResponse";
+    const PACKAGE: &'static str = "steeple.peer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.peer.v1.ChangeMembershipResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.peer.v1.ChangeMembershipResponse".into()
+    }
+}
+/// Raises the cluster version to what every member can follow.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FinalizeRequest {
+    #[prost(uint32, tag = "1")]
+    pub hops: u32,
+    #[prost(uint64, tag = "2")]
+    pub timeout_ms: u64,
+}
+impl ::prost::Name for FinalizeRequest {
+    const NAME: &'static str = "FinalizeRequest";
+    const PACKAGE: &'static str = "steeple.peer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.peer.v1.FinalizeRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.peer.v1.FinalizeRequest".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FinalizeResponse {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    /// Members whose release knows no higher one, although the leader's does.
+    #[prost(uint64, repeated, tag = "2")]
+    pub held_back_by: ::prost::alloc::vec::Vec<u64>,
+}
+impl ::prost::Name for FinalizeResponse {
+    const NAME: &'static str = "FinalizeResponse";
+    const PACKAGE: &'static str = "steeple.peer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.peer.v1.FinalizeResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.peer.v1.FinalizeResponse".into()
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1189,6 +1272,9 @@ pub struct JoinRequest {
     /// host:port of its SPIFFE API.
     #[prost(string, tag = "7")]
     pub api_address: ::prost::alloc::string::String,
+    /// The highest cluster version that its release can take part in; 0 from a release that knows the first one only.
+    #[prost(uint32, tag = "8")]
+    pub cluster_version_max: u32,
 }
 impl ::prost::Name for JoinRequest {
     const NAME: &'static str = "JoinRequest";
@@ -1241,6 +1327,8 @@ pub enum ProposeFailure {
     TooLarge = 5,
     /// The leader's volume is nearly full, and the command would add to it: nothing was written.
     NoSpace = 6,
+    /// Some member may not know the command: nothing was written.
+    NotFinalized = 7,
 }
 impl ProposeFailure {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1256,6 +1344,7 @@ impl ProposeFailure {
             Self::ClockSkew => "PROPOSE_FAILURE_CLOCK_SKEW",
             Self::TooLarge => "PROPOSE_FAILURE_TOO_LARGE",
             Self::NoSpace => "PROPOSE_FAILURE_NO_SPACE",
+            Self::NotFinalized => "PROPOSE_FAILURE_NOT_FINALIZED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1268,6 +1357,7 @@ impl ProposeFailure {
             "PROPOSE_FAILURE_CLOCK_SKEW" => Some(Self::ClockSkew),
             "PROPOSE_FAILURE_TOO_LARGE" => Some(Self::TooLarge),
             "PROPOSE_FAILURE_NO_SPACE" => Some(Self::NoSpace),
+            "PROPOSE_FAILURE_NOT_FINALIZED" => Some(Self::NotFinalized),
             _ => None,
         }
     }
@@ -2146,11 +2236,12 @@ pub mod cluster_client {
                 .insert(GrpcMethod::new("steeple.peer.v1.Cluster", "Admit"));
             self.inner.unary(req, path, codec).await
         }
-        pub async fn remove_member(
+        /// Answers once the change has taken effect.
+        pub async fn change_membership(
             &mut self,
-            request: impl tonic::IntoRequest<super::RemoveMemberRequest>,
+            request: impl tonic::IntoRequest<super::ChangeMembershipRequest>,
         ) -> std::result::Result<
-            tonic::Response<super::RemoveMemberResponse>,
+            tonic::Response<super::ChangeMembershipResponse>,
             tonic::Status,
         > {
             self.inner
@@ -2163,11 +2254,35 @@ pub mod cluster_client {
                 })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
-                "/steeple.peer.v1.Cluster/RemoveMember",
+                "/steeple.peer.v1.Cluster/ChangeMembership",
             );
             let mut req = request.into_request();
             req.extensions_mut()
-                .insert(GrpcMethod::new("steeple.peer.v1.Cluster", "RemoveMember"));
+                .insert(GrpcMethod::new("steeple.peer.v1.Cluster", "ChangeMembership"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn finalize(
+            &mut self,
+            request: impl tonic::IntoRequest<super::FinalizeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FinalizeResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/steeple.peer.v1.Cluster/Finalize",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("steeple.peer.v1.Cluster", "Finalize"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn transfer_leadership(
@@ -2277,11 +2392,21 @@ pub mod cluster_server {
         ) -> std::result::Result<tonic::Response<super::JoinResponse>, tonic::Status> {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
-        async fn remove_member(
+        /// Answers once the change has taken effect.
+        async fn change_membership(
             &self,
-            request: tonic::Request<super::RemoveMemberRequest>,
+            request: tonic::Request<super::ChangeMembershipRequest>,
         ) -> std::result::Result<
-            tonic::Response<super::RemoveMemberResponse>,
+            tonic::Response<super::ChangeMembershipResponse>,
+            tonic::Status,
+        > {
+            Err(tonic::Status::unimplemented("Not yet implemented"))
+        }
+        async fn finalize(
+            &self,
+            request: tonic::Request<super::FinalizeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FinalizeResponse>,
             tonic::Status,
         > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
@@ -2597,25 +2722,25 @@ pub mod cluster_server {
                     };
                     Box::pin(fut)
                 }
-                "/steeple.peer.v1.Cluster/RemoveMember" => {
+                "/steeple.peer.v1.Cluster/ChangeMembership" => {
                     #[allow(non_camel_case_types)]
-                    struct RemoveMemberSvc<T: Cluster>(pub Arc<T>);
+                    struct ChangeMembershipSvc<T: Cluster>(pub Arc<T>);
                     impl<
                         T: Cluster,
-                    > tonic::server::UnaryService<super::RemoveMemberRequest>
-                    for RemoveMemberSvc<T> {
-                        type Response = super::RemoveMemberResponse;
+                    > tonic::server::UnaryService<super::ChangeMembershipRequest>
+                    for ChangeMembershipSvc<T> {
+                        type Response = super::ChangeMembershipResponse;
                         type Future = BoxFuture<
                             tonic::Response<Self::Response>,
                             tonic::Status,
                         >;
                         fn call(
                             &mut self,
-                            request: tonic::Request<super::RemoveMemberRequest>,
+                            request: tonic::Request<super::ChangeMembershipRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as Cluster>::remove_member(&inner, request).await
+                                <T as Cluster>::change_membership(&inner, request).await
                             };
                             Box::pin(fut)
                         }
@@ -2626,7 +2751,50 @@ pub mod cluster_server {
                     let max_encoding_message_size = self.max_encoding_message_size;
                     let inner = self.inner.clone();
                     let fut = async move {
-                        let method = RemoveMemberSvc(inner);
+                        let method = ChangeMembershipSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/steeple.peer.v1.Cluster/Finalize" => {
+                    #[allow(non_camel_case_types)]
+                    struct FinalizeSvc<T: Cluster>(pub Arc<T>);
+                    impl<T: Cluster> tonic::server::UnaryService<super::FinalizeRequest>
+                    for FinalizeSvc<T> {
+                        type Response = super::FinalizeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::FinalizeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Cluster>::finalize(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FinalizeSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

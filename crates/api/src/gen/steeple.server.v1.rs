@@ -934,8 +934,23 @@ pub struct Member {
     /// Whether the replica that answers heard from it within an election timeout.
     #[prost(bool, tag = "11")]
     pub reachable: bool,
-    /// It has no sealing key, or a wrong one: it votes and follows, and cannot lead.
+    /// Whether it answers and keeps up; a learner has to for a while before it votes.
     #[prost(bool, tag = "12")]
+    pub healthy: bool,
+    /// Milliseconds for which it has been healthy; 0 for the replica that answers.
+    #[prost(uint64, tag = "13")]
+    pub healthy_for_ms: u64,
+    /// Milliseconds since the replica that answers heard from it; 0 for itself. -1: never since it started.
+    #[prost(int64, tag = "14")]
+    pub last_contact_ms: i64,
+    /// What an operator decided about its vote.
+    #[prost(enumeration = "Suffrage", tag = "15")]
+    pub suffrage: i32,
+    /// The highest cluster version that its release can take part in; 0 while that is not known.
+    #[prost(uint32, tag = "16")]
+    pub cluster_version_max: u32,
+    /// It has no sealing key, or a wrong one: it votes and follows, and cannot lead.
+    #[prost(bool, tag = "17")]
     pub sealed: bool,
 }
 impl ::prost::Name for Member {
@@ -985,6 +1000,18 @@ pub struct StatusResponse {
     /// Members whose state differed from its own when they were compared last.
     #[prost(uint32, tag = "9")]
     pub differing: u32,
+    /// Voters that may fail before nothing can be written any more.
+    #[prost(uint32, tag = "10")]
+    pub failure_tolerance: u32,
+    /// How many members vote; 0 is all.
+    #[prost(uint32, tag = "11")]
+    pub voters_target: u32,
+    /// Which features may be used: those that the releases of all members had when it was finalized last.
+    #[prost(uint32, tag = "12")]
+    pub cluster_version: u32,
+    /// The highest that the release of the replica that answers knows.
+    #[prost(uint32, tag = "13")]
+    pub cluster_version_max: u32,
 }
 impl ::prost::Name for StatusResponse {
     const NAME: &'static str = "StatusResponse";
@@ -1054,6 +1081,161 @@ impl ::prost::Name for RemoveResponse {
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PromoteRequest {
+    #[prost(uint64, tag = "1")]
+    pub node_id: u64,
+}
+impl ::prost::Name for PromoteRequest {
+    const NAME: &'static str = "PromoteRequest";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.PromoteRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.PromoteRequest".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PromoteResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub members: ::prost::alloc::vec::Vec<Member>,
+}
+impl ::prost::Name for PromoteResponse {
+    const NAME: &'static str = "PromoteResponse";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.PromoteResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.PromoteResponse".into()
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DemoteRequest {
+    #[prost(uint64, tag = "1")]
+    pub node_id: u64,
+}
+impl ::prost::Name for DemoteRequest {
+    const NAME: &'static str = "DemoteRequest";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.DemoteRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.DemoteRequest".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DemoteResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub members: ::prost::alloc::vec::Vec<Member>,
+}
+impl ::prost::Name for DemoteResponse {
+    const NAME: &'static str = "DemoteResponse";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.DemoteResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.DemoteResponse".into()
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReplaceRequest {
+    /// The voter that leaves for good.
+    #[prost(uint64, tag = "1")]
+    pub old_node_id: u64,
+    /// The learner that votes in its place.
+    #[prost(uint64, tag = "2")]
+    pub new_node_id: u64,
+}
+impl ::prost::Name for ReplaceRequest {
+    const NAME: &'static str = "ReplaceRequest";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.ReplaceRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.ReplaceRequest".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReplaceResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub members: ::prost::alloc::vec::Vec<Member>,
+}
+impl ::prost::Name for ReplaceResponse {
+    const NAME: &'static str = "ReplaceResponse";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.ReplaceResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.ReplaceResponse".into()
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetTargetRequest {
+    /// 1, 3, 5 or 7; 0 is all.
+    #[prost(uint32, tag = "1")]
+    pub voters: u32,
+}
+impl ::prost::Name for SetTargetRequest {
+    const NAME: &'static str = "SetTargetRequest";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.SetTargetRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.SetTargetRequest".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SetTargetResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub members: ::prost::alloc::vec::Vec<Member>,
+}
+impl ::prost::Name for SetTargetResponse {
+    const NAME: &'static str = "SetTargetResponse";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.SetTargetResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.SetTargetResponse".into()
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FinalizeRequest {}
+impl ::prost::Name for FinalizeRequest {
+    const NAME: &'static str = "FinalizeRequest";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.FinalizeRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.FinalizeRequest".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FinalizeResponse {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    /// Members whose release knows no higher one, although the leader's does.
+    #[prost(uint64, repeated, tag = "2")]
+    pub held_back_by: ::prost::alloc::vec::Vec<u64>,
+}
+impl ::prost::Name for FinalizeResponse {
+    const NAME: &'static str = "FinalizeResponse";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.FinalizeResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.FinalizeResponse".into()
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TransferLeaderRequest {
     /// 0: the most caught-up voter.
     #[prost(uint64, tag = "1")]
@@ -1084,6 +1266,38 @@ impl ::prost::Name for TransferLeaderResponse {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/steeple.server.v1.TransferLeaderResponse".into()
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Suffrage {
+    /// Votes once it is healthy, while the target leaves room.
+    Auto = 0,
+    /// As AUTO, before the others.
+    Voter = 1,
+    /// Does not vote.
+    Standby = 2,
+}
+impl Suffrage {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Auto => "SUFFRAGE_AUTO",
+            Self::Voter => "SUFFRAGE_VOTER",
+            Self::Standby => "SUFFRAGE_STANDBY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SUFFRAGE_AUTO" => Some(Self::Auto),
+            "SUFFRAGE_VOTER" => Some(Self::Voter),
+            "SUFFRAGE_STANDBY" => Some(Self::Standby),
+            _ => None,
+        }
     }
 }
 /// Generated client implementations.
@@ -1232,6 +1446,128 @@ pub mod cluster_client {
                 .insert(GrpcMethod::new("steeple.server.v1.Cluster", "Remove"));
             self.inner.unary(req, path, codec).await
         }
+        /// Makes a learner a voter, now and whenever it is missed.
+        pub async fn promote(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PromoteRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PromoteResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/steeple.server.v1.Cluster/Promote",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("steeple.server.v1.Cluster", "Promote"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Makes a voter a learner that stands by until it is promoted.
+        pub async fn demote(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DemoteRequest>,
+        ) -> std::result::Result<tonic::Response<super::DemoteResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/steeple.server.v1.Cluster/Demote",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("steeple.server.v1.Cluster", "Demote"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Takes a voter out of the membership and gives its vote to a learner, in one step.
+        pub async fn replace(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReplaceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReplaceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/steeple.server.v1.Cluster/Replace",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("steeple.server.v1.Cluster", "Replace"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Says how many members vote.
+        pub async fn set_target(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetTargetRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetTargetResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/steeple.server.v1.Cluster/SetTarget",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("steeple.server.v1.Cluster", "SetTarget"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Raises the cluster version to what every member can follow. There is no way back.
+        pub async fn finalize(
+            &mut self,
+            request: impl tonic::IntoRequest<super::FinalizeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FinalizeResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/steeple.server.v1.Cluster/Finalize",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("steeple.server.v1.Cluster", "Finalize"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Hands leadership to a caught-up voter; answers once the successor leads.
         pub async fn transfer_leader(
             &mut self,
@@ -1290,6 +1626,53 @@ pub mod cluster_server {
             &self,
             request: tonic::Request<super::RemoveRequest>,
         ) -> std::result::Result<tonic::Response<super::RemoveResponse>, tonic::Status> {
+            Err(tonic::Status::unimplemented("Not yet implemented"))
+        }
+        /// Makes a learner a voter, now and whenever it is missed.
+        async fn promote(
+            &self,
+            request: tonic::Request<super::PromoteRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PromoteResponse>,
+            tonic::Status,
+        > {
+            Err(tonic::Status::unimplemented("Not yet implemented"))
+        }
+        /// Makes a voter a learner that stands by until it is promoted.
+        async fn demote(
+            &self,
+            request: tonic::Request<super::DemoteRequest>,
+        ) -> std::result::Result<tonic::Response<super::DemoteResponse>, tonic::Status> {
+            Err(tonic::Status::unimplemented("Not yet implemented"))
+        }
+        /// Takes a voter out of the membership and gives its vote to a learner, in one step.
+        async fn replace(
+            &self,
+            request: tonic::Request<super::ReplaceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReplaceResponse>,
+            tonic::Status,
+        > {
+            Err(tonic::Status::unimplemented("Not yet implemented"))
+        }
+        /// Says how many members vote.
+        async fn set_target(
+            &self,
+            request: tonic::Request<super::SetTargetRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetTargetResponse>,
+            tonic::Status,
+        > {
+            Err(tonic::Status::unimplemented("Not yet implemented"))
+        }
+        /// Raises the cluster version to what every member can follow. There is no way back.
+        async fn finalize(
+            &self,
+            request: tonic::Request<super::FinalizeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FinalizeResponse>,
+            tonic::Status,
+        > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
         }
         /// Hands leadership to a caught-up voter; answers once the successor leads.
@@ -1494,6 +1877,221 @@ pub mod cluster_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RemoveSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/steeple.server.v1.Cluster/Promote" => {
+                    #[allow(non_camel_case_types)]
+                    struct PromoteSvc<T: Cluster>(pub Arc<T>);
+                    impl<T: Cluster> tonic::server::UnaryService<super::PromoteRequest>
+                    for PromoteSvc<T> {
+                        type Response = super::PromoteResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PromoteRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Cluster>::promote(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PromoteSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/steeple.server.v1.Cluster/Demote" => {
+                    #[allow(non_camel_case_types)]
+                    struct DemoteSvc<T: Cluster>(pub Arc<T>);
+                    impl<T: Cluster> tonic::server::UnaryService<super::DemoteRequest>
+                    for DemoteSvc<T> {
+                        type Response = super::DemoteResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DemoteRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Cluster>::demote(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DemoteSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/steeple.server.v1.Cluster/Replace" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReplaceSvc<T: Cluster>(pub Arc<T>);
+                    impl<T: Cluster> tonic::server::UnaryService<super::ReplaceRequest>
+                    for ReplaceSvc<T> {
+                        type Response = super::ReplaceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReplaceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Cluster>::replace(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReplaceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/steeple.server.v1.Cluster/SetTarget" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetTargetSvc<T: Cluster>(pub Arc<T>);
+                    impl<T: Cluster> tonic::server::UnaryService<super::SetTargetRequest>
+                    for SetTargetSvc<T> {
+                        type Response = super::SetTargetResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetTargetRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Cluster>::set_target(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetTargetSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/steeple.server.v1.Cluster/Finalize" => {
+                    #[allow(non_camel_case_types)]
+                    struct FinalizeSvc<T: Cluster>(pub Arc<T>);
+                    impl<T: Cluster> tonic::server::UnaryService<super::FinalizeRequest>
+                    for FinalizeSvc<T> {
+                        type Response = super::FinalizeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::FinalizeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Cluster>::finalize(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FinalizeSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

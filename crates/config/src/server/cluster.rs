@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::backup::{BackupFile, BackupSettings};
+use super::dead_server_cleanup::{DeadServerCleanup, DeadServerCleanupFile};
 use super::seal::{SealFile, SealSettings};
 use crate::common::{absolute, duration, given};
 use crate::notice::Notice;
@@ -30,6 +31,8 @@ pub struct ClusterFile {
     pub snapshot_entries: Option<i64>,
     pub signing: Option<String>,
     pub acknowledgement_wait_max: Option<String>,
+    pub promote_after: Option<String>,
+    pub dead_server_cleanup: Option<DeadServerCleanupFile>,
     pub backup: Option<BackupFile>,
     pub seal: Option<SealFile>,
 }
@@ -69,6 +72,10 @@ pub struct ClusterSettings {
     pub signing: Signing,
     /// How long an authority that is due waits for those who do not hold the bundle that publishes it.
     pub acknowledgement_wait_max: Duration,
+    /// A joined server has to be healthy for so long before it votes.
+    pub promote_after: Duration,
+    /// None: a server that is gone stays a member until it is removed.
+    pub dead_server_cleanup: Option<DeadServerCleanup>,
     /// None takes no backups.
     pub backup: Option<BackupSettings>,
 }
@@ -106,6 +113,11 @@ impl ClusterFile {
             snapshot_entries: section.int("snapshot_entries")?,
             signing: section.text("signing")?,
             acknowledgement_wait_max: section.text("acknowledgement_wait_max")?,
+            promote_after: section.text("promote_after")?,
+            dead_server_cleanup: match section.section("dead_server_cleanup")? {
+                Some(cleanup) => Some(DeadServerCleanupFile::read(cleanup, unknown)?),
+                None => None,
+            },
             backup: match section.section("backup")? {
                 Some(backup) => Some(BackupFile::read(backup, unknown)?),
                 None => None,
@@ -155,6 +167,8 @@ pub(super) fn resolve(
         snapshot_entries: snapshot_entries(file.snapshot_entries)?,
         signing: signing(file)?,
         acknowledgement_wait_max: acknowledgement_wait_max(file)?,
+        promote_after: promote_after(file)?,
+        dead_server_cleanup: file.dead_server_cleanup.as_ref().map(DeadServerCleanupFile::resolve).transpose()?,
         backup: file.backup.as_ref().map(|backup| backup.resolve(around.data_dir, around.working_dir)).transpose()?,
     })
 }
@@ -293,6 +307,15 @@ fn acknowledgement_wait_max(file: &ClusterFile) -> Result<Duration, ConfigError>
     }
 }
 
+/// 0 is at once: as soon as it holds the log.
+fn promote_after(file: &ClusterFile) -> Result<Duration, ConfigError> {
+    let key = "cluster.promote_after";
+    let Some(parsed) = duration(key, &file.promote_after)? else { return Ok(PROMOTE_AFTER) };
+    let safe = || "use 0s to 1h; the default is 10s".to_owned();
+    let wait = parsed.to_std().filter(|wait| *wait <= PROMOTE_AFTER_MAX);
+    wait.ok_or_else(|| ConfigError::Unsafe { key, value: parsed.to_string(), safe: safe() })
+}
+
 fn snapshot_entries(entries: Option<i64>) -> Result<u64, ConfigError> {
     let Some(entries) = entries else {
         return Ok(SNAPSHOT_ENTRIES);
@@ -309,6 +332,9 @@ fn snapshot_entries(entries: Option<i64>) -> Result<u64, ConfigError> {
 const PEER_PORT: u16 = 8082;
 const ACKNOWLEDGEMENT_WAIT_MAX: Duration = Duration::from_secs(3600);
 const ACKNOWLEDGEMENT_WAIT_SAFE: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(24 * 3600);
+/// Long enough to see a server that starts and ends again and again.
+const PROMOTE_AFTER: Duration = Duration::from_secs(10);
+const PROMOTE_AFTER_MAX: Duration = Duration::from_secs(3600);
 const SEALING_KEY_SUFFIX: &str = ".sealing-key";
 /// Below, timers of a busy host decide elections.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(20);

@@ -2,6 +2,7 @@
 
 mod backup;
 mod cluster;
+mod dead_server_cleanup;
 mod federation;
 mod federation_file;
 mod file;
@@ -13,6 +14,7 @@ mod ttl;
 
 pub use backup::{BackupFile, BackupSettings};
 pub use cluster::{ClusterFile, ClusterSettings, RaftTimings, Signing};
+pub use dead_server_cleanup::{DeadServerCleanup, DeadServerCleanupFile};
 pub use federation::{AcmeSettings, BundleEndpointSettings, EndpointProfile, FederationSettings, ServingCert};
 pub use federation_file::{
     BundleEndpointFile, EndpointProfileFile, FederatesWithFile, FederationFile, ServingCertFile,

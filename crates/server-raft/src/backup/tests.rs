@@ -30,6 +30,7 @@ fn state() -> State {
         keyring: b"keyring".to_vec(),
         peer_ca: b"peer ca".to_vec(),
         first,
+        version: steeple_state::CLUSTER_VERSION_FIRST,
     };
     let mut state = State::new();
     let kind = CommandKind::InitCluster(Box::new(init));

@@ -103,6 +103,7 @@ pub const ALL: &[&str] = &[
     JWT_KEY_EXPIRY_SECS,
     X509_CA_EXPIRATION,
     X509_CA_TTL,
+    SEALED,
     RAFT_IS_LEADER,
     RAFT_HAS_LEADER,
     RAFT_TERM,

@@ -13,7 +13,7 @@ use steeple_api::steeple::peer as pb;
 use steeple_api::steeple::peer::join_client::JoinClient;
 use steeple_ca::seal::{ProofRole, SealingKey};
 use steeple_core::{Clock, KeyType, Secret, TrustDomain};
-use steeple_state::Uuid;
+use steeple_state::{CLUSTER_VERSION_MAX, Uuid};
 use tonic::Code;
 use tonic::transport::Endpoint;
 
@@ -141,6 +141,7 @@ fn message(request: &JoinRequest, key: &Secret, proof: &JoinProof) -> Result<pb:
         storage_uuid: request.storage_uuid.to_vec(),
         csr: csr(key).map_err(|error| final_key(&error))?,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        cluster_version_max: CLUSTER_VERSION_MAX,
         trust_domain: request.trust_domain.to_string(),
         api_address: request.api_address.clone(),
     };

@@ -1,100 +1,19 @@
-//! What an operator does to the membership: remove a member, hand leadership over.
+//! Handing leadership over, because somebody asks for it or because this replica should not lead.
 
-use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use openraft::Instant as _;
-use openraft::async_runtime::watch::WatchReceiver;
 use steeple_api::steeple::peer as pb;
-use steeple_state::{CommandKind, Outcome};
-use tonic::{Code, Status};
 
+use super::change::{told, wait_for};
 use super::consensus::{Consensus, Route};
 use super::membership::HEARD_WITHIN;
-use super::propose::{Queue, driver_command};
+use super::membership_change::MembershipError;
 use super::remote;
 use super::types::{Metrics, NodeId};
 
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MembershipError {
-    #[error("there is no leader at the moment; retry, and see `cluster status` if it lasts")]
-    NoLeader,
-    #[error("node {0} is not a member; see `cluster list`")]
-    UnknownMember(NodeId),
-    #[error(
-        "without node {node_id} only {alive} of {voters} voters would be alive, which is no quorum; \
-         bring others back first"
-    )]
-    WouldLoseQuorum { node_id: NodeId, alive: usize, voters: usize },
-    #[error("node {0} is the only voter; stop the server instead")]
-    LastVoter(NodeId),
-    #[error("node {0} is not a voter that holds the whole log; see `cluster list`")]
-    NotReady(NodeId),
-    #[error("no other voter is ready to lead; see `cluster list`")]
-    NoSuccessor,
-    #[error("the change did not complete in time; see `cluster status`")]
-    Timeout,
-    #[error("{0}")]
-    Refused(String),
-}
-
 /// Entries that a successor may lack when it is chosen; openraft waits until it holds them.
 const SUCCESSOR_LAG_MAX: u64 = 1000;
-
-pub(super) async fn remove(
-    consensus: &Consensus,
-    queue: &Queue,
-    node_id: NodeId,
-    deadline: Instant,
-) -> Result<(), MembershipError> {
-    match consensus.route() {
-        Route::Here => remove_here(consensus, queue, node_id, deadline).await,
-        Route::There(leader, node) => {
-            let peers = consensus.peers.as_ref().ok_or(MembershipError::NoLeader)?;
-            let mut leader = remote::leader(peers, leader, &node).map_err(told)?;
-            let timeout_ms = remote::remaining_ms(deadline);
-            let message = pb::RemoveMemberRequest { node_id, hops: remote::HOPS, timeout_ms };
-            leader.remove_member(remote::until(deadline, message)).await.map(drop).map_err(told)
-        }
-        Route::Nowhere => Err(MembershipError::NoLeader),
-    }
-}
-
-/// Takes a member off the list; the leader's care for the membership does the rest, and this waits for it.
-pub(super) async fn remove_here(
-    consensus: &Consensus,
-    queue: &Queue,
-    node_id: NodeId,
-    deadline: Instant,
-) -> Result<(), MembershipError> {
-    may_remove(consensus, &consensus.metrics(), node_id)?;
-    let command = driver_command("cluster remove", CommandKind::RemoveMember { node_id });
-    match queue.submit(command, deadline).await {
-        Ok(committed) => match committed.outcome {
-            Outcome::Rejected(rejection) => return Err(MembershipError::Refused(rejection.message)),
-            _ => tracing::info!(node_id, "member removed"),
-        },
-        Err(_) => return Err(MembershipError::NoLeader),
-    }
-    let gone = |metrics: &Metrics| metrics.committed_membership_config.get_node(&node_id).is_none();
-    wait_for(consensus, deadline, gone).await
-}
-
-/// Refuses what would leave the cluster without a quorum of voters that answer.
-fn may_remove(consensus: &Consensus, metrics: &Metrics, node_id: NodeId) -> Result<(), MembershipError> {
-    if consensus.published.state.read().member(node_id).is_none() {
-        return Err(MembershipError::UnknownMember(node_id));
-    }
-    let voters: BTreeSet<NodeId> = metrics.membership_config.voter_ids().filter(|id| *id != node_id).collect();
-    if voters.is_empty() {
-        return Err(MembershipError::LastVoter(node_id));
-    }
-    let alive = voters.iter().filter(|id| **id == consensus.node_id || heard(metrics, **id)).count();
-    if alive < voters.len() / 2 + 1 {
-        return Err(MembershipError::WouldLoseQuorum { node_id, alive, voters: voters.len() });
-    }
-    Ok(())
-}
 
 /// Hands leadership over, to `to` or to the voter that holds most of the log and has room for more. Returns who leads
 /// then.
@@ -181,44 +100,4 @@ fn candidates(consensus: &Consensus, metrics: &Metrics) -> impl Iterator<Item = 
 pub(super) fn heard(metrics: &Metrics, id: NodeId) -> bool {
     let acked = metrics.heartbeat.as_ref().and_then(|acks| acks.get(&id).cloned().flatten());
     acked.is_some_and(|at| at.elapsed() < HEARD_WITHIN)
-}
-
-async fn wait_for(
-    consensus: &Consensus,
-    deadline: Instant,
-    reached: impl Fn(&Metrics) -> bool,
-) -> Result<(), MembershipError> {
-    let mut metrics = consensus.raft.metrics();
-    let wait = async {
-        loop {
-            if reached(&metrics.borrow_watched()) {
-                return Ok(());
-            }
-            if metrics.changed().await.is_err() {
-                return Err(MembershipError::NoLeader);
-            }
-        }
-    };
-    let bound = deadline.max(Instant::now() + Duration::from_millis(1));
-    tokio::time::timeout_at(bound.into(), wait).await.unwrap_or(Err(MembershipError::Timeout))
-}
-
-fn told(status: Status) -> MembershipError {
-    match status.code() {
-        Code::Unavailable => MembershipError::NoLeader,
-        Code::DeadlineExceeded => MembershipError::Timeout,
-        _ => MembershipError::Refused(status.message().to_owned()),
-    }
-}
-
-impl From<MembershipError> for Status {
-    fn from(error: MembershipError) -> Self {
-        let text = error.to_string();
-        match error {
-            MembershipError::NoLeader => Self::unavailable(text),
-            MembershipError::Timeout => Self::deadline_exceeded(text),
-            MembershipError::UnknownMember(_) => Self::not_found(text),
-            _ => Self::failed_precondition(text),
-        }
-    }
 }

@@ -9,7 +9,7 @@ use steeple_api::steeple::peer as pb;
 use steeple_api::steeple::peer::join_server;
 use steeple_ca::Csr;
 use steeple_ca::seal::ProofRole;
-use steeple_state::{CommandKind, MemberFacts, Outcome, Uuid};
+use steeple_state::{CLUSTER_VERSION_FIRST, CommandKind, MemberFacts, Outcome, Uuid};
 use tonic::{Request, Response, Status};
 
 use super::codec;
@@ -93,6 +93,13 @@ impl Admission {
                 let theirs = request.trust_domain.chars().take(NAME_BYTES_MAX).collect::<String>();
                 return Err(Status::failed_precondition(format!(
                     "this cluster serves trust domain {ours}, the joining server is configured for {theirs}"
+                )));
+            }
+            let (has, knows) = (state.cluster_version(), request.cluster_version_max.max(CLUSTER_VERSION_FIRST));
+            if knows < has {
+                return Err(Status::failed_precondition(format!(
+                    "this cluster is at version {has}, the joining server's release knows versions up to {knows}: \
+                     upgrade it first"
                 )));
             }
             let namesake = state

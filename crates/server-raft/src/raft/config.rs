@@ -14,12 +14,23 @@ pub struct Timing {
     pub election_max: Duration,
     /// A member that did not answer the leader for so long may be replaced by a new one of the same name.
     pub silent_after: Duration,
+    /// A learner has to be healthy for so long before it votes.
+    pub promote_after: Duration,
     /// Replicas compare their states so often, and when a member comes back.
     pub state_check_every: Duration,
     /// The peers' certificate authority is replaced at this age.
     pub peer_ca_rotate_after: Duration,
     /// How long each phase of that lasts at least: members renew their certificates within it.
     pub peer_ca_settle: Duration,
+}
+
+/// When the leader takes members off the list that do not come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CleanUp {
+    /// Silent for so long.
+    pub after: Duration,
+    /// Never so that fewer voters are left.
+    pub voters_min: usize,
 }
 
 /// Bounds of the write path, each with its reason.
@@ -48,6 +59,7 @@ impl Default for Timing {
             election_min: Duration::from_millis(400),
             election_max: Duration::from_millis(700),
             silent_after: Duration::from_secs(10),
+            promote_after: Duration::from_secs(10),
             state_check_every: Duration::from_secs(60),
             peer_ca_rotate_after: Duration::from_secs(30 * 24 * 3600),
             peer_ca_settle: Duration::from_secs(600),

@@ -7,8 +7,9 @@ use steeple_core::Clock;
 use tokio::sync::{Notify, watch};
 
 use super::clock_guard::Offsets;
-use super::config::{Limits, Timing};
+use super::config::{CleanUp, Limits, Timing};
 use super::error::{Failed, Refusal, StopReason};
+use super::health::Health;
 use super::leadership::Leadership;
 use super::pinger::Reports;
 use super::published::Published;
@@ -27,6 +28,7 @@ pub(super) struct Consensus {
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) offsets: Offsets,
     pub(super) reports: Reports,
+    pub(super) health: Health,
     pub(super) removed: Removal,
     pub(super) comparison: Comparison,
     /// Without it this replica votes and follows, and neither leads nor calls a peer.
@@ -38,6 +40,7 @@ pub(super) struct Consensus {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) timing: Timing,
     pub(super) limits: Limits,
+    pub(super) clean_up: Option<CleanUp>,
 }
 
 /// Where a request that needs the leader has to go.

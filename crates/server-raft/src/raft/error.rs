@@ -32,6 +32,9 @@ pub enum ProposeError {
          free space or grow its volume, deletions are still taken"
     )]
     NoSpace { node_id: NodeId, available_mib: u64 },
+    /// Nothing was written. `FailedPrecondition`.
+    #[error("this needs cluster version {needs}, and the cluster is at {has}; run `cluster finalize`")]
+    NotFinalized { needs: u32, has: u32 },
     /// The replica stopped, or stopped itself because its storage failed. `Unavailable`.
     #[error("this replica has stopped: {reason}")]
     Stopped { reason: String },
@@ -68,6 +71,10 @@ pub(super) enum Refusal {
     NoSpace {
         node_id: NodeId,
         available_bytes: u64,
+    },
+    NotFinalized {
+        needs: u32,
+        has: u32,
     },
     Stopped(StopReason),
     Sealed(ServerSealed),

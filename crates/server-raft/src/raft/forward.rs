@@ -107,6 +107,7 @@ fn give_up(refusal: Refusal, perhaps_written: bool, started: Instant) -> Propose
         Refusal::NoSpace { node_id, available_bytes } => {
             ProposeError::NoSpace { node_id, available_mib: available_bytes >> 20 }
         }
+        Refusal::NotFinalized { needs, has } => ProposeError::NotFinalized { needs, has },
         Refusal::Stopped(reason) => ProposeError::Stopped { reason: reason.0 },
         Refusal::Sealed(sealed) => sealed.into(),
     }

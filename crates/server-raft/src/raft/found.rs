@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use steeple_core::TrustDomain;
-use steeple_state::{ClusterInit, CommandKind, MemberFacts, Outcome, Uuid};
+use steeple_state::{CLUSTER_VERSION_MAX, ClusterInit, CommandKind, MemberFacts, Outcome, Uuid};
 
 use super::consensus::Consensus;
 use super::error::StartError;
@@ -50,6 +50,7 @@ pub(super) async fn found(consensus: &Consensus, queue: &Queue, founding: &Found
         keyring: sealed.keyring,
         peer_ca: sealed.peer_ca,
         first: founding.facts.clone(),
+        version: CLUSTER_VERSION_MAX,
     };
     let origin = Origin {
         actor: "bootstrap".to_owned(),

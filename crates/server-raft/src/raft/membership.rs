@@ -41,7 +41,7 @@ pub(super) async fn care(consensus: Arc<Consensus>, queue: Queue) {
         }
         let since = *leading_since.get_or_insert_with(std::time::Instant::now);
         let change_in_progress = now.membership_config != now.committed_membership_config;
-        let step = if change_in_progress { None } else { next(&consensus, &now, since.elapsed()) };
+        let step = if change_in_progress { None } else { plan(&situation(&consensus, &now, since.elapsed())) };
         if let Some(step) = step {
             let _one_at_a_time = consensus.membership_change.lock().await;
             tracing::info!(?step, "changing the membership");
@@ -80,27 +80,40 @@ where
     }
 }
 
-fn next(consensus: &Consensus, metrics: &Metrics, leading_for: Duration) -> Option<Step> {
-    let members: Vec<Member> = consensus.published.state.read().members().cloned().collect();
+/// `leading_for`: who did not answer a leader that is new to its office may have answered the one before.
+pub(super) fn situation(consensus: &Consensus, metrics: &Metrics, leading_for: Duration) -> Situation {
+    let (members, voters_target) = {
+        let state = consensus.published.state.read();
+        let target = state.cluster().map_or(0, |cluster| cluster.voters_target as usize);
+        (state.members().cloned().collect::<Vec<Member>>(), target)
+    };
     let acked = metrics.heartbeat.iter().flatten();
     let ages: BTreeMap<NodeId, Option<Duration>> =
         acked.map(|(id, at)| (*id, at.as_ref().map(|at| at.elapsed()))).collect();
     let age = |id: NodeId| ages.get(&id).copied().flatten();
-    let ids = || members.iter().map(|member| member.node_id);
     let us = consensus.node_id;
+    let that = |is: &dyn Fn(NodeId) -> bool| -> BTreeSet<NodeId> {
+        members.iter().map(|member| member.node_id).filter(|id| is(*id)).collect()
+    };
     let silent_after = consensus.timing.silent_after;
+    let promote_after = consensus.timing.promote_after;
+    let dead_after = consensus.clean_up.map(|clean_up| clean_up.after);
     let matched = metrics.replication.iter().flatten();
-    plan(&Situation {
+    Situation {
         us,
-        members: &members,
-        membership: metrics.membership_config.membership(),
+        membership: metrics.membership_config.membership().clone(),
         last_log: metrics.last_log_index.unwrap_or(0),
-        matched: &matched.filter_map(|(id, log_id)| log_id.map(|log_id| (*id, log_id.index()))).collect(),
-        heard: &ids().filter(|id| *id == us || age(*id).is_some_and(|age| age < HEARD_WITHIN)).collect(),
-        silent: &ids()
-            .filter(|id| *id != us && leading_for > silent_after && age(*id).is_none_or(|age| age > silent_after))
-            .collect(),
-    })
+        matched: matched.filter_map(|(id, log_id)| log_id.map(|log_id| (*id, log_id.index()))).collect(),
+        heard: that(&|id| id == us || age(id).is_some_and(|age| age < HEARD_WITHIN)),
+        silent: that(&|id| id != us && leading_for > silent_after && age(id).is_none_or(|age| age > silent_after)),
+        stable: that(&|id| {
+            promote_after.is_zero() || consensus.health.since(id).is_some_and(|since| since.elapsed() >= promote_after)
+        }),
+        dead: that(&|id| id != us && dead_after.is_some_and(|after| consensus.reports.silence(id) > after)),
+        voters_min: consensus.clean_up.map_or(0, |clean_up| clean_up.voters_min),
+        voters_target,
+        members,
+    }
 }
 
 async fn take(consensus: &Consensus, queue: &Queue, step: Step) -> Result<(), String> {
@@ -115,6 +128,7 @@ async fn take(consensus: &Consensus, queue: &Queue, step: Step) -> Result<(), St
             let kept = voters.into_iter().filter(|id| Some(*id) != replaces);
             ChangeMembers::ReplaceAllVoters(kept.chain([learner]).collect())
         }
+        Step::Demote(id) => ChangeMembers::RemoveVoters(BTreeSet::from([id])),
         Step::Remove(id) if voters.contains(&id) => ChangeMembers::RemoveVoters(BTreeSet::from([id])),
         Step::Remove(id) => ChangeMembers::RemoveNodes(BTreeSet::from([id])),
         Step::Forget(node_id) => return forget(queue, node_id).await,

@@ -1,13 +1,14 @@
 //! What should be done next about the membership, as a pure function of what is committed and who answers.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use steeple_state::Member;
+use steeple_state::{Member, Suffrage};
 
 use super::types::{Membership, Node, NodeId};
 
 /// Entries that a learner may lack when it becomes a voter: it catches up with them while the change commits.
-const PROMOTE_LAG_MAX: u64 = 100;
+pub(super) const PROMOTE_LAG_MAX: u64 = 100;
 
 /// One change of the membership.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,50 +21,124 @@ pub(super) enum Step {
         learner: NodeId,
         replaces: Option<NodeId>,
     },
+    /// Makes a voter a learner: an operator wants it to stand by, or there are more voters than the target.
+    Demote(NodeId),
     /// A member changed its name or address.
     Update(NodeId, Node),
     /// Takes a node that is no member any more out of Raft.
     Remove(NodeId),
-    /// Takes a member whose place another one took off the list.
+    /// Takes a member off the list: another one took its place, or it is cleaned up.
     Forget(NodeId),
 }
 
-/// What a plan is made from.
-pub(super) struct Situation<'a> {
+/// What a plan is made from, and what decides whether an operator may change it.
+pub(super) struct Situation {
     pub(super) us: NodeId,
-    pub(super) members: &'a [Member],
-    pub(super) membership: &'a Membership,
+    pub(super) members: Vec<Member>,
+    pub(super) membership: Membership,
     pub(super) last_log: u64,
     /// How much of the log each node holds.
-    pub(super) matched: &'a BTreeMap<NodeId, u64>,
-    pub(super) heard: &'a BTreeSet<NodeId>,
-    pub(super) silent: &'a BTreeSet<NodeId>,
+    pub(super) matched: BTreeMap<NodeId, u64>,
+    pub(super) heard: BTreeSet<NodeId>,
+    pub(super) silent: BTreeSet<NodeId>,
+    /// Healthy for as long as a learner has to be before it votes.
+    pub(super) stable: BTreeSet<NodeId>,
+    /// Silent for so long that they are cleaned up; empty while that is off.
+    pub(super) dead: BTreeSet<NodeId>,
+    /// The clean-up leaves so many voters.
+    pub(super) voters_min: usize,
+    /// 0: all that may.
+    pub(super) voters_target: usize,
 }
 
-pub(super) fn plan(now: &Situation<'_>) -> Option<Step> {
+impl Situation {
+    pub(super) fn voters(&self) -> BTreeSet<NodeId> {
+        self.membership.voter_ids().collect()
+    }
+
+    pub(super) fn member(&self, id: NodeId) -> Option<&Member> {
+        self.members.iter().find(|member| member.node_id == id)
+    }
+
+    /// Entries of the log that it is not known to hold.
+    pub(super) fn lag(&self, id: NodeId) -> u64 {
+        self.last_log.saturating_sub(self.matched.get(&id).copied().unwrap_or(0))
+    }
+
+    /// Whether more than half of `voters` answer.
+    pub(super) fn has_quorum(&self, voters: &BTreeSet<NodeId>) -> bool {
+        self.alive(voters) > voters.len() / 2
+    }
+
+    pub(super) fn alive(&self, voters: &BTreeSet<NodeId>) -> usize {
+        voters.iter().filter(|id| **id == self.us || self.heard.contains(id)).count()
+    }
+
+    /// The silent member of the same name whose place `successor` takes.
+    fn predecessor(&self, successor: &Member) -> Option<NodeId> {
+        let same_name = self.members.iter().filter(|other| other.facts.name == successor.facts.name);
+        same_name
+            .map(|other| other.node_id)
+            .find(|id| *id < successor.node_id && self.silent.contains(id) && *id != self.us)
+    }
+
+    /// The learner that votes next, if a voter is missed: one that an operator chose before all others.
+    fn spare(&self, voters: &BTreeSet<NodeId>) -> Option<&Member> {
+        let learners = self.members.iter().filter(|member| !voters.contains(&member.node_id));
+        let fit = learners.filter(|member| {
+            let healthy = match member.suffrage {
+                Suffrage::Auto => self.stable.contains(&member.node_id),
+                Suffrage::Voter => true,
+                Suffrage::Standby => false,
+            };
+            healthy && self.heard.contains(&member.node_id) && self.lag(member.node_id) <= PROMOTE_LAG_MAX
+        });
+        fit.min_by_key(|member| (member.suffrage != Suffrage::Voter, member.node_id))
+    }
+
+    /// Whose vote is to be taken away: who was asked to stand by, or, above the target, who does not answer or came
+    /// last. Never the leader's, and never a vote that the others need for a quorum.
+    fn surplus(&self, voters: &BTreeSet<NodeId>) -> Option<NodeId> {
+        let others = || voters.iter().copied().filter(|id| *id != self.us);
+        let stands_by = |id: &NodeId| self.member(*id).is_some_and(|member| member.suffrage == Suffrage::Standby);
+        let too_many = self.voters_target > 0 && voters.len() > self.voters_target;
+        let last = || others().min_by_key(|id| (self.heard.contains(id), Reverse(*id)));
+        let chosen = others().find(stands_by).or_else(|| if too_many { last() } else { None })?;
+        let left = voters.iter().copied().filter(|id| *id != chosen).collect();
+        self.has_quorum(&left).then_some(chosen)
+    }
+
+    /// A member that is cleaned up. A voter only if enough are left, or a spare takes its place.
+    fn cleaned_up(&self, voters: &BTreeSet<NodeId>) -> Option<NodeId> {
+        let can_go = |id: &&NodeId| {
+            let left: BTreeSet<NodeId> = voters.iter().copied().filter(|other| other != *id).collect();
+            let count = left.len() + usize::from(self.spare(voters).is_some());
+            !voters.contains(id) || count >= self.voters_min && self.has_quorum(&left)
+        };
+        self.dead.iter().find(can_go).copied()
+    }
+}
+
+pub(super) fn plan(now: &Situation) -> Option<Step> {
     if now.membership.get_joint_config().len() > 1 {
         return Some(Step::Settle);
     }
     let in_raft: BTreeMap<NodeId, &Node> = now.membership.nodes().map(|(id, node)| (*id, node)).collect();
-    let voters: BTreeSet<NodeId> = now.membership.voter_ids().collect();
-    let on_list: BTreeMap<NodeId, &Member> = now.members.iter().map(|member| (member.node_id, member)).collect();
-    if on_list.is_empty() {
+    let voters = now.voters();
+    if now.members.is_empty() {
         // Before the cluster is initialised the list says nothing.
         return None;
     }
-    let predecessor = |successor: &Member| {
-        let same_name = now.members.iter().filter(|other| other.facts.name == successor.facts.name);
-        same_name
-            .map(|other| other.node_id)
-            .find(|id| *id < successor.node_id && now.silent.contains(id) && *id != now.us)
-    };
-
-    let replaced = now.members.iter().filter(|member| voters.contains(&member.node_id)).find_map(predecessor);
-    if let Some(old) = replaced {
+    let voting = now.members.iter().filter(|member| voters.contains(&member.node_id));
+    if let Some(old) = voting.into_iter().find_map(|member| now.predecessor(member)) {
         return Some(Step::Forget(old));
     }
-    if let Some(gone) = in_raft.keys().find(|id| !on_list.contains_key(id)) {
-        return Some(Step::Remove(*gone));
+    if let Some(gone) = in_raft.keys().copied().find(|id| now.member(*id).is_none()) {
+        let spare = now.spare(&voters).filter(|spare| voters.contains(&gone) && in_raft.contains_key(&spare.node_id));
+        return Some(match spare {
+            Some(spare) => Step::Promote { learner: spare.node_id, replaces: Some(gone) },
+            None => Step::Remove(gone),
+        });
     }
     if let Some(new) = now.members.iter().find(|member| !in_raft.contains_key(&member.node_id)) {
         return Some(Step::AddLearner(new.node_id, node(new)));
@@ -72,12 +147,17 @@ pub(super) fn plan(now: &Situation<'_>) -> Option<Step> {
     if let Some(moved) = now.members.iter().find(|member| in_raft[&member.node_id] != &node(member)) {
         return Some(Step::Update(moved.node_id, node(moved)));
     }
-    let caught_up = |id: &NodeId| {
-        now.heard.contains(id) && now.matched.get(id).is_some_and(|index| index + PROMOTE_LAG_MAX >= now.last_log)
-    };
-    let learner = on_list.keys().find(|id| !voters.contains(id) && caught_up(id))?;
-    let replaces = predecessor(on_list[learner]).filter(|id| voters.contains(id));
-    Some(Step::Promote { learner: *learner, replaces })
+    let has_room = now.voters_target == 0 || voters.len() < now.voters_target;
+    if let Some(spare) = now.spare(&voters) {
+        let replaces = now.predecessor(spare).filter(|id| voters.contains(id));
+        if has_room || replaces.is_some() {
+            return Some(Step::Promote { learner: spare.node_id, replaces });
+        }
+    }
+    if let Some(surplus) = now.surplus(&voters) {
+        return Some(Step::Demote(surplus));
+    }
+    now.cleaned_up(&voters).map(Step::Forget)
 }
 
 fn node(member: &Member) -> Node {
@@ -86,59 +166,87 @@ fn node(member: &Member) -> Node {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use steeple_state::MemberFacts;
 
     use super::*;
 
-    fn member(node_id: NodeId, name: &str) -> Member {
+    pub fn member(node_id: NodeId, name: &str) -> Member {
         let facts = MemberFacts {
             storage_uuid: [node_id as u8; 16],
             name: name.to_owned(),
             peer_address: format!("{name}:1"),
             api_address: String::new(),
         };
-        Member { node_id, facts }
+        Member { node_id, facts, suffrage: Suffrage::Auto }
     }
 
-    struct Case {
-        members: Vec<Member>,
-        voters: Vec<NodeId>,
-        learners: Vec<NodeId>,
-        matched: Vec<(NodeId, u64)>,
-        silent: Vec<NodeId>,
+    pub struct Case {
+        pub members: Vec<Member>,
+        pub voters: Vec<NodeId>,
+        pub learners: Vec<NodeId>,
+        pub matched: Vec<(NodeId, u64)>,
+        pub silent: Vec<NodeId>,
+        pub unstable: Vec<NodeId>,
+        pub dead: Vec<NodeId>,
+        pub target: usize,
         /// Raft's idea of the nodes where it is not the list's.
-        nodes: Vec<(NodeId, Node)>,
+        pub nodes: Vec<(NodeId, Node)>,
     }
 
     impl Case {
-        fn plan(&self) -> Option<Step> {
+        pub fn situation(&self) -> Situation {
             let mut nodes: BTreeMap<NodeId, Node> =
                 self.members.iter().map(|member| (member.node_id, node(member))).collect();
             nodes.extend(self.nodes.iter().cloned());
             nodes.retain(|id, _| self.voters.contains(id) || self.learners.contains(id));
             let membership = Membership::new(vec![self.voters.iter().copied().collect()], nodes).expect("valid");
-            let silent: BTreeSet<NodeId> = self.silent.iter().copied().collect();
-            let heard = self.members.iter().map(|member| member.node_id).filter(|id| !silent.contains(id)).collect();
-            plan(&Situation {
+            let ids = || self.members.iter().map(|member| member.node_id);
+            let heard: BTreeSet<NodeId> = ids().filter(|id| !self.silent.contains(id)).collect();
+            Situation {
                 us: 1,
-                members: &self.members,
-                membership: &membership,
+                members: self.members.clone(),
+                membership,
                 last_log: 1000,
-                matched: &self.matched.iter().copied().collect(),
-                heard: &heard,
-                silent: &silent,
-            })
+                matched: self.matched.iter().copied().collect(),
+                stable: heard.iter().copied().filter(|id| !self.unstable.contains(id)).collect(),
+                heard,
+                silent: self.silent.iter().copied().collect(),
+                dead: self.dead.iter().copied().collect(),
+                voters_min: 3,
+                voters_target: self.target,
+            }
+        }
+
+        fn plan(&self) -> Option<Step> {
+            plan(&self.situation())
+        }
+
+        /// One more member, which Raft knows as a learner.
+        pub fn with_learner(mut self, node_id: NodeId, name: &str) -> Self {
+            self.members.push(member(node_id, name));
+            self.learners.push(node_id);
+            self.matched.push((node_id, 1000));
+            self
+        }
+
+        pub fn suffrage(mut self, node_id: NodeId, suffrage: Suffrage) -> Self {
+            let member = self.members.iter_mut().find(|member| member.node_id == node_id).expect("a member");
+            member.suffrage = suffrage;
+            self
         }
     }
 
-    fn three() -> Case {
+    pub fn three() -> Case {
         Case {
             members: vec![member(1, "a"), member(2, "b"), member(3, "c")],
             voters: vec![1, 2, 3],
             learners: vec![],
             matched: vec![(1, 1000), (2, 1000), (3, 1000)],
             silent: vec![],
+            unstable: vec![],
+            dead: vec![],
+            target: 0,
             nodes: vec![],
         }
     }
@@ -162,12 +270,64 @@ mod tests {
     }
 
     #[test]
+    fn a_learner_has_to_be_healthy_for_a_while_unless_somebody_wants_it_now() {
+        let fresh = || Case { unstable: vec![4], ..three() }.with_learner(4, "d");
+        assert_eq!(fresh().plan(), None);
+        let wanted = fresh().suffrage(4, Suffrage::Voter);
+        assert_eq!(wanted.plan(), Some(Step::Promote { learner: 4, replaces: None }));
+        assert_eq!(three().with_learner(4, "d").suffrage(4, Suffrage::Standby).plan(), None);
+    }
+
+    #[test]
+    fn above_the_target_nobody_is_promoted_and_the_last_stands_by() {
+        assert_eq!(Case { target: 3, ..three() }.with_learner(4, "d").plan(), None);
+        let mut five = Case { target: 3, ..three() }.with_learner(4, "d").with_learner(5, "e");
+        (five.voters, five.learners) = (vec![1, 2, 3, 4, 5], vec![]);
+        assert_eq!(five.plan(), Some(Step::Demote(5)));
+        five.silent = vec![2];
+        assert_eq!(five.plan(), Some(Step::Demote(2)), "the dead one first");
+        // With three of five away the others are no quorum; what is left is not made worse.
+        five.silent = vec![2, 3, 4];
+        assert_eq!(five.plan(), None);
+    }
+
+    #[test]
+    fn who_is_asked_to_stand_by_does_unless_it_leads_or_is_needed() {
+        let stand_by = |id, case: Case| case.suffrage(id, Suffrage::Standby).plan();
+        assert_eq!(stand_by(3, three()), Some(Step::Demote(3)));
+        assert_eq!(stand_by(1, three()), None);
+        assert_eq!(stand_by(3, Case { silent: vec![2], ..three() }), None);
+    }
+
+    #[test]
+    fn a_spare_takes_the_place_of_a_voter_that_is_gone() {
+        let mut case = Case { target: 3, ..three() }.with_learner(4, "d");
+        case.members.remove(1);
+        case.nodes = vec![(2, node(&member(2, "b")))];
+        assert_eq!(case.plan(), Some(Step::Promote { learner: 4, replaces: Some(2) }));
+        case.unstable = vec![4];
+        assert_eq!(case.plan(), Some(Step::Remove(2)));
+    }
+
+    #[test]
+    fn the_dead_are_cleaned_up_down_to_the_floor() {
+        let dead = |case: Case| Case { silent: vec![2], dead: vec![2], ..case };
+        assert_eq!(dead(three()).plan(), None, "two voters are fewer than the floor");
+        let spared = dead(Case { target: 3, ..three() }).with_learner(4, "d");
+        assert_eq!(spared.plan(), Some(Step::Forget(2)));
+        let mut four = dead(three()).with_learner(4, "d");
+        (four.voters, four.learners) = (vec![1, 2, 3, 4], vec![]);
+        assert_eq!(four.plan(), Some(Step::Forget(2)));
+        four.silent = vec![2, 3];
+        assert_eq!(four.plan(), Some(Step::Forget(2)), "two of three are left");
+        four.silent = vec![2, 3, 4];
+        assert_eq!(four.plan(), None, "one of three is no quorum");
+    }
+
+    #[test]
     fn a_wiped_disk_takes_the_place_of_its_name() {
-        let mut case = three();
-        case.members.push(member(4, "b"));
+        let mut case = three().with_learner(4, "b");
         case.silent = vec![2];
-        case.learners = vec![4];
-        case.matched.push((4, 1000));
         assert_eq!(case.plan(), Some(Step::Promote { learner: 4, replaces: Some(2) }));
         (case.voters, case.learners) = (vec![1, 3, 4], vec![2]);
         assert_eq!(case.plan(), Some(Step::Forget(2)));
@@ -180,10 +340,7 @@ mod tests {
 
     #[test]
     fn a_living_namesake_is_never_replaced() {
-        let mut case = three();
-        case.members.push(member(4, "b"));
-        case.learners = vec![4];
-        case.matched.push((4, 1000));
+        let mut case = three().with_learner(4, "b");
         assert_eq!(case.plan(), Some(Step::Promote { learner: 4, replaces: None }));
         case.voters.push(4);
         case.learners.clear();
@@ -192,19 +349,11 @@ mod tests {
 
     #[test]
     fn a_change_left_in_the_middle_is_finished_first() {
-        let members = [member(1, "a"), member(2, "b")];
-        let nodes: BTreeMap<NodeId, Node> = members.iter().map(|member| (member.node_id, node(member))).collect();
+        let nodes: BTreeMap<NodeId, Node> =
+            [member(1, "a"), member(2, "b")].iter().map(|member| (member.node_id, node(member))).collect();
         let joint = vec![BTreeSet::from([1]), BTreeSet::from([1, 2])];
-        let step = plan(&Situation {
-            us: 1,
-            members: &members,
-            membership: &Membership::new(joint, nodes).expect("valid"),
-            last_log: 10,
-            matched: &BTreeMap::from([(1, 10), (2, 10)]),
-            heard: &BTreeSet::from([1, 2]),
-            silent: &BTreeSet::new(),
-        });
-        assert_eq!(step, Some(Step::Settle));
+        let membership = Membership::new(joint, nodes).expect("valid");
+        assert_eq!(plan(&Situation { membership, ..three().situation() }), Some(Step::Settle));
     }
 
     #[test]

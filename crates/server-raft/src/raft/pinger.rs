@@ -13,10 +13,12 @@ use futures::future::join_all;
 use parking_lot::Mutex;
 use steeple_api::steeple::peer as pb;
 use steeple_core::Timestamp;
+use steeple_state::CLUSTER_VERSION_FIRST;
 use tonic::Status;
 
 use super::codec;
 use super::consensus::Consensus;
+use super::health::is_healthy;
 use super::remote;
 use super::state_check::Checkpoint;
 use super::types::{Membership, Node, NodeId};
@@ -27,7 +29,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One ping may be lost.
-const FRESH_FOR: Duration = Duration::from_millis(2500);
+pub(super) const FRESH_FOR: Duration = Duration::from_millis(2500);
 
 /// What a peer last said of itself.
 #[derive(Clone, Debug)]
@@ -41,14 +43,27 @@ pub(super) struct PeerReport {
     pub(super) checkpoint: Option<Checkpoint>,
     /// It votes and follows, and must not lead.
     pub(super) sealed: bool,
+    /// The highest cluster version that its release knows.
+    pub(super) cluster_version_max: u32,
 }
 
-#[derive(Default)]
 pub(super) struct Reports {
+    started: Instant,
     by_node: Mutex<BTreeMap<NodeId, PeerReport>>,
 }
 
+impl Default for Reports {
+    fn default() -> Self {
+        Self { started: Instant::now(), by_node: Mutex::default() }
+    }
+}
+
 impl Reports {
+    /// For how long a peer has said nothing.
+    pub(super) fn silence(&self, id: NodeId) -> Duration {
+        self.of(id).map_or(self.started, |report| report.at).elapsed()
+    }
+
     pub(super) fn of(&self, id: NodeId) -> Option<PeerReport> {
         self.by_node.lock().get(&id).cloned()
     }
@@ -71,7 +86,6 @@ enum Heard {
 const AWAY_AFTER: Duration = Duration::from_secs(3);
 
 pub(super) async fn ping_peers(consensus: Arc<Consensus>) {
-    let started = Instant::now();
     let mut away = BTreeSet::new();
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -87,11 +101,17 @@ pub(super) async fn ping_peers(consensus: Arc<Consensus>) {
         if let Some((peer, _)) = removed_by {
             consensus.removed.learn(*peer);
         }
-        let membership = consensus.metrics().membership_config;
-        for (id, node) in peers(&consensus, membership.membership()) {
-            let heard_at = consensus.reports.of(id).map_or(started, |report| report.at);
-            tell(&mut away, id, node, heard_at.elapsed() > AWAY_AFTER, heard.get(&id));
+        let metrics = consensus.metrics();
+        let (mut healthy, last_log) = (BTreeSet::new(), metrics.last_log_index.unwrap_or(0));
+        for (id, node) in peers(&consensus, metrics.membership_config.membership()) {
+            let silence = consensus.reports.silence(id);
+            tell(&mut away, id, node, silence > AWAY_AFTER, heard.get(&id));
+            let lag = |report: PeerReport| last_log.saturating_sub(report.last_log_index);
+            if consensus.reports.of(id).is_some_and(|report| is_healthy(silence, lag(report))) {
+                healthy.insert(id);
+            }
         }
+        consensus.health.note(&healthy, Instant::now());
         consensus.stand_aside_if_unfit();
     }
 }
@@ -148,6 +168,7 @@ async fn ping(consensus: &Consensus, id: NodeId, node: &Node) -> Heard {
         disk_nearly_full: answer.disk_nearly_full,
         checkpoint: answer.checkpoint.as_ref().map(codec::checkpoint_from_pb),
         sealed: answer.sealed,
+        cluster_version_max: answer.cluster_version_max.max(CLUSTER_VERSION_FIRST),
     };
     consensus.reports.by_node.lock().insert(id, report);
     Heard::Answer

@@ -139,7 +139,7 @@ impl Proposer {
                 return None;
             }
         };
-        let batch = self.with_room(batch);
+        let batch = self.with_room(self.within_version(batch));
         if batch.is_empty() {
             return None;
         }
@@ -166,6 +166,18 @@ impl Proposer {
                 Err(_) => refuse(answers, &Refusal::Ambiguous),
             }
         }))
+    }
+
+    /// What of `batch` every member knows; the rest is refused, because it would stop the apply of some.
+    fn within_version(&self, batch: Vec<Waiting>) -> Vec<Waiting> {
+        let has = self.consensus.published.state.read().cluster_version();
+        let (taken, refused): (Vec<Waiting>, Vec<Waiting>) =
+            batch.into_iter().partition(|waiting| waiting.command.kind.needs_version() <= has);
+        for waiting in refused {
+            let needs = waiting.command.kind.needs_version();
+            refuse([waiting.answer], &Refusal::NotFinalized { needs, has });
+        }
+        taken
     }
 
     /// What of `batch` the disk has room for; the rest is refused.

@@ -169,6 +169,7 @@ mod tests {
             keyring: sealed.keyring,
             peer_ca: sealed.peer_ca,
             first,
+            version: steeple_state::CLUSTER_VERSION_FIRST,
         })))
     }
 

@@ -84,6 +84,10 @@ pub(super) fn refusal_to_pb(refusal: &Refusal) -> pb::ProposeRefused {
             refused.offset_ms = *offset_ms;
             pb::ProposeFailure::ClockSkew
         }
+        Refusal::NotFinalized { needs, has } => {
+            (refused.needs_version, refused.has_version) = (*needs, *has);
+            pb::ProposeFailure::NotFinalized
+        }
         Refusal::TooLarge { .. } => pb::ProposeFailure::TooLarge,
         Refusal::NoSpace { available_bytes, .. } => {
             refused.available_bytes = *available_bytes;
@@ -102,6 +106,9 @@ fn refusal(leader: NodeId, refused: &pb::ProposeRefused) -> Refusal {
         }
         pb::ProposeFailure::ClockSkew => Refusal::ClockSkew { node_id: leader, offset_ms: refused.offset_ms },
         pb::ProposeFailure::NoSpace => Refusal::NoSpace { node_id: leader, available_bytes: refused.available_bytes },
+        pb::ProposeFailure::NotFinalized => {
+            Refusal::NotFinalized { needs: refused.needs_version, has: refused.has_version }
+        }
         // Its size was checked here too, so the limits of the two replicas differ.
         pb::ProposeFailure::TooLarge => Refusal::TooLarge { bytes: 0, bytes_max: 0 },
         pb::ProposeFailure::Ambiguous | pb::ProposeFailure::Unspecified => Refusal::Ambiguous,

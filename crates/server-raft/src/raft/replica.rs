@@ -10,11 +10,13 @@ use steeple_storage::Kv;
 use tokio::sync::{broadcast, watch};
 
 use super::acknowledgement;
-use super::admin::{self, MembershipError};
+use super::admin;
+use super::change::{self, Finalized};
 use super::consensus::Consensus;
 use super::error::{Failed, ProposeError, ReadError};
 use super::fence::{Actors, Fence, FenceError};
 use super::leadership::Leadership;
+use super::membership_change::{Change, MembershipError};
 use super::propose::Queue;
 use super::published::SharedState;
 use super::read::{ReadIndexQueue, ReadMode, View};
@@ -192,9 +194,14 @@ impl Replica {
         self.inner.consensus.failed().await
     }
 
-    /// Takes a member out of the cluster for good. Refused when that would lose the quorum.
-    pub async fn remove_member(&self, node_id: NodeId, deadline: Instant) -> Result<(), MembershipError> {
-        admin::remove(&self.inner.consensus, &self.inner.queue, node_id, deadline).await
+    /// Changes the membership, and returns when that took effect. Refused when it would lose the quorum.
+    pub async fn change_membership(&self, change: Change, deadline: Instant) -> Result<(), MembershipError> {
+        change::change(&self.inner.consensus, &self.inner.queue, change, deadline).await
+    }
+
+    /// Raises the cluster version to what every member can follow.
+    pub async fn finalize(&self, deadline: Instant) -> Result<Finalized, MembershipError> {
+        change::finalize(&self.inner.consensus, &self.inner.queue, deadline).await
     }
 
     /// Hands leadership to `to`, or to the voter that holds most of the log. Returns who leads then.

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use steeple_state::CommandKind;
 use steeple_storage::{SpaceLevel, Storage};
 
-use super::admin::{self, MembershipError};
+use super::admin;
 use super::consensus::Consensus;
 use super::error::Refusal;
 use super::leadership::Leadership;
+use super::membership_change::MembershipError;
 use super::types::NodeId;
 
 /// How often the volume is looked at when no write was refused.
@@ -79,6 +80,9 @@ pub(super) fn needs_room(kind: &CommandKind) -> bool {
         | CommandKind::InitCluster(_)
         | CommandKind::UpdateMember { .. }
         | CommandKind::RemoveMember { .. }
+        | CommandKind::SetSuffrage { .. }
+        | CommandKind::SetVotersTarget { .. }
+        | CommandKind::SetClusterVersion { .. }
         | CommandKind::SetKeyring { .. }
         | CommandKind::SetPeerCa { .. } => false,
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use steeple_api::steeple::peer as pb;
 use steeple_api::steeple::peer::cluster_server;
-use steeple_state::codec as state_codec;
+use steeple_state::{CLUSTER_VERSION_MAX, codec as state_codec};
 use steeple_storage::Storage;
 use tokio::runtime::Handle;
 use tonic::{Request, Response, Status};
@@ -16,7 +16,7 @@ use super::error::Refusal;
 use super::propose::Queue;
 use super::read::read_index;
 use super::remote::{HOPS, refusal_to_pb};
-use super::{admin, codec, room};
+use super::{admin, change, codec, room};
 use crate::peer::{AcknowledgementHandler, PeerGuard, SIGN_ITEMS_MAX, SigningHandler};
 
 /// No caller waits longer, whatever it says: a slot here must come free again.
@@ -100,6 +100,7 @@ impl cluster_server::Cluster for ClusterService {
             state_hash: hash.to_bytes().to_vec(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             disk_nearly_full: room::is_nearly_full(&self.storage),
+            cluster_version_max: CLUSTER_VERSION_MAX,
             checkpoint: Some(codec::checkpoint_to_pb(self.consensus.published.checkpoints().last())),
             sealed: self.consensus.sealing_key.is_sealed(),
         }))
@@ -113,16 +114,26 @@ impl cluster_server::Cluster for ClusterService {
         Ok(Response::new(self.admission.admit(join, request.hops).await?))
     }
 
-    async fn remove_member(
+    async fn change_membership(
         &self,
-        request: Request<pb::RemoveMemberRequest>,
-    ) -> Result<Response<pb::RemoveMemberResponse>, Status> {
+        request: Request<pb::ChangeMembershipRequest>,
+    ) -> Result<Response<pb::ChangeMembershipResponse>, Status> {
         self.guard.known_member(&request)?;
         let request = request.into_inner();
         check_hops(request.hops)?;
+        let change = request.change.ok_or_else(|| Status::invalid_argument("the change is missing"))?;
         let until = deadline(request.timeout_ms);
-        admin::remove_here(&self.consensus, &self.queue, request.node_id, until).await.map_err(Status::from)?;
-        Ok(Response::new(pb::RemoveMemberResponse {}))
+        change::change_here(&self.consensus, &self.queue, change.into(), until).await?;
+        Ok(Response::new(pb::ChangeMembershipResponse {}))
+    }
+
+    async fn finalize(&self, request: Request<pb::FinalizeRequest>) -> Result<Response<pb::FinalizeResponse>, Status> {
+        self.guard.known_member(&request)?;
+        let request = request.into_inner();
+        check_hops(request.hops)?;
+        let finalized = change::finalize_here(&self.consensus, &self.queue, deadline(request.timeout_ms)).await?;
+        let change::Finalized { version, held_back_by } = finalized;
+        Ok(Response::new(pb::FinalizeResponse { version, held_back_by }))
     }
 
     async fn transfer_leadership(

@@ -16,10 +16,11 @@ use tonic::transport::Server;
 
 use super::admit::{Admission, JOIN_BYTES_MAX, JoinService};
 use super::clock_guard::Offsets;
-use super::config::{Limits, Timing};
+use super::config::{CleanUp, Limits, Timing};
 use super::consensus::Consensus;
 use super::error::StartError;
 use super::found::{Founding, announce, check_trust_domain, found};
+use super::health::Health;
 use super::identity::{self, Membership, NODE_ID_FIRST, Origin};
 use super::leadership::{self, Leadership};
 use super::log_store::LogStore;
@@ -53,6 +54,8 @@ pub struct Start {
     pub clock: Arc<dyn Clock>,
     pub timing: Timing,
     pub limits: Limits,
+    /// None: members that are gone stay on the list until somebody removes them.
+    pub clean_up: Option<CleanUp>,
     /// `host:port` of the SPIFFE API, for the list of members.
     pub api_address: String,
     /// None: a single server without a peer port, which founds a cluster of one.
@@ -151,6 +154,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
         leadership: leadership_watch,
         offsets: Offsets::default(),
         reports: Reports::default(),
+        health: Health::default(),
         removed: Removal::new(node_id),
         comparison: Comparison::new(identity::divergence(&ids, &cluster_uuid, node_id)?),
         sealing_key: start.sealing_key.clone(),
@@ -159,6 +163,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
         clock: Arc::clone(&start.clock),
         timing: start.timing,
         limits: start.limits,
+        clean_up: start.clean_up,
     });
     let (queue, proposer) = Proposer::new(Arc::clone(&consensus), start.storage.clone());
     tokio::spawn(proposer.run());

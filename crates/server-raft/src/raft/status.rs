@@ -1,9 +1,12 @@
 //! What a replica knows of itself and of the cluster, for `cluster status`, health and metrics.
 
-use steeple_state::{StateHash, Uuid};
+use std::time::Duration;
+
+use steeple_state::{CLUSTER_VERSION_MAX, StateHash, Suffrage, Uuid};
 
 use super::admin;
 use super::consensus::Consensus;
+use super::health::failure_tolerance;
 use super::pinger;
 use super::types::{NodeId, StoredMembership};
 
@@ -35,6 +38,11 @@ pub struct Status {
     pub differing: usize,
     /// A membership change is under way.
     pub changing: bool,
+    /// Voters that may fail before nothing can be written.
+    pub failure_tolerance: usize,
+    /// How many members vote; 0 is all.
+    pub voters_target: u32,
+    pub cluster_version: u32,
     /// By ascending id.
     pub members: Vec<MemberStatus>,
 }
@@ -47,6 +55,7 @@ pub struct MemberStatus {
     pub api_address: String,
     pub storage_uuid: Uuid,
     pub role: Role,
+    pub suffrage: Suffrage,
     /// The last log entry that the member is known to hold, and the last one it applied, as of its last answer.
     pub last_log_index: u64,
     pub applied_index: u64,
@@ -54,11 +63,19 @@ pub struct MemberStatus {
     pub reachable: bool,
     /// As of its last answer: it votes and follows, and cannot lead.
     pub sealed: bool,
+    /// It answers and keeps up; this replica counts itself.
+    pub healthy: bool,
+    /// For how long without a break. `None` of an unhealthy one, and of this replica.
+    pub healthy_for: Option<Duration>,
+    /// How long ago it answered. `None` of this replica, and of one that never did.
+    pub last_contact: Option<Duration>,
+    /// The highest cluster version that its release knows, as it said.
+    pub cluster_version_max: Option<u32>,
 }
 
 /// Whether `id` is a voter in a membership that no crash undoes. In the middle of a change there are two sets of
 /// voters, and both have to agree.
-fn votes_for_good(committed: &StoredMembership, id: NodeId) -> bool {
+pub(super) fn votes_for_good(committed: &StoredMembership, id: NodeId) -> bool {
     committed.get_joint_config().iter().all(|voters| voters.contains(&id)) && committed.voter_ids().next().is_some()
 }
 
@@ -94,6 +111,7 @@ pub(super) fn of(consensus: &Consensus) -> Status {
             // Of two accounts that are a moment apart, the later one.
             (matched.unwrap_or(0).max(told.0), told.1)
         };
+        let healthy_for = consensus.health.since(*id).map(|since| since.elapsed()).filter(|_| !is_us);
         // The leader knows from its heartbeats, others from their pings.
         let answers = match metrics.heartbeat {
             Some(_) => admin::heard(&metrics, *id),
@@ -110,13 +128,23 @@ pub(super) fn of(consensus: &Consensus) -> Status {
                 true => Role::Voter,
                 false => Role::Learner,
             },
+            suffrage: state.member(*id).map(|member| member.suffrage).unwrap_or_default(),
             last_log_index,
             applied_index: applied,
             reachable: is_us || answers,
             sealed,
+            healthy: is_us || healthy_for.is_some(),
+            healthy_for,
+            last_contact: report.as_ref().map(|report| report.at.elapsed()),
+            cluster_version_max: match is_us {
+                true => Some(CLUSTER_VERSION_MAX),
+                false => report.as_ref().map(|report| report.cluster_version_max),
+            },
         }
     });
     let members: Vec<MemberStatus> = members.collect();
+    let voters = || members.iter().filter(|member| member.role != Role::Learner);
+    let failure_tolerance = failure_tolerance(voters().count(), voters().filter(|member| member.healthy).count());
     let answers = |id: &NodeId| members.iter().any(|member| member.node_id == *id && member.reachable);
     Status {
         node_id: consensus.node_id,
@@ -132,6 +160,9 @@ pub(super) fn of(consensus: &Consensus) -> Status {
         differing: consensus.comparison.differing(),
         changing: metrics.membership_config != metrics.committed_membership_config
             || membership.get_joint_config().len() > 1,
+        failure_tolerance,
+        voters_target: state.cluster().map_or(0, |cluster| cluster.voters_target),
+        cluster_version: state.cluster_version(),
         members,
     }
 }

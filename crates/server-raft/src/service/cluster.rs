@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use steeple_api::steeple::server::cluster_server::Cluster as ClusterApi;
 use steeple_api::steeple::server::*;
-use tonic::{Code, Request, Response, Status};
+use steeple_state::CLUSTER_VERSION_MAX;
+use tonic::{Request, Response, Status};
 
 use super::shared::Shared;
-use crate::raft::{self, MembershipError, Role};
+use crate::raft::{self, Change, Finalized, Role};
 
 pub struct ClusterService {
     pub shared: Arc<Shared>,
@@ -27,6 +28,10 @@ impl ClusterApi for ClusterService {
             applied_index: status.applied_index,
             state_hash: status.state_hash.to_string(),
             members: members(&status),
+            failure_tolerance: u32::try_from(status.failure_tolerance).unwrap_or(u32::MAX),
+            voters_target: status.voters_target,
+            cluster_version: status.cluster_version,
+            cluster_version_max: CLUSTER_VERSION_MAX,
             differing: u32::try_from(status.differing).unwrap_or(u32::MAX),
             stopped: status.stopped.unwrap_or_default(),
         }))
@@ -38,10 +43,34 @@ impl ClusterApi for ClusterService {
     }
 
     async fn remove(&self, request: Request<RemoveRequest>) -> Result<Response<RemoveResponse>, Status> {
-        let node_id = request.into_inner().node_id;
-        self.shared.replica.remove_member(node_id, deadline()).await.map_err(|error| failed(&error))?;
-        tracing::info!(node_id, "cluster member removed");
-        Ok(Response::new(RemoveResponse { members: members(&self.shared.replica.ask_members().await) }))
+        let members = self.change(Change::Remove(request.into_inner().node_id)).await?;
+        Ok(Response::new(RemoveResponse { members }))
+    }
+
+    async fn promote(&self, request: Request<PromoteRequest>) -> Result<Response<PromoteResponse>, Status> {
+        let members = self.change(Change::Promote(request.into_inner().node_id)).await?;
+        Ok(Response::new(PromoteResponse { members }))
+    }
+
+    async fn demote(&self, request: Request<DemoteRequest>) -> Result<Response<DemoteResponse>, Status> {
+        let members = self.change(Change::Demote(request.into_inner().node_id)).await?;
+        Ok(Response::new(DemoteResponse { members }))
+    }
+
+    async fn replace(&self, request: Request<ReplaceRequest>) -> Result<Response<ReplaceResponse>, Status> {
+        let ReplaceRequest { old_node_id, new_node_id } = request.into_inner();
+        let members = self.change(Change::Replace { old: old_node_id, new: new_node_id }).await?;
+        Ok(Response::new(ReplaceResponse { members }))
+    }
+
+    async fn set_target(&self, request: Request<SetTargetRequest>) -> Result<Response<SetTargetResponse>, Status> {
+        let members = self.change(Change::SetTarget(request.into_inner().voters)).await?;
+        Ok(Response::new(SetTargetResponse { members }))
+    }
+
+    async fn finalize(&self, _request: Request<FinalizeRequest>) -> Result<Response<FinalizeResponse>, Status> {
+        let Finalized { version, held_back_by } = self.shared.replica.finalize(deadline()).await?;
+        Ok(Response::new(FinalizeResponse { version, held_back_by }))
     }
 
     async fn transfer_leader(
@@ -49,10 +78,18 @@ impl ClusterApi for ClusterService {
         request: Request<TransferLeaderRequest>,
     ) -> Result<Response<TransferLeaderResponse>, Status> {
         let to = Some(request.into_inner().node_id).filter(|id| *id != 0);
-        let leader_id =
-            self.shared.replica.transfer_leadership(to, deadline()).await.map_err(|error| failed(&error))?;
+        let leader_id = self.shared.replica.transfer_leadership(to, deadline()).await?;
         let term = self.shared.replica.status().term;
         Ok(Response::new(TransferLeaderResponse { leader_id, term }))
+    }
+}
+
+impl ClusterService {
+    /// The members as they are when the change has taken effect.
+    async fn change(&self, change: Change) -> Result<Vec<Member>, Status> {
+        self.shared.replica.change_membership(change, deadline()).await?;
+        tracing::info!(?change, "the membership was changed");
+        Ok(members(&self.shared.replica.ask_members().await))
     }
 }
 
@@ -70,22 +107,25 @@ fn members(status: &raft::Status) -> Vec<Member> {
         lag: status.last_log_index.saturating_sub(member.last_log_index),
         reachable: member.reachable,
         sealed: member.sealed,
+        healthy: member.healthy,
+        healthy_for_ms: member.healthy_for.map_or(0, millis),
+        last_contact_ms: match member.last_contact {
+            Some(ago) => i64::try_from(millis(ago)).unwrap_or(i64::MAX),
+            None if member.node_id == status.node_id => 0,
+            None => -1,
+        },
+        suffrage: match member.suffrage {
+            steeple_state::Suffrage::Auto => Suffrage::Auto,
+            steeple_state::Suffrage::Voter => Suffrage::Voter,
+            steeple_state::Suffrage::Standby => Suffrage::Standby,
+        } as i32,
+        cluster_version_max: member.cluster_version_max.unwrap_or(0),
     });
     members.collect()
 }
 
-fn failed(error: &MembershipError) -> Status {
-    let code = match error {
-        MembershipError::NoLeader => Code::Unavailable,
-        MembershipError::UnknownMember(_) => Code::NotFound,
-        MembershipError::WouldLoseQuorum { .. }
-        | MembershipError::LastVoter(_)
-        | MembershipError::NotReady(_)
-        | MembershipError::NoSuccessor => Code::FailedPrecondition,
-        MembershipError::Timeout => Code::DeadlineExceeded,
-        MembershipError::Refused(_) => Code::Internal,
-    };
-    Status::new(code, error.to_string())
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn deadline() -> Instant {

@@ -16,6 +16,7 @@ pub fn of_propose(error: &ProposeError) -> Status {
         | ProposeError::Stopped { .. } => Code::Unavailable,
         ProposeError::Overloaded { .. } | ProposeError::NoSpace { .. } => Code::ResourceExhausted,
         ProposeError::TooLarge { .. } => Code::InvalidArgument,
+        ProposeError::NotFinalized { .. } => Code::FailedPrecondition,
     };
     Status::new(code, error.to_string())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use steeple_api::server::entry::ListEntriesRequest;
 use steeple_api::types;
-use steeple_testkit::{Binaries, ExtraLines, Port, Scratch, Server, ServerSpec, until, workload_entry};
+use steeple_testkit::{Binaries, ExtraLines, Port, Scratch, Server, ServerSpec, probe, until, workload_entry};
 use tokio::process::Command;
 
 /// A refusal is a matter of milliseconds; a command that hangs is a finding.

@@ -18,10 +18,10 @@ use steeple_server_raft::backup;
 use steeple_server_raft::raft::open_keyring;
 use steeple_server_raft::seal::Custody;
 use steeple_state::State;
-use steeple_testkit::{Canary, ClusterRole, ExtraLines, Server, ServerSpec, until};
+use steeple_testkit::{Canary, ClusterRole, ExtraLines, Server, ServerSpec, until, probe};
 use tokio::process::Command;
 
-use crate::bench::{Bench, READY_AGAIN_MAX, create, private, probe, program, relaunch, spec};
+use crate::bench::{Bench, READY_AGAIN_MAX, create, private, program, relaunch, spec};
 
 const PASSPHRASE: &str = "canary correct horse battery staple";
 

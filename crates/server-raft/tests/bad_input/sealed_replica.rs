@@ -6,11 +6,11 @@ use std::path::Path;
 use base64::Engine as _;
 use steeple_api::server::entry::ListEntriesRequest;
 use steeple_api::steeple::server::TransferLeaderRequest;
-use steeple_testkit::{Cluster, until};
+use steeple_testkit::{Cluster, until, probe};
 use tokio::net::TcpStream;
 use tonic::Code;
 
-use crate::bench::{Bench, READY_AGAIN_MAX, assert_says, create, entries, health_on, private, probe, until_probe_says};
+use crate::bench::{Bench, READY_AGAIN_MAX, assert_says, create, entries, health_on, private, until_probe_says};
 use crate::replica_away::{lines, three};
 
 /// Moves the sealing key of `position` to a file of its own and opens a port for its probes. The replica is stopped.

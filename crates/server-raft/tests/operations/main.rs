@@ -2,6 +2,7 @@
 
 mod apply;
 mod backup;
+mod membership;
 mod recover;
 mod refused;
 mod schedule;

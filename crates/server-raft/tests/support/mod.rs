@@ -14,7 +14,8 @@ use steeple_server_raft::peer::{
     JoinProgress, Lane, PeerCaContent, PeerCredentials, PeerId, PeerListener, PeerPool, PeerTarget,
 };
 use steeple_server_raft::raft::{
-    ClusterStart, Limits, Origin, ProposeError, ReadMode, Replica, Role, Start, StartError, Timing, open_keyring, start,
+    CleanUp, ClusterStart, Limits, Origin, ProposeError, ReadMode, Replica, Role, Start, StartError, Timing,
+    open_keyring, start,
 };
 use steeple_server_raft::seal::KeyInUse;
 use steeple_state::{CommandKind, EntryCreation, Outcome, RequestId};
@@ -52,6 +53,7 @@ pub struct Cluster {
     pub key: Arc<SealingKey>,
     pub limits: Limits,
     pub timing: Timing,
+    pub clean_up: Option<CleanUp>,
 }
 
 impl Default for Cluster {
@@ -63,9 +65,10 @@ impl Default for Cluster {
             election_min: Duration::from_millis(500),
             election_max: Duration::from_millis(1000),
             silent_after: Duration::from_millis(2500),
+            promote_after: Duration::ZERO,
             ..Timing::default()
         };
-        Self { key: Arc::new(key), limits: Limits::default(), timing }
+        Self { key: Arc::new(key), limits: Limits::default(), timing, clean_up: None }
     }
 }
 
@@ -102,8 +105,13 @@ impl Cluster {
 
     /// Starts a stopped server again, on the disk and address that it had.
     pub async fn restart(&self, server: &mut Server) {
+        self.start_again(server).await.expect("the server starts again");
+    }
+
+    pub async fn start_again(&self, server: &mut Server) -> Result<(), StartError> {
         let parts = self.parts(server.name, &server.clock, server.directory.path(), &server.port, &[]);
-        server.replica = Some(start(parts).await.expect("the server starts again"));
+        server.replica = Some(start(parts).await?);
+        Ok(())
     }
 
     /// A way to the peer port of `server` for whoever has a certificate of this cluster under `id`.
@@ -139,6 +147,7 @@ impl Cluster {
             clock: Arc::clone(clock) as Arc<dyn Clock>,
             timing: self.timing,
             limits: self.limits,
+            clean_up: self.clean_up,
             api_address: String::new(),
             cluster: Some(ClusterStart {
                 name: name.to_owned(),

@@ -2,7 +2,7 @@
 
 use super::writer::Writer;
 use crate::limits::{MEMBERS_MAX, SEALED_BYTES_MAX};
-use crate::{Cluster, ClusterInit, Code, Member, MemberFacts, Outcome, Rejection, Sealed, SealedName};
+use crate::{Cluster, ClusterInit, Code, Member, MemberFacts, Outcome, Rejection, Sealed, SealedName, Suffrage};
 
 /// Once only; the same cluster UUID again is a retry.
 pub(super) fn init(writer: &mut Writer<'_>, init: &ClusterInit) -> Result<Outcome, Rejection> {
@@ -19,18 +19,20 @@ pub(super) fn init(writer: &mut Writer<'_>, init: &ClusterInit) -> Result<Outcom
         uuid: init.cluster_uuid,
         trust_domain: init.trust_domain.clone(),
         node_id_next: NODE_ID_FIRST + 1,
+        version: init.version,
+        voters_target: 0,
     });
     writer.put_sealed(SealedName::Keyring, Sealed { revision: 1, content: init.keyring.clone() });
     writer.put_sealed(SealedName::PeerCa, Sealed { revision: 1, content: init.peer_ca.clone() });
-    writer.put_member(Member { node_id: NODE_ID_FIRST, facts: init.first.clone() });
+    writer.put_member(Member { node_id: NODE_ID_FIRST, facts: init.first.clone(), suffrage: Suffrage::Auto });
     Ok(Outcome::Member { node_id: NODE_ID_FIRST })
 }
 
 pub(super) fn allocate_member(writer: &mut Writer<'_>, facts: &MemberFacts) -> Result<Outcome, Rejection> {
     let cluster = writer.state().cluster().cloned().ok_or_else(Rejection::uninitialised)?;
     if let Some(known) = writer.state().member_by_storage(&facts.storage_uuid) {
-        let node_id = known.node_id;
-        writer.put_member(Member { node_id, facts: facts.clone() });
+        let (node_id, suffrage) = (known.node_id, known.suffrage);
+        writer.put_member(Member { node_id, facts: facts.clone(), suffrage });
         return Ok(Outcome::Member { node_id });
     }
     if writer.state().members.len() >= MEMBERS_MAX {
@@ -41,7 +43,7 @@ pub(super) fn allocate_member(writer: &mut Writer<'_>, facts: &MemberFacts) -> R
     }
     let node_id = cluster.node_id_next;
     writer.put_cluster(Cluster { node_id_next: node_id.saturating_add(1), ..cluster });
-    writer.put_member(Member { node_id, facts: facts.clone() });
+    writer.put_member(Member { node_id, facts: facts.clone(), suffrage: Suffrage::Auto });
     Ok(Outcome::Member { node_id })
 }
 
@@ -59,8 +61,32 @@ pub(super) fn update_member(
         peer_address: peer_address.to_owned(),
         api_address: api_address.to_owned(),
     };
-    writer.put_member(Member { node_id, facts });
+    let suffrage = known.suffrage;
+    writer.put_member(Member { node_id, facts, suffrage });
     Ok(Outcome::Member { node_id })
+}
+
+pub(super) fn set_suffrage(writer: &mut Writer<'_>, node_id: u64, suffrage: Suffrage) -> Result<Outcome, Rejection> {
+    let known = writer.state().member(node_id).cloned().ok_or_else(|| unknown_member(node_id))?;
+    writer.put_member(Member { suffrage, ..known });
+    Ok(Outcome::Done)
+}
+
+pub(super) fn set_voters_target(writer: &mut Writer<'_>, voters_target: u32) -> Result<Outcome, Rejection> {
+    let cluster = writer.state().cluster().cloned().ok_or_else(Rejection::uninitialised)?;
+    writer.put_cluster(Cluster { voters_target, ..cluster });
+    Ok(Outcome::Done)
+}
+
+/// Upwards only; the same one again is a retry.
+pub(super) fn set_version(writer: &mut Writer<'_>, version: u32) -> Result<Outcome, Rejection> {
+    let cluster = writer.state().cluster().cloned().ok_or_else(Rejection::uninitialised)?;
+    if version < cluster.version {
+        let message = format!("the cluster is at version {}, which never falls", cluster.version);
+        return Err(Rejection::precondition(message));
+    }
+    writer.put_cluster(Cluster { version, ..cluster });
+    Ok(Outcome::Done)
 }
 
 pub(super) fn remove_member(writer: &mut Writer<'_>, node_id: u64) -> Result<Outcome, Rejection> {

@@ -104,6 +104,9 @@ fn effect(writer: &mut Writer<'_>, kind: &CommandKind) -> Outcome {
             cluster::update_member(writer, *node_id, name, peer_address, api_address).into()
         }
         CommandKind::RemoveMember { node_id } => cluster::remove_member(writer, *node_id).into(),
+        CommandKind::SetSuffrage { node_id, suffrage } => cluster::set_suffrage(writer, *node_id, *suffrage).into(),
+        CommandKind::SetVotersTarget { voters } => cluster::set_voters_target(writer, *voters).into(),
+        CommandKind::SetClusterVersion { version } => cluster::set_version(writer, *version).into(),
         CommandKind::SetKeyring { content, expected_revision } => {
             cluster::set_sealed(writer, crate::SealedName::Keyring, content, *expected_revision).into()
         }

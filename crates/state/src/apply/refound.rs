@@ -8,7 +8,7 @@ use steeple_core::{Authority, AuthorityId, AuthorityKind, AuthorityStatus, Seale
 
 use super::writer::Writer;
 use crate::codec::Slot;
-use crate::{Cluster, Member, MemberFacts, Outcome, Rejection, Sealed, SealedName, State, Uuid};
+use crate::{Cluster, Member, MemberFacts, Outcome, Rejection, Sealed, SealedName, State, Suffrage, Uuid};
 
 /// What is decided about the new cluster.
 pub struct Refounding {
@@ -51,11 +51,12 @@ impl State {
         writer.put_cluster(Cluster {
             uuid: refounding.cluster_uuid,
             node_id_next: node_id.saturating_add(NODE_IDS_SKIPPED),
+            voters_target: 0,
             ..earlier
         });
         let members: Vec<u64> = writer.state().members().map(|member| member.node_id).collect();
         members.iter().for_each(|node_id| writer.remove_member(*node_id));
-        writer.put_member(Member { node_id, facts: refounding.first.clone() });
+        writer.put_member(Member { node_id, facts: refounding.first.clone(), suffrage: Suffrage::Auto });
 
         replace_sealed(&mut writer, SealedName::Keyring, &refounding.keyring);
         replace_sealed(&mut writer, SealedName::PeerCa, &refounding.peer_ca);

@@ -159,8 +159,13 @@ impl<'a> Writer<'a> {
 
     pub(super) fn put_cluster(&mut self, cluster: Cluster) {
         let before = self.state.cluster.replace(cluster.clone());
-        if self.record(before.as_ref(), Some(&cluster)) && before.is_none() {
-            self.event(Change::Cluster);
+        if self.record(before.as_ref(), Some(&cluster)) {
+            match before {
+                None => self.event(Change::Cluster),
+                Some(before) if before.node_id_next != cluster.node_id_next => {}
+                // How many vote, or may do what.
+                Some(_) => self.event(Change::Members),
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Why bytes are not what this version can apply. Each is a hard stop for the replica that meets it in its log or rows.
 
-use crate::Table;
+use crate::{CLUSTER_VERSION_MAX, Table};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -16,6 +16,8 @@ pub enum DecodeError {
     UnknownCommand,
     #[error("the record has content that this program does not know: upgrade this server")]
     UnknownContent,
+    #[error("the cluster is at version {found}, this program knows versions up to {CLUSTER_VERSION_MAX}: upgrade it")]
+    ClusterVersion { found: u32 },
     #[error("{what} is missing")]
     Missing { what: &'static str },
     #[error("{what} is invalid: {reason}")]

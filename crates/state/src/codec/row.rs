@@ -234,12 +234,14 @@ impl Row for Member {
     }
 
     fn to_message(&self) -> v1::Member {
-        v1::Member { node_id: self.node_id, facts: Some((&self.facts).into()) }
+        let suffrage = v1::suffrage_number(self.suffrage);
+        v1::Member { node_id: self.node_id, facts: Some((&self.facts).into()), suffrage }
     }
 
     fn from_message(message: v1::Member) -> Result<Self, DecodeError> {
         let facts = message.facts.ok_or(DecodeError::Missing { what: "member facts" })?;
-        Ok(Self { node_id: message.node_id, facts: facts.try_into()? })
+        let suffrage = v1::suffrage(message.suffrage)?;
+        Ok(Self { node_id: message.node_id, facts: facts.try_into()?, suffrage })
     }
 }
 

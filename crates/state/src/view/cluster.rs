@@ -2,12 +2,17 @@
 
 use steeple_core::TrustDomain;
 
-use crate::{Cluster, Member, Sealed, State, Uuid};
+use crate::{CLUSTER_VERSION_FIRST, Cluster, Member, Sealed, State, Uuid};
 
 impl State {
     /// `None` before the cluster was initialised.
     pub fn cluster(&self) -> Option<&Cluster> {
         self.cluster.as_ref()
+    }
+
+    /// Which commands may be proposed; before the cluster was initialised, those of any.
+    pub fn cluster_version(&self) -> u32 {
+        self.cluster.as_ref().map_or(CLUSTER_VERSION_FIRST, |cluster| cluster.version)
     }
 
     pub fn trust_domain(&self) -> Option<&TrustDomain> {

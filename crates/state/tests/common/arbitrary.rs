@@ -11,8 +11,9 @@ use steeple_core::{
     JwtAuthority, SealedKey, SelectorSet, SpiffeId, Timestamp, TrustDomain, X509Authority,
 };
 use steeple_state::{
-    Attestation, BundleMask, BundleUpdate, Command, CommandKind, DeleteMode, EntryMask, EntryUpdate, ImportRecord,
-    RelationshipDraft, RelationshipMask, RelationshipUpdate, UpstreamChanges,
+    Attestation, BundleMask, BundleUpdate, CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, Command, CommandKind,
+    DeleteMode, EntryMask, EntryUpdate, ImportRecord, RelationshipDraft, RelationshipMask, RelationshipUpdate,
+    Suffrage, UpstreamChanges,
 };
 
 use super::{authority, cluster_init, entry, id, member, selectors, trust_domain};
@@ -273,6 +274,10 @@ pub fn cluster_command() -> impl Strategy<Value = CommandKind> {
             name,
         }),
         (1u64..5).prop_map(|node_id| CommandKind::RemoveMember { node_id }),
+        (1u64..5, prop_oneof![Just(Suffrage::Auto), Just(Suffrage::Voter), Just(Suffrage::Standby)])
+            .prop_map(|(node_id, suffrage)| CommandKind::SetSuffrage { node_id, suffrage }),
+        (0u32..6).prop_map(|voters| CommandKind::SetVotersTarget { voters }),
+        (CLUSTER_VERSION_FIRST..=CLUSTER_VERSION_MAX).prop_map(|version| CommandKind::SetClusterVersion { version }),
         (der(), 0u64..4)
             .prop_map(|(content, expected_revision)| { CommandKind::SetKeyring { content, expected_revision } }),
         (der(), 0u64..4)

@@ -11,7 +11,8 @@ use steeple_core::{
     SpiffeId, Timestamp, TrustDomain, X509Authority,
 };
 use steeple_state::{
-    Applied, ClusterInit, Command, CommandKind, Event, MemberFacts, NO_REQUEST, Outcome, State, Table,
+    Applied, CLUSTER_VERSION_FIRST, ClusterInit, Command, CommandKind, Event, MemberFacts, NO_REQUEST, Outcome, State,
+    Table,
 };
 
 pub const OWN: &str = "example.org";
@@ -67,6 +68,7 @@ pub fn cluster_init() -> ClusterInit {
         keyring: b"keyring".to_vec(),
         peer_ca: b"peer-ca".to_vec(),
         first: member(1),
+        version: CLUSTER_VERSION_FIRST,
     }
 }
 

@@ -8,12 +8,15 @@ use steeple_core::{Timestamp, TrustDomain};
 use super::super::DecodeError;
 use super::import::Records;
 use super::mask::{from_bits, to_bits};
-use super::noun::{Bundle, Entry, JwtAuthority, MemberFacts, kind, kind_number, spiffe_id, trust_domain, uuid};
+use super::noun::{
+    Bundle, Entry, JwtAuthority, MemberFacts, kind, kind_number, spiffe_id, suffrage, suffrage_number, trust_domain,
+    uuid, version, written_version,
+};
 use super::payload::{
     AgentText, AppendBundle, Attestation, AuthorityName, BundleUpdate, BundleUpdates, Bundles, ClusterInit,
     CreateJoinToken, DeleteBundles, Empty, Entries, EntryUpdate, EntryUpdates, Names, PendingSerial, PrepareAuthority,
     PruneAgents, PruneBundle, RelationshipDraft, RelationshipDrafts, RelationshipUpdate, RelationshipUpdates,
-    ResealAuthority, SetSealed, UpdateMember, UpstreamChanges, UpstreamRoots,
+    ResealAuthority, SetSealed, SetSuffrage, UpdateMember, UpstreamChanges, UpstreamRoots,
 };
 use crate::{CommandKind, DeleteMode};
 
@@ -34,7 +37,7 @@ pub(crate) struct Command {
     #[prost(
         oneof = "Kind",
         tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, \
-                35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49"
+                35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 60, 61, 62"
     )]
     kind: Option<Kind>,
 }
@@ -121,6 +124,12 @@ enum Kind {
     Import(Records),
     #[prost(message, tag = "49")]
     ResealAuthority(ResealAuthority),
+    #[prost(message, tag = "60")]
+    SetSuffrage(SetSuffrage),
+    #[prost(uint32, tag = "61")]
+    SetVotersTarget(u32),
+    #[prost(uint32, tag = "62")]
+    SetClusterVersion(u32),
 }
 
 // === To messages ===
@@ -245,6 +254,7 @@ impl From<&CommandKind> for Kind {
                 keyring: init.keyring.clone(),
                 peer_ca: init.peer_ca.clone(),
                 first: Some((&init.first).into()),
+                version: written_version(init.version),
             }),
             CommandKind::AllocateMember { member } => Self::AllocateMember(member.into()),
             CommandKind::UpdateMember { node_id, name, peer_address, api_address } => {
@@ -256,6 +266,11 @@ impl From<&CommandKind> for Kind {
                 })
             }
             CommandKind::RemoveMember { node_id } => Self::RemoveMember(*node_id),
+            CommandKind::SetSuffrage { node_id, suffrage } => {
+                Self::SetSuffrage(SetSuffrage { node_id: *node_id, suffrage: suffrage_number(*suffrage) })
+            }
+            CommandKind::SetVotersTarget { voters } => Self::SetVotersTarget(*voters),
+            CommandKind::SetClusterVersion { version } => Self::SetClusterVersion(*version),
             CommandKind::SetKeyring { content, expected_revision } => {
                 Self::SetKeyring(SetSealed { content: content.clone(), expected_revision: *expected_revision })
             }
@@ -422,6 +437,7 @@ impl TryFrom<Kind> for CommandKind {
                 keyring: init.keyring,
                 peer_ca: init.peer_ca,
                 first: present("first member", init.first)?.try_into()?,
+                version: version(init.version)?,
             })),
             Kind::AllocateMember(member) => Self::AllocateMember { member: member.try_into()? },
             Kind::UpdateMember(update) => Self::UpdateMember {
@@ -431,6 +447,9 @@ impl TryFrom<Kind> for CommandKind {
                 api_address: update.api_address,
             },
             Kind::RemoveMember(node_id) => Self::RemoveMember { node_id },
+            Kind::SetSuffrage(set) => Self::SetSuffrage { node_id: set.node_id, suffrage: suffrage(set.suffrage)? },
+            Kind::SetVotersTarget(voters) => Self::SetVotersTarget { voters },
+            Kind::SetClusterVersion(written) => Self::SetClusterVersion { version: version(Some(written))? },
             Kind::SetKeyring(set) => {
                 Self::SetKeyring { content: set.content, expected_revision: set.expected_revision }
             }

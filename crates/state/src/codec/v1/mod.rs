@@ -9,6 +9,8 @@ mod payload;
 mod row;
 
 pub(super) use command::{Command, Commands};
-pub(super) use noun::{Agent, Authority, Bundle, Cluster, Entry, JoinToken, MemberFacts, Relationship, uuid};
+pub(super) use noun::{
+    Agent, Authority, Bundle, Cluster, Entry, JoinToken, MemberFacts, Relationship, suffrage, suffrage_number, uuid,
+};
 pub(super) use outcome::{Outcome, StoredOutcome};
 pub(super) use row::{AuthorityRow, BundleRow, EntryRow, Member, Meta, RelationshipRow, RequestRow, SealedRow};

@@ -7,7 +7,7 @@ use steeple_core::{
 };
 
 use super::super::DecodeError;
-use crate::Uuid;
+use crate::{CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, Suffrage, Uuid};
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Selector {
@@ -170,6 +170,11 @@ pub(crate) struct Cluster {
     pub(crate) trust_domain: String,
     #[prost(uint64, tag = "3")]
     pub(crate) node_id_next: u64,
+    /// Absent in the first version.
+    #[prost(uint32, optional, tag = "4")]
+    pub(crate) version: Option<u32>,
+    #[prost(uint32, tag = "5")]
+    pub(crate) voters_target: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -438,6 +443,8 @@ impl From<&crate::Cluster> for Cluster {
             uuid: cluster.uuid.to_vec(),
             trust_domain: cluster.trust_domain.to_string(),
             node_id_next: cluster.node_id_next,
+            version: written_version(cluster.version),
+            voters_target: cluster.voters_target,
         }
     }
 }
@@ -450,7 +457,39 @@ impl TryFrom<Cluster> for crate::Cluster {
             uuid: uuid(&cluster.uuid)?,
             trust_domain: trust_domain(&cluster.trust_domain)?,
             node_id_next: cluster.node_id_next,
+            version: version(cluster.version)?,
+            voters_target: cluster.voters_target,
         })
+    }
+}
+
+/// As releases write it that knew only the first one.
+pub(super) fn written_version(version: u32) -> Option<u32> {
+    (version != CLUSTER_VERSION_FIRST).then_some(version)
+}
+
+/// A program that cannot take part in the cluster's version must not go on: it would meet commands it does not know.
+pub(super) fn version(written: Option<u32>) -> Result<u32, DecodeError> {
+    match written.unwrap_or(CLUSTER_VERSION_FIRST) {
+        version @ CLUSTER_VERSION_FIRST..=CLUSTER_VERSION_MAX => Ok(version),
+        found => Err(DecodeError::ClusterVersion { found }),
+    }
+}
+
+pub(in super::super) fn suffrage_number(suffrage: Suffrage) -> u32 {
+    match suffrage {
+        Suffrage::Auto => 0,
+        Suffrage::Voter => 1,
+        Suffrage::Standby => 2,
+    }
+}
+
+pub(in super::super) fn suffrage(number: u32) -> Result<Suffrage, DecodeError> {
+    match number {
+        0 => Ok(Suffrage::Auto),
+        1 => Ok(Suffrage::Voter),
+        2 => Ok(Suffrage::Standby),
+        other => Err(DecodeError::invalid("suffrage of a member", other)),
     }
 }
 

@@ -211,6 +211,17 @@ pub(super) struct ClusterInit {
     pub(super) peer_ca: Vec<u8>,
     #[prost(message, optional, tag = "5")]
     pub(super) first: Option<MemberFacts>,
+    /// Absent in the first version.
+    #[prost(uint32, optional, tag = "6")]
+    pub(super) version: Option<u32>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct SetSuffrage {
+    #[prost(uint64, tag = "1")]
+    pub(super) node_id: u64,
+    #[prost(uint32, tag = "2")]
+    pub(super) suffrage: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

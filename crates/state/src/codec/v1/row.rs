@@ -46,6 +46,8 @@ pub(crate) struct Member {
     pub(crate) node_id: u64,
     #[prost(message, optional, tag = "2")]
     pub(crate) facts: Option<super::MemberFacts>,
+    #[prost(uint32, tag = "3")]
+    pub(crate) suffrage: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -1,0 +1,75 @@
+//! Who is healthy, and how many more failures the cluster survives.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::types::NodeId;
+
+/// Entries that a healthy member may lack: a moment of a busy cluster.
+const HEALTHY_LAG_MAX: u64 = 1000;
+
+/// Since when each other member has been healthy without a break, as this replica sees it.
+#[derive(Default)]
+pub(super) struct Health {
+    since: Mutex<BTreeMap<NodeId, Instant>>,
+}
+
+impl Health {
+    /// `healthy` are those that answered just now and keep up.
+    pub(super) fn note(&self, healthy: &BTreeSet<NodeId>, now: Instant) {
+        let mut since = self.since.lock();
+        since.retain(|id, _| healthy.contains(id));
+        for id in healthy {
+            since.entry(*id).or_insert(now);
+        }
+    }
+
+    pub(super) fn since(&self, id: NodeId) -> Option<Instant> {
+        self.since.lock().get(&id).copied()
+    }
+}
+
+/// A member that answered `age` ago and lacks `lag` entries of the log.
+pub(super) fn is_healthy(age: Duration, lag: u64) -> bool {
+    age < super::pinger::FRESH_FOR && lag <= HEALTHY_LAG_MAX
+}
+
+/// Voters that may fail before the cluster loses its quorum, when `healthy` of them are healthy.
+pub(super) fn failure_tolerance(voters: usize, healthy: usize) -> usize {
+    healthy.saturating_sub(voters / 2 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_already_is_no_tolerance() {
+        assert_eq!(
+            [(1, 1), (2, 2), (3, 3), (3, 2), (5, 5), (5, 2)].map(|(v, h)| failure_tolerance(v, h)),
+            [0, 0, 1, 0, 2, 0]
+        );
+    }
+
+    #[test]
+    fn health_begins_anew_after_a_break() {
+        let (health, start) = (Health::default(), Instant::now());
+        let at = |secs| start + Duration::from_secs(secs);
+        health.note(&[2, 3].into(), at(0));
+        health.note(&[2, 3].into(), at(1));
+        assert_eq!(health.since(2), Some(at(0)));
+        health.note(&[3].into(), at(2));
+        assert_eq!(health.since(2), None);
+        health.note(&[2, 3].into(), at(3));
+        assert_eq!((health.since(2), health.since(3)), (Some(at(3)), Some(at(0))));
+    }
+
+    #[test]
+    fn a_member_that_is_silent_or_far_behind_is_not_healthy() {
+        assert!(is_healthy(Duration::from_secs(1), 1000));
+        assert!(!is_healthy(Duration::from_secs(3), 0));
+        assert!(!is_healthy(Duration::ZERO, 1001));
+    }
+}

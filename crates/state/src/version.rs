@@ -1,0 +1,23 @@
+//! The cluster version: which commands may stand in the log.
+//!
+//! Replicas of two releases run side by side while a cluster is upgraded, and a command that one of them does not know
+//! stops its apply. So a release writes what the release before it does not know only after an operator raised the
+//! version, once every member knows it. It never falls: what was written stays in the log.
+
+use crate::CommandKind;
+
+/// What every cluster can do, and the version of one that never was raised.
+pub const CLUSTER_VERSION_FIRST: u32 = 1;
+/// The highest that this program can take part in.
+pub const CLUSTER_VERSION_MAX: u32 = 2;
+
+impl CommandKind {
+    /// The cluster version from which on this may be proposed.
+    pub fn needs_version(&self) -> u32 {
+        match self {
+            Self::SetSuffrage { .. } | Self::SetVotersTarget { .. } => 2,
+            // Who raises it knows that all members can follow.
+            _ => CLUSTER_VERSION_FIRST,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The cluster version: what may be written, and that it is written as the releases before would read it.
+
+mod common;
+
+use common::{Replica, cluster_init, member};
+use steeple_core::Timestamp;
+use steeple_state::{
+    CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, ClusterInit, Code, Command, CommandKind, DecodeError, NO_REQUEST,
+    Outcome, State, Suffrage, Table, codec,
+};
+
+fn founded(version: u32) -> Replica {
+    let mut replica = Replica::default();
+    replica.run(CommandKind::InitCluster(Box::new(ClusterInit { version, ..cluster_init() })));
+    replica
+}
+
+#[test]
+fn it_only_rises() {
+    let mut replica = founded(CLUSTER_VERSION_FIRST);
+    let set = |version| CommandKind::SetClusterVersion { version };
+    for version in [CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, CLUSTER_VERSION_MAX] {
+        assert_eq!(replica.run(set(version)), Outcome::Done);
+        assert_eq!(replica.state.cluster_version(), version);
+    }
+    let refused = replica.run(set(CLUSTER_VERSION_FIRST));
+    assert!(matches!(&refused, Outcome::Rejected(why) if why.code == Code::FailedPrecondition), "{refused:?}");
+    assert_eq!(replica.state.cluster_version(), CLUSTER_VERSION_MAX);
+}
+
+#[test]
+fn the_first_version_is_written_as_before_there_were_versions() {
+    let row = |version| {
+        let replica = founded(version);
+        replica.rows.iter().find(|((table, _), _)| *table == Table::Cluster).map(|(_, value)| value.clone()).unwrap()
+    };
+    let raised = row(CLUSTER_VERSION_MAX);
+    assert_eq!(raised.strip_prefix(&row(CLUSTER_VERSION_FIRST)[..]), Some(&[0x20, CLUSTER_VERSION_MAX as u8][..]));
+    let members = |replica: &Replica| {
+        let members = replica.rows.iter().filter(|((table, _), _)| *table == Table::Members);
+        members.map(|(_, value)| value.len()).sum::<usize>()
+    };
+    let mut replica = founded(CLUSTER_VERSION_MAX);
+    let before = members(&replica);
+    replica.run(CommandKind::SetSuffrage { node_id: 1, suffrage: Suffrage::Standby });
+    assert_eq!(members(&replica), before + 2);
+    replica.run(CommandKind::SetSuffrage { node_id: 1, suffrage: Suffrage::Auto });
+    assert_eq!(members(&replica), before);
+}
+
+#[test]
+fn a_newer_version_stops_apply_and_start() {
+    let newer = CLUSTER_VERSION_MAX + 1;
+    let expected = Err(DecodeError::ClusterVersion { found: newer });
+    let kind = CommandKind::SetClusterVersion { version: newer };
+    let command = Command { request_id: NO_REQUEST, at: Timestamp::default(), actor: "test".to_owned(), kind };
+    assert_eq!(codec::decode_commands(&codec::encode_commands(&[command])).map(drop), expected);
+    let replica = founded(CLUSTER_VERSION_MAX);
+    let rows = replica.rows.iter().map(|((table, key), value)| {
+        let mut value = value.clone();
+        if *table == Table::Cluster {
+            *value.last_mut().unwrap() = newer as u8;
+        }
+        (*table, key.clone(), value)
+    });
+    assert_eq!(State::from_rows(1, rows).map(drop), expected);
+}
+
+#[test]
+fn what_an_operator_decided_outlives_a_new_address() {
+    let mut replica = founded(CLUSTER_VERSION_MAX);
+    replica.run(CommandKind::SetSuffrage { node_id: 1, suffrage: Suffrage::Standby });
+    replica.run(CommandKind::UpdateMember {
+        node_id: 1,
+        name: "node-1".to_owned(),
+        peer_address: "elsewhere:8082".to_owned(),
+        api_address: "elsewhere:8081".to_owned(),
+    });
+    assert_eq!(replica.state.member(1).map(|member| member.suffrage), Some(Suffrage::Standby));
+    replica.run(CommandKind::AllocateMember { member: member(1) });
+    assert_eq!(replica.state.member(1).map(|member| member.suffrage), Some(Suffrage::Standby));
+}
