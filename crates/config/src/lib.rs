@@ -22,6 +22,7 @@ mod notice;
 mod oidc;
 mod plugin;
 mod quote;
+mod redact;
 mod section;
 mod server;
 mod suggest;
@@ -40,7 +41,10 @@ pub use common::{
 pub use duration::{DurationError, GoDuration};
 pub use error::{ConfigError, DecodeError, validation_notes};
 pub use expand::expand_env;
-pub use load::{AGENT_CONFIG_PATH, Loaded, OIDC_CONFIG_PATH, SERVER_CONFIG_PATH, load_agent, load_oidc, load_server};
+pub use load::{
+    AGENT_CONFIG_PATH, Loaded, OIDC_CONFIG_PATH, SERVER_CONFIG_PATH, load_agent, load_oidc, load_server,
+    redacted_config,
+};
 pub use notice::{Notice, NoticeLevel};
 pub use oidc::{
     BaseUrl, OidcFile, OidcHealthFile, OidcHealthSettings, OidcListener, OidcSettings, OidcSource, OidcSourceFile,
