@@ -5,12 +5,13 @@ use crate::syntax::{Node, Tree, Value};
 /// What stands in the place of a secret.
 const REDACTED: &str = "(redacted)";
 /// Parts of keys whose values are secrets wherever they stand.
-const SECRET: [&str; 7] = ["secret", "token", "password", "passphrase", "credential", "connection_string", "auth"];
+const SECRET: [&str; 7] =
+    ["secret", "token", "password", "passphrase", "credential", "connection_string", "authorization"];
 /// What plugins are configured with is theirs to know, so there only these are shown.
 const PLAIN_IN_PLUGINS: [&str; 3] = ["_path", "_type", "_dir"];
 const PLUGIN_DATA: &str = "plugin_data";
 
-/// Every text that could be a secret is replaced; numbers and switches stay.
+/// Every value that could be a secret is replaced; other numbers, and switches, stay.
 pub fn redacted(tree: &Tree) -> Tree {
     in_block(tree, false)
 }
@@ -18,30 +19,29 @@ pub fn redacted(tree: &Tree) -> Tree {
 fn in_block(tree: &Tree, in_plugin: bool) -> Tree {
     let nodes = tree.nodes.iter().map(|node| {
         let in_plugin = in_plugin || node.key == PLUGIN_DATA;
-        let value = shown(&node.value, is_plain(&node.key, in_plugin), in_plugin);
-        Node { key: node.key.clone(), span: node.span, value }
+        Node { key: node.key.clone(), span: node.span, value: shown(&node.key, &node.value, in_plugin) }
     });
     Tree { nodes: nodes.collect() }
 }
 
-fn shown(value: &Value, is_plain: bool, in_plugin: bool) -> Value {
+fn shown(key: &str, value: &Value, in_plugin: bool) -> Value {
+    let redacted = || Value::Text(REDACTED.to_owned());
     match value {
-        Value::Text(text) if is_plain && !has_user_info(text) => value.clone(),
-        Value::Text(_) => Value::Text(REDACTED.to_owned()),
-        Value::List(items) => Value::List(items.iter().map(|item| shown(item, is_plain, in_plugin)).collect()),
+        Value::Text(text) if is_secret(key) || has_user_info(text) => redacted(),
+        Value::Text(_) if in_plugin && !PLAIN_IN_PLUGINS.iter().any(|end| key.ends_with(end)) => redacted(),
+        // What is read as a text may be written as a number.
+        Value::Number(_) if is_secret(key) => redacted(),
+        Value::List(items) => Value::List(items.iter().map(|item| shown(key, item, in_plugin)).collect()),
         Value::Object(tree) => Value::Object(in_block(tree, in_plugin)),
-        Value::Bool(_) | Value::Number(_) => value.clone(),
+        Value::Text(_) | Value::Bool(_) | Value::Number(_) => value.clone(),
     }
 }
 
-fn is_plain(key: &str, in_plugin: bool) -> bool {
+/// By its name: a path to a secret is none.
+fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     let names_a_file = key.ends_with("_path") || key.ends_with("_file");
-    let is_secret = SECRET.iter().any(|part| key.contains(part)) || key.ends_with("key");
-    match in_plugin {
-        true => PLAIN_IN_PLUGINS.iter().any(|end| key.ends_with(end)),
-        false => names_a_file || !is_secret,
-    }
+    !names_a_file && (SECRET.iter().any(|part| key.contains(part)) || key.ends_with("key"))
 }
 
 /// `https://user:password@host`.
@@ -64,7 +64,7 @@ mod tests {
             r#"
             server { trust_domain = "example.org" bind_port = 8081 ca_key_type = "ec-p256" log_level = "INFO" }
             cluster { sealing_key_path = "/etc/key" join = ["a:1", "b:2"] }
-            agent { join_token = "canary" trust_bundle_url = "https://me:canary@host/x" }
+            agent { join_token = 4711 trust_bundle_url = "https://me:canary@host/x" }
             telemetry { DogStatsd = [{ address = "localhost:1" api_key = "canary" }] }
             plugins {
                 DataStore "sql" { plugin_data { database_type = "x" connection_string = "canary" } }
@@ -73,7 +73,7 @@ mod tests {
                 }
             }"#,
         );
-        assert!(!shown.contains("canary"), "{shown}");
+        assert!(!shown.contains("canary") && !shown.contains("4711"), "{shown}");
         for kept in [
             "\"example.org\"",
             "8081",
