@@ -22,6 +22,7 @@ mod notice;
 mod oidc;
 mod plugin;
 mod quote;
+mod redact;
 mod section;
 mod server;
 mod spiffe_helper;
@@ -43,7 +44,7 @@ pub use error::{ConfigError, DecodeError, validation_notes};
 pub use expand::expand_env;
 pub use load::{
     AGENT_CONFIG_PATH, Loaded, OIDC_CONFIG_PATH, SERVER_CONFIG_PATH, SPIFFE_HELPER_CONFIG_PATH, load_agent, load_oidc,
-    load_server, load_spiffe_helper,
+    load_server, load_spiffe_helper, redacted_config,
 };
 pub use notice::{Notice, NoticeLevel};
 pub use oidc::{

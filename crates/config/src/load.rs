@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use crate::common::absolute;
 use crate::expand::expand_env;
 use crate::notice::Notice;
+use crate::redact::redacted;
 use crate::syntax::FILE_BYTES_MAX;
 use crate::{
     AgentFile, AgentOverrides, AgentSettings, ConfigError, DecodeError, OidcFile, OidcSettings, OidcSource, ServerFile,
-    ServerOverrides, ServerSettings, SpiffeHelperFile, SpiffeHelperSettings, Supported, Tree, parse,
+    ServerOverrides, ServerSettings, SpiffeHelperFile, SpiffeHelperSettings, Supported, Tree, parse, print,
 };
 
 /// Where `spire-server run` looks without `-config`.
@@ -93,6 +94,15 @@ pub fn load_spiffe_helper(
     };
     let (file, unknown) = SpiffeHelperFile::read(&tree).map_err(|error| ConfigError::Decode { path, error })?;
     SpiffeHelperSettings::resolve(&file, unknown, daemon_mode, endpoint, &working_dir)
+}
+
+/// The file as it may be shown to others: HCL, without comments and without what could be a secret. Variables are not
+/// replaced, because their values may be secrets.
+pub fn redacted_config(path: &Path) -> Result<String, ConfigError> {
+    let working_dir = working_dir();
+    let read = read_tree(Some(path), SERVER_CONFIG_PATH, false, &working_dir)?;
+    let (_, tree) = read.ok_or_else(|| ConfigError::NotFound { path: absolute(path, &working_dir) })?;
+    Ok(print(&redacted(&tree)))
 }
 
 /// `None` when no path was given and there is no file at the default one.

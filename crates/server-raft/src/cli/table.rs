@@ -117,7 +117,7 @@ mod tests {
     /// Something that a command accepts, or `None` for flags that name files or exclude others.
     fn sample(flag: &Flag) -> Option<String> {
         let value = match flag.name {
-            "data" | "file" | "node" | "path" | "trustDomainBundlePath" | "write" => return None,
+            "config" | "data" | "file" | "node" | "path" | "trustDomainBundlePath" | "write" => return None,
             "bundleEndpointProfile" => "https_web",
             "expiresBefore" => "2000-01-01 00:00:00 +0000 -00",
             "format" | "trustDomainBundleFormat" => "pem",

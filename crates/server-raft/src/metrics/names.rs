@@ -23,6 +23,10 @@ pub const RAFT_LAST_LOG_INDEX: &str = "steeple_raft_last_log_index";
 pub const RAFT_VOTERS: &str = "steeple_raft_voters";
 /// Voters that answered within the last seconds, this one included.
 pub const RAFT_VOTERS_REACHABLE: &str = "steeple_raft_voters_reachable";
+/// Voters that may fail before nothing can be written.
+pub const RAFT_FAILURE_TOLERANCE: &str = "steeple_raft_failure_tolerance";
+/// Which commands may be written to the log: `cluster finalize` raises it.
+pub const CLUSTER_VERSION: &str = "steeple_cluster_version";
 /// Members whose state differed from this replica's when they were compared last.
 pub const STATE_DIFFERING: &str = "steeple_state_differing_members";
 /// 1 while this replica serves nothing because a quorum holds another state.
@@ -111,6 +115,8 @@ pub const ALL: &[&str] = &[
     RAFT_LAST_LOG_INDEX,
     RAFT_VOTERS,
     RAFT_VOTERS_REACHABLE,
+    RAFT_FAILURE_TOLERANCE,
+    CLUSTER_VERSION,
     STATE_DIFFERING,
     STATE_FENCED,
     ENTRIES,

@@ -53,6 +53,8 @@ impl Observed {
         let answers = |member: &&MemberStatus| member.reachable || member.node_id == status.node_id;
         gauge!(RAFT_VOTERS).set(voters().count() as f64);
         gauge!(RAFT_VOTERS_REACHABLE).set(voters().filter(answers).count() as f64);
+        gauge!(RAFT_FAILURE_TOLERANCE).set(status.failure_tolerance as f64);
+        gauge!(CLUSTER_VERSION).set(f64::from(status.cluster_version));
         gauge!(STATE_DIFFERING).set(status.differing as f64);
         gauge!(STATE_FENCED).set(flag(self.replica.divergence().is_some()));
         if let Some(cluster_id) = status.cluster_uuid {

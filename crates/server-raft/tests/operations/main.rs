@@ -2,6 +2,7 @@
 
 mod apply;
 mod backup;
+mod debug_bundle;
 mod membership;
 mod recover;
 mod refused;

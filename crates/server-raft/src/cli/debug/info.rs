@@ -4,22 +4,13 @@ use std::io::Write;
 
 use steeple_api::server::debug::debug_client::DebugClient;
 use steeple_api::server::debug::{GetInfoRequest, GetInfoResponse};
-use steeple_cli::{Call, Command, Failure, Streams, rfc3339_time};
+use steeple_cli::{Call, Failure, Streams, rfc3339_time};
 use steeple_config::GoDuration;
 use tonic::transport::Channel;
 
-use super::Action;
-use super::selectors::id_text;
-use super::table::{COMMON_FLAGS, remote};
+use crate::cli::selectors::id_text;
 
-pub(super) const COMMANDS: &[Command<Action>] = &[Command {
-    path: "debug getinfo",
-    synopsis: "Shows uptime, counts and the server's own certificates",
-    flags: &[COMMON_FLAGS],
-    action: remote!(get_info),
-}];
-
-async fn get_info(call: &mut Call, channel: Channel) -> Result<(), Failure> {
+pub(super) async fn get_info(call: &mut Call, channel: Channel) -> Result<(), Failure> {
     let info = DebugClient::new(channel).get_info(GetInfoRequest {}).await?.into_inner();
     call.print(&info, print)
 }
