@@ -97,16 +97,16 @@ impl Clients {
     /// Lets every client finish its call, then reads every register once more from each replica.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.stop.send_replace(true);
-        let mut last = None;
-        while let Some(ended) = self.clients.join_next().await {
-            last = Some(ended??);
+        let mut ended = Vec::new();
+        while let Some(client) = self.clients.join_next().await {
+            ended.push(client??);
         }
-        let Some(client) = last else { return Ok(()) };
-        for register in 0..client.shared.next_register.load(Ordering::Relaxed) {
-            for replica in 0..client.replicas.len() {
-                let carry_out = client.carry_out(replica, register, Call::Get);
-                client.shared.recorder.record(replica, register, Call::Get, carry_out).await?;
-            }
+        let mut readers = JoinSet::new();
+        for (share, client) in (0..).zip(ended) {
+            readers.spawn(client.read_back(share));
+        }
+        while let Some(read) = readers.join_next().await {
+            read??;
         }
         Ok(())
     }
@@ -133,6 +133,18 @@ impl Client {
         Ok(self)
     }
 
+    /// One client's share of all registers, from each replica.
+    async fn read_back(self, share: u32) -> anyhow::Result<()> {
+        let registers = self.shared.next_register.load(Ordering::Relaxed);
+        for register in (share..registers).step_by(CLIENTS as usize) {
+            for replica in 0..self.replicas.len() {
+                let carry_out = self.carry_out(replica, register, Call::Get);
+                self.shared.recorder.record(replica, register, Call::Get, carry_out).await?;
+            }
+        }
+        Ok(())
+    }
+
     fn draw_call(&mut self) -> Call {
         let value = || self.shared.next_value.fetch_add(1, Ordering::Relaxed);
         match self.dice.below(10) {
@@ -151,7 +163,10 @@ impl Client {
                 let request = BatchCreateEntryRequest { entries: vec![self.entry(&id, value)], output_mask: None };
                 let response = entries.batch_create_entry(timed(request)).await;
                 let result = response.map(|response| response.into_inner().results.into_iter().next());
-                judge(call, result.map(|result| result.map(|result| (result.status, result.entry))))
+                judge(
+                    call,
+                    result.map(|result| result.map(|result| Item { status: result.status, entry: result.entry })),
+                )
             }
             Call::Update { value } => {
                 let input_mask = Some(types::EntryMask { hint: true, ..types::EntryMask::default() });
@@ -159,12 +174,15 @@ impl Client {
                 let request = BatchUpdateEntryRequest { entries: entries_to_update, input_mask, output_mask: None };
                 let response = entries.batch_update_entry(timed(request)).await;
                 let result = response.map(|response| response.into_inner().results.into_iter().next());
-                judge(call, result.map(|result| result.map(|result| (result.status, result.entry))))
+                judge(
+                    call,
+                    result.map(|result| result.map(|result| Item { status: result.status, entry: result.entry })),
+                )
             }
             Call::Delete => {
                 let response = entries.batch_delete_entry(timed(BatchDeleteEntryRequest { ids: vec![id] })).await;
                 let result = response.map(|response| response.into_inner().results.into_iter().next());
-                judge(call, result.map(|result| result.map(|result| (result.status, None))))
+                judge(call, result.map(|result| result.map(|result| Item { status: result.status, entry: None })))
             }
             Call::Get => match entries.get_entry(timed(GetEntryRequest { id, output_mask: None })).await {
                 Ok(response) => found(Some(response.into_inner())),
@@ -205,10 +223,15 @@ impl Shared {
     }
 }
 
-/// What a batch of one was told.
-fn judge(call: Call, result: Result<Option<(Option<types::Status>, Option<types::Entry>)>, Status>) -> Answer {
+/// What a batch of one was told of its entry.
+struct Item {
+    status: Option<types::Status>,
+    entry: Option<types::Entry>,
+}
+
+fn judge(call: Call, result: Result<Option<Item>, Status>) -> Answer {
     let (status, entry) = match result {
-        Ok(Some((status, entry))) => (status.unwrap_or_default(), entry),
+        Ok(Some(Item { status, entry })) => (status.unwrap_or_default(), entry),
         Ok(None) => return Answer::Wrong { reason: format!("{call:?}: no result for the entry") },
         Err(status) => return failed(call, &status),
     };

@@ -142,17 +142,20 @@ fn trouble(svid: &X509svidResponse, bundle: &X509svidResponse) -> anyhow::Result
     }
     let chain = svid.svids.first().and_then(|svid| certificate::split(&svid.x509_svid)).unwrap_or_default();
     let leaf = chain.first().and_then(|der| certificate::facts(der)).context("no leaf")?;
-    Ok((leaf.not_after < SystemClock.now()).then_some("has expired"))
+    let now = SystemClock.now();
+    Ok((leaf.not_after < now || now < leaf.not_before).then_some("that is not valid now"))
 }
 
-/// Whether the SVIDs of one update verify by the bundle of another.
+/// Whether the SVIDs of one update verify by an authority in the bundle of another that is valid now.
 fn verifies(shown: &X509svidResponse, by: &X509svidResponse) -> anyhow::Result<bool> {
     let bundle = by.svids.first().context("an update without an SVID")?.bundle.as_slice();
-    let roots = certificate::split(bundle).context("a bundle that is no certificates")?;
+    let (roots, now) = (certificate::split(bundle).context("a bundle that is no certificates")?, SystemClock.now());
+    let is_valid =
+        |root: &[u8]| certificate::facts(root).is_some_and(|root| root.not_before <= now && now <= root.not_after);
     for svid in &shown.svids {
         let chain = certificate::split(&svid.x509_svid).context("an SVID that is no certificates")?;
         let last = chain.last().context("an SVID without a certificate")?;
-        if !roots.iter().any(|root| certificate::is_signed_by(last, root)) {
+        if !roots.iter().any(|root| is_valid(root) && certificate::is_signed_by(last, root)) {
             return Ok(false);
         }
     }

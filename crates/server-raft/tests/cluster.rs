@@ -243,6 +243,20 @@ async fn a_lagging_replica_catches_up_from_a_snapshot() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_leader_decides_by_its_clock_is_not_carried_to_another_one() {
+    let cluster = Cluster::steady();
+    let servers = cluster.servers(&["a", "b", "c"]).await;
+    let leads = leader(&servers).await;
+    let follower = (leads + 1) % 3;
+    let refused = servers[follower].replica().propose_here(create("late"), origin()).await;
+    assert!(matches!(refused, Err(ProposeError::NoLeader { .. })), "{refused:?}");
+    let done = servers[leads].replica().propose_here(create("own"), origin()).await.expect("it leads");
+    assert!(is_created(&done));
+    assert_equal(&servers).await;
+    assert!(servers[follower].has("own") && !servers[follower].has("late"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_that_cannot_write_a_snapshot_has_failed_and_says_so() {
     let mut cluster = Cluster::default();
     cluster.limits.snapshot_entries = 40;

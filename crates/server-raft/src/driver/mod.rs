@@ -47,11 +47,12 @@ pub enum StepError {
     Upstream(#[from] steeple_core::plugin::UpstreamError),
 }
 
-/// Proposes on a driver's behalf. Drivers' commands may be repeated, so they carry no request id.
+/// Proposes on behalf of a driver that runs where the leader is: it decided by this server's clock. Drivers' commands
+/// may be repeated, so they carry no request id.
 async fn propose(replica: &Replica, actor: &str, kind: CommandKind) -> Result<Outcome, StepError> {
     let deadline = Instant::now() + PROPOSE_TIMEOUT;
     let origin = Origin { actor: actor.to_owned(), request_id: NO_REQUEST, deadline };
-    match replica.propose(kind, origin).await? {
+    match replica.propose_here(kind, origin).await? {
         Outcome::Rejected(why) => Err(why.into()),
         outcome => Ok(outcome),
     }

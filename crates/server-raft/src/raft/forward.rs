@@ -49,6 +49,22 @@ pub(super) async fn propose(
     }
 }
 
+/// One attempt, and only while this replica leads: what a leader decides by its clock is stamped by that clock, so that
+/// the others refuse it if the clock is wrong. Carried to another leader it would get a stamp that is right.
+pub(super) async fn propose_here(
+    consensus: &Consensus,
+    queue: &Queue,
+    kind: CommandKind,
+    origin: Origin,
+) -> Result<Committed, ProposeError> {
+    let started = Instant::now();
+    let Origin { actor, request_id, deadline } = origin;
+    let command = Command { request_id, at: Timestamp::default(), actor, kind };
+    let refused = |refusal| give_up(refusal, false, started);
+    consensus.refuse_if_stopped().map_err(refused)?;
+    queue.submit(command, deadline).await.map_err(refused)
+}
+
 /// One attempt, at whoever leads now. Returns only after this replica has applied the command.
 async fn attempt(
     consensus: &Consensus,

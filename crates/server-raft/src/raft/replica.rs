@@ -79,6 +79,13 @@ impl Replica {
         self.propose_indexed(kind, origin).await.map(|(_, outcome)| outcome)
     }
 
+    /// As [`Self::propose`], for what a leader decides by its own clock: refused with [`ProposeError::NoLeader`] where
+    /// another replica leads, and never carried to it.
+    pub async fn propose_here(&self, kind: CommandKind, origin: Origin) -> Result<Outcome, ProposeError> {
+        let committed = super::forward::propose_here(&self.inner.consensus, &self.inner.queue, kind, origin).await?;
+        Ok(committed.outcome)
+    }
+
     /// As [`Self::propose`], with the log index at which the command was applied.
     pub async fn propose_indexed(&self, kind: CommandKind, origin: Origin) -> Result<(u64, Outcome), ProposeError> {
         let committed = super::forward::propose(&self.inner.consensus, &self.inner.queue, kind, origin).await?;
