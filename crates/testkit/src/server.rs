@@ -287,7 +287,6 @@ mod tests {
                     .to_owned(),
                 cluster: "snapshot_entries = 200".to_owned(),
                 plugins: "UpstreamAuthority \"disk\" { plugin_data { key_file_path = \"a\" } }".to_owned(),
-                cluster: "signing = \"replicas\"".to_owned(),
                 top: "telemetry { Prometheus { port = 9988 } }".to_owned(),
             };
             let path = dir.path().join(CONFIG);

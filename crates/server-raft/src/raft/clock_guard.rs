@@ -103,8 +103,8 @@ impl Consensus {
         stamp.as_ms().saturating_sub(now) > millis(CLOCK_SKEW_MAX + ROUND_TRIP_MAX)
     }
 
-    /// A node in a time or a state of its own neither leads nor tries to, so that another one leads. Nor does a sealed one,
-    /// which would have nothing to sign with.
+    /// A node in a time or a state of its own neither leads nor tries to, so that another one leads. Nor does a sealed
+    /// one, which would have nothing to sign with.
     pub(super) fn stand_aside_if_unfit(&self) {
         let verdict = self.clock_verdict();
         let skewed = matches!(verdict, Verdict::Skewed { .. });

@@ -18,7 +18,7 @@ use steeple_server_raft::backup;
 use steeple_server_raft::raft::open_keyring;
 use steeple_server_raft::seal::Custody;
 use steeple_state::State;
-use steeple_testkit::{Canary, ClusterRole, ExtraLines, Server, ServerSpec, until, probe};
+use steeple_testkit::{Canary, ClusterRole, ExtraLines, Server, ServerSpec, probe, until};
 use tokio::process::Command;
 
 use crate::bench::{Bench, READY_AGAIN_MAX, create, private, program, relaunch, spec};

@@ -6,7 +6,7 @@ use std::path::Path;
 use base64::Engine as _;
 use steeple_api::server::entry::ListEntriesRequest;
 use steeple_api::steeple::server::TransferLeaderRequest;
-use steeple_testkit::{Cluster, until, probe};
+use steeple_testkit::{Cluster, probe, until};
 use tokio::net::TcpStream;
 use tonic::Code;
 

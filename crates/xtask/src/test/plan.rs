@@ -49,7 +49,7 @@ const SUITES: [Suite; 17] = [
     Suite { name: "conformance", part: Part::Default, run: conformance::run },
     Suite { name: "demo", part: Part::Default, run: demo::run },
     Suite { name: "leader kills", part: Part::Default, run: demo::few_leader_kills },
-    Suite { name: "chaos", part: Part::Default, run: demo::faults },
+    Suite { name: "chaos", part: Part::Long, run: demo::faults },
     Suite { name: "leader kills (self-test)", part: Part::Long, run: demo::leader_kills_self_test },
     Suite { name: "leader kills (200)", part: Part::Long, run: demo::many_leader_kills },
 ];
