@@ -19,4 +19,5 @@ mod meaning;
 mod out_dir;
 mod register;
 mod sample;
+mod signing;
 pub mod suite;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::signing::Signing;
+
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
     /// How many times the leader is killed.
@@ -18,6 +20,9 @@ pub struct RunArgs {
     /// Calls a second that the clients attempt, all together.
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(10..=2000))]
     pub rate: u32,
+    /// Which replicas sign.
+    #[arg(long, value_enum, default_value_t)]
+    pub signing: Signing,
     /// Where the history and the report are kept; beside the folder of this program by default.
     #[arg(long)]
     pub out: Option<PathBuf>,

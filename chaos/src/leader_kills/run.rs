@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use steeple_core::TrustDomain;
-use steeple_testkit::{Admin, Binaries, Cluster, Dice, Scratch, ServerSpec};
+use steeple_testkit::{Admin, Binaries, Cluster, Dice, ExtraLines, Scratch, ServerSpec};
 use tokio::sync::watch;
 
 use super::history::{Fault, Recorder};
@@ -56,7 +56,8 @@ impl Stage {
             log_level: "INFO".to_owned(),
             env: syncs.as_ref().map(|syncs| preload_env(&[syncs.preload()])).unwrap_or_default(),
         };
-        let cluster = Cluster::start(&Binaries::find()?, scratch.path(), REPLICAS, &template).await?;
+        let extra = ExtraLines { cluster: args.signing.line().to_owned(), ..ExtraLines::default() };
+        let cluster = Cluster::start_with(&Binaries::find()?, scratch.path(), REPLICAS, &template, &extra).await?;
         Ok(Self { kept, cluster, syncs, _scratch: scratch })
     }
 

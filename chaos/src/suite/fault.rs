@@ -116,11 +116,6 @@ impl Fault {
         }
     }
 
-    /// What the product does not withstand yet (docs/reliability.md). It happens only where it is asked for by name.
-    pub(super) fn is_known_to_fail(self) -> bool {
-        matches!(self, Self::LeaderYearAhead | Self::FollowerYearAhead)
-    }
-
     /// Whether a quorum goes on while it lasts, so that writes may not stop for long.
     pub(super) fn leaves_a_quorum(self) -> bool {
         !matches!(self, Self::AllKilled | Self::PowerCut)

@@ -7,6 +7,7 @@ use anyhow::bail;
 use clap::Args;
 
 use super::fault::Fault;
+use crate::signing::Signing;
 
 #[derive(Args, Clone, Debug)]
 pub struct SuiteArgs {
@@ -23,6 +24,9 @@ pub struct SuiteArgs {
     /// Only these faults or scenarios: partitions, processes, membership, disks, clocks, rotation.
     #[arg(long, num_args = 1..)]
     pub only: Vec<String>,
+    /// Which replicas sign.
+    #[arg(long, value_enum, default_value_t)]
+    pub signing: Signing,
     /// Where histories, the servers' logs and the reports are kept; beside the folder of this program by default.
     #[arg(long)]
     pub out: Option<PathBuf>,
@@ -37,6 +41,7 @@ pub(super) struct Plan {
     /// In the order of the table; a long round shuffles them.
     pub(super) faults: Vec<Fault>,
     pub(super) rotation: bool,
+    pub(super) signing: Signing,
     /// How long a fault lasts that has no end of its own.
     pub(super) hold: Duration,
     pub(super) shuffled: bool,
@@ -50,10 +55,7 @@ impl SuiteArgs {
     /// Round `number` counts from 0.
     pub(super) fn plan(&self, number: u64) -> anyhow::Result<Plan> {
         let named = |name: &str| self.only.iter().any(|only| only == name);
-        let is_chosen = |fault: &Fault| match fault.is_known_to_fail() {
-            true => named(fault.name()),
-            false => self.only.is_empty() || named(fault.name()) || named(fault.scenario()),
-        };
+        let is_chosen = |fault: &Fault| self.only.is_empty() || named(fault.name()) || named(fault.scenario());
         for only in &self.only {
             let known = |fault: &Fault| only == fault.name() || only == fault.scenario();
             if only != ROTATION && !Fault::ALL.iter().any(known) {
@@ -68,6 +70,7 @@ impl SuiteArgs {
             rate: self.rate,
             faults: Fault::ALL.into_iter().filter(is_chosen).collect(),
             rotation: self.only.is_empty() || named(ROTATION),
+            signing: self.signing,
             hold: if long { LONG_HOLD } else { SHORT_HOLD },
             shuffled: long,
         })
@@ -80,14 +83,13 @@ mod tests {
 
     fn args(minutes: Option<u64>, only: &[&str]) -> SuiteArgs {
         let only = only.iter().map(|only| (*only).to_owned()).collect();
-        SuiteArgs { minutes, seed: 5, rate: 300, only, out: None }
+        SuiteArgs { minutes, seed: 5, rate: 300, only, signing: Signing::default(), out: None }
     }
 
     #[test]
     fn a_short_round_has_every_fault_and_a_rotation() {
         let plan = args(None, &[]).plan(0).unwrap();
-        let withstood = Fault::ALL.into_iter().filter(|fault| !fault.is_known_to_fail()).count();
-        assert_eq!((plan.faults.len(), plan.rotation, plan.replicas), (withstood, true, 3));
+        assert_eq!((plan.faults.len(), plan.rotation, plan.replicas), (Fault::ALL.len(), true, 3));
     }
 
     #[test]
@@ -101,7 +103,7 @@ mod tests {
     fn faults_are_chosen_by_their_name_or_scenario() {
         let plan = args(None, &["clocks", "bridge", "leader-year-ahead"]).plan(0).unwrap();
         assert!(plan.faults.contains(&Fault::Bridge) && plan.faults.contains(&Fault::LeaderYearAhead));
-        assert_eq!((plan.faults.len(), plan.rotation), (4, false));
+        assert_eq!((plan.faults.len(), plan.rotation), (5, false));
         let error = args(None, &["rain"]).plan(0).unwrap_err().to_string();
         assert!(error.contains("rain is no fault") && error.contains("leader-killed"), "{error}");
     }

@@ -31,7 +31,7 @@ pub(super) struct Files {
 
 /// Plays the round and judges it by its history.
 pub(super) async fn play(plan: &Plan, files: &Files) -> anyhow::Result<Report> {
-    let mut site = Site::found(plan.replicas).await?;
+    let mut site = Site::found(plan.replicas, plan.signing).await?;
     let recorder = Arc::new(Recorder::create(&files.history)?);
     let expected = Expected::of(plan, site.volume.is_some());
     let outcome = under_load(&mut site, plan, &recorder, &expected).await;

@@ -26,12 +26,13 @@ pub(super) struct Site {
     pub(super) binaries: Binaries,
     pub(super) nodes: NodeCertificateAuthority,
     sources: Vec<Preload>,
+    signing: Signing,
     // Behind all that lives in it, so that it is removed last.
     pub(super) scratch: Scratch,
 }
 
 impl Site {
-    pub(super) async fn found(size: usize) -> anyhow::Result<Self> {
+    pub(super) async fn found(size: usize, signing: Signing) -> anyhow::Result<Self> {
         let scratch = Scratch::new()?;
         let network = Network::open(size).await?;
         let (mut clocks, mut disks, mut sources) = (Vec::new(), Vec::new(), Vec::new());
@@ -49,7 +50,7 @@ impl Site {
         let nodes = NodeCertificateAuthority::new(scratch.path())?;
         let cluster = Cluster { servers: Vec::with_capacity(size) };
         let binaries = Binaries::find()?;
-        let mut site = Self { cluster, network, clocks, disks, volume, binaries, nodes, sources, scratch };
+        let mut site = Self { cluster, network, clocks, disks, volume, binaries, nodes, sources, signing, scratch };
         for position in 0..size {
             let join = (0..position).map(|member| site.network.front(member)).collect();
             let mut server = site.start(position, join)?;
@@ -109,7 +110,8 @@ impl Site {
             env: preload_env(&preloads),
         };
         let front = self.network.front(position);
-        let cluster = format!("peer_advertise_address = \"{front}\"\nsnapshot_entries = {SNAPSHOT_ENTRIES}");
+        let signing = self.signing.line();
+        let cluster = format!("peer_advertise_address = \"{front}\"\nsnapshot_entries = {SNAPSHOT_ENTRIES}\n{signing}");
         let extra = ExtraLines { cluster, ..ExtraLines::default() };
         let server = Server::start_with(&self.binaries, self.scratch.path(), &spec, &extra)?;
         self.network.leads_to(position, &server.peer_address())?;

@@ -291,6 +291,29 @@ async fn all_may_stop_and_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_voter_with_a_wrong_clock_signs_nothing_and_ends_nobodys_time() {
+    let cluster = Cluster::steady();
+    let servers = cluster.servers(&["a", "b", "c"]).await;
+    servers[0].write("now").await.expect("written");
+    let voter = &servers[(leader(&servers).await + 1) % 3];
+    voter.until(|replica| replica.state().read().entry("now").is_some()).await;
+    let replica = voter.replica().clone();
+    let fence = replica.fence(Actors::Voters).await.expect("a quorum confirms");
+    assert!(!replica.clock_may_be_ahead());
+
+    // Told by the log at once, and by the peers when they have been asked.
+    voter.clock.ahead_ms.store(24 * 3600 * 1000, Ordering::SeqCst);
+    assert!(replica.clock_may_be_ahead());
+    voter.until(Replica::has_wrong_clock).await;
+    assert_eq!(replica.check(&fence).await, Err(FenceError::WrongClock));
+    assert_eq!(replica.fence(Actors::Voters).await, Err(FenceError::WrongClock));
+
+    voter.clock.ahead_ms.store(0, Ordering::SeqCst);
+    voter.until(|replica| !replica.has_wrong_clock()).await;
+    replica.fence(Actors::Voters).await.expect("a quorum confirms");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_with_a_wrong_clock_does_not_set_the_time() {
     let cluster = Cluster::default();
     let servers = cluster.servers(&["a", "b", "c"]).await;

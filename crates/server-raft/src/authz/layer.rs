@@ -117,6 +117,10 @@ impl Authorizer {
         match decision {
             AgentDecision::Allow => {}
             AgentDecision::Promote => self.promote(row, id, &identity.serial).await?,
+            // An agent attests anew, or ends, when it hears that its time is over: a wrong clock must not say so.
+            AgentDecision::Deny(Denial::Expired) if self.replica.clock_may_be_ahead() => {
+                return Err(Status::unavailable("this server's clock is wrong, or has moved; ask another one"));
+            }
             AgentDecision::Deny(reason) => return Err(denied_because(row, reason)),
         }
         self.rules.acknowledgements.authenticated(id, identity);

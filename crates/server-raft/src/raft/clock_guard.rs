@@ -19,6 +19,9 @@ const OFFSET_AGE_MAX: Duration = Duration::from_secs(10);
 /// An answer that took longer locates the peer's clock too badly.
 const ROUND_TRIP_MAX: Duration = Duration::from_secs(2);
 
+/// Five times the interval in which the replicated clock moves at least.
+const CLOCK_DOUBT: Duration = Duration::from_secs(300);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Within the bound of the quorum's median.
@@ -92,6 +95,18 @@ pub(super) fn verdict(us: NodeId, voters: &[NodeId], offsets: &BTreeMap<NodeId, 
 impl Consensus {
     pub(super) fn clock_verdict(&self) -> Verdict {
         verdict(self.node_id, &self.voters(), &self.offsets.fresh())
+    }
+
+    pub(super) fn has_wrong_clock(&self) -> bool {
+        matches!(self.clock_verdict(), Verdict::Skewed { .. })
+    }
+
+    /// Whether this replica's clock is known to be wrong, or runs so far ahead of the replicated one, which moves every
+    /// minute while there is a quorum, that it may have jumped since the peers were last asked.
+    pub(super) fn may_be_ahead(&self) -> bool {
+        let alone = self.voters().iter().all(|id| *id == self.node_id);
+        let ahead = || self.clock.now().since(self.published.state.read().now()) > CLOCK_DOUBT;
+        self.has_wrong_clock() || !alone && ahead()
     }
 
     /// Whether a leader's stamp lies further ahead of the quorum's median than any clock may. Only the future does

@@ -40,6 +40,8 @@ pub enum FenceError {
     CatchingUp,
     #[error("this replica's state differs from that of a quorum; see `cluster status`")]
     Diverged,
+    #[error("this server's clock is wrong")]
+    WrongClock,
     #[error("leadership changed while the work was done")]
     Changed,
     #[error("what the work was based on changed meanwhile")]
@@ -57,8 +59,9 @@ pub(super) async fn acquire(
 ) -> Result<Fence, FenceError> {
     match leader_id(consensus) {
         Err(FenceError::NotLeader) if actors == Actors::Voters => {
-            confirm_voter(consensus, rounds).await?;
-            Ok(Fence(Right::Voter))
+            let fence = Fence(Right::Voter);
+            check(consensus, rounds, &fence).await?;
+            Ok(fence)
         }
         leader => {
             let fence = Fence(Right::Leader(leader?));
@@ -71,6 +74,9 @@ pub(super) async fn acquire(
 pub(super) async fn check(consensus: &Consensus, rounds: &ReadIndexQueue, fence: &Fence) -> Result<(), FenceError> {
     if consensus.comparison.is_diverged() {
         return Err(FenceError::Diverged);
+    }
+    if consensus.has_wrong_clock() {
+        return Err(FenceError::WrongClock);
     }
     match fence.0 {
         Right::Leader(leader) => check_leader(consensus, leader),

@@ -133,6 +133,16 @@ impl Replica {
         super::contact::leader_applied(&self.inner.consensus, within)
     }
 
+    /// Whether the quorum's clocks say that this one is wrong. Such a replica decides nothing by the time.
+    pub fn has_wrong_clock(&self) -> bool {
+        self.inner.consensus.has_wrong_clock()
+    }
+
+    /// As [`Self::has_wrong_clock`], or it may have jumped ahead a moment ago: what ends by it has not ended then.
+    pub fn clock_may_be_ahead(&self) -> bool {
+        self.inner.consensus.may_be_ahead()
+    }
+
     /// The right to act outside the log at this moment, such as to sign. Check it again afterwards.
     pub async fn fence(&self, actors: Actors) -> Result<Fence, FenceError> {
         super::fence::acquire(&self.inner.consensus, &self.inner.reads, actors).await

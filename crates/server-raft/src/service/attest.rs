@@ -52,6 +52,10 @@ async fn run(
     mut requests: Streaming<AttestAgentRequest>,
     responses: &mpsc::Sender<Result<AttestAgentResponse, Status>>,
 ) -> Result<(), Status> {
+    if shared.replica.has_wrong_clock() {
+        // Certificates of nodes would seem to have expired.
+        return Err(Status::unavailable("this server's clock is wrong; ask another one"));
+    }
     let params = first_params(&mut requests).await?;
     let kind = params.kind.clone();
     let (attested, join_token) = if kind == JOIN_TOKEN {

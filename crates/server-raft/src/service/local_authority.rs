@@ -249,6 +249,11 @@ impl LocalAuthorityService {
     }
 
     async fn make_and_publish(&self, caller: &Authorized, kind: AuthorityKind) -> Result<AuthorityState, Status> {
+        if self.shared.replica.clock_may_be_ahead() {
+            let why = "this server's clock is wrong, or has moved: an authority would begin at another time; retry, or \
+                       ask another replica";
+            return Err(Status::unavailable(why));
+        }
         let made = self.shared.maker.make(self.shared.clock.now(), kind).await;
         let made =
             made.map_err(|error| Status::internal(format!("failed to prepare {} authority: {error}", noun(kind))))?;
