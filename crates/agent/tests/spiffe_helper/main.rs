@@ -165,7 +165,12 @@ async fn a_process_is_signalled_after_each_renewal() {
     let mut command = Command::new("sh");
     command.arg("-c").arg(script);
     let mut told = Process::start("told", command, &scratch.join("told.log")).expect("it starts");
-    let written = async || std::fs::metadata(&pid_file).map(|_| ());
+    // The shell makes the file before it writes into it.
+    let written = async || {
+        let text = std::fs::read_to_string(&pid_file)?;
+        ensure!(text.ends_with('\n'), "{text:?}");
+        Ok(())
+    };
     until("its pid", EVENT_MAX, written).await.expect("a file");
 
     let port = Port::reserve().expect("a port");
