@@ -9,6 +9,7 @@ use steeple_testkit::{
 };
 
 use crate::faults::{Network, Preload, SyncLog, Volume, WallClock, preload_env};
+use crate::signing::Signing;
 
 pub(super) const TRUST_DOMAIN: &str = "chaos.test";
 /// Few, so that a replica that was away for seconds needs a snapshot.
