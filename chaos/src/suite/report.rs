@@ -119,11 +119,12 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signing::Signing;
     use crate::suite::options::SuiteArgs;
 
     fn expected(has_volume: bool) -> Expected {
         let only = vec!["disk-full".to_owned(), "power-cut".to_owned()];
-        let args = SuiteArgs { minutes: None, seed: 0, rate: 300, only, out: None };
+        let args = SuiteArgs { minutes: None, seed: 0, rate: 300, only, signing: Signing::default(), out: None };
         Expected::of(&args.plan(0).unwrap(), has_volume)
     }
 
