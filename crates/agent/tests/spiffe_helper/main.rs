@@ -157,7 +157,7 @@ async fn a_process_is_signalled_after_each_renewal() {
     let (pid_file, heard) = (scratch.join("pid"), scratch.join("heard"));
     // It writes down which certificate was there when it was told.
     let script = format!(
-        "trap 'sha256sum < {certs}/svid.pem >> {heard}' HUP; echo $$ > {pid}; while :; do sleep 0.1; done",
+        "trap 'sha256sum < {certs}/svid.pem >> {heard}' USR1; echo $$ > {pid}; while :; do sleep 0.1; done",
         certs = world.certs.display(),
         heard = heard.display(),
         pid = pid_file.display()
@@ -174,8 +174,10 @@ async fn a_process_is_signalled_after_each_renewal() {
     until("its pid", EVENT_MAX, written).await.expect("a file");
 
     let port = Port::reserve().expect("a port");
+    // A shell whose parent ignores SIGHUP, as under nohup, cannot trap it.
     let mut helper = world.start(&format!(
-        "pid_file_name = \"{}\"\nrenew_signal = \"SIGHUP\"\nhealth_checks {{ listener_enabled = true bind_port = {} }}",
+        "pid_file_name = \"{}\"\nrenew_signal = \"SIGUSR1\"\n\
+         health_checks {{ listener_enabled = true bind_port = {} }}",
         pid_file.display(),
         port.number()
     ));
