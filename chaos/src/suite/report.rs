@@ -68,7 +68,8 @@ impl Report {
         if figures.successes_per_second < SUCCESSES_PER_SECOND_MIN {
             shortfalls.push(format!("fewer than {SUCCESSES_PER_SECOND_MIN} calls succeeded in a second"));
         }
-        if workload_updates < UPDATES_MIN {
+        // A few faults are over before an SVID is half as old as it may be.
+        if !expected.rotations.is_empty() && workload_updates < UPDATES_MIN {
             shortfalls.push(format!("workloads were sent {workload_updates} updates: no SVID rotated"));
         }
         for fault in expected.faults.iter().filter(|fault| fault.leaves_a_quorum()) {
