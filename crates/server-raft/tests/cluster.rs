@@ -19,7 +19,7 @@ use steeple_server_raft::raft::{
 };
 use steeple_state::{Command, codec};
 use steeple_storage::{Options, Storage};
-use steeple_testkit::Port;
+use steeple_testkit::{Port, until};
 use support::*;
 use tonic::Code;
 
@@ -405,8 +405,14 @@ async fn trap_a_stranger_is_turned_away_before_its_message_is_read() {
     let channel = cluster.stranger_channel(&servers[0]);
     // Longer than any message may be: who read it would say that instead.
     let command = vec![0; MESSAGE_BYTES_MAX + 1];
-    let mut peer = ClusterClient::new(channel.clone());
-    let refused = peer.propose(ProposeRequest { command, timeout_ms: 1, hops: 1 }).await.expect_err("a stranger");
+    let peer = ClusterClient::new(channel.clone());
+    // A founder has a certificate a moment after it has the authority for it, and no handshake succeeds before.
+    let refused = until("a handshake", PATIENCE, async || {
+        let request = ProposeRequest { command: command.clone(), timeout_ms: 1, hops: 1 };
+        let refused = peer.clone().propose(request).await.expect_err("a stranger");
+        if refused.code() == Code::Unavailable { Err(refused) } else { Ok(refused) }
+    });
+    let refused = refused.await.expect("an answer");
     assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
     let mut peer = RaftClient::new(channel);
     let refused = peer.append_entries(AppendEntriesRequest::default()).await.expect_err("a stranger");
