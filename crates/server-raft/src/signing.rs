@@ -6,7 +6,6 @@ use steeple_ca::DistinguishedName;
 use steeple_ca::policy::Policy;
 use steeple_config::{ServerSettings, Signing};
 use steeple_core::Clock;
-
 use tokio::sync::watch;
 
 use crate::issue::{AuthorityKeys, AuthorityMaker, Signer};

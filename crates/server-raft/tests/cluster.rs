@@ -553,6 +553,31 @@ async fn signing_goes_to_the_leader() {
     assert_eq!(signer(results), servers[second].replica().node_id().to_string());
 }
 
+/// Signs nothing, for a reason.
+struct Fenced;
+
+#[tonic::async_trait]
+impl SigningHandler for Fenced {
+    fn on_every_voter(&self) -> bool {
+        false
+    }
+
+    async fn sign(&self, _items: Vec<SignItem>) -> Result<Vec<SignResult>, SignError> {
+        Err(SignError::Fenced { why: "the clock is wrong".to_owned() })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_cannot_sign_says_why() {
+    let cluster = Cluster::default();
+    let servers = cluster.servers(&["a"]).await;
+    let replica = servers[0].replica();
+    replica.set_signing_handler(Arc::new(Fenced));
+    let tried = Instant::now() + Duration::from_millis(200);
+    let refused = replica.forward_sign(vec![SignItem::default()], tried).await.expect_err("it does not sign");
+    assert_eq!(refused.to_string(), "the clock is wrong; retry");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_voters_sign_each_signs_its_own() {
     let cluster = Cluster::steady();

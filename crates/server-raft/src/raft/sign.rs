@@ -39,38 +39,42 @@ async fn sign_batch(
     loop {
         leadership.mark_unchanged();
         let signer = signer.get().ok_or(SignError::NotReady)?;
-        let results = match consensus.route() {
-            Route::Here => signer.sign(items.to_vec()).await.ok(),
-            Route::There(..) if signer.on_every_voter() && consensus.is_voter() => {
-                signer.sign(items.to_vec()).await.ok()
-            }
-            Route::There(leader, node) => match &consensus.peers {
-                Some(peers) => {
-                    let message = pb::SignRequest {
-                        items: items.to_vec(),
-                        timeout_ms: remote::remaining_ms(deadline),
-                        hops: remote::HOPS,
-                        applied_index,
-                    };
-                    match remote::leader(peers, leader, &node) {
-                        Ok(mut leader) => {
-                            let answer = leader.sign(remote::until(deadline, message)).await;
-                            answer.ok().map(|answer| answer.into_inner().results)
-                        }
-                        Err(_) => None,
-                    }
-                }
-                None => None,
-            },
-            Route::Nowhere => None,
+        let here = match consensus.route() {
+            Route::Here => true,
+            Route::There(..) => signer.on_every_voter() && consensus.is_voter(),
+            Route::Nowhere => false,
+        };
+        let mut refusal = None;
+        let results = if here {
+            signer.sign(items.to_vec()).await.map_err(|why| refusal = Some(why)).ok()
+        } else {
+            at_leader(consensus, items, applied_index, deadline).await
         };
         // A short answer is no answer: results belong to items by position.
         if let Some(results) = results.filter(|results| results.len() == items.len()) {
             return Ok(results);
         }
         if remote::remaining(deadline) <= RETRY_PAUSE {
-            return Err(SignError::NoLeader { waited: started.elapsed() });
+            return Err(refusal.unwrap_or_else(|| SignError::NoLeader { waited: started.elapsed() }));
         }
         next_try(&mut leadership).await;
     }
+}
+
+/// None if there is no leader, or it does not answer.
+async fn at_leader(
+    consensus: &Consensus,
+    items: &[SignItem],
+    applied_index: u64,
+    deadline: Instant,
+) -> Option<Vec<SignResult>> {
+    let (Route::There(leader, node), Some(peers)) = (consensus.route(), &consensus.peers) else { return None };
+    let message = pb::SignRequest {
+        items: items.to_vec(),
+        timeout_ms: remote::remaining_ms(deadline),
+        hops: remote::HOPS,
+        applied_index,
+    };
+    let answer = remote::leader(peers, leader, &node).ok()?.sign(remote::until(deadline, message)).await;
+    Some(answer.ok()?.into_inner().results)
 }
