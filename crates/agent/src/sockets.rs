@@ -40,10 +40,13 @@ pub struct Shown {
 
 /// Whether both sockets could be bound, before a join token is spent: they appear when there is something to serve.
 pub fn check(settings: &AgentSettings) -> Result<(), BindError> {
-    [&settings.socket_path, &settings.admin_socket_path]
-        .into_iter()
-        .flatten()
-        .try_for_each(|path| UdsListener::check(path))
+    let sockets = [(&settings.socket_path, BindModes::PUBLIC), (&settings.admin_socket_path, BindModes::PRIVATE)];
+    for (path, modes) in sockets {
+        if let Some(path) = path {
+            UdsListener::check(path, modes)?;
+        }
+    }
+    Ok(())
 }
 
 /// The public socket: the Workload API, SDS, health and reflection.
@@ -152,8 +155,13 @@ fn public_services(settings: &AgentSettings) -> Vec<&'static str> {
 /// What `grpcurl` asks for.
 fn reflection(services: &[&str]) -> tonic_reflection::server::Builder<'static> {
     let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(steeple_api::FILE_DESCRIPTOR_SET);
-    services.iter().fold(reflection, |reflection, service| reflection.with_service_name(*service))
+        .register_encoded_file_descriptor_set(steeple_api::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET);
+    services
+        .iter()
+        .chain(&REFLECTION_APIS)
+        .fold(reflection, |reflection, service| reflection.with_service_name(*service))
 }
 
 const HEALTH_API: &str = "grpc.health.v1.Health";
@@ -162,6 +170,8 @@ const SDS_API: &str = "envoy.service.secret.v3.SecretDiscoveryService";
 const DEBUG_API: &str = "spire.agent.debug.v1.Debug";
 const DELEGATED_API: &str = "spire.api.agent.delegatedidentity.v1.DelegatedIdentity";
 const LOGGER_API: &str = "spire.api.agent.logger.v1.Logger";
+/// SPIRE lists them too.
+const REFLECTION_APIS: [&str; 2] = ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 const REFLECTION_METHODS: [&str; 2] = [
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",

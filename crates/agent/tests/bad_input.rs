@@ -107,6 +107,14 @@ async fn a_workload_socket_that_cannot_be_bound_is_told_before_attestation() {
 
     let text = refused(&config(&scratch, &socket_line(&scratch.join("x".repeat(120))))).await;
     assert_says(&text, &["is too long: a socket path has at most 107 bytes"]);
+
+    let text = refused(&config(&scratch, &socket_line(Path::new("/proc/steeple/api.sock")))).await;
+    assert_says(&text, &["cannot make the directory of /proc/steeple/api.sock", "configure another path"]);
+    let text = refused(&config(&scratch, &socket_line(Path::new("/proc/api.sock")))).await;
+    assert_says(&text, &["cannot bind /proc/api.sock", "configure another path"]);
+    let admin = format!("admin_socket_path = \"/proc/admin.sock\" {}", socket_line(&scratch.join("api.sock")));
+    assert_says(&refused(&config(&scratch, &admin)).await, &["/proc/admin.sock", "configure another path"]);
+    assert!(!scratch.join("api.sock").exists(), "nobody waits at a socket that nobody serves");
 }
 
 #[tokio::test]

@@ -75,7 +75,7 @@ impl<A> Program<A> {
         let group = self.groups.iter().filter(|group| starts_with_path(words, group.path));
         match group.max_by_key(|group| group.path.len()) {
             Some(group) => Err(self.group_help(group, if help { 0 } else { EXIT_FAILURE })),
-            None => Err(Exit { text: self.overview(), code: if help { 0 } else { EXIT_UNKNOWN_COMMAND } }),
+            None => Err(Exit { text: self.overview(), code: EXIT_UNKNOWN_COMMAND }),
         }
     }
 
@@ -250,6 +250,7 @@ mod tests {
         for (line, expected) in [
             ("", 127),
             ("dance", 127),
+            ("dance -h", 127),
             ("entry", 1),
             ("entry dance", 1),
             ("entry -h", 0),

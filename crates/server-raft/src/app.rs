@@ -108,6 +108,7 @@ impl App {
             () = signals.received() => return Ok(()),
         };
         own_roots.read_from(&own.replica);
+        let rival = own.rival(&settings, &clock);
         let maker = signing::start(&settings, &own, upstream, &clock);
         let replica = own.replica;
         let (server_svid, shown) = watch::channel(None);
@@ -178,6 +179,7 @@ impl App {
             }
             removed = replica.removed() => Some(anyhow::Error::new(removed)),
             failed = replica.failed() => Some(anyhow::Error::new(failed)),
+            rival = rival => Some(anyhow::Error::new(rival)),
             () = signals.received() => None,
         };
         let Some(reason) = ended else {

@@ -17,6 +17,7 @@ pub mod authz;
 pub mod backup;
 mod call_log;
 pub mod cli;
+mod cpu;
 pub mod driver;
 mod endpoint;
 mod federation;

@@ -1,5 +1,6 @@
 //! This server's replica: it founds a cluster, joins one, or comes back to one.
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use steeple_core::Clock;
 use steeple_storage::{Meter, Storage};
 
 use crate::issue::{AuthorityKeys, KeysError};
-use crate::peer::{JoinProgress, PeerListener};
+use crate::peer::{JoinProgress, PeerListener, Rival};
 use crate::raft::{self, CleanUp, ClusterStart, Limits, Replica, Start, Timing};
 use crate::seal::{self, Custody, KeyInUse, Unsealing};
 use crate::{endpoint, peer};
@@ -33,6 +34,12 @@ impl OwnReplica {
     ) -> anyhow::Result<Self> {
         let storage = Storage::open(&settings.data_dir, steeple_storage::Options::default())?;
         let meter = storage.meter();
+        // Taken before it is known whether there is a cluster, and served afterwards: a port in use is told first, and
+        // whoever asks here meanwhile hears that nobody serves.
+        let listener = match settings.cluster.enabled {
+            true => Some(PeerListener::bind(endpoint::resolve(&settings.cluster.peer_bind).await?)?),
+            false => None,
+        };
         let founds = founds(settings, &storage, clock, progress).await?;
         if founds {
             raft::begin_founding(&storage)?;
@@ -48,7 +55,7 @@ impl OwnReplica {
                 (KeyInUse::open(key, &settings.cluster.sealing_key_path), None)
             }
         };
-        let cluster = cluster_start(settings, founds, progress).await?;
+        let cluster = listener.map(|listener| cluster_start(settings, listener, founds, progress));
         let replica = start_replica(settings, storage, &sealing_key, clock, cluster).await?;
         let keys = Arc::new(AuthorityKeys::new(sealing_key.clone(), settings.ca.jwt_issuer.clone()));
         if let Err(error) = check_sealing_key(&keys, &replica) {
@@ -59,6 +66,20 @@ impl OwnReplica {
             tokio::spawn(unsealing.run(sealing_key.clone(), Arc::clone(replica.state())));
         }
         Ok(Self { replica, keys, meter, sealing_key })
+    }
+
+    /// Until this server and another one turn out to have founded a cluster each.
+    pub fn rival(&self, settings: &ServerSettings, clock: &Arc<dyn Clock>) -> impl Future<Output = Rival> + use<> {
+        let others: Vec<String> = settings.cluster.join.iter().map(ToString::to_string).collect();
+        let looks = settings.cluster.bootstrap && !others.is_empty();
+        let (state, clock) = (Arc::clone(self.replica.state()), Arc::clone(clock));
+        async move {
+            let alone = || {
+                let state = state.read();
+                state.cluster().filter(|_| state.members().count() == 1).map(|cluster| cluster.uuid)
+            };
+            if looks { peer::rival(others, alone, clock).await } else { std::future::pending().await }
+        }
     }
 }
 
@@ -165,26 +186,22 @@ async fn start_replica(
     raft::start(start).await.with_context(|| format!("replica with sealing key {key_path}"))
 }
 
-/// `None` without a `cluster` section.
-async fn cluster_start(
+fn cluster_start(
     settings: &ServerSettings,
+    listener: PeerListener,
     founds: bool,
     progress: &JoinProgress,
-) -> anyhow::Result<Option<ClusterStart>> {
+) -> ClusterStart {
     let cluster = &settings.cluster;
-    if !cluster.enabled {
-        return Ok(None);
-    }
-    let listener = PeerListener::bind(endpoint::resolve(&cluster.peer_bind).await?)?;
     let advertise = advertised(cluster.peer_advertise.as_ref(), &cluster.peer_bind);
-    Ok(Some(ClusterStart {
+    ClusterStart {
         name: cluster.name.clone().unwrap_or_else(|| advertise.clone()),
         listener,
         advertise,
         join: cluster.join.iter().map(ToString::to_string).collect(),
         bootstrap: founds,
         progress: progress.clone(),
-    }))
+    }
 }
 
 /// What others are told: the configured address, or this host's name where the listener has no address of its own.

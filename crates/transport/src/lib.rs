@@ -16,6 +16,7 @@ pub mod authority;
 mod causes;
 pub mod client;
 pub mod limit;
+pub mod places;
 pub mod proxy;
 pub mod serve;
 pub mod tls;

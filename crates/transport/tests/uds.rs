@@ -129,12 +129,12 @@ async fn impossible_paths_are_told_apart() {
     let file = dir.path().join("file");
     fs::write(&file, "precious").unwrap();
     assert!(matches!(UdsListener::bind(&file, BindModes::PUBLIC), Err(BindError::NotASocket { .. })));
-    assert!(matches!(UdsListener::check(&file), Err(BindError::NotASocket { .. })));
+    assert!(matches!(UdsListener::check(&file, BindModes::PUBLIC), Err(BindError::NotASocket { .. })));
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
     assert!(matches!(UdsListener::bind(Path::new("/"), BindModes::PUBLIC), Err(BindError::NoName { .. })));
     let long = dir.path().join("x".repeat(108));
     assert!(matches!(UdsListener::bind(&long, BindModes::PUBLIC), Err(BindError::TooLong { .. })));
-    assert!(matches!(UdsListener::check(&long), Err(BindError::TooLong { .. })));
+    assert!(matches!(UdsListener::check(&long, BindModes::PUBLIC), Err(BindError::TooLong { .. })));
     let below_a_file = file.join("api.sock");
     assert!(matches!(UdsListener::bind(&below_a_file, BindModes::PUBLIC), Err(BindError::Io { .. })));
 }

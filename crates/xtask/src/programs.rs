@@ -49,9 +49,10 @@ enum Profile {
 /// Builds all programs at once: the features of dependencies, and so their builds, follow from what is selected. The
 /// tools look for server and agent beside themselves.
 fn run(tool: &str, profile: Profile, arguments: &[String]) -> Result<()> {
-    let mut build = vec!["build", "--quiet", "--workspace", "--bins"];
+    let mut build = vec!["build", "--workspace", "--bins"];
     if profile == Profile::Release {
         build.push("--release");
+        eprintln!("building for release, which takes minutes after a change");
     }
     cargo::run(&build)?;
     let folder = if profile == Profile::Release { "release" } else { "debug" };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use steeple_core::{Bundle, Entry, Selector, SelectorSet, TrustDomain};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::X509Svid;
 use super::view::{WorkloadIdentity, WorkloadView};
@@ -15,6 +15,7 @@ pub struct Cache {
     trust_domain: TrustDomain,
     inner: RwLock<Inner>,
     changed: watch::Sender<u64>,
+    wanted: Notify,
 }
 
 #[derive(Default)]
@@ -23,6 +24,8 @@ struct Inner {
     /// From an entry's first selector to the entry: a workload that lacks it cannot match.
     by_first_selector: HashMap<Selector, BTreeSet<String>>,
     bundles: BTreeMap<TrustDomain, Arc<Bundle>>,
+    /// How often a stream began or ceased to want an entry: the order of such moments.
+    moments: u64,
 }
 
 struct Held {
@@ -32,6 +35,8 @@ struct Held {
     outdated: bool,
     /// Streams that want this entry now.
     subscribers: usize,
+    /// The moment when a stream last began or ceased to want it; 0 for never.
+    last_wanted: u64,
 }
 
 /// What the plan needs to know of an entry.
@@ -42,11 +47,13 @@ pub struct EntryState {
     /// The SVID has to be replaced whatever its dates say.
     pub outdated: bool,
     pub subscribed: bool,
+    /// Greater for an entry that a stream wanted later than another; 0 for one that none has wanted.
+    pub last_wanted: u64,
 }
 
 impl Cache {
     pub fn new(trust_domain: TrustDomain) -> Self {
-        Self { trust_domain, inner: RwLock::default(), changed: watch::Sender::new(0) }
+        Self { trust_domain, inner: RwLock::default(), changed: watch::Sender::new(0), wanted: Notify::new() }
     }
 
     pub fn trust_domain(&self) -> &TrustDomain {
@@ -56,6 +63,11 @@ impl Cache {
     /// A number that is different whenever something is. Streams await its change and look again.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// Until a stream wants an entry whose SVID is not there, since this was last awaited. For one waiter.
+    pub async fn svid_wanted(&self) {
+        self.wanted.notified().await;
     }
 
     /// Replaces the entries. SVIDs of entries that stay are kept, even when the entry changed: the plan replaces them.
@@ -159,6 +171,7 @@ impl Cache {
             svid: held.svid.clone(),
             outdated: held.outdated,
             subscribed: held.subscribers > 0,
+            last_wanted: held.last_wanted,
         });
         states.collect()
     }
@@ -233,10 +246,21 @@ impl Inner {
         let (held, different) = match known {
             Some(held) if *held.entry == entry => (held, false),
             Some(held) => (Held { entry: Arc::new(entry), ..held }, true),
-            None => (Held { entry: Arc::new(entry), svid: None, outdated: false, subscribers: 0 }, true),
+            None => {
+                (Held { entry: Arc::new(entry), svid: None, outdated: false, subscribers: 0, last_wanted: 0 }, true)
+            }
         };
         self.entries.insert(held.entry.id.clone(), held);
         different
+    }
+
+    /// Counts the streams that want an entry anew; whether its SVID is missing.
+    fn count(&mut self, id: &str, change: impl FnOnce(usize) -> usize) -> bool {
+        let Some(held) = self.entries.get_mut(id) else { return false };
+        self.moments += 1;
+        held.last_wanted = self.moments;
+        held.subscribers = change(held.subscribers);
+        held.svid.is_none()
     }
 
     fn matching<'a>(&'a self, selectors: &'a SelectorSet) -> impl Iterator<Item = &'a Held> {
@@ -266,18 +290,18 @@ impl Subscription {
             return;
         }
         let mut inner = self.cache.inner.write();
+        let mut missing = false;
         for id in now.difference(&self.entry_ids) {
-            if let Some(held) = inner.entries.get_mut(id) {
-                held.subscribers += 1;
-            }
+            missing |= inner.count(id, |subscribers| subscribers + 1);
         }
         for id in self.entry_ids.difference(&now) {
-            if let Some(held) = inner.entries.get_mut(id) {
-                held.subscribers = held.subscribers.saturating_sub(1);
-            }
+            inner.count(id, |subscribers| subscribers.saturating_sub(1));
         }
         drop(inner);
         self.entry_ids = now;
+        if missing {
+            self.cache.wanted.notify_one();
+        }
     }
 
     fn refreshed(mut self) -> Self {
@@ -290,9 +314,7 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         let mut inner = self.cache.inner.write();
         for id in &self.entry_ids {
-            if let Some(held) = inner.entries.get_mut(id) {
-                held.subscribers = held.subscribers.saturating_sub(1);
-            }
+            inner.count(id, |subscribers| subscribers.saturating_sub(1));
         }
     }
 }
@@ -306,6 +328,7 @@ fn same_content(a: &Bundle, b: &Bundle) -> bool {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use futures::FutureExt as _;
     use steeple_core::{Secret, SpiffeId, Timestamp};
 
     use super::*;
@@ -420,6 +443,21 @@ pub(crate) mod tests {
         changes.mark_unchanged();
         changed.change_entries(vec![other], &["c".to_owned()]);
         assert!(!changes.has_changed().unwrap());
+    }
+
+    #[tokio::test]
+    async fn whoever_mints_hears_of_a_stream_that_waits_and_of_no_other() {
+        let cache = cache();
+        cache.set_entries(vec![entry("a", &["1"]), entry("b", &["2"])]);
+        cache.put_svid("a", svid("a", 0, 10));
+        let of_held = cache.subscribe(set(&["1"]));
+        assert!(cache.svid_wanted().now_or_never().is_none());
+        let waiting = cache.subscribe(set(&["2"]));
+        cache.svid_wanted().now_or_never().unwrap();
+        drop((of_held, waiting));
+        assert!(cache.svid_wanted().now_or_never().is_none());
+        let last: Vec<u64> = cache.entries().iter().map(|state| state.last_wanted).collect();
+        assert_eq!(last, [3, 4]);
     }
 
     #[test]

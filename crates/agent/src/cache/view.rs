@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use steeple_core::{Bundle, Entry, TrustDomain};
+use steeple_core::{Bundle, Entry, SpiffeId, TrustDomain};
 
 use super::X509Svid;
 
@@ -101,6 +101,14 @@ pub fn without_duplicate_hints(entries: Vec<Arc<Entry>>) -> Vec<Arc<Entry>> {
     entries.iter().filter(|entry| kept(entry)).cloned().collect()
 }
 
+/// The entries with one SPIFFE ID, or all. Hints first: an entry that its elder's hint hides is not had by its SPIFFE
+/// ID either (SPIRE behaviour).
+pub fn of_spiffe_id(entries: Vec<Arc<Entry>>, id: Option<&SpiffeId>) -> Vec<Arc<Entry>> {
+    let mut entries = without_duplicate_hints(entries);
+    entries.retain(|entry| id.is_none_or(|id| entry.spiffe_id == *id));
+    entries
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,5 +121,15 @@ mod tests {
         let entries = vec![with("1", "x", 5), with("2", "x", 4), with("3", "x", 4), with("4", "", 1), with("5", "", 1)];
         let kept: Vec<String> = without_duplicate_hints(entries).iter().map(|entry| entry.id.clone()).collect();
         assert_eq!(kept, ["2", "4", "5"]);
+    }
+
+    #[test]
+    fn what_a_hint_hides_is_not_had_by_its_spiffe_id() {
+        let with = |id: &str, created_at| Arc::new(Entry { hint: "x".into(), created_at, ..entry(id, &["a"]) });
+        let (old, young) = (with("old", 1), with("young", 2));
+        let of = |id| of_spiffe_id(vec![young.clone(), old.clone()], id);
+        assert_eq!(of(Some(&old.spiffe_id)), [old.clone()]);
+        assert!(of(Some(&young.spiffe_id)).is_empty());
+        assert_eq!(of(None), [old.clone()]);
     }
 }

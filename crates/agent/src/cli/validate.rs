@@ -2,10 +2,13 @@
 
 use std::process::ExitCode;
 
+use steeple_telemetry::log;
+
 use super::RunFlags;
 
 pub(super) fn validate(flags: &RunFlags) -> ExitCode {
-    match flags.load_with_any_plugin() {
+    let loaded = flags.load_with_any_plugin().map_err(|error| error.validation_report(PROGRAM));
+    match loaded.and_then(|loaded| log::refusal_of(&loaded.settings.log, PROGRAM).map_or(Ok(loaded), Err)) {
         Ok(loaded) => {
             // Scripts compare standard output with SPIRE's one line.
             for notice in loaded.notices {
@@ -14,9 +17,11 @@ pub(super) fn validate(flags: &RunFlags) -> ExitCode {
             println!("SPIRE agent configuration file is valid.");
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprint!("{}", error.validation_report("agent"));
+        Err(report) => {
+            eprint!("{report}");
             ExitCode::FAILURE
         }
     }
 }
+
+const PROGRAM: &str = "agent";

@@ -35,7 +35,7 @@ pub enum Trouble {
 pub enum Ended {
     #[error("Agent is banned: removing SVID and shutting down")]
     Banned,
-    #[error("Agent needs to re-attest and its attestation cannot be repeated: removing SVID and shutting down")]
+    #[error("Agent needs to re-attest: removing SVID and shutting down (its attestation cannot be repeated)")]
     CannotReattest,
     #[error("the agent's SVID has expired and could not be renewed")]
     Expired,

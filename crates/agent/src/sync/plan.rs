@@ -1,5 +1,7 @@
 //! What to mint and what to drop: a pure function over what is held.
 
+use std::cmp::Reverse;
+
 use steeple_core::Timestamp;
 
 use crate::cache::EntryState;
@@ -14,14 +16,16 @@ pub struct Plan {
     pub wake_at: Option<Timestamp>,
 }
 
-/// `svids_max` bounds what is held without a subscriber. Entries that ask not to be prefetched are minted only while
-/// a stream wants them.
+/// `svids_max` bounds what is held without a subscriber. Entries that ask not to be prefetched are minted only for a
+/// stream that wants them; what was minted is held and renewed as others are, while there is room (SPIRE behaviour).
 pub fn plan(entries: &[EntryState], svids_max: usize, now: Timestamp) -> Plan {
     let subscribed = entries.iter().filter(|state| state.subscribed).count();
     let room = svids_max.saturating_sub(subscribed);
-    let mut idle: Vec<&EntryState> = entries.iter().filter(|state| !state.subscribed && is_prefetched(state)).collect();
-    // What is held stays before what would have to be minted, so that a full cache does not churn.
-    idle.sort_by_key(|state| (state.svid.is_none(), state.entry.created_at));
+    let is_kept = |state: &EntryState| is_prefetched(state) || state.svid.is_some() && !has_expired(state, now);
+    let mut idle: Vec<&EntryState> = entries.iter().filter(|state| !state.subscribed && is_kept(state)).collect();
+    // What is held stays before what would have to be minted, so that a full cache does not churn, and what somebody
+    // wanted last stays longest.
+    idle.sort_by_key(|state| (state.svid.is_none(), Reverse(state.last_wanted), state.entry.created_at));
     let (kept, surplus) = idle.split_at(room.min(idle.len()));
 
     let mut due: Vec<(bool, Timestamp, &EntryState)> = Vec::new();
@@ -33,13 +37,13 @@ pub fn plan(entries: &[EntryState], svids_max: usize, now: Timestamp) -> Plan {
         }
     }
     due.sort_by(|a, b| (a.0, a.1, &a.2.entry.id).cmp(&(b.0, b.1, &b.2.entry.id)));
-    let unwanted = entries.iter().filter(|state| !state.subscribed && !is_prefetched(state) || has_expired(state, now));
+    let expired = entries.iter().filter(|state| has_expired(state, now));
     Plan {
         mint: due.into_iter().map(|(_, _, state)| state.entry.id.clone()).collect(),
         drop: surplus
             .iter()
             .copied()
-            .chain(unwanted)
+            .chain(expired)
             .filter(|state| state.svid.is_some())
             .map(|state| state.entry.id.clone())
             .collect(),
@@ -85,6 +89,7 @@ mod tests {
             svid: svid_life.map(|(from, to)| Arc::new(svid(id, from, to))),
             outdated: false,
             subscribed,
+            last_wanted: 0,
         }
     }
 
@@ -133,6 +138,13 @@ mod tests {
     }
 
     #[test]
+    fn whom_a_stream_wanted_last_stays_longest() {
+        let wanted = |id, last_wanted| EntryState { last_wanted, ..state(id, Some((0, 100)), false) };
+        let entries = [wanted("never", 0), wanted("first", 1), wanted("last", 7), wanted("then", 3)];
+        assert_eq!(plan(&entries, 2, Timestamp::from_secs(1)).drop, ["first", "never"]);
+    }
+
+    #[test]
     fn what_has_expired_is_dropped_and_still_due() {
         let entries = [state("over", Some((0, 100)), true), state("good", Some((0, 101)), true)];
         let plan = plan(&entries, 10, Timestamp::from_secs(100));
@@ -140,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn without_prefetch_only_a_stream_brings_an_svid() {
+    fn without_prefetch_only_a_stream_brings_an_svid_which_stays() {
         let lazy = |subscribed| {
             let mut state = state("a", None, subscribed);
             state.entry = Arc::new(Entry { disable_x509_svid_prefetch: true, ..entry("a", &["1"]) });
@@ -150,6 +162,10 @@ mod tests {
         assert_eq!(mint(&[lazy(true)], 1), ["a"]);
         let mut left = lazy(false);
         left.svid = Some(Arc::new(svid("a", 0, 100)));
-        assert_eq!(plan(&[left], 10, Timestamp::from_secs(1)).drop, ["a"]);
+        assert_eq!(plan(&[left.clone()], 10, Timestamp::from_secs(1)).drop, [""; 0]);
+        assert_eq!(plan(&[left.clone()], 0, Timestamp::from_secs(1)).drop, ["a"]);
+        assert_eq!(mint(&[left.clone()], 99), ["a"]);
+        let over = plan(&[left], 10, Timestamp::from_secs(100));
+        assert_eq!((over.mint, over.drop), (vec![], vec!["a".to_owned()]));
     }
 }

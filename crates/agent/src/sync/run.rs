@@ -97,8 +97,9 @@ impl SyncDriver {
                 mint_at = Instant::now() + wake;
             }
             tokio::select! {
-                // A new subscriber or an arrived entry: perhaps something is wanted now.
+                // An arrived entry: perhaps something is wanted now.
                 _ = changes.changed() => mint_at = mint_at.min(Instant::now() + MINT_SOON),
+                () = cache.svid_wanted() => mint_at = mint_at.min(Instant::now() + MINT_SOON),
                 () = tokio::time::sleep_until(mint_at) => {}
                 Ok(()) = sessions.changed() => {
                     if sessions.borrow_and_update().is_none() {

@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status};
 use super::streams::{Messages, WithoutIdentity, follow, no_identity};
 use super::{JwtSource, encode};
 use crate::attest::{Caller, WorkloadAttestors};
-use crate::cache::{Cache, Views, WorkloadView, without_duplicate_hints};
+use crate::cache::{Cache, Views, WorkloadView, of_spiffe_id};
 use crate::rate_limit::{CallerLimits, LimitedCall};
 
 /// Configuration that workloads notice.
@@ -71,8 +71,7 @@ impl SpiffeWorkloadApi for WorkloadApi {
             ),
         };
         let caller = self.admit(&request, LimitedCall::FetchJwtSvid).await?;
-        let mut entries = self.cache.matching(&caller.selectors);
-        entries.retain(|entry| wanted.as_ref().is_none_or(|id| entry.spiffe_id == *id));
+        let mut entries = of_spiffe_id(self.cache.matching(&caller.selectors), wanted.as_ref());
         entries.sort_by(|a, b| a.id.cmp(&b.id));
         if entries.is_empty() {
             self.policy.log_without_identity(&caller);
@@ -80,7 +79,7 @@ impl SpiffeWorkloadApi for WorkloadApi {
         }
         let audience = request.into_inner().audience;
         let mut svids = Vec::with_capacity(entries.len());
-        for entry in without_duplicate_hints(entries) {
+        for entry in entries {
             let token = self
                 .jwt
                 .fetch(&entry, &audience)

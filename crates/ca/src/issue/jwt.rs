@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
-use steeple_core::{SpiffeId, Timestamp};
+use steeple_core::{KeyType, SpiffeId, Timestamp};
 
 use super::IssueError;
 use crate::SigningKey;
@@ -68,6 +68,10 @@ impl JwtIssuer {
     pub fn new(key: SigningKey, key_id: &str, not_after: Timestamp, issuer: Option<String>) -> Self {
         let header = encode(&Header { alg: key.jws_algorithm(), kid: key_id, typ: "JWT" }) + ".";
         Self { key, header, not_after, issuer }
+    }
+
+    pub fn key_type(&self) -> KeyType {
+        self.key.key_type()
     }
 
     pub fn not_after(&self) -> Timestamp {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use steeple_core::{Authority, SpiffeId, Timestamp, TrustDomain};
+use steeple_core::{Authority, KeyType, SpiffeId, Timestamp, TrustDomain};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::FromDer;
@@ -104,6 +104,10 @@ impl CaIssuer {
     /// From the replicated state and the opened key.
     pub fn from_authority(authority: &Authority, key: SigningKey) -> Result<Self, IssueError> {
         Self::new(&authority.certificate, &authority.upstream_chain, key)
+    }
+
+    pub fn key_type(&self) -> KeyType {
+        self.key.key_type()
     }
 
     pub fn not_after(&self) -> Timestamp {

@@ -18,6 +18,21 @@ impl ExtendedKeyUsageValidator for AnyUsage {
     }
 }
 
+/// As Go's `crypto/x509` says it, where operators look for the words.
+pub(super) fn in_go_words(error: &webpki::Error) -> String {
+    match error {
+        webpki::Error::UnknownIssuer => "x509: certificate signed by unknown authority".to_owned(),
+        webpki::Error::CertExpired { time, not_after: edge }
+        | webpki::Error::CertNotValidYet { time, not_before: edge } => {
+            let side = if matches!(error, webpki::Error::CertExpired { .. }) { "after" } else { "before" };
+            let [time, edge] =
+                [time, edge].map(|at| Timestamp::from_secs(i64::try_from(at.as_secs()).unwrap_or(i64::MAX)));
+            format!("x509: certificate has expired or is not yet valid: current time {time} is {side} {edge}")
+        }
+        other => format!("x509: {other}"),
+    }
+}
+
 /// Verifies `leaf` and returns the chain after it, root last, as DER.
 pub(super) fn verify(
     leaf: &[u8],

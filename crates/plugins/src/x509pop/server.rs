@@ -91,8 +91,9 @@ impl X509PopServer {
             Trust::ExternalPki(roots) => roots.clone(),
             Trust::Spiffe { own_roots, .. } => own_roots(),
         };
-        let chain = path::verify(&leaf_der, &intermediates, &roots, self.clock.now())
-            .map_err(|error| AttestError::denied(format!("certificate verification failed: {error}")))?;
+        let chain = path::verify(&leaf_der, &intermediates, &roots, self.clock.now()).map_err(|error| {
+            AttestError::denied(format!("certificate verification failed: {}", path::in_go_words(&error)))
+        })?;
         if self.settings.verify_client_ip {
             check_client_ip(&leaf, peer)?;
         }

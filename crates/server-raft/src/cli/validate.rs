@@ -7,6 +7,7 @@ use std::sync::Arc;
 use steeple_cli::one_line_of;
 use steeple_config::{PluginBlock, ServerSettings, validation_notes};
 use steeple_core::{Clock, SystemClock};
+use steeple_telemetry::log;
 
 use super::RunFlags;
 use crate::node_attestors::{self, OwnRootsOf, node_attestor};
@@ -32,6 +33,9 @@ pub(super) fn validate(flags: &RunFlags) -> ExitCode {
 
 /// What SPIRE prints of settings that are well formed and cannot be used here.
 fn refusal_of(settings: &ServerSettings) -> Option<String> {
+    if let Some(refusal) = log::refusal_of(&settings.log, PROGRAM) {
+        return Some(refusal);
+    }
     let bind = settings.bind.to_string();
     if let Err(error) = bind.to_socket_addrs() {
         let why = format!("could not resolve bind address \"{bind}\": {error}");
@@ -86,6 +90,15 @@ mod tests {
     fn a_file_that_can_start_a_server_is_valid() {
         let plugins = "NodeAttestor \"join_token\" {} NodeAttestor \"x509pop\" { plugin_data { mode = \"spiffe\" } }";
         assert_eq!(refusal("bind_address = \"127.0.0.1\"", plugins), None);
+    }
+
+    #[test]
+    fn a_log_file_that_cannot_be_opened_is_refused() {
+        let told = refusal("log_file = \"/nowhere/at/all.log\"", "").unwrap();
+        assert!(
+            told.starts_with("SPIRE server configuration file is invalid: cannot open the log file /nowhere/"),
+            "{told}"
+        );
     }
 
     #[test]

@@ -8,12 +8,13 @@ use steeple_api::steeple::peer as wire;
 use steeple_ca::policy::Policy;
 use steeple_ca::template::Template;
 use steeple_ca::{CaIssuer, CaRequest, JwtIssuer, JwtSvidRequest, PublicKey, Serial, SvidRequest, random_bytes};
-use steeple_core::{AuthorityId, AuthorityKind, Clock, SpiffeId, Timestamp};
+use steeple_core::{AuthorityId, AuthorityKind, Clock, KeyType, SpiffeId, Timestamp};
 use tonic::Code;
 
 use super::keys::{AuthorityKeys, KeysError};
 use super::wire::{Refused, distinguished_name, refused, x509_signed};
 use crate::authz::{AgentDecision, decide};
+use crate::cpu;
 use crate::metrics;
 use crate::peer::{SignError, SigningHandler};
 use crate::raft::{Actors, FenceError, Replica};
@@ -39,6 +40,19 @@ struct Batch {
     jwt: Result<(AuthorityId, Arc<JwtIssuer>), KeysError>,
 }
 
+impl Batch {
+    /// Of `items` signatures, in signatures with an elliptic curve: one with RSA takes a millisecond or several.
+    fn weight(&self, items: usize) -> usize {
+        let x509 = self.x509.iter().map(|(_, issuer)| issuer.key_type());
+        let rsa = |key| matches!(key, KeyType::Rsa2048 | KeyType::Rsa4096);
+        if x509.chain(self.jwt.iter().map(|(_, issuer)| issuer.key_type())).any(rsa) {
+            items * RSA_WEIGHT
+        } else {
+            items
+        }
+    }
+}
+
 impl Signer {
     pub fn new(
         replica: Replica,
@@ -62,10 +76,9 @@ impl SigningHandler for Signer {
         let Inner { replica, keys, actors, .. } = &*self.inner;
         let fence = replica.fence(*actors).await.map_err(fenced)?;
         let count = items.len();
-        // It takes tens of microseconds an item, so a batch leaves the caller's thread: heartbeats may live there.
         let inner = Arc::clone(&self.inner);
-        let signing = tokio::task::spawn_blocking(move || {
-            let batch = inner.open_batch();
+        let batch = inner.open_batch();
+        let signing = cpu::compute(batch.weight(count), move || {
             let results: Vec<_> =
                 items.iter().map(|item| inner.sign_one(&batch, item).unwrap_or_else(refused)).collect();
             (batch, items, results)
@@ -196,6 +209,9 @@ fn all(count: usize, why: &Refused) -> Vec<wire::SignResult> {
 fn parse_id(text: &str) -> Result<SpiffeId, Refused> {
     SpiffeId::parse(text).map_err(|error| Refused::new(Code::InvalidArgument, format!("invalid SPIFFE ID: {error}")))
 }
+
+/// RSA 2048 is the cheapest.
+const RSA_WEIGHT: usize = 20;
 
 /// Zero and negative mean the default (SPIRE behaviour).
 fn ttl(secs: i64, default: Duration) -> Duration {

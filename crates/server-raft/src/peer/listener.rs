@@ -1,17 +1,18 @@
 //! The peer port's acceptor: TLS handshakes off the accept loop, all of it bounded.
 
+use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustls::ServerConfig;
+use steeple_transport::places::Places;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::Sleep;
+use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -21,11 +22,14 @@ use super::proof::JoinProof;
 use super::verifier::peer_id;
 use super::{PeerCredentials, PeerError, PeerId};
 
-/// Handshakes at once: a cluster restarts with a few dozen connections; more is somebody else.
+/// Connections that have said nothing yet. One that has to be dropped for another is the oldest of the busiest address.
+const SILENT_MAX: usize = 1024;
+/// Handshakes at once: a cluster restarts with a few dozen connections; more is somebody else, and gives way likewise.
 const HANDSHAKES_MAX: usize = 64;
 /// A peer in the same network needs milliseconds.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections without a certificate at once. Joining is rare; strangers must not exhaust us (CVE-2024-8185).
+/// Connections without a certificate at once. Joining is rare; strangers must not exhaust us (CVE-2024-8185). They give
+/// way likewise, so that a crowd of them keeps no server from joining.
 const STRANGERS_MAX: usize = 8;
 /// How long such a connection may last: one call, including the leader's commit.
 const STRANGER_LIFETIME: Duration = Duration::from_secs(20);
@@ -60,8 +64,15 @@ pub(crate) struct PeerConnection {
 }
 
 struct StrangerBound {
-    end: Pin<Box<Sleep>>,
-    _permit: OwnedSemaphorePermit,
+    end: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// Of one port, by the address that a connection comes from.
+#[derive(Clone)]
+struct Crowd {
+    silent: Places<IpAddr>,
+    handshakes: Places<IpAddr>,
+    strangers: Places<IpAddr>,
 }
 
 impl PeerListener {
@@ -101,10 +112,12 @@ async fn accept_loop(
     tls: Arc<ServerConfig>,
     accepted: mpsc::Sender<io::Result<PeerConnection>>,
 ) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
-    let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+    let crowd = Crowd {
+        silent: Places::new(SILENT_MAX),
+        handshakes: Places::new(HANDSHAKES_MAX),
+        strangers: Places::new(STRANGERS_MAX),
+    };
     loop {
-        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
         let connection = tokio::select! {
             connection = listener.accept() => connection,
             () = accepted.closed() => return,
@@ -117,10 +130,9 @@ async fn accept_loop(
                 continue;
             }
         };
-        let (tls, strangers, accepted) = (Arc::clone(&tls), Arc::clone(&strangers), accepted.clone());
+        let (tls, crowd, accepted) = (Arc::clone(&tls), crowd.clone(), accepted.clone());
         tokio::spawn(async move {
-            let _permit = permit;
-            match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake(stream, remote, tls, strangers)).await {
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, welcome(stream, remote, tls, &crowd)).await {
                 Ok(Ok(connection)) => drop(accepted.send(Ok(connection)).await),
                 Ok(Err(error)) => tracing::debug!(%remote, %error, "peer handshake failed"),
                 Err(_) => tracing::debug!(%remote, "peer handshake took too long"),
@@ -129,11 +141,30 @@ async fn accept_loop(
     }
 }
 
+async fn welcome(
+    stream: TcpStream,
+    remote: SocketAddr,
+    tls: Arc<ServerConfig>,
+    crowd: &Crowd,
+) -> io::Result<PeerConnection> {
+    let silent = crowd.silent.replace(remote.ip()).ok_or_else(gave_way)?;
+    tokio::select! {
+        spoken = stream.readable() => spoken?,
+        () = silent.lost() => return Err(gave_way()),
+    }
+    drop(silent);
+    let place = crowd.handshakes.replace(remote.ip()).ok_or_else(gave_way)?;
+    tokio::select! {
+        connection = handshake(stream, remote, tls, &crowd.strangers) => connection,
+        () = place.lost() => Err(gave_way()),
+    }
+}
+
 async fn handshake(
     stream: TcpStream,
     remote: SocketAddr,
     tls: Arc<ServerConfig>,
-    strangers: Arc<Semaphore>,
+    strangers: &Places<IpAddr>,
 ) -> io::Result<PeerConnection> {
     stream.set_nodelay(true)?;
     let stream = TlsAcceptor::from(tls).accept(stream).await?;
@@ -146,13 +177,18 @@ async fn handshake(
     let stranger = match peer {
         Some(_) => None,
         None => {
-            let permit = strangers
-                .try_acquire_owned()
-                .map_err(|_| io::Error::other("too many connections without a certificate"))?;
-            Some(StrangerBound { end: Box::pin(tokio::time::sleep(STRANGER_LIFETIME)), _permit: permit })
+            let place = strangers.replace(remote.ip()).ok_or_else(gave_way)?;
+            let end = async move {
+                let _ = tokio::time::timeout(STRANGER_LIFETIME, place.lost()).await;
+            };
+            Some(StrangerBound { end: Box::pin(end) })
         }
     };
     Ok(PeerConnection { stream, info: ConnectionInfo { remote, peer, proof }, stranger })
+}
+
+fn gave_way() -> io::Error {
+    io::Error::other("gave way to another connection")
 }
 
 impl Connected for PeerConnection {

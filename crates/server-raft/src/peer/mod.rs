@@ -27,6 +27,7 @@ mod listener;
 mod pool;
 mod progress;
 mod proof;
+mod rival;
 mod sign;
 mod survey;
 mod verifier;
@@ -43,6 +44,7 @@ pub use listener::{ConnectionInfo, PeerListener};
 pub use pool::{Lane, PeerPool, PeerTarget};
 pub use progress::JoinProgress;
 pub use proof::{JoinProof, ProofError};
+pub use rival::{Rival, rival};
 pub use sign::{SIGN_ITEMS_MAX, SignError, SigningHandler};
 pub use survey::nobody_serves;
 

@@ -36,10 +36,16 @@ pub(super) async fn change(
         Route::Here => change_here(consensus, queue, change, deadline).await,
         Route::There(leader, node) => {
             let peers = consensus.peers.as_ref().ok_or(MembershipError::NoLeader)?;
-            let mut leader = remote::leader(peers, leader, &node).map_err(told)?;
+            let mut client = remote::leader(peers, leader, &node).map_err(told)?;
             let timeout_ms = remote::remaining_ms(deadline);
             let message = pb::ChangeMembershipRequest { change: Some(change.into()), hops: remote::HOPS, timeout_ms };
-            leader.change_membership(remote::until(deadline, message)).await.map(drop).map_err(told)
+            match client.change_membership(remote::until(deadline, message)).await.map_err(told) {
+                // A leader that has to leave may end before it has said that it did what was wanted.
+                Err(MembershipError::NoLeader) if change.ends(leader) => {
+                    wait_for(consensus, deadline, |metrics| has_taken_effect(change, metrics)).await
+                }
+                answer => answer.map(drop),
+            }
         }
         Route::Nowhere => Err(MembershipError::NoLeader),
     }

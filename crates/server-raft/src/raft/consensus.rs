@@ -53,8 +53,17 @@ pub(super) enum Route {
 
 impl Consensus {
     pub(super) fn metrics(&self) -> Metrics {
+        self.of_metrics(Clone::clone)
+    }
+
+    /// Without a copy of all of them: for what every call asks.
+    fn of_metrics<T>(&self, read: impl FnOnce(&Metrics) -> T) -> T {
         use openraft::async_runtime::watch::WatchReceiver;
-        self.raft.metrics().borrow_watched().clone()
+        read(&self.raft.metrics().borrow_watched())
+    }
+
+    pub(super) fn leadership_now(&self) -> Leadership {
+        self.of_metrics(Leadership::of)
     }
 
     pub(super) fn route(&self) -> Route {
@@ -82,7 +91,8 @@ impl Consensus {
     pub(super) fn stopped(&self) -> Option<StopReason> {
         let removed = self.removed.get().map(|removed| StopReason(removed.to_string()));
         let diverged = || self.comparison.divergence().map(|divergence| StopReason(divergence.to_string()));
-        let ended = || self.metrics().running_state.err().map(|fatal| StopReason(fatal.to_string()));
+        let ended =
+            || self.of_metrics(|now| now.running_state.as_ref().err().map(|fatal| StopReason(fatal.to_string())));
         removed.or_else(diverged).or_else(ended)
     }
 

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use openraft::Instant as _;
 
 use super::consensus::Consensus;
-use super::leadership::Leadership;
 use super::read::{ReadIndexQueue, ReadMode, read};
 use super::types::LeaderId;
 
@@ -87,7 +86,7 @@ pub(super) async fn check(consensus: &Consensus, rounds: &ReadIndexQueue, fence:
 /// Of this replica, if it leads.
 fn leader_id(consensus: &Consensus) -> Result<LeaderId, FenceError> {
     let leader = consensus.raft.as_leader().map_err(|_| FenceError::NotLeader)?;
-    if !Leadership::of(&consensus.metrics()).is_leader {
+    if !consensus.leadership_now().is_leader {
         return Err(FenceError::CatchingUp);
     }
     Ok(*leader.leader_id())

@@ -44,7 +44,7 @@ pub(super) async fn care(consensus: Arc<Consensus>, queue: Queue) {
         let step = if change_in_progress { None } else { plan(&situation(&consensus, &now, since.elapsed())) };
         if let Some(step) = step {
             let _one_at_a_time = consensus.membership_change.lock().await;
-            tracing::info!(?step, "changing the membership");
+            tracing::info!(%step, "changing the membership");
             match tokio::time::timeout(STEP_TIMEOUT, take(&consensus, &queue, step)).await {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => tracing::warn!(%error, "the membership change failed, trying again"),

@@ -27,6 +27,13 @@ pub enum Change {
     SetTarget(u32),
 }
 
+impl Change {
+    /// Whether `id` is no member afterwards.
+    pub(super) fn ends(self, id: NodeId) -> bool {
+        matches!(self, Self::Remove(gone) | Self::Replace { old: gone, .. } if gone == id)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MembershipError {
     #[error("there is no leader at the moment; retry, and see `cluster status` if it lasts")]

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use steeple_state::{Member, Suffrage};
 
@@ -29,6 +30,21 @@ pub(super) enum Step {
     Remove(NodeId),
     /// Takes a member off the list: another one took its place, or it is cleaned up.
     Forget(NodeId),
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Settle => f.write_str("end the joint configuration"),
+            Self::AddLearner(id, node) => write!(f, "add node {id} ({}) as a learner", node.name),
+            Self::Promote { learner, replaces: None } => write!(f, "let node {learner} vote"),
+            Self::Promote { learner, replaces: Some(gone) } => write!(f, "let node {learner} vote in place of {gone}"),
+            Self::Demote(id) => write!(f, "let node {id} vote no more"),
+            Self::Update(id, node) => write!(f, "write down what changed about node {id} ({})", node.name),
+            Self::Remove(id) => write!(f, "take node {id} out of Raft"),
+            Self::Forget(id) => write!(f, "take node {id} off the list of members"),
+        }
+    }
 }
 
 /// What a plan is made from, and what decides whether an operator may change it.

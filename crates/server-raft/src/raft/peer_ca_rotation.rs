@@ -17,7 +17,6 @@ use steeple_state::{Change, CommandKind, Outcome};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::consensus::Consensus;
-use super::leadership::Leadership;
 use super::peer_ca::open_keyring;
 use super::propose::{Queue, driver_command};
 use super::types::NodeId;
@@ -76,7 +75,7 @@ pub(super) async fn care(consensus: Arc<Consensus>, queue: Queue) {
                 Err(RecvError::Closed) => return,
             },
         }
-        if !Leadership::of(&consensus.metrics()).is_leader {
+        if !consensus.leadership_now().is_leader {
             settling = None;
             continue;
         }

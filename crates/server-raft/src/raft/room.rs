@@ -11,7 +11,6 @@ use steeple_storage::{SpaceLevel, Storage};
 use super::admin;
 use super::consensus::Consensus;
 use super::error::Refusal;
-use super::leadership::Leadership;
 use super::membership_change::MembershipError;
 use super::types::NodeId;
 
@@ -104,7 +103,7 @@ pub(super) async fn watch(storage: Storage, consensus: Arc<Consensus>) {
             tell(level, space.available_bytes >> 20);
             told = level;
         }
-        if level == SpaceLevel::Critical && Leadership::of(&consensus.metrics()).is_leader {
+        if level == SpaceLevel::Critical && consensus.leadership_now().is_leader {
             hand_over(&consensus).await;
             tokio::time::sleep(HAND_OVER_PAUSE).await;
         }

@@ -176,6 +176,36 @@ async fn a_key_that_is_there_is_founded_with_when_a_person_says_so() {
     relaunch(&mut founder).await;
 }
 
+/// Both were told to found, and neither saw the other in time: here because each learns of the other afterwards.
+#[tokio::test]
+async fn of_two_that_founded_a_cluster_one_ends() {
+    let bench = Bench::new();
+    let found = |name: &'static str| {
+        let role = ClusterRole { join: Vec::new(), sealing_key_path: bench.scratch.join(&format!("{name}.key")) };
+        bench.launch(&ServerSpec { cluster: Some(role), ..spec(name) })
+    };
+    let mut servers = [found("first"), found("second")];
+    for server in &mut servers {
+        server.ready().await.expect("it founds a cluster");
+        create(server, "kept").await;
+        server.kill9().await.expect("it ends");
+    }
+    asks_first(&bench, &servers[0], &servers[1].peer_address());
+    asks_first(&bench, &servers[1], &servers[0].peer_address());
+    for server in &mut servers {
+        server.launch().expect("it starts");
+    }
+    let [first, second] = &mut servers;
+    let ended = tokio::select! {
+        _ = first.process_mut().expect("a process").exited() => 0,
+        _ = second.process_mut().expect("a process").exited() => 1,
+        () = tokio::time::sleep(MEMBERSHIP_MAX) => panic!("neither ends"),
+    };
+    until_said(&servers[ended], "only one replica may have bootstrap = true. Move this server's data directory").await;
+    until_said(&servers[1 - ended], "another cluster was founded at this address").await;
+    assert_unharmed(&servers[1 - ended], &["kept"]).await;
+}
+
 /// Waits until the cluster has settled with so many members, all of them voters.
 pub async fn until_members(server: &Server, count: usize) {
     let settled = until("the membership settles", MEMBERSHIP_MAX, async || {

@@ -39,7 +39,13 @@ async fn a_peer_port_in_use_is_named() {
         bench.scratch.join("key").display()
     );
     let text = bench.refused(&bench.config("peer", &cluster), &[]).await;
-    assert_says(&text, &[&format!("cannot listen for peers on {address}"), "set cluster.peer_bind_port"]);
+    let told = [&format!("cannot listen for peers on {address}"), "set cluster.peer_bind_port"];
+    assert_says(&text, &told);
+
+    // Also where the list of addresses holds the own one: nobody is asked there.
+    let founder =
+        cluster.replace("sealing_key_path", &format!("bootstrap = true join = [\"{address}\"] sealing_key_path"));
+    assert_says(&bench.refused(&bench.config("peer", &founder), &[]).await, &told);
 }
 
 #[tokio::test]

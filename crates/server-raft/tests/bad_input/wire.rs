@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,10 +21,11 @@ use steeple_testkit::{ClusterRole, Server, ServerSpec};
 use steeple_transport::client::uds_channel;
 use steeple_transport::tls::danger::AnyServer;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::ServiceExt as _;
@@ -35,6 +37,10 @@ const DROPPED_MAX: Duration = Duration::from_secs(60);
 const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// Slow clients of each port.
 const SLOW: usize = 32;
+/// More than the peer port has places for handshakes and for strangers, three times over.
+const CROWD: usize = 300;
+/// Before one of a crowd comes back, so that this machine has time for others.
+const AWAY: Duration = Duration::from_millis(200);
 
 async fn clustered(bench: &Bench) -> Server {
     let role = ClusterRole { join: Vec::new(), sealing_key_path: bench.scratch.join("cluster.key") };
@@ -192,6 +198,55 @@ async fn slow_client(number: usize, address: String, start: mpsc::Sender<()>, te
     }
 }
 
+/// More of each kind than the port has places for, all from one address.
+#[tokio::test]
+async fn a_crowd_at_the_peer_port_keeps_no_server_out() {
+    let bench = Bench::new();
+    let founder = clustered(&bench).await;
+    let mut crowd = JoinSet::new();
+    let (tell, mut there) = mpsc::unbounded_channel();
+    for number in 0..CROWD {
+        crowd.spawn(stand_around(number, founder.peer_address(), tell.clone()));
+    }
+    for _ in 0..CROWD {
+        there.recv().await.expect("each connects");
+    }
+    let join = vec![founder.peer_address()];
+    let role = ClusterRole { join, sealing_key_path: bench.scratch.join("cluster.key") };
+    let mut second = bench.launch(&ServerSpec { cluster: Some(role), ..spec("second") });
+    second.ready().await.expect("it joins");
+    let before = founder.admin().status().await.expect("a status").applied_index;
+    create(&second, "through-the-crowd").await;
+    assert!(founder.admin().status().await.expect("a status").applied_index > before);
+    assert!(there.try_recv().is_ok(), "the crowd is there all the time");
+}
+
+/// From another address than the servers'. Says nothing, half a handshake, or all of one without a certificate; and
+/// comes back when it is dropped.
+async fn stand_around(number: usize, address: String, tell: mpsc::UnboundedSender<usize>) {
+    let address: SocketAddr = address.parse().expect("an address");
+    while !tell.is_closed() {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind("127.0.0.2:0".parse().expect("an address")).expect("all of 127/8 is this host");
+        let Ok(mut stream) = socket.connect(address).await else { continue };
+        if number.is_multiple_of(3) {
+            stream.write_all(&[0x16, 0x03, 0x01, 0x00, 0x80]).await.expect("five bytes");
+        }
+        // However it ends.
+        let stood = async {
+            if number % 3 == 1 {
+                let mut tls = over_tls(stream, None, H2).await?;
+                let _ = tell.send(number);
+                return tls.read_to_end(&mut Vec::new()).await;
+            }
+            let _ = tell.send(number);
+            stream.read_to_end(&mut Vec::new()).await
+        };
+        let _ = stood.await;
+        tokio::time::sleep(AWAY).await;
+    }
+}
+
 #[tokio::test]
 async fn a_spiffe_certificate_does_not_open_the_peer_port() {
     let bench = Bench::new();
@@ -291,11 +346,11 @@ const H2: &[u8] = b"h2";
 pub type Identity = (Vec<Vec<u8>>, Vec<u8>);
 
 /// A handshake that believes every server, to find out what the server believes.
-pub async fn tls(
-    address: &str,
-    identity: Option<Identity>,
-    protocol: &[u8],
-) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+pub async fn tls(address: &str, identity: Option<Identity>, protocol: &[u8]) -> io::Result<TlsStream<TcpStream>> {
+    over_tls(TcpStream::connect(address).await?, identity, protocol).await
+}
+
+async fn over_tls(stream: TcpStream, identity: Option<Identity>, protocol: &[u8]) -> io::Result<TlsStream<TcpStream>> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -311,7 +366,6 @@ pub async fn tls(
         None => config.with_no_client_auth(),
     };
     config.alpn_protocols = vec![protocol.to_vec()];
-    let stream = TcpStream::connect(address).await?;
     let name = ServerName::try_from("server.test").expect("a name");
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }

@@ -112,3 +112,18 @@ async fn votes_are_given_and_taken_without_losing_the_quorum() {
     let finalized = cluster(leading, &["finalize"]).await;
     assert!(finalized.text.contains("node 4 does not answer"), "{}", finalized.text);
 }
+
+/// It ends as soon as it is out, perhaps before it has answered.
+#[tokio::test]
+async fn the_leader_of_two_is_removed_through_the_other() {
+    let site = Site::new();
+    let replicas = site.cluster(2).await;
+    create(&replicas.servers[0], "kept").await;
+    let (leader, others) = leader_and_others(&replicas).await;
+    let own = replicas.servers[leader].admin().status().await.expect("a status").node_id.to_string();
+    let left = &replicas.servers[1 - leader];
+    let removed = cluster(left, &["remove", "-nodeID", &own]).await;
+    assert!(removed.ok, "{}", removed.text);
+    until_voters(left, &others, 0).await;
+    assert_eq!(entries(left).await, ["kept"]);
+}

@@ -71,10 +71,15 @@ fn is_label(label: &str) -> bool {
 }
 
 /// Hyphens in the third and fourth place mark an encoding, of which only Punycode exists (RFC 5891, 4.2.3.1); its
-/// normal form is in small letters.
+/// normal form is in small letters. What it decodes to is judged by what never changes, not by the tables of a Unicode
+/// version: replicas of two builds must agree.
 fn is_punycode(label: &str) -> bool {
-    let encoded = label.strip_prefix("xn--");
-    encoded.is_some_and(|rest| !rest.is_empty() && !rest.bytes().any(|byte| byte.is_ascii_uppercase()))
+    let Some(encoded) = label.strip_prefix("xn--").filter(|rest| !rest.bytes().any(|byte| byte.is_ascii_uppercase()))
+    else {
+        return false;
+    };
+    let decoded = idna::punycode::decode_to_string(encoded);
+    decoded.is_some_and(|text| !text.is_ascii() && !text.chars().any(char::is_control))
 }
 
 /// RFC 1035, section 2.3.4.
@@ -88,8 +93,17 @@ mod tests {
 
     #[test]
     fn names_that_entries_may_carry() {
-        let names =
-            ["web", "a.example.org", "*.example.org", "Web.example.org", "a_b.c", "1.2", "xn--ls8h.org", "abc--d"];
+        let names = [
+            "web",
+            "a.example.org",
+            "*.example.org",
+            "Web.example.org",
+            "a_b.c",
+            "1.2",
+            "xn--ls8h.org",
+            "xn--bcher-kva",
+            "abc--d",
+        ];
         for name in names {
             assert_eq!(dns_name(name), Ok(()), "{name}");
         }
@@ -113,7 +127,22 @@ mod tests {
         }
         let long_label = "a".repeat(64);
         let long_name = "a.".repeat(127) + "a";
-        let labels = [".a", "-a", "a-", "a b", "a@b", "ab--c", "ab--", "xn--", "XN--ls8h", "xn--BCHER-kva"];
+        let labels = [
+            ".a",
+            "-a",
+            "a-",
+            "a b",
+            "a@b",
+            "ab--c",
+            "ab--",
+            "xn--",
+            "XN--ls8h",
+            "xn--BCHER-kva",
+            "xn--a",
+            "xn--abc-",
+            "xn--zzzzzz",
+            "xn--99999999",
+        ];
         for name in labels.into_iter().chain([long_label.as_str(), long_name.as_str()]) {
             assert!(matches!(dns_name(name), Err(DnsNameError::InvalidLabel(_))), "{name}");
         }

@@ -15,5 +15,5 @@ pub use levels::Levels;
 pub use names::call_names;
 pub use record::{Fields, Value};
 pub use sink::Sink;
-pub use start::{LogError, Logging, start, start_on};
+pub use start::{LogError, Logging, refusal_of, start, start_on};
 pub use steeple_config::{LogFormat, LogLevel as Level, LogSettings};

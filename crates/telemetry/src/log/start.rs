@@ -28,13 +28,23 @@ pub struct Logging {
     format: LogFormat,
 }
 
+/// What SPIRE's `validate` prints on standard error of a log file that [`start`] could not write to; `program` is
+/// `server` or `agent`. A file that is not there yet is made, as SPIRE makes it.
+pub fn refusal_of(settings: &LogSettings, program: &str) -> Option<String> {
+    let refused = sink(settings).err()?;
+    Some(format!("SPIRE {program} configuration file is invalid: {refused}\n"))
+}
+
 /// Once per process, before the first message.
 pub fn start(settings: &LogSettings) -> Result<Logging, LogError> {
-    let sink = match &settings.file {
-        None => Sink::stdout(),
-        Some(path) => Sink::file(path).map_err(|source| LogError::File { path: path.clone(), source })?,
-    };
-    start_on(sink, settings)
+    start_on(sink(settings)?, settings)
+}
+
+fn sink(settings: &LogSettings) -> Result<Sink, LogError> {
+    match &settings.file {
+        None => Ok(Sink::stdout()),
+        Some(path) => Sink::file(path).map_err(|source| LogError::File { path: path.clone(), source }),
+    }
 }
 
 /// As [`start`], for programs whose standard output is another program's; `settings.file` does not matter.

@@ -9,10 +9,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use rustls::{ServerConfig, ServerConnection};
+use rustls::{CertificateError, OtherError, ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
@@ -22,12 +22,14 @@ use super::farewell::farewell;
 use super::old_client::refuse_old_client;
 use super::{TlsPeer, VerifyError};
 use crate::limit::{ConnectionLimit, ConnectionSlot, LimitReached};
+use crate::places::{Place, Places};
 use crate::proxy::{ProxyError, TrustedProxies};
 
 /// What strangers may use before and after they are authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AcceptLimits {
-    /// Handshakes going on at one time. Each may hold a 64 KiB message, and all compete for the same cores.
+    /// Handshakes going on at one time. Each may hold a 64 KiB message, and all compete for the same cores. Clients
+    /// that have said nothing yet are in none.
     pub handshakes_max: usize,
     /// A peer that has not finished its handshake by then is dropped.
     pub handshake_timeout: Duration,
@@ -65,6 +67,7 @@ pub struct TlsAcceptor {
     limits: AcceptLimits,
     proxies: TrustedProxies,
     connections: ConnectionLimit<IpAddr>,
+    handshakes: Places<IpAddr>,
 }
 
 /// An established connection that knows its peer.
@@ -83,6 +86,8 @@ pub enum HandshakeError {
     Io(#[source] io::Error),
     #[error("client certificate is unreadable")]
     Peer(#[source] VerifyError),
+    #[error("a TLS handshake of another address was given the place of this one")]
+    GaveWay,
     #[error(transparent)]
     Proxy(ProxyError),
     #[error("TLS handshake took longer than {limit:?}")]
@@ -101,7 +106,8 @@ impl TlsAcceptor {
     /// As [`Self::new`], where some of the TCP connections come from load balancers.
     pub fn behind(proxies: TrustedProxies, config: Arc<ServerConfig>, limits: AcceptLimits) -> Arc<Self> {
         let connections = ConnectionLimit::new(limits.connections_max, limits.connections_per_ip_max);
-        Arc::new(Self { config: ArcSwap::new(config), limits, proxies, connections })
+        let handshakes = Places::new(limits.handshakes_max);
+        Arc::new(Self { config: ArcSwap::new(config), limits, proxies, connections, handshakes })
     }
 
     /// For every later handshake. Established connections are not touched; their age limit ends them.
@@ -116,18 +122,11 @@ impl TlsAcceptor {
 
     /// Accepts until `ready` has no receiver. A full `ready` holds back new handshakes, not established connections.
     pub async fn run<A: Accept>(self: Arc<Self>, mut listener: A, ready: mpsc::Sender<TlsConnection<A::Io>>) {
-        let handshakes = Arc::new(Semaphore::new(self.limits.handshakes_max));
         loop {
-            let accepted = async {
-                // The semaphore is never closed, so an error cannot come; it would end the loop.
-                let permit = Arc::clone(&handshakes).acquire_owned().await.ok()?;
-                Some((permit, listener.accept().await))
-            };
             let accepted = tokio::select! {
-                accepted = accepted => accepted,
-                () = ready.closed() => None,
+                accepted = listener.accept() => accepted,
+                () = ready.closed() => return,
             };
-            let Some((permit, accepted)) = accepted else { return };
             let (io, remote_addr) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -146,13 +145,12 @@ impl TlsAcceptor {
             tokio::spawn(async move {
                 let outcome = acceptor.welcome::<A>(io, remote_addr, slot).await;
                 match outcome {
-                    Ok(connection) => {
+                    Ok((connection, _place)) => {
                         // Nobody receives any more: the server is stopping.
                         let _ = ready.send(connection).await;
                     }
                     Err(error) => error.log(remote_addr),
                 }
-                drop(permit);
             });
         }
     }
@@ -162,7 +160,7 @@ impl TlsAcceptor {
         mut io: A::Io,
         remote_addr: SocketAddr,
         mut slot: ConnectionSlot<IpAddr>,
-    ) -> Result<TlsConnection<A::Io>, HandshakeError> {
+    ) -> Result<(TlsConnection<A::Io>, Place<IpAddr>), HandshakeError> {
         let limit = self.limits.handshake_timeout;
         let source = timeout(limit, A::greet(&mut io, remote_addr, &self.proxies))
             .await
@@ -172,8 +170,12 @@ impl TlsAcceptor {
             // The place at the proxy's address becomes free for its next connection.
             slot = self.connections.admit(origin(source.ip())).map_err(HandshakeError::TooMany)?;
         }
-        let connection = self.handshake(io, source).await?;
-        Ok(TlsConnection { _slot: Some(slot), ..connection })
+        let place = self.handshakes.wait(origin(source.ip())).await;
+        let connection = tokio::select! {
+            connection = self.handshake(io, source) => connection?,
+            () = place.lost() => return Err(HandshakeError::GaveWay),
+        };
+        Ok((TlsConnection { _slot: Some(slot), ..connection }, place))
     }
 
     /// One handshake over any byte stream, under the timeout but outside the counts.
@@ -229,6 +231,9 @@ impl HandshakeError {
     /// A refused certificate or proxy is worth an operator's attention; port scanners and health probes are not.
     fn log(&self, remote_addr: SocketAddr) {
         match self {
+            Self::Tls(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(reason)))) => {
+                warn!(%remote_addr, %reason, "client certificate refused");
+            }
             Self::Tls(rustls::Error::InvalidCertificate(reason)) => {
                 warn!(%remote_addr, %reason, "client certificate refused");
             }

@@ -51,7 +51,10 @@ pub struct UdsAcceptor {
 pub enum BindError {
     #[error("{} is in use: stop the process that serves on it or configure another path", .path.display())]
     InUse { path: PathBuf },
-    #[error("cannot {action} {}: {source}", .path.display())]
+    #[error(
+        "cannot {action} {}: {source}; its directory has to be there or to be made, and writable: mend that or \
+         configure another path", .path.display()
+    )]
     Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error("{} exists and is not a socket: move it away or configure another path", .path.display())]
     NotASocket { path: PathBuf },
@@ -66,12 +69,7 @@ impl UdsListener {
     /// path never goes missing and is never open to more than `modes` says.
     pub fn bind(path: &Path, modes: BindModes) -> Result<Self, BindError> {
         let io_error = |action: &'static str| move |source| BindError::Io { action, path: path.to_owned(), source };
-        let (dir, temporary) = places(path)?;
-        make_dir(dir, modes.dir).map_err(io_error("make the directory of"))?;
-        refuse_if_taken(path)?;
-
-        remove_stale(&temporary).map_err(io_error("clear the way for"))?;
-        let listener = UnixListener::bind(&temporary).map_err(io_error("bind"))?;
+        let (listener, temporary) = bind_beside(path, modes)?;
         fs::set_permissions(&temporary, Permissions::from_mode(modes.socket))
             .and_then(|()| fs::rename(&temporary, path))
             .map_err(|source| {
@@ -81,10 +79,11 @@ impl UdsListener {
         Ok(Self { listener, path: path.to_owned() })
     }
 
-    /// What [`bind`](Self::bind) would refuse, found out without touching anything: for a server that binds late.
-    pub fn check(path: &Path) -> Result<(), BindError> {
-        places(path)?;
-        refuse_if_taken(path)
+    /// What [`bind`](Self::bind) would refuse, found out by all of it but the last step, for a server that binds late:
+    /// nobody finds a socket there. A directory that was missing stays.
+    pub fn check(path: &Path, modes: BindModes) -> Result<(), BindError> {
+        let (_listener, temporary) = bind_beside(path, modes)?;
+        fs::remove_file(&temporary).map_err(|source| BindError::Io { action: "tidy up", path: temporary, source })
     }
 
     pub fn path(&self) -> &Path {
@@ -149,6 +148,17 @@ impl BindModes {
 impl UdsLimits {
     /// Beyond what one node runs in workloads.
     pub const DEFAULT: Self = Self { connections_max: 8_192, connections_per_uid_max: 6_144 };
+}
+
+/// A socket in the directory of `path`, which nobody looks for, and its name.
+fn bind_beside(path: &Path, modes: BindModes) -> Result<(UnixListener, PathBuf), BindError> {
+    let io_error = |action: &'static str| move |source| BindError::Io { action, path: path.to_owned(), source };
+    let (dir, temporary) = places(path)?;
+    make_dir(dir, modes.dir).map_err(io_error("make the directory of"))?;
+    refuse_if_taken(path)?;
+    remove_stale(&temporary).map_err(io_error("clear the way for"))?;
+    let listener = UnixListener::bind(&temporary).map_err(io_error("bind"))?;
+    Ok((listener, temporary))
 }
 
 /// The directory, and the name under which the socket is made ready.

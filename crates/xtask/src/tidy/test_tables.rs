@@ -10,8 +10,8 @@ const DOCUMENTS: [&str; 2] = ["docs/bad-input.md", "docs/traps.md"];
 
 #[derive(Default)]
 pub struct TestTables {
-    /// Functions of any source, in Rust, Go or Python.
-    functions: BTreeSet<String>,
+    /// In Rust, Go or Python.
+    tests: BTreeSet<String>,
     /// Document, line, and the names in backticks in the row's last cell.
     rows: Vec<(&'static str, usize, Vec<String>)>,
 }
@@ -22,13 +22,12 @@ impl TestTables {
             self.rows.extend(rows(text).into_iter().map(|(line, names)| (document, line, names)));
             return;
         }
-        let keyword = match file.extension().and_then(|extension| extension.to_str()) {
-            Some("rs") => "fn ",
-            Some("go") => "func ",
-            Some("py") => "def ",
-            _ => return,
-        };
-        self.functions.extend(text.lines().filter_map(|line| function(line, keyword)).map(str::to_owned));
+        match file.extension().and_then(|extension| extension.to_str()) {
+            Some("rs") => self.tests.extend(rust_tests(text)),
+            Some("go") => self.tests.extend(named_tests(text, "func ", "Test")),
+            Some("py") => self.tests.extend(named_tests(text, "def ", "test_")),
+            _ => {}
+        }
     }
 
     pub fn findings(&self) -> Vec<Finding> {
@@ -37,7 +36,7 @@ impl TestTables {
             if names.is_empty() {
                 findings.push(Finding::new(Path::new(document), *line, "the row names no test"));
             }
-            for name in names.iter().filter(|name| !self.functions.contains(*name)) {
+            for name in names.iter().filter(|name| !self.tests.contains(*name)) {
                 findings.push(Finding::new(Path::new(document), *line, format!("there is no test `{name}`")));
             }
         }
@@ -65,6 +64,26 @@ fn rows(text: &str) -> Vec<(usize, Vec<String>)> {
     rows
 }
 
+/// Functions below a `#[test]` of any kind.
+fn rust_tests(text: &str) -> Vec<String> {
+    let (mut tests, mut is_test) = (Vec::new(), false);
+    for line in text.lines() {
+        let attribute = line.trim_start().strip_prefix("#[");
+        is_test |=
+            attribute.is_some_and(|attribute| attribute.starts_with("test") || attribute.starts_with("tokio::test"));
+        if let Some(name) = function(line, "fn ") {
+            tests.extend(std::mem::take(&mut is_test).then(|| name.to_owned()));
+        }
+    }
+    tests
+}
+
+/// Functions that a test runner knows by their names.
+fn named_tests(text: &str, keyword: &str, prefix: &str) -> Vec<String> {
+    let names = text.lines().filter_map(|line| function(line, keyword));
+    names.filter(|name| name.starts_with(prefix)).map(str::to_owned).collect()
+}
+
 /// The name of the function that begins on this line.
 fn function<'a>(line: &'a str, keyword: &str) -> Option<&'a str> {
     let before = line.trim_start().split(keyword).next()?;
@@ -83,7 +102,8 @@ mod tests {
     #[test]
     fn every_row_names_a_test_that_exists() {
         let mut rule = TestTables::default();
-        rule.read(Path::new("a.rs"), "    async fn a_port_in_use() {\n// fn in_a_comment()\n");
+        let tests = "    #[tokio::test]\n    async fn a_port_in_use() {\n// fn in_a_comment()\nfn no_test() {}\n";
+        rule.read(Path::new("a.rs"), tests);
         rule.read(Path::new("b_test.go"), "func TestSlow(t *testing.T) {\n");
         let table = "| input | test |\n|---|---|\n| port in use | `a::a_port_in_use` |\n| slow | `TestSlow` |\n\
                      | typo | `in_a_comment` |\n| full disk | later |\n";

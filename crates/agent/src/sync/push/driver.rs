@@ -55,12 +55,12 @@ impl PushDriver {
                     continue;
                 }
                 End::Left => tracing::debug!("push stream ended; opening another"),
-                End::Denied(status) => {
+                // One that came with the SVID before the present one is refused in the ordinary course.
+                End::Denied(status) if self.upstream.is_current(&used) => {
                     tracing::warn!(error = explained(&status), "push stream refused");
-                    if self.upstream.is_current(&used) {
-                        self.arrivals.report(&status);
-                    }
+                    self.arrivals.report(&status);
                 }
+                End::Denied(_) => tracing::debug!("push stream refused: its SVID was replaced"),
                 End::Failed(status) => {
                     tracing::debug!(error = explained(&status), "push stream failed; polling meanwhile");
                     if self.upstream.is_current(&used) {
