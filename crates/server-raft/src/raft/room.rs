@@ -44,6 +44,7 @@ pub(super) fn needs_room(kind: &CommandKind) -> bool {
     match kind {
         CommandKind::CreateEntries { .. }
         | CommandKind::UpdateEntries { .. }
+        | CommandKind::UpdateJudgedEntries { .. }
         | CommandKind::AttestAgent(_)
         | CommandKind::SetAgentVersion { .. }
         | CommandKind::CreateJoinToken { .. }
@@ -57,6 +58,7 @@ pub(super) fn needs_room(kind: &CommandKind) -> bool {
         | CommandKind::AllocateMember { .. } => true,
         CommandKind::Noop
         | CommandKind::DeleteEntries { .. }
+        | CommandKind::DeleteJudgedEntries { .. }
         | CommandKind::PruneEntries { .. }
         | CommandKind::SetPendingSerial { .. }
         | CommandKind::PromoteSerial { .. }
