@@ -12,6 +12,7 @@
 
 pub mod acknowledgement;
 pub mod app;
+mod applied_index;
 mod audit;
 pub mod authz;
 pub mod backup;
@@ -19,6 +20,7 @@ mod call_log;
 pub mod cli;
 pub mod driver;
 mod endpoint;
+mod entry_watch;
 mod federation;
 mod first_steps;
 mod http;

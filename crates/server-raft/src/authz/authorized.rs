@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use steeple_core::SpiffeId;
+use steeple_core::{SpiffeId, Timestamp};
+use steeple_state::State;
 use tonic::{Request, Status};
 
 use super::{Allowance, Caller, RateLimits, Transport, limit};
@@ -49,6 +50,14 @@ impl Authorized {
             (Class::Downstream, Some(id)) => Ok(id),
             _ => Err(Status::internal("caller ID missing from request context")),
         }
+    }
+
+    /// Whether a call made now would be let in as this one was; for what outlasts a call. What the configuration says
+    /// does not change while a server runs.
+    pub fn is_still_let_in(&self, state: &State, now: Timestamp) -> bool {
+        let has_expired = self.caller.identity().is_some_and(|identity| identity.not_after < now);
+        let by_entry = || self.caller.id.as_ref().is_some_and(|id| state.caller_flags(id).admin);
+        !has_expired && (self.class != Class::Admin { via_config: false } || by_entry())
     }
 
     /// Waits for the caller's tokens for a batch of `count` items; see [`Charge::Items`](super::Charge).

@@ -14,10 +14,9 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::entry_filter::entry_filter;
 use super::query::page;
-use super::shared::{Shared, unexpected};
+use super::shared::{Shared, View, unexpected};
 use super::{failure, sync};
 use crate::authz::authorized;
-use crate::raft::View;
 
 pub struct EntryService {
     pub shared: Arc<Shared>,
