@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::acknowledgement::Acknowledgements;
 use crate::applied_index::AppliedIndex;
 use crate::audit::AuditLayer;
-use crate::authz::{Authorizer, RateLimits};
+use crate::authz::{Authorizer, Policy, RateLimits};
 use crate::backup::Backups;
 use crate::driver::federation::{BundleAges, FederationDriver};
 use crate::driver::{self, Told};
@@ -90,6 +90,7 @@ impl App {
         );
 
         // Everything that can be refused is tried before the first replicated effect.
+        let policy = settings.policy.as_ref().map(|policy| Policy::resolve(policy, &settings.admin_ids)).transpose()?;
         let own_roots = OwnRootsOf::default();
         let attestors = node_attestors(&settings, &own_roots, &clock)?;
         let upstream = Upstream::from_settings(&settings, &clock)?;
@@ -166,7 +167,7 @@ impl App {
         // The admin socket does not wait for an SVID: an operator wants to know why a server is not ready.
         let limits = RateLimits::new(settings.rate_limit);
         let admins = settings.admin_ids.iter().cloned();
-        let authorizer = Authorizer::new(replica.clone(), admins, limits, acknowledgements, Arc::clone(&clock));
+        let authorizer = Authorizer::new(replica.clone(), admins, policy, limits, acknowledgements, Arc::clone(&clock));
         let applied_index = AppliedIndex::of(replica.clone());
         let gate = Gate { authorize: authorizer.layer(), audit, applied_index };
         endpoint::serve_admin(admin, &shared, logging.levels, &gate, &tasks, &stop);

@@ -18,7 +18,7 @@ use super::entry_filter::entry_filter;
 use super::push::until_stale;
 use super::shared::Shared;
 use crate::applied_index::{self, APPLIED_INDEX};
-use crate::authz::{Authorized, authorized};
+use crate::authz::{Authorized, Rights, authorized};
 use crate::entry_watch::{Gone, Piece, Watch};
 
 pub struct EntriesService {
@@ -36,7 +36,8 @@ impl EntriesApi for EntriesService {
         let deadline = request.extensions().get::<Deadline>().copied();
         let request = request.into_inner();
         let what = "failed to watch entries";
-        let filter = entry_filter(request.filter.unwrap_or_default(), &self.shared.trust_domain, what)?;
+        let mut filter = entry_filter(request.filter.unwrap_or_default(), &self.shared.trust_domain, what)?;
+        filter.within = caller.rights().map(Rights::entries);
 
         let feed = &self.shared.entry_feed;
         let place = feed.place();
