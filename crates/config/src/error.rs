@@ -55,6 +55,9 @@ pub enum DecodeError {
     NotANumber { span: Span, key: String, value: String },
     #[error("{key} stands at the top level and within server: keep one of the two")]
     InTwoPlaces { key: &'static str },
+    /// A value of a file of ours; `reason` says what to do.
+    #[error("{}{key}: {reason}", at(.span))]
+    Invalid { span: Span, key: String, reason: String },
     #[error("{}{key} holds one labelled block, not {found}", at(.span))]
     NotOneLabel { span: Span, key: String, found: usize },
 }

@@ -58,13 +58,15 @@ pub use server::{
     AcmeSettings, BackupFile, BackupSettings, BundleEndpointFile, BundleEndpointSettings, CaSettings, CaSubject,
     ClusterFile, ClusterSettings, DEFAULT_SERVER_SOCKET, DeadServerCleanup, DeadServerCleanupFile, EndpointProfile,
     EndpointProfileFile, ExperimentalServerFile, FederatesWithFile, FederationFile, FederationSettings, Pkcs11Settings,
-    PruneSettings, RaftTimings, RateLimitSettings, SealFile, SealSettings, SecretFile, ServerFile, ServerOverrides,
-    ServerSettings, ServingCert, ServingCertFile, Signing, TransitSettings, TtlSettings, WitSettings,
+    PolicyFile, PolicyRole, PolicyRule, PolicySettings, PruneSettings, RaftTimings, RateLimitSettings, SealFile,
+    SealSettings, SecretFile, ServerFile, ServerOverrides, ServerSettings, ServingCert, ServingCertFile, Signing,
+    TransitSettings, TtlSettings, WitSettings,
 };
 pub use spiffe_helper::{
     CommandLineError, FilePlace, HelperCommand, JwtSvidFile, JwtSvidPlace, SpiffeHelperFile, SpiffeHelperHealthFile,
     SpiffeHelperSettings, X509Places,
 };
+pub use suggest::nearest;
 pub use supported::Supported;
 pub use syntax::{Node, Span, SyntaxError, SyntaxFault, Tree, Value, parse, print};
 pub use unknown::{UnknownConfiguration, UnknownKey, UnknownKeys};

@@ -4,14 +4,15 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::common::absolute;
+use crate::common::{absolute, given};
 use crate::expand::expand_env;
 use crate::notice::Notice;
 use crate::redact::redacted;
 use crate::syntax::FILE_BYTES_MAX;
 use crate::{
-    AgentFile, AgentOverrides, AgentSettings, ConfigError, DecodeError, OidcFile, OidcSettings, OidcSource, ServerFile,
-    ServerOverrides, ServerSettings, SpiffeHelperFile, SpiffeHelperSettings, Supported, Tree, parse, print,
+    AgentFile, AgentOverrides, AgentSettings, ConfigError, DecodeError, OidcFile, OidcSettings, OidcSource, PolicyFile,
+    PolicySettings, ServerFile, ServerOverrides, ServerSettings, SpiffeHelperFile, SpiffeHelperSettings, Supported,
+    Tree, UnknownConfiguration, parse, print,
 };
 
 /// Where `spire-server run` looks without `-config`.
@@ -49,7 +50,32 @@ pub fn load_server(
     let mut loaded = ServerSettings::resolve(&file, unknown, overrides, supported, &working_dir)?;
     supported.check_keys(&tree)?;
     loaded.settings.config_path = Some(absolute(&path, &working_dir));
+    if let Some(policy_file) = given(&file.policy_file) {
+        loaded.settings.policy = Some(load_policy(Path::new(policy_file), expand, &working_dir)?);
+    }
     Ok(loaded)
+}
+
+/// Reads the rights of callers, which stand in a file of their own.
+fn load_policy(path: &Path, expand: bool, working_dir: &Path) -> Result<PolicySettings, ConfigError> {
+    let path = absolute(path, working_dir);
+    let unreadable = |reason: &str| ConfigError::Unreadable { path: path.clone(), reason: reason.to_owned() };
+    let (path, tree) = match read_tree(Some(&path), "", expand, working_dir) {
+        Ok(Some(read)) => read,
+        // Here `-config` is not the flag that helps.
+        Ok(None) | Err(ConfigError::NotFound { .. }) => {
+            return Err(unreadable("no such file; correct authorization.policy_file"));
+        }
+        Err(error) => return Err(error),
+    };
+    let undecodable = |error| ConfigError::Decode { path: path.clone(), error };
+    let (file, mut unknown) = PolicyFile::read(&tree).map_err(undecodable)?;
+    if !unknown.is_empty() {
+        // Sections of the other file have no names like these, but its lines have the same numbers.
+        unknown.iter_mut().for_each(|keys| keys.section = format!("{}: {}", path.display(), keys.section));
+        return Err(UnknownConfiguration(unknown).into());
+    }
+    Ok(PolicySettings { roles: file.resolve().map_err(undecodable)?, path })
 }
 
 /// Loads the agent's settings from `path` (`-config`), else from [`AGENT_CONFIG_PATH`] if that exists, else from the

@@ -3,7 +3,7 @@
 use crate::suggest::nearest;
 use crate::syntax::go_int;
 use crate::unknown::{UnknownKey, UnknownKeys};
-use crate::{DecodeError, Node, Tree, Value};
+use crate::{DecodeError, Node, Span, Tree, Value};
 
 /// A block of a configuration. Blocks that stand several times are read as one, as SPIRE does: the last scalar wins,
 /// lists add up. Keys match whatever their case.
@@ -127,6 +127,12 @@ impl<'t> Section<'t> {
         let trees = self.trees(key)?;
         let nodes = || trees.iter().flat_map(|tree| tree.nodes.iter().cloned()).collect();
         Ok((!trees.is_empty()).then(|| Tree { nodes: nodes() }))
+    }
+
+    /// Where `key` stands, the first time; unknown when it does not.
+    pub(crate) fn span_of(&self, key: &str) -> Span {
+        let mut nodes = self.nodes.iter().filter(|node| node.key.eq_ignore_ascii_case(key));
+        nodes.next().map_or(Span::UNKNOWN, |node| node.span)
     }
 
     /// Reports what nobody asked for under `name`.

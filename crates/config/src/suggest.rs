@@ -1,7 +1,7 @@
 //! "Did you mean": the known name nearest to a misspelt one.
 
 /// The nearest of `known` within a third of the name's length (at least one edit), if there is any.
-pub(crate) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+pub fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let name: Vec<char> = name.chars().take(NAME_CHARS_MAX).map(|c| c.to_ascii_lowercase()).collect();
     let near_enough = (name.len() / 3).max(1);
     let ranked = known.iter().map(|candidate| (distance(&name, candidate), *candidate));

@@ -7,6 +7,7 @@
 //!                    agent ──┼── what the replicated state holds
 //!   bundle ── authority ─────┤
 //!   join_token  federation ──┘
+//!   id_pattern               an ID, or all below a path
 //!   clock, secret            time as a value, secrets that cannot be printed
 //!   token_bucket             how many calls a second somebody may make
 //!   plugin/                  the small traits that attestors and key managers implement
@@ -19,6 +20,7 @@ mod clock;
 mod entry;
 mod federation;
 mod id;
+mod id_pattern;
 mod join_token;
 pub mod plugin;
 mod rpc_code;
@@ -33,6 +35,7 @@ pub use clock::{Clock, SystemClock, Timestamp};
 pub use entry::Entry;
 pub use federation::{BundleEndpointProfile, FederationRelationship};
 pub use id::{IdError, SpiffeId, TrustDomain};
+pub use id_pattern::IdPattern;
 pub use join_token::JoinToken;
 pub use rpc_code::rpc_code_name;
 pub use secret::Secret;

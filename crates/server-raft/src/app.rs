@@ -16,12 +16,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::acknowledgement::Acknowledgements;
+use crate::applied_index::AppliedIndex;
 use crate::audit::AuditLayer;
-use crate::authz::{Authorizer, RateLimits};
+use crate::authz::{Authorizer, Policy, RateLimits};
 use crate::backup::Backups;
 use crate::driver::federation::{BundleAges, FederationDriver};
 use crate::driver::{self, Told};
 use crate::endpoint::Gate;
+use crate::entry_watch::Feed;
 use crate::federation::{BundleEndpoint, Relationships};
 use crate::first_steps::first_steps;
 use crate::identity::ServerIdentity;
@@ -88,6 +90,7 @@ impl App {
         );
 
         // Everything that can be refused is tried before the first replicated effect.
+        let policy = settings.policy.as_ref().map(|policy| Policy::resolve(policy, &settings.admin_ids)).transpose()?;
         let own_roots = OwnRootsOf::default();
         let attestors = node_attestors(&settings, &own_roots, &clock)?;
         let upstream = Upstream::from_settings(&settings, &clock)?;
@@ -116,6 +119,8 @@ impl App {
             Arc::new(Acknowledgements::new(Arc::clone(replica.state()), shown.clone(), Instant::now()));
         replica.set_acknowledgement_handler(Arc::clone(&acknowledgements) as _);
         let relationships = Arc::new(Relationships::new(settings.federation.relationships.iter().cloned()));
+        let (entry_feed, followed) = Feed::of(&replica, stop.clone());
+        tasks.spawn(followed);
         let shared = Arc::new(Shared {
             replica: replica.clone(),
             issuer: Issuer::new(replica.clone()),
@@ -134,6 +139,7 @@ impl App {
             audit: audit.clone(),
             server_svid: shown,
             subscribers: Subscribers::new(replica.clone()),
+            entry_feed,
             started_at,
         });
         tasks.spawn(Arc::clone(&shared.subscribers).follow(stop.clone()));
@@ -162,8 +168,9 @@ impl App {
         // The admin socket does not wait for an SVID: an operator wants to know why a server is not ready.
         let limits = RateLimits::new(settings.rate_limit);
         let admins = settings.admin_ids.iter().cloned();
-        let authorizer = Authorizer::new(replica.clone(), admins, limits, acknowledgements, Arc::clone(&clock));
-        let gate = Gate { authorize: authorizer.layer(), audit };
+        let authorizer = Authorizer::new(replica.clone(), admins, policy, limits, acknowledgements, Arc::clone(&clock));
+        let applied_index = AppliedIndex::of(replica.clone());
+        let gate = Gate { authorize: authorizer.layer(), audit, applied_index };
         endpoint::serve_admin(admin, &shared, logging.levels, &gate, &tasks, &stop);
         let network = Network { tcp, bundle_endpoint, identity, gate, shared };
         let ended = tokio::select! {

@@ -20,6 +20,7 @@ use steeple_api::server::trustdomain::trust_domain_server::TrustDomainServer;
 use steeple_api::steeple::server::authorities_server::AuthoritiesServer;
 use steeple_api::steeple::server::backup_server::BackupServer;
 use steeple_api::steeple::server::cluster_server::ClusterServer;
+use steeple_api::steeple::server::entries_server::EntriesServer;
 use steeple_api::steeple::server::import_server::ImportServer;
 use steeple_api::steeple::server::seal_server::SealServer;
 use steeple_config::HostPort;
@@ -37,15 +38,16 @@ use tonic::body::Body;
 use tonic::service::{Routes, RoutesBuilder};
 use tower::{Service, ServiceBuilder};
 
+use crate::applied_index::AppliedIndex;
 use crate::audit::AuditLayer;
 use crate::authz::{AuthorizeLayer, Row, TABLE};
 use crate::call_log::CallLog;
 use crate::peer::JoinProgress;
 use crate::seal::KeyInUse;
 use crate::service::{
-    AgentService, AuthoritiesService, BackupService, BundleService, ClusterService, DebugService, EntryService,
-    HealthService, ImportService, LocalAuthorityService, LoggerService, PushServer, SealService, Shared, SvidService,
-    TrustDomainService,
+    AgentService, AuthoritiesService, BackupService, BundleService, ClusterService, DebugService, EntriesService,
+    EntryService, HealthService, ImportService, LocalAuthorityService, LoggerService, PushServer, SealService, Shared,
+    SvidService, TrustDomainService,
 };
 
 /// What every call passes before it reaches a service.
@@ -53,6 +55,7 @@ pub struct Gate {
     pub authorize: AuthorizeLayer,
     /// With `audit_log_enabled`.
     pub audit: Option<AuditLayer>,
+    pub applied_index: AppliedIndex,
 }
 
 /// The address that `address` names now.
@@ -167,6 +170,7 @@ impl Gate {
             .layer(CallLog)
             .option_layer(self.audit.clone())
             .layer(self.authorize.clone())
+            .layer(self.applied_index.clone())
             .service(routes)
     }
 }
@@ -182,6 +186,7 @@ fn common(shared: &Arc<Shared>) -> RoutesBuilder {
     routes.add_service(LocalAuthorityServer::new(LocalAuthorityService { shared: Arc::clone(shared) }));
     routes.add_service(AuthoritiesServer::new(AuthoritiesService { shared: Arc::clone(shared) }));
     routes.add_service(ClusterServer::new(ClusterService { shared: Arc::clone(shared) }));
+    routes.add_service(EntriesServer::new(EntriesService { shared: Arc::clone(shared) }));
     routes.add_service(SealServer::new(SealService { shared: Arc::clone(shared) }));
     routes.add_service(BackupServer::new(BackupService { shared: Arc::clone(shared) }));
     routes

@@ -1,5 +1,6 @@
 //! What this server shows in TLS handshakes, and whom it believes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use steeple_config::ServerSettings;
@@ -40,7 +41,9 @@ impl ServerIdentity {
 
     /// For clients of the own trust domain, administrators from elsewhere, and those without a certificate.
     pub fn acceptor(&self, settings: &ServerSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<TlsAcceptor>> {
-        let (own, admins) = (settings.trust_domain.clone(), settings.admin_ids.clone());
+        let own = settings.trust_domain.clone();
+        let limited = settings.policy.iter().flat_map(|policy| &policy.roles).flat_map(|role| &role.spiffe_ids);
+        let admins: BTreeSet<SpiffeId> = settings.admin_ids.iter().chain(limited).cloned().collect();
         let permits = Arc::new(move |id: &SpiffeId| id.is_member_of(&own) || admins.contains(id));
         let verifier = ClientIdVerifier::new(Arc::clone(&self.roots), permits);
         let shown = Arc::<IdentityStore>::clone(&self.store);

@@ -12,6 +12,7 @@
 
 pub mod acknowledgement;
 pub mod app;
+mod applied_index;
 mod audit;
 pub mod authz;
 pub mod backup;
@@ -20,6 +21,7 @@ pub mod cli;
 mod cpu;
 pub mod driver;
 mod endpoint;
+mod entry_watch;
 mod federation;
 mod first_steps;
 mod http;

@@ -41,6 +41,11 @@ pub enum CommandKind {
     UpdateEntries { updates: Vec<EntryUpdate> },
     /// Entry service. Answer: [`crate::Outcome::Deleted`].
     DeleteEntries { ids: Vec<String> },
+    /// Entry service, for callers with limited rights: as `UpdateEntries`, of entries that still are what the caller's
+    /// rights were judged by. From cluster version 3 on. Answer: [`crate::Outcome::EntriesUpdated`].
+    UpdateJudgedEntries { updates: Vec<JudgedUpdate> },
+    /// As `UpdateJudgedEntries`, for `DeleteEntries`. Answer: [`crate::Outcome::Deleted`].
+    DeleteJudgedEntries { judged: Vec<Arc<Entry>> },
     /// Leader's prune driver: entries with `expires_at` set and below `before` (Unix seconds), at most
     /// [`crate::limits::PRUNE_ITEMS_MAX`]. Answer: [`crate::Outcome::Pruned`].
     PruneEntries { before: i64 },
@@ -159,6 +164,13 @@ pub struct UpstreamChanges {
 pub struct EntryUpdate {
     pub entry: Arc<Entry>,
     pub mask: EntryMask,
+}
+
+/// An update of an entry that was `judged` when somebody decided that it may be made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JudgedUpdate {
+    pub update: EntryUpdate,
+    pub judged: Arc<Entry>,
 }
 
 /// The fields of an entry that an update replaces (SPIRE's `EntryMask`).

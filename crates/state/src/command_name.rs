@@ -9,6 +9,8 @@ impl CommandKind {
             Self::CreateEntries { .. } => "CreateEntries",
             Self::UpdateEntries { .. } => "UpdateEntries",
             Self::DeleteEntries { .. } => "DeleteEntries",
+            Self::UpdateJudgedEntries { .. } => "UpdateJudgedEntries",
+            Self::DeleteJudgedEntries { .. } => "DeleteJudgedEntries",
             Self::PruneEntries { .. } => "PruneEntries",
             Self::AttestAgent(_) => "AttestAgent",
             Self::SetPendingSerial { .. } => "SetPendingSerial",

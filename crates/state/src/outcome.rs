@@ -83,7 +83,8 @@ pub enum Code {
     PermissionDenied = 7,
     ResourceExhausted = 8,
     FailedPrecondition = 9,
-    /// The bound of one command was reached: what was done stays, and the caller repeats under a new request id.
+    /// The bound of one command was reached: what was done stays, and the caller repeats under a new request id. Of an
+    /// item: it changed since it was judged.
     Aborted = 10,
     Internal = 13,
 }

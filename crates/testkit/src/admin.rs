@@ -18,6 +18,7 @@ use steeple_api::server::trustdomain::RefreshBundleRequest;
 use steeple_api::server::trustdomain::trust_domain_client::TrustDomainClient;
 use steeple_api::steeple::server::authorities_client::AuthoritiesClient;
 use steeple_api::steeple::server::cluster_client::ClusterClient;
+use steeple_api::steeple::server::entries_client::EntriesClient;
 use steeple_api::steeple::server::{AuthorityStatusRequest, AuthorityStatusResponse, StatusRequest, StatusResponse};
 use steeple_api::types;
 use steeple_transport::client::uds_channel;
@@ -40,6 +41,11 @@ impl Admin {
 
     pub fn entries(&self) -> EntryClient<Channel> {
         EntryClient::new(self.channel.clone())
+    }
+
+    /// The part of it that SPIRE does not have.
+    pub fn watched_entries(&self) -> EntriesClient<Channel> {
+        EntriesClient::new(self.channel.clone())
     }
 
     pub fn agents(&self) -> AgentClient<Channel> {

@@ -2193,6 +2193,382 @@ pub mod cluster_server {
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchEntriesRequest {
+    /// As for ListEntries. Absent: all entries.
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<
+        super::super::super::spire::api::server::entry::v1::list_entries_request::Filter,
+    >,
+    /// Fields of the entries that are sent. Absent: all of them.
+    #[prost(message, optional, tag = "2")]
+    pub output_mask: ::core::option::Option<
+        super::super::super::spire::api::types::EntryMask,
+    >,
+    /// A log index: changes after it are sent. 0: from now on.
+    #[prost(uint64, tag = "3")]
+    pub after_index: u64,
+}
+impl ::prost::Name for WatchEntriesRequest {
+    const NAME: &'static str = "WatchEntriesRequest";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.WatchEntriesRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.WatchEntriesRequest".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchEntriesResponse {
+    /// Where to come back to: all changes up to this log index have been sent. The first message of a stream has no
+    /// changes but this; others without changes come now and then while nothing passes the filter.
+    #[prost(uint64, tag = "1")]
+    pub resume_index: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub changes: ::prost::alloc::vec::Vec<EntryChange>,
+}
+impl ::prost::Name for WatchEntriesResponse {
+    const NAME: &'static str = "WatchEntriesResponse";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.WatchEntriesResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.WatchEntriesResponse".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EntryChange {
+    /// The log index at which it took effect. One index may have many changes.
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    #[prost(oneof = "entry_change::Change", tags = "2, 3")]
+    pub change: ::core::option::Option<entry_change::Change>,
+}
+/// Nested message and enum types in `EntryChange`.
+pub mod entry_change {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Change {
+        /// The entry is there, new or changed, and passes the filter.
+        #[prost(message, tag = "2")]
+        Set(super::super::super::super::spire::api::types::Entry),
+        /// The entry with this ID is deleted, or passes the filter no more.
+        #[prost(string, tag = "3")]
+        GoneId(::prost::alloc::string::String),
+    }
+}
+impl ::prost::Name for EntryChange {
+    const NAME: &'static str = "EntryChange";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.EntryChange".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.EntryChange".into()
+    }
+}
+/// Generated client implementations.
+pub mod entries_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Registration entries, for controllers and automation: what spire.api.server.entry.v1.Entry does not have.
+    #[derive(Debug, Clone)]
+    pub struct EntriesClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> EntriesClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> EntriesClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            EntriesClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Changes as they take effect on the replica that answers, in the order of the log. The stream ends when its
+        /// connection is to end, and with UNAVAILABLE when the replica has lost the leader: watch again, here or at another
+        /// replica, after the last `resume_index`. OUT_OF_RANGE says that the changes asked for are not kept any more: list
+        /// the entries anew, and watch after the index in that answer's metadata, `steeple-applied-index`.
+        pub async fn watch(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchEntriesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchEntriesResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/steeple.server.v1.Entries/Watch",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("steeple.server.v1.Entries", "Watch"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod entries_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with EntriesServer.
+    #[async_trait]
+    pub trait Entries: std::marker::Send + std::marker::Sync + 'static {
+        /// Changes as they take effect on the replica that answers, in the order of the log. The stream ends when its
+        /// connection is to end, and with UNAVAILABLE when the replica has lost the leader: watch again, here or at another
+        /// replica, after the last `resume_index`. OUT_OF_RANGE says that the changes asked for are not kept any more: list
+        /// the entries anew, and watch after the index in that answer's metadata, `steeple-applied-index`.
+        async fn watch(
+            &self,
+            request: tonic::Request<super::WatchEntriesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<BoxStream<super::WatchEntriesResponse>>,
+            tonic::Status,
+        > {
+            Err(tonic::Status::unimplemented("Not yet implemented"))
+        }
+    }
+    /// Registration entries, for controllers and automation: what spire.api.server.entry.v1.Entry does not have.
+    #[derive(Debug)]
+    pub struct EntriesServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> EntriesServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for EntriesServer<T>
+    where
+        T: Entries,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/steeple.server.v1.Entries/Watch" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchSvc<T: Entries>(pub Arc<T>);
+                    impl<
+                        T: Entries,
+                    > tonic::server::ServerStreamingService<super::WatchEntriesRequest>
+                    for WatchSvc<T> {
+                        type Response = super::WatchEntriesResponse;
+                        type ResponseStream = BoxStream<super::WatchEntriesResponse>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchEntriesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Entries>::watch(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for EntriesServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "steeple.server.v1.Entries";
+    impl<T> tonic::server::NamedService for EntriesServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ImportRecordsRequest {
     /// Of the old server; refused when this one has another.
     #[prost(string, tag = "1")]

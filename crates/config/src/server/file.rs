@@ -41,6 +41,8 @@ pub struct ServerFile {
     pub cluster: Option<ClusterFile>,
     /// Ours: an OIDC discovery provider within the server. Stands beside `server`.
     pub oidc: Option<OidcFile>,
+    /// Ours: `authorization { policy_file = ... }`. Stands beside `server`.
+    pub policy_file: Option<String>,
     /// `None` when there is no `plugins` section, which differs from an empty one.
     pub plugins: Option<Vec<PluginBlock>>,
     pub telemetry: TelemetryFile,
@@ -83,6 +85,10 @@ impl ServerFile {
         }
         if let Some(oidc) = file.section("oidc")? {
             read.oidc = Some(OidcFile::read_section(oidc, "oidc", &mut unknown)?);
+        }
+        if let Some(mut authorization) = file.section("authorization")? {
+            read.policy_file = authorization.text("policy_file")?;
+            authorization.finish("authorization", &mut unknown);
         }
         if let Some(plugins) = file.tree("plugins")? {
             read.plugins = Some(PluginBlock::read_all(&plugins, &mut unknown)?);

@@ -7,6 +7,7 @@ mod federation;
 mod federation_file;
 mod file;
 mod notices;
+mod policy;
 mod resolve;
 mod seal;
 mod settings;
@@ -20,6 +21,7 @@ pub use federation_file::{
     BundleEndpointFile, EndpointProfileFile, FederatesWithFile, FederationFile, ServingCertFile,
 };
 pub use file::{ExperimentalServerFile, ServerFile};
+pub use policy::{PolicyFile, PolicyRole, PolicyRule, PolicySettings};
 pub use seal::{Pkcs11Settings, SealFile, SealSettings, SecretFile, TransitSettings};
 pub use settings::{
     CaSettings, CaSubject, DEFAULT_SERVER_SOCKET, PruneSettings, RateLimitSettings, ServerOverrides, ServerSettings,

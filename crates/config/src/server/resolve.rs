@@ -143,6 +143,8 @@ impl ServerSettings {
             health_checks: file.health_checks.resolve()?,
             cluster,
             oidc,
+            // Read from its own file: see `load_server`.
+            policy: None,
         };
         Ok(Loaded { settings, notices: said })
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use steeple_core::{KeyType, SpiffeId, TrustDomain};
 
-use super::{ClusterSettings, FederationSettings, TtlSettings};
+use super::{ClusterSettings, FederationSettings, PolicySettings, TtlSettings};
 use crate::common::LogFile;
 use crate::section::Section;
 use crate::unknown::UnknownKeys;
@@ -48,6 +48,8 @@ pub struct ServerSettings {
     pub cluster: ClusterSettings,
     /// `None`: no OIDC discovery provider within the server.
     pub oidc: Option<OidcSettings>,
+    /// `None`: no caller has limited rights.
+    pub policy: Option<PolicySettings>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

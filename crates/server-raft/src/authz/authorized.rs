@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use steeple_core::SpiffeId;
+use steeple_core::{SpiffeId, Timestamp, TrustDomain};
+use steeple_state::State;
 use tonic::{Request, Status};
 
-use super::{Allowance, Caller, RateLimits, Transport, limit};
+use super::{Allowance, Caller, RateLimits, Rights, Transport, limit};
 
 /// Made by this module alone, once a call passed the table. Handlers that act on somebody's behalf ask for it.
 #[derive(Clone, Debug)]
 pub struct Authorized {
     pub(super) caller: Caller,
     pub(super) class: Class,
+    /// Of [`Class::Limited`].
+    pub(super) rights: Option<Rights>,
     pub(super) allowance: Allowance,
     pub(super) limits: Arc<RateLimits>,
 }
@@ -19,9 +22,13 @@ pub struct Authorized {
 /// As what a caller was let in (SPIRE's `authorized_as` and `authorized_via`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    Admin { via_config: bool },
+    Admin {
+        via_config: bool,
+    },
     Agent,
     Downstream,
+    /// By a policy, which says what of its items.
+    Limited,
     Local,
     Nobody,
 }
@@ -33,6 +40,16 @@ impl Authorized {
 
     pub fn class(&self) -> Class {
         self.class
+    }
+
+    /// What the caller is limited to; `None` is everything that the method does.
+    pub fn rights(&self) -> Option<&Rights> {
+        self.rights.as_ref()
+    }
+
+    /// Whether lists and the like show what is kept of the trust domain.
+    pub fn sees_domain(&self, trust_domain: &TrustDomain) -> bool {
+        self.rights.as_ref().is_none_or(|rights| rights.sees_domain(trust_domain))
     }
 
     /// The calling agent's ID; an error in any other class, which the table does not let through.
@@ -49,6 +66,14 @@ impl Authorized {
             (Class::Downstream, Some(id)) => Ok(id),
             _ => Err(Status::internal("caller ID missing from request context")),
         }
+    }
+
+    /// Whether a call made now would be let in as this one was; for what outlasts a call. What the configuration says
+    /// does not change while a server runs.
+    pub fn is_still_let_in(&self, state: &State, now: Timestamp) -> bool {
+        let has_expired = self.caller.identity().is_some_and(|identity| identity.not_after < now);
+        let by_entry = || self.caller.id.as_ref().is_some_and(|id| state.caller_flags(id).admin);
+        !has_expired && (self.class != Class::Admin { via_config: false } || by_entry())
     }
 
     /// Waits for the caller's tokens for a batch of `count` items; see [`Charge::Items`](super::Charge).
@@ -81,6 +106,7 @@ impl Class {
             Self::Admin { .. } => "admin",
             Self::Agent => "agent",
             Self::Downstream => "downstream",
+            Self::Limited => "limited",
             Self::Local => "local",
             Self::Nobody => "nobody",
         }
@@ -92,6 +118,7 @@ impl Class {
             Self::Admin { via_config: true } => "config",
             Self::Admin { via_config: false } | Self::Downstream => "entries",
             Self::Agent => "datastore",
+            Self::Limited => "policy",
             Self::Local => "transport",
             Self::Nobody => "",
         }

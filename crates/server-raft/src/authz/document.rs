@@ -4,11 +4,12 @@
 use std::fmt::Write as _;
 
 use steeple_api::types::permission_denied_details::Reason;
+use steeple_config::{PolicyRole, PolicyRule, PolicySettings, Span};
 use steeple_core::{AttestedAgent, SelectorSet, SpiffeId, Timestamp};
 use steeple_state::view::CallerFlags;
 use steeple_testkit::assert_committed;
 
-use super::{AgentDecision, Denial, Entrance, Row, Standing, TABLE, decide};
+use super::{AgentDecision, Caller, Denial, Entrance, Policy, Rights, Row, Standing, TABLE, Transport, decide};
 
 /// A column of the table.
 struct Column {
@@ -16,6 +17,8 @@ struct Column {
     who: &'static str,
     standing: Standing,
     certificate: Certificate,
+    /// Whether the policy below names it.
+    is_limited: bool,
 }
 
 /// What a caller shows, as far as the agents' records know it.
@@ -50,10 +53,11 @@ const NOBODY: Standing = Standing {
     identified: false,
     configured_admin: false,
     entries: CallerFlags { admin: false, downstream: false },
+    granted: None,
 };
 const MEMBER: Standing = Standing { identified: true, ..NOBODY };
 
-const COLUMNS: [Column; 15] = [
+const COLUMNS: [Column; 16] = [
     column("plain", "no TLS", NOBODY, Certificate::Refused),
     column("peer", "TLS with a certificate as replicas have for their own port", NOBODY, Certificate::Refused),
     column("foreign", "an agent of another trust domain, federated with", MEMBER, Certificate::Refused),
@@ -76,6 +80,15 @@ const COLUMNS: [Column; 15] = [
         Standing { entries: CallerFlags { admin: true, downstream: false }, ..MEMBER },
         Certificate::OfNoAgent,
     ),
+    Column {
+        is_limited: true,
+        ..column(
+            "limited",
+            "an ID to which a [policy](authorization-policy.md) gives `Entry/*`, and nothing else",
+            MEMBER,
+            Certificate::OfNoAgent,
+        )
+    },
     column("config", "an ID in `admin_ids`", ADMIN, Certificate::OfNoAgent),
     column("config, foreign", "an ID of another trust domain in `admin_ids`", ADMIN, Certificate::OfNoAgent),
     column("local", "the admin socket", Standing { local: true, ..NOBODY }, Certificate::None),
@@ -83,7 +96,7 @@ const COLUMNS: [Column; 15] = [
 const ADMIN: Standing = Standing { configured_admin: true, ..MEMBER };
 
 const fn column(name: &'static str, who: &'static str, standing: Standing, certificate: Certificate) -> Column {
-    Column { name, who, standing, certificate }
+    Column { name, who, standing, certificate, is_limited: false }
 }
 
 impl Column {
@@ -94,7 +107,8 @@ impl Column {
         if !self.standing.local && !row.is_on_tcp() {
             return Answer::Absent;
         }
-        match row.entrance(&self.standing) {
+        let granted = if self.is_limited { granted(row) } else { None };
+        match row.entrance(&Standing { granted, ..self.standing }) {
             Entrance::As(_) => Answer::LetIn,
             Entrance::Closed => Answer::Denied,
             Entrance::IfAgent => match self.certificate.decision() {
@@ -103,6 +117,29 @@ impl Column {
             },
         }
     }
+}
+
+/// What a policy that gives its only caller `Entry/*` says of a method.
+fn granted(row: &Row) -> Option<bool> {
+    let id = SpiffeId::parse("spiffe://td/limited").unwrap();
+    let rule = PolicyRule {
+        span: Span::UNKNOWN,
+        methods: vec!["Entry/*".to_owned()],
+        spiffe_ids: None,
+        parent_ids: None,
+        trust_domains: None,
+        federates_with: None,
+    };
+    let role = PolicyRole {
+        name: "limited".to_owned(),
+        span: Span::UNKNOWN,
+        spiffe_ids: vec![id.clone()],
+        uids: Vec::new(),
+        rules: vec![rule],
+    };
+    let policy = Policy::resolve(&PolicySettings { path: "policy.hcl".into(), roles: vec![role] }, &[]).unwrap();
+    let transport = Transport::Tcp { remote_addr: "127.0.0.1:1".parse().unwrap(), identity: None };
+    policy.rights(&Caller { transport, id: Some(id) }, row).as_ref().map(Rights::grants)
 }
 
 impl Certificate {
@@ -172,7 +209,8 @@ leader, a follower and one without a quorum, for every cell. A method that is no
 | cell | the caller hears |
 |---|---|
 | yes | whatever the method answers |
-| no | `PermissionDenied`, `authorization denied for method ...`, without details |
+| no | `PermissionDenied`, `authorization denied for method ...`, without details; a caller with limited rights also \
+hears which role has no rule for it |
 | BANNED, EXPIRED, NOT_ACTIVE, NOT_ATTESTED | the same, with that reason (`AGENT_...`) as \
 `PermissionDeniedDetails` in the trailers. Without a quorum `Unavailable`, except for \
 EXPIRED: another replica may have attested the agent |

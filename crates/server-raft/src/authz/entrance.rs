@@ -14,6 +14,8 @@ pub struct Standing {
     /// That ID is in `admin_ids`.
     pub configured_admin: bool,
     pub entries: CallerFlags,
+    /// Whether a policy that names the caller has a rule for the method; `None` where it has no say.
+    pub granted: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +27,14 @@ pub enum Entrance {
 }
 
 impl Row {
-    /// First success wins, in SPIRE's order: any, local, configured admin, entries, agent.
+    /// First success wins, in SPIRE's order: any, local, configured admin, entries, agent. A policy that names the
+    /// caller takes the place of what administrators have.
     pub fn entrance(&self, standing: &Standing) -> Entrance {
         match *standing {
             _ if self.any => Entrance::As(Class::Nobody),
+            Standing { granted: Some(true), .. } => Entrance::As(Class::Limited),
+            Standing { granted: Some(false), identified: true, .. } if self.agent => Entrance::IfAgent,
+            Standing { granted: Some(false), .. } => Entrance::Closed,
             Standing { local: true, .. } if self.local => Entrance::As(Class::Local),
             Standing { local: true, .. } | Standing { identified: false, .. } => Entrance::Closed,
             Standing { configured_admin: true, .. } if self.admin => Entrance::As(Class::Admin { via_config: true }),

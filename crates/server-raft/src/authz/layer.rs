@@ -17,8 +17,8 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::{
-    AgentDecision, Allowance, Authorized, Caller, Charge, Class, Denial, Entrance, RateLimits, Row, Standing, decide,
-    limit, row,
+    AgentDecision, Allowance, Authorized, Caller, Charge, Class, Denial, Entrance, Policy, RateLimits, Rights, Row,
+    Standing, decide, limit, row,
 };
 use crate::acknowledgement::Acknowledgements;
 use crate::call_log;
@@ -34,6 +34,7 @@ pub struct Authorizer {
 
 struct Rules {
     admin_ids: BTreeSet<SpiffeId>,
+    policy: Option<Policy>,
     limits: Arc<RateLimits>,
     acknowledgements: Arc<Acknowledgements>,
     clock: Arc<dyn Clock>,
@@ -43,12 +44,13 @@ impl Authorizer {
     pub fn new(
         replica: Replica,
         admin_ids: impl IntoIterator<Item = SpiffeId>,
+        policy: Option<Policy>,
         limits: RateLimits,
         acknowledgements: Arc<Acknowledgements>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let admin_ids = admin_ids.into_iter().collect();
-        let rules = Rules { admin_ids, limits: Arc::new(limits), acknowledgements, clock };
+        let rules = Rules { admin_ids, policy, limits: Arc::new(limits), acknowledgements, clock };
         Self { replica, rules: Arc::new(rules) }
     }
 
@@ -56,18 +58,25 @@ impl Authorizer {
         AuthorizeLayer { authorizer: self.clone() }
     }
 
-    async fn authorize(&self, row: &Row, caller: &Caller) -> Result<Class, Status> {
-        match (row.entrance(&self.standing(row, caller)), &caller.id) {
-            (Entrance::As(class), _) => Ok(class),
-            (Entrance::IfAgent, Some(id)) => {
+    /// As what the caller is let in, and within which limits.
+    async fn authorize(&self, row: &Row, caller: &Caller) -> Result<(Class, Option<Rights>), Status> {
+        let rights = self.rules.policy.as_ref().and_then(|policy| policy.rights(caller, row));
+        let entrance = row.entrance(&self.standing(row, caller, rights.as_ref()));
+        match (entrance, &caller.id, rights) {
+            (Entrance::As(Class::Limited), _, rights) => Ok((Class::Limited, rights)),
+            (Entrance::As(class), ..) => Ok((class, None)),
+            (Entrance::IfAgent, Some(id), _) => {
                 self.authorize_agent(row, id, caller).await?;
-                Ok(Class::Agent)
+                Ok((Class::Agent, None))
             }
-            (Entrance::IfAgent, None) | (Entrance::Closed, _) => Err(denied(row)),
+            (Entrance::Closed, _, Some(rights)) => {
+                Err(Status::permission_denied(format!("{}; {}", denied(row).message(), rights.no_rule())))
+            }
+            (Entrance::IfAgent, None, _) | (Entrance::Closed, ..) => Err(denied(row)),
         }
     }
 
-    fn standing(&self, row: &Row, caller: &Caller) -> Standing {
+    fn standing(&self, row: &Row, caller: &Caller, rights: Option<&Rights>) -> Standing {
         let id = caller.id.as_ref();
         // Most calls are agents', which no entry lets in.
         let asked = id.filter(|_| row.admin || row.downstream);
@@ -76,6 +85,7 @@ impl Authorizer {
             identified: id.is_some(),
             configured_admin: asked.is_some_and(|id| self.rules.admin_ids.contains(id)),
             entries: asked.map(|id| self.replica.state().read().caller_flags(id)).unwrap_or_default(),
+            granted: rights.map(Rights::grants),
         }
     }
 
@@ -84,18 +94,18 @@ impl Authorizer {
         &self,
         row: &Row,
         caller: Caller,
-        class: Class,
+        (class, rights): (Class, Option<Rights>),
         deadline: Option<Deadline>,
     ) -> Result<Authorized, Status> {
         let limits = Arc::clone(&self.rules.limits);
         let Some(limit) = limit(row.method) else {
-            return Ok(Authorized { caller, class, allowance: Allowance::default(), limits });
+            return Ok(Authorized { caller, class, rights, allowance: Allowance::default(), limits });
         };
         let allowance = limits.allowance(limit, &caller, class, deadline);
         if limit.charge == Charge::Call {
             allowance.take(1).await?;
         }
-        Ok(Authorized { caller, class, allowance, limits })
+        Ok(Authorized { caller, class, rights, allowance, limits })
     }
 
     /// Denials are final only on a fresh view: a follower may not have heard yet of an agent that attested elsewhere.
@@ -179,17 +189,17 @@ where
         Box::pin(async move {
             // A method without a row is one that no service here has: the router answers `Unimplemented`.
             let Some(row) = row(request.uri().path()) else { return inner.call(request).await };
-            let class = match Caller::of(request.extensions()) {
-                Ok(caller) => authorizer.authorize(row, &caller).await.map(|class| (caller, class)),
+            let let_in = match Caller::of(request.extensions()) {
+                Ok(caller) => authorizer.authorize(row, &caller).await.map(|let_in| (caller, let_in)),
                 Err(status) => Err(status),
             };
-            let (caller, class) = match class {
-                Ok(authorized) => authorized,
+            let (caller, (class, rights)) = match let_in {
+                Ok(let_in) => let_in,
                 Err(status) => return Ok(status.into_http()),
             };
             call_log::authorized(class);
             let deadline = request.extensions().get::<Deadline>().copied();
-            let mut response = match authorizer.admit(row, caller, class, deadline).await {
+            let mut response = match authorizer.admit(row, caller, (class, rights), deadline).await {
                 Ok(authorized) => {
                     request.extensions_mut().insert(authorized);
                     inner.call(request).await?

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   request ── layer ── caller (who, over which transport) ── table (a row per RPC) ──▶ Authorized, or a status
-//!                                        │  └─ entrance: the row read for a caller └─ limits: how often
+//!                                        │  └─ entrance: the row read for a caller ├─ limits: how often
+//!                                        │                                         └─ policy: which items
 //!                                        └─ agent: is this certificate still the agent's?
 //! ```
 //!
@@ -16,6 +17,7 @@ mod document;
 mod entrance;
 mod layer;
 mod limits;
+mod policy;
 mod table;
 
 pub use agent::{AgentDecision, Denial, calling_agent, decide};
@@ -24,4 +26,5 @@ pub use caller::{Caller, Transport};
 pub use entrance::{Entrance, Standing};
 pub use layer::{AuthorizeLayer, Authorizer};
 pub use limits::{Allowance, Charge, LIMITS, Limit, LimitKind, RateLimits, limit};
+pub use policy::{LIMITABLE, OutOfBounds, Policy, PolicyError, Rights, Target};
 pub use table::{Row, TABLE, row};

@@ -10,6 +10,7 @@ use steeple_core::{Clock, SystemClock};
 use steeple_telemetry::log;
 
 use super::RunFlags;
+use crate::authz::Policy;
 use crate::node_attestors::{self, OwnRootsOf, node_attestor};
 use crate::upstream_authority::{self, Upstream};
 
@@ -40,6 +41,10 @@ fn refusal_of(settings: &ServerSettings) -> Option<String> {
     if let Err(error) = bind.to_socket_addrs() {
         let why = format!("could not resolve bind address \"{bind}\": {error}");
         return Some(format!("SPIRE {PROGRAM} configuration file is invalid: {why}\n"));
+    }
+    let policy = settings.policy.as_ref().map(|policy| Policy::resolve(policy, &settings.admin_ids));
+    if let Some(Err(error)) = policy {
+        return Some(format!("SPIRE {PROGRAM} configuration file is invalid: {error}\n"));
     }
     let notes: Vec<(String, String)> = settings
         .plugins
@@ -99,6 +104,45 @@ mod tests {
             told.starts_with("SPIRE server configuration file is invalid: cannot open the log file /nowhere/"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn a_policy_that_cannot_be_used_is_refused_like_the_file_that_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let [config, policy] = ["server.conf", "policy.hcl"].map(|name| dir.path().join(name));
+        let text = format!(
+            "server {{ trust_domain = \"example.org\" data_dir = \"{data}\" bind_address = \"127.0.0.1\"
+             admin_ids = [\"spiffe://example.org/admin\"] }}
+             plugins {{ DataStore \"sql\" {{ plugin_data {{}} }} KeyManager \"memory\" {{}} }}
+             authorization {{ policy_file = \"{}\" }}",
+            policy.display(),
+            data = dir.path().join("data").display(),
+        );
+        std::fs::write(&config, text).unwrap();
+        let load = || RunFlags { config: Some(config.clone()), ..RunFlags::default() }.load();
+        assert!(load().unwrap_err().to_string().ends_with("no such file; correct authorization.policy_file"));
+
+        let role = |callers: &str, method: &str| {
+            std::fs::write(&policy, format!("role \"r\" {{ {callers}\n rule {{ methods = [\"{method}\"] }} }}"))
+                .unwrap();
+            load()
+        };
+        let typo = role("uid = [1]", "Entry/*").unwrap_err().validation_report(PROGRAM);
+        assert!(typo.contains("policy.hcl: role \"r\": \"uid\" at 1:12 (did you mean \"uids\"?)"), "{typo}");
+        let nobody = role("uids = []", "Entry/*").unwrap_err().validation_report(PROGRAM);
+        assert!(nobody.contains("policy.hcl\": At 1:12: uids: is empty: name something"), "{nobody}");
+        let (uid, admin) = ("uids = [1]", "spiffe_ids = [\"spiffe://example.org/admin\"]");
+        for (callers, method, why) in [
+            (uid, "Entry/ListEntris", "policy.hcl:2:9: role \"r\": unknown method \"Entry/ListEntris\" (did you mean "),
+            (admin, "Entry/*", "policy.hcl:1:6: role \"r\": spiffe://example.org/admin is in admin_ids too"),
+        ] {
+            let report = refusal_of(&role(callers, method).unwrap().settings).unwrap();
+            assert!(
+                report.starts_with("SPIRE server configuration file is invalid: /") && report.contains(why),
+                "{report}"
+            );
+        }
+        assert_eq!(refusal_of(&role(uid, "Entry/*").unwrap().settings), None);
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub(super) fn needs_room(kind: &CommandKind) -> bool {
     match kind {
         CommandKind::CreateEntries { .. }
         | CommandKind::UpdateEntries { .. }
+        | CommandKind::UpdateJudgedEntries { .. }
         | CommandKind::AttestAgent(_)
         | CommandKind::SetAgentVersion { .. }
         | CommandKind::CreateJoinToken { .. }
@@ -56,6 +57,7 @@ pub(super) fn needs_room(kind: &CommandKind) -> bool {
         | CommandKind::AllocateMember { .. } => true,
         CommandKind::Noop
         | CommandKind::DeleteEntries { .. }
+        | CommandKind::DeleteJudgedEntries { .. }
         | CommandKind::PruneEntries { .. }
         | CommandKind::SetPendingSerial { .. }
         | CommandKind::PromoteSerial { .. }

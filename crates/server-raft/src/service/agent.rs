@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::query::{bad_token, invalid, page, unhandled};
 use super::shared::Shared;
 use super::{attest, go_time};
-use crate::authz::{Authorized, Denial, authorized};
+use crate::authz::{Authorized, Denial, Rights, authorized};
 use crate::issue::agent_svid;
 
 pub struct AgentService {
@@ -28,8 +28,9 @@ impl AgentApi for AgentService {
         &self,
         request: Request<CountAgentsRequest>,
     ) -> Result<Response<CountAgentsResponse>, Status> {
+        let caller = authorized(&request)?;
         let filter = request.into_inner().filter.unwrap_or_default();
-        let filter = list_filter(
+        let mut filter = list_filter(
             list_agents_request::Filter {
                 by_attestation_type: filter.by_attestation_type,
                 by_selector_match: filter.by_selector_match,
@@ -40,16 +41,19 @@ impl AgentApi for AgentService {
             PageRequest::ALL,
             "failed to count agents",
         )?;
+        filter.within = caller.rights().and_then(Rights::agents);
         let view = self.shared.fresh().await?;
         let count = view.state().count_agents(&filter);
         Ok(Response::new(CountAgentsResponse { count: i32::try_from(count).unwrap_or(i32::MAX) }))
     }
 
     async fn list_agents(&self, request: Request<ListAgentsRequest>) -> Result<Response<ListAgentsResponse>, Status> {
+        let caller = authorized(&request)?;
         let request = request.into_inner();
         let what = "failed to list agents";
         let wanted = page(request.page_size, &request.page_token);
-        let filter = list_filter(request.filter.unwrap_or_default(), wanted, what)?;
+        let mut filter = list_filter(request.filter.unwrap_or_default(), wanted, what)?;
+        filter.within = caller.rights().and_then(Rights::agents);
         let view = self.shared.fresh().await?;
         let page = view.state().agents(&filter, wanted).map_err(bad_token(what))?;
         let mask = request.output_mask.as_ref();
@@ -60,8 +64,10 @@ impl AgentApi for AgentService {
     }
 
     async fn get_agent(&self, request: Request<GetAgentRequest>) -> Result<Response<types::Agent>, Status> {
+        let caller = authorized(&request)?;
         let request = request.into_inner();
         let id = self.agent_id(request.id.as_ref())?;
+        may_touch(&caller, &id)?;
         let view = self.shared.fresh().await?;
         let agent = view.state().agent(&id).cloned().ok_or_else(not_found)?;
         Ok(Response::new(agent_to_wire(&agent, request.output_mask.as_ref())))
@@ -70,6 +76,7 @@ impl AgentApi for AgentService {
     async fn delete_agent(&self, request: Request<DeleteAgentRequest>) -> Result<Response<()>, Status> {
         let caller = authorized(&request)?;
         let id = self.agent_id(request.into_inner().id.as_ref())?;
+        may_touch(&caller, &id)?;
         self.shared.propose(&caller, CommandKind::DeleteAgent { id: id.clone() }).await?;
         tracing::info!(spiffe_id = %id, "Agent deleted");
         Ok(Response::new(()))
@@ -78,6 +85,7 @@ impl AgentApi for AgentService {
     async fn ban_agent(&self, request: Request<BanAgentRequest>) -> Result<Response<()>, Status> {
         let caller = authorized(&request)?;
         let id = self.agent_id(request.into_inner().id.as_ref())?;
+        may_touch(&caller, &id)?;
         self.shared.propose(&caller, CommandKind::BanAgent { id: id.clone() }).await?;
         tracing::info!(spiffe_id = %id, "Agent banned");
         Ok(Response::new(()))
@@ -131,6 +139,9 @@ impl AgentApi for AgentService {
                 request.token.len()
             )));
         }
+        if let Some(rights) = caller.rights() {
+            self.may_join(rights, &request.token, agent_id.as_ref()).await?;
+        }
         let value = if request.token.is_empty() { uuid::Uuid::new_v4().to_string() } else { request.token };
         let expires_at = self.shared.clock.now().as_secs() + i64::from(request.ttl);
         let alias = match agent_id {
@@ -164,6 +175,21 @@ impl AgentService {
         let id = id_from_wire(Some(id)).map_err(|error| invalid("invalid agent ID", &error))?;
         workload_id(&id, &self.shared.trust_domain).map_err(bad_agent_id)?;
         Ok(id)
+    }
+
+    /// Whether a caller with limited rights may let a node join, as which ID that may be. A token of its own choice is
+    /// a choice of the agent's ID, which may have had entries before.
+    async fn may_join(&self, rights: &Rights, token: &str, alias: Option<&SpiffeId>) -> Result<(), Status> {
+        let view = self.shared.fresh().await?;
+        let state = view.state();
+        if let Some(alias) = alias {
+            rights.allow_node(&state, alias)?;
+        }
+        if alias.is_none() || !token.is_empty() {
+            let token = if token.is_empty() { ANY_TOKEN } else { token };
+            rights.allow_node(&state, &attest::join_token_id(&self.shared.trust_domain, token)?)?;
+        }
+        Ok(())
     }
 
     /// The entry that gives the agent of a join token a second ID (SPIRE behaviour).
@@ -243,6 +269,10 @@ fn list_filter(wire: list_agents_request::Filter, page: PageRequest<'_>, what: &
     Ok(filter)
 }
 
+fn may_touch(caller: &Authorized, id: &SpiffeId) -> Result<(), Status> {
+    caller.rights().map_or(Ok(()), |rights| Ok(rights.allow_agent(id)?))
+}
+
 fn bad_agent_id(error: steeple_state::validate::IdRuleError) -> Status {
     Status::invalid_argument(format!("invalid agent ID: {error}"))
 }
@@ -253,3 +283,5 @@ fn not_found() -> Status {
 
 /// It becomes part of a SPIFFE ID, whose length is bounded too.
 const JOIN_TOKEN_BYTES_MAX: usize = 1024;
+/// Stands for one that the server chooses.
+const ANY_TOKEN: &str = "00000000-0000-0000-0000-000000000000";

@@ -14,7 +14,7 @@ use steeple_core::{Bundle, TrustDomain};
 use steeple_state::{BundleMask, BundleUpdate, CommandKind, DeleteMode, Outcome};
 use tonic::{Code, Request, Response, Status};
 
-use super::failure;
+use super::failure::{self, may_change};
 use super::query::{bad_token, invalid, page};
 use super::shared::{Shared, unexpected};
 use crate::authz::{Authorized, authorized, calling_agent};
@@ -30,10 +30,11 @@ type Item = Result<(), types::Status>;
 impl BundleApi for BundleService {
     async fn count_bundles(
         &self,
-        _request: Request<CountBundlesRequest>,
+        request: Request<CountBundlesRequest>,
     ) -> Result<Response<CountBundlesResponse>, Status> {
+        let caller = authorized(&request)?;
         let view = self.shared.fresh().await?;
-        let count = view.state().count_bundles();
+        let count = view.state().count_bundles_where(|name| caller.sees_domain(name));
         Ok(Response::new(CountBundlesResponse { count: i32::try_from(count).unwrap_or(i32::MAX) }))
     }
 
@@ -104,12 +105,13 @@ impl BundleApi for BundleService {
         &self,
         request: Request<ListFederatedBundlesRequest>,
     ) -> Result<Response<ListFederatedBundlesResponse>, Status> {
+        let caller = authorized(&request)?;
         let request = request.into_inner();
         let view = self.shared.fresh().await?;
         let page = {
             let state = view.state();
             state
-                .federated_bundles(page(request.page_size, &request.page_token))
+                .federated_bundles_where(page(request.page_size, &request.page_token), |name| caller.sees_domain(name))
                 .map_err(bad_token("failed to list bundles"))?
         };
         let mask = request.output_mask.as_ref();
@@ -123,6 +125,7 @@ impl BundleApi for BundleService {
         &self,
         request: Request<GetFederatedBundleRequest>,
     ) -> Result<Response<types::Bundle>, Status> {
+        let caller = authorized(&request)?;
         let request = request.into_inner();
         let trust_domain = trust_domain_from_wire(&request.trust_domain)
             .map_err(|error| invalid("trust domain argument is not valid", &error))?;
@@ -132,7 +135,8 @@ impl BundleApi for BundleService {
             ));
         }
         let view = self.shared.local().await?;
-        let bundle = view.state().bundle(&trust_domain).cloned().ok_or_else(not_found)?;
+        let bundle = view.state().bundle(&trust_domain).cloned();
+        let bundle = bundle.filter(|_| caller.sees_domain(&trust_domain)).ok_or_else(not_found)?;
         Ok(Response::new(bundle_to_wire(&bundle, request.output_mask.as_ref())))
     }
 
@@ -142,7 +146,7 @@ impl BundleApi for BundleService {
     ) -> Result<Response<BatchCreateFederatedBundleResponse>, Status> {
         let caller = authorized(&request)?;
         let request = request.into_inner();
-        let (items, bundles) = self.drafts(&request.bundle, "creating");
+        let (items, bundles) = self.drafts(&caller, &request.bundle, "creating");
         let results =
             self.batch(&caller, items, (!bundles.is_empty()).then_some(CommandKind::CreateBundles { bundles })).await?;
         let mask = request.output_mask.as_ref();
@@ -160,7 +164,7 @@ impl BundleApi for BundleService {
         let caller = authorized(&request)?;
         let request = request.into_inner();
         let input_mask = request.input_mask.as_ref();
-        let (items, bundles) = self.drafts(&request.bundle, "updating");
+        let (items, bundles) = self.drafts(&caller, &request.bundle, "updating");
         let mask = input_mask.map_or(BundleMask::ALL, mask_from_wire);
         let updates: Vec<_> = bundles.into_iter().map(|bundle| BundleUpdate { bundle, mask }).collect();
         let results =
@@ -179,7 +183,7 @@ impl BundleApi for BundleService {
     ) -> Result<Response<BatchSetFederatedBundleResponse>, Status> {
         let caller = authorized(&request)?;
         let request = request.into_inner();
-        let (items, bundles) = self.drafts(&request.bundle, "setting");
+        let (items, bundles) = self.drafts(&caller, &request.bundle, "setting");
         let results =
             self.batch(&caller, items, (!bundles.is_empty()).then_some(CommandKind::SetBundles { bundles })).await?;
         for bundle in results.iter().filter_map(|(_, bundle)| bundle.as_ref()) {
@@ -208,12 +212,17 @@ impl BundleApi for BundleService {
                 return Err(Status::invalid_argument(why));
             }
         };
+        if let (Some(rights), false) = (caller.rights(), mode == DeleteMode::Restrict) {
+            return Err(rights.never("a mode that changes entries").into());
+        }
         let mut trust_domains = Vec::with_capacity(request.trust_domains.len());
         let items: Vec<Item> = request
             .trust_domains
             .iter()
             .map(|name| {
-                trust_domains.push(self.deletable(name)?);
+                let trust_domain = self.deletable(name)?;
+                may_change(&caller, &trust_domain)?;
+                trust_domains.push(trust_domain);
                 Ok(())
             })
             .collect();
@@ -242,12 +251,14 @@ impl BundleApi for BundleService {
 
 impl BundleService {
     /// What passes the conversion is proposed together; the rest has its status already.
-    fn drafts(&self, wires: &[types::Bundle], doing: &str) -> (Vec<Item>, Vec<Arc<Bundle>>) {
+    fn drafts(&self, caller: &Authorized, wires: &[types::Bundle], doing: &str) -> (Vec<Item>, Vec<Arc<Bundle>>) {
         let mut bundles = Vec::with_capacity(wires.len());
         let items = wires
             .iter()
             .map(|wire| {
-                bundles.push(Arc::new(self.draft(wire, doing)?));
+                let bundle = self.draft(wire, doing)?;
+                may_change(caller, &bundle.trust_domain)?;
+                bundles.push(Arc::new(bundle));
                 Ok(())
             })
             .collect();

@@ -8,16 +8,17 @@ use steeple_api::server::entry::*;
 use steeple_api::{status, types};
 use steeple_core::{Entry, Selector, SpiffeId};
 use steeple_state::validate::{self, Action, convertible};
-use steeple_state::{CommandKind, EntryCreation, EntryMask, EntryUpdate, Outcome, Rejection, State};
+use steeple_state::{
+    Code as StateCode, CommandKind, EntryCreation, EntryMask, EntryUpdate, JudgedUpdate, Outcome, Rejection, State,
+};
 use tonic::codegen::BoxStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::entry_filter::entry_filter;
 use super::query::page;
-use super::shared::{Shared, unexpected};
+use super::shared::{Shared, View, unexpected};
 use super::{failure, sync};
-use crate::authz::authorized;
-use crate::raft::View;
+use crate::authz::{Authorized, Rights, authorized};
 
 pub struct EntryService {
     pub shared: Arc<Shared>,
@@ -29,6 +30,7 @@ impl EntryApi for EntryService {
         &self,
         request: Request<CountEntriesRequest>,
     ) -> Result<Response<CountEntriesResponse>, Status> {
+        let caller = authorized(&request)?;
         let filter = request.into_inner().filter.unwrap_or_default();
         let filter = list_entries_request::Filter {
             by_spiffe_id: filter.by_spiffe_id,
@@ -38,7 +40,8 @@ impl EntryApi for EntryService {
             by_hint: filter.by_hint,
             by_downstream: filter.by_downstream,
         };
-        let filter = entry_filter(filter, &self.shared.trust_domain, "failed to count entries")?;
+        let mut filter = entry_filter(filter, &self.shared.trust_domain, "failed to count entries")?;
+        filter.within = caller.rights().map(Rights::entries);
         let view = self.shared.fresh().await?;
         let count = view.state().count_entries(&filter);
         Ok(Response::new(CountEntriesResponse { count: i32::try_from(count).unwrap_or(i32::MAX) }))
@@ -48,9 +51,11 @@ impl EntryApi for EntryService {
         &self,
         request: Request<ListEntriesRequest>,
     ) -> Result<Response<ListEntriesResponse>, Status> {
+        let caller = authorized(&request)?;
         let request = request.into_inner();
         let what = "failed to list entries";
-        let filter = entry_filter(request.filter.unwrap_or_default(), &self.shared.trust_domain, what)?;
+        let mut filter = entry_filter(request.filter.unwrap_or_default(), &self.shared.trust_domain, what)?;
+        filter.within = caller.rights().map(Rights::entries);
         let view = self.shared.fresh().await?;
         let page = {
             let state = view.state();
@@ -67,12 +72,15 @@ impl EntryApi for EntryService {
     }
 
     async fn get_entry(&self, request: Request<GetEntryRequest>) -> Result<Response<types::Entry>, Status> {
+        let caller = authorized(&request)?;
         let request = request.into_inner();
         if request.id.is_empty() {
             return Err(Status::invalid_argument("missing ID"));
         }
         let view = self.shared.fresh().await?;
-        let entry = view.state().entry(&request.id).cloned().ok_or_else(|| Status::not_found("entry not found"))?;
+        let entry = view.state().entry(&request.id).cloned();
+        let entry = entry.filter(|entry| caller.rights().is_none_or(|rights| rights.sees(entry)));
+        let entry = entry.ok_or_else(|| Status::not_found("entry not found"))?;
         Ok(Response::new(entry_to_wire(&entry, request.output_mask.as_ref())))
     }
 
@@ -83,14 +91,20 @@ impl EntryApi for EntryService {
         let caller = authorized(&request)?;
         let request = request.into_inner();
         let drafts: Vec<_> = request.entries.iter().map(|wire| self.draft(wire, None, Action::Create)).collect();
-        let view = self.view_of_repetitions(&drafts).await?;
+        let view = self.view_to_judge_by(&caller, &drafts).await?;
         let mut entries = Vec::with_capacity(drafts.len());
         // `None` is answered by what is proposed.
         let mut answers = Vec::with_capacity(drafts.len());
         for draft in drafts {
             let answer = match &draft {
                 Err(why) => Some(EntryCreation::Rejected(why.clone())),
-                Ok(draft) => view.as_ref().and_then(|view| creation_of_repetition(&view.state(), draft)),
+                Ok(draft) => view.as_ref().and_then(|view| {
+                    let state = view.state();
+                    let denied = caller.rights().and_then(|rights| rights.allow_entry(&state, &draft.entry).err());
+                    denied
+                        .map(|denied| EntryCreation::Rejected(denied.into()))
+                        .or_else(|| creation_of_repetition(&state, draft))
+                }),
             };
             if let (None, Ok(draft)) = (&answer, draft) {
                 entries.push(Arc::new(draft.entry));
@@ -127,17 +141,27 @@ impl EntryApi for EntryService {
         let input_mask = request.input_mask.as_ref();
         let mask = input_mask.map_or(EntryMask::ALL, mask_from_wire);
         let drafts: Vec<_> = request.entries.iter().map(|wire| self.draft(wire, input_mask, Action::Update)).collect();
-        let view = self.view_of_repetitions(&drafts).await?;
+        let view = self.view_to_judge_by(&caller, &drafts).await?;
         let mut updates = Vec::with_capacity(drafts.len());
+        // Of callers with limited rights.
+        let mut judged = Vec::new();
         // `None` is answered by what is proposed.
         let mut answers = Vec::with_capacity(drafts.len());
         for draft in drafts {
             let update = draft.map(|draft| (EntryUpdate { entry: Arc::new(draft.entry), mask }, draft.selectors));
             let answer = match &update {
                 Err(why) => Some(Err(why.clone())),
-                Ok((update, selectors)) => {
-                    view.as_ref().and_then(|view| update_of_repetition(&view.state(), update, selectors))
-                }
+                Ok((update, selectors)) => view.as_ref().and_then(|view| {
+                    let state = view.state();
+                    let stored = caller.rights().map(|rights| judge_update(rights, &state, update, selectors));
+                    match stored.transpose() {
+                        Err(why) => Some(Err(why)),
+                        Ok(stored) => update_of_repetition(&state, update, selectors).or_else(|| {
+                            judged.extend(stored);
+                            None
+                        }),
+                    }
+                }),
             };
             if let (None, Ok((update, _))) = (&answer, update) {
                 updates.push(update);
@@ -146,7 +170,7 @@ impl EntryApi for EntryService {
         }
         let mut updated = Vec::new();
         if !updates.is_empty() {
-            match self.shared.propose(&caller, CommandKind::UpdateEntries { updates }).await? {
+            match self.shared.propose(&caller, update_command(&caller, updates, judged)).await? {
                 Outcome::EntriesUpdated(results) => updated = results,
                 _ => return Err(unexpected()),
             }
@@ -170,8 +194,10 @@ impl EntryApi for EntryService {
         if ids.is_empty() {
             return Ok(Response::new(BatchDeleteEntryResponse::default()));
         }
-        let outcome = self.shared.propose(&caller, CommandKind::DeleteEntries { ids: ids.clone() }).await?;
-        let Outcome::Deleted(deleted) = outcome else { return Err(unexpected()) };
+        let deleted = match caller.rights() {
+            None => self.delete(&caller, CommandKind::DeleteEntries { ids: ids.clone() }).await?,
+            Some(rights) => self.delete_judged(&caller, rights, &ids).await?,
+        };
         let results = ids.into_iter().zip(deleted).map(|(id, deleted)| {
             let status = deleted.map_or_else(|why| failure::item(&why), |()| status::ok());
             batch_delete_entry_response::Result { status: Some(status), id }
@@ -229,9 +255,47 @@ impl EntryService {
         Ok(draft)
     }
 
-    /// The state to judge repeated selectors by, if any come: sets, which is what replicas get, cannot hold them.
-    async fn view_of_repetitions(&self, drafts: &[Result<EntryDraft, Rejection>]) -> Result<Option<View>, Status> {
-        match drafts.iter().flatten().any(|draft| repeats(&draft.entry, &draft.selectors)) {
+    async fn delete(&self, caller: &Authorized, command: CommandKind) -> Result<Vec<Result<(), Rejection>>, Status> {
+        match self.shared.propose(caller, command).await? {
+            Outcome::Deleted(deleted) => Ok(deleted),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// For a caller with limited rights.
+    async fn delete_judged(
+        &self,
+        caller: &Authorized,
+        rights: &Rights,
+        ids: &[String],
+    ) -> Result<Vec<Result<(), Rejection>>, Status> {
+        let answers: Vec<Result<Arc<Entry>, Rejection>> = {
+            let view = self.shared.fresh().await?;
+            let state = view.state();
+            ids.iter().map(|id| judge_deletion(rights, &state, id)).collect()
+        };
+        let judged: Vec<Arc<Entry>> = answers.iter().flatten().cloned().collect();
+        let mut deleted = match judged.is_empty() {
+            true => Vec::new(),
+            false => self.delete(caller, CommandKind::DeleteJudgedEntries { judged }).await?,
+        }
+        .into_iter();
+        let results = answers.into_iter().map(|answer| match answer {
+            Ok(_) => deleted.next().unwrap_or_else(|| Err(Rejection::new(StateCode::Internal, "no outcome"))),
+            Err(why) => Err(why),
+        });
+        Ok(results.collect())
+    }
+
+    /// The state to judge drafts by where that is to be done before they are proposed: what a caller with limited
+    /// rights may do, and repeated selectors, which the sets that replicas get cannot hold.
+    async fn view_to_judge_by(
+        &self,
+        caller: &Authorized,
+        drafts: &[Result<EntryDraft, Rejection>],
+    ) -> Result<Option<View>, Status> {
+        let repeats = || drafts.iter().flatten().any(|draft| repeats(&draft.entry, &draft.selectors));
+        match caller.rights().is_some() || repeats() {
             true => self.shared.fresh().await.map(Some),
             false => Ok(None),
         }
@@ -263,6 +327,44 @@ fn update_of_repetition(
         return None;
     }
     validate::update(state, update, selectors).err().map(Err)
+}
+
+/// The stored entry, if the update may be made of it and what it makes of it may be stored.
+fn judge_update(
+    rights: &Rights,
+    state: &State,
+    update: &EntryUpdate,
+    selectors: &[Selector],
+) -> Result<Arc<Entry>, Rejection> {
+    let stored = state.entry(&update.entry.id);
+    if let Some(stored) = stored {
+        rights.allow_change_of(stored)?;
+    }
+    let wanted = validate::update(state, update, selectors)?;
+    rights.allow_entry(state, &wanted)?;
+    stored.cloned().ok_or_else(|| Rejection::new(StateCode::NotFound, "failed to update entry"))
+}
+
+/// The stored entry, if it may be deleted.
+fn judge_deletion(rights: &Rights, state: &State, id: &str) -> Result<Arc<Entry>, Rejection> {
+    if id.is_empty() {
+        return Err(Rejection::invalid("missing entry ID"));
+    }
+    let stored = state.entry(id).ok_or_else(|| Rejection::new(StateCode::NotFound, "entry not found"))?;
+    rights.allow_change_of(stored)?;
+    Ok(stored.clone())
+}
+
+/// Limited rights were judged by what was stored then: the update takes effect on that alone.
+fn update_command(caller: &Authorized, updates: Vec<EntryUpdate>, judged: Vec<Arc<Entry>>) -> CommandKind {
+    match caller.rights() {
+        None => CommandKind::UpdateEntries { updates },
+        Some(_) => {
+            let pairs = updates.into_iter().zip(judged);
+            let updates = pairs.map(|(update, judged)| JudgedUpdate { update, judged }).collect();
+            CommandKind::UpdateJudgedEntries { updates }
+        }
+    }
 }
 
 fn create_result(status: types::Status, entry: Option<types::Entry>) -> batch_create_entry_response::Result {

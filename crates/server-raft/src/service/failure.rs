@@ -1,9 +1,11 @@
 //! From what the replica and the state say to gRPC statuses: the one place where that is decided.
 
 use steeple_api::{status, types};
+use steeple_core::TrustDomain;
 use steeple_state::{Code as StateCode, Rejection};
 use tonic::{Code, Status};
 
+use crate::authz::Authorized;
 use crate::call_log;
 use crate::raft::{ProposeError, ReadError};
 
@@ -39,6 +41,12 @@ pub fn item_of(code: Code, message: impl Into<String>) -> types::Status {
     let status = status::status_of(code, message);
     call_log::refused(code, &status.message);
     status
+}
+
+/// Whether the caller may change what is kept of `trust_domain`, as the status of an item.
+pub fn may_change(caller: &Authorized, trust_domain: &TrustDomain) -> Result<(), types::Status> {
+    let allowed = caller.rights().map_or(Ok(()), |rights| rights.allow_domain(trust_domain));
+    allowed.map_err(|denied| item(&denied.into()))
 }
 
 pub fn code(code: StateCode) -> Code {

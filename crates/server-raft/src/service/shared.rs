@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::RwLockReadGuard;
 use steeple_ca::seal::SealingKey;
 use steeple_core::plugin::NodeAttestor;
 use steeple_core::{AuthorityKind, Clock, TrustDomain};
@@ -13,13 +14,15 @@ use tonic::Status;
 
 use super::{Subscribers, failure};
 use crate::acknowledgement::Acknowledgements;
+use crate::applied_index;
 use crate::audit::AuditLayer;
 use crate::authz::Authorized;
 use crate::backup::Backups;
 use crate::driver::server_svid::ServerSvid;
+use crate::entry_watch::Feed;
 use crate::federation::Relationships;
 use crate::issue::{AuthorityMaker, Issuer};
-use crate::raft::{Origin, ReadMode, Replica, View};
+use crate::raft::{Origin, ReadMode, Replica, View as ReplicaView};
 use crate::seal::KeyInUse;
 
 /// Shared by all services of one process.
@@ -41,6 +44,8 @@ pub struct Shared {
     pub server_svid: watch::Receiver<Option<ServerSvid>>,
     /// Agents on push streams.
     pub subscribers: Arc<Subscribers>,
+    /// The latest changes of entries.
+    pub entry_feed: Arc<Feed>,
     pub started_at: Instant,
 }
 
@@ -53,6 +58,18 @@ pub struct Switches {
     pub agent_id_as_selector: bool,
 }
 
+/// The right to look at the state; the answer of the call names the index at which it did.
+pub struct View(ReplicaView);
+
+impl View {
+    /// Keep it short, and never across an `.await`: the replica cannot apply meanwhile.
+    pub fn state(&self) -> RwLockReadGuard<'_, State> {
+        let state = self.0.state();
+        applied_index::read_at(state.applied_index());
+        state
+    }
+}
+
 impl Shared {
     /// The sealing key; `Unavailable` while this server has none: another replica may.
     pub fn unsealed(&self) -> Result<Arc<SealingKey>, Status> {
@@ -62,13 +79,15 @@ impl Shared {
     /// Everything acknowledged so far, on any replica; `Unavailable` while no leader can confirm it.
     pub async fn fresh(&self) -> Result<View, Status> {
         let deadline = Instant::now() + READ_TIMEOUT;
-        self.replica.read(ReadMode::Linearizable, deadline).await.map_err(|error| failure::of_read(&error))
+        let view = self.replica.read(ReadMode::Linearizable, deadline).await;
+        view.map(View).map_err(|error| failure::of_read(&error))
     }
 
     /// What this replica holds, for agents' syncs. A replica that has not caught up once has nothing to say.
     pub async fn local(&self) -> Result<View, Status> {
         let deadline = Instant::now() + READ_TIMEOUT;
-        let view = self.replica.read(ReadMode::Local, deadline).await.map_err(|error| failure::of_read(&error))?;
+        let view = self.replica.read(ReadMode::Local, deadline).await;
+        let view = view.map(View).map_err(|error| failure::of_read(&error))?;
         if view.state().cluster().is_none() {
             return Err(Status::unavailable("server is initializing"));
         }
@@ -89,7 +108,10 @@ impl Shared {
             request_id: *uuid::Uuid::new_v4().as_bytes(),
             deadline: Instant::now() + WRITE_TIMEOUT,
         };
-        match self.replica.propose(kind, origin).await.map_err(|error| failure::of_propose(&error))? {
+        let proposed = self.replica.propose_indexed(kind, origin).await;
+        let (index, outcome) = proposed.map_err(|error| failure::of_propose(&error))?;
+        applied_index::written_at(index);
+        match outcome {
             Outcome::Rejected(why) => Err(failure::of_rejection(&why)),
             outcome => Ok(outcome),
         }

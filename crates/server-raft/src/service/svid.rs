@@ -35,8 +35,10 @@ impl SvidApi for SvidService {
         &self,
         request: Request<MintX509svidRequest>,
     ) -> Result<Response<MintX509svidResponse>, Status> {
+        let caller = authorized(&request)?;
         let request = request.into_inner();
         let (csr, id) = self.mintable(&request.csr)?;
+        self.may_mint(&caller, &id).await?;
         let item = workload_svid(&WorkloadSvid {
             spiffe_id: &id,
             public_key: &csr.public_key,
@@ -53,8 +55,10 @@ impl SvidApi for SvidService {
         request: Request<MintJwtsvidRequest>,
     ) -> Result<Response<MintJwtsvidResponse>, Status> {
         self.require_jwt()?;
+        let caller = authorized(&request)?;
         let request = request.into_inner();
         let id = self.workload_id(request.id.as_ref())?;
+        self.may_mint(&caller, &id).await?;
         let svid = self.jwt(&id, request.audience, i64::from(request.ttl), false, None).await?;
         Ok(Response::new(MintJwtsvidResponse { svid: Some(svid) }))
     }
@@ -145,6 +149,13 @@ impl SvidService {
         let claim = AgentClaim { agent_id: agent, serial: caller.serial(), entry_id: &entry.id };
         let include_jti = entry.jwt_svid_include_jti;
         self.jwt(&entry.spiffe_id, request.audience, ttl, include_jti, Some(claim)).await
+    }
+
+    /// A right of its own that an ID got a moment ago counts.
+    async fn may_mint(&self, caller: &Authorized, id: &SpiffeId) -> Result<(), Status> {
+        let Some(rights) = caller.rights() else { return Ok(()) };
+        let view = self.shared.fresh().await?;
+        Ok(rights.allow_svid(&view.state(), id)?)
     }
 
     fn require_jwt(&self) -> Result<(), Status> {

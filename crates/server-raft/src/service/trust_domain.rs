@@ -10,7 +10,7 @@ use steeple_core::TrustDomain;
 use steeple_state::{CommandKind, Outcome, Relationship, RelationshipDraft, RelationshipMask, RelationshipUpdate};
 use tonic::{Code, Request, Response, Status};
 
-use super::failure;
+use super::failure::{self, may_change};
 use super::query::{bad_token, invalid, page};
 use super::shared::{Shared, unexpected};
 use crate::authz::{Authorized, authorized};
@@ -28,12 +28,13 @@ impl TrustDomainApi for TrustDomainService {
         &self,
         request: Request<ListFederationRelationshipsRequest>,
     ) -> Result<Response<ListFederationRelationshipsResponse>, Status> {
+        let caller = authorized(&request)?;
         let request = request.into_inner();
         let view = self.shared.fresh().await?;
         let page = {
             let state = view.state();
             state
-                .relationships(page(request.page_size, &request.page_token))
+                .relationships_where(page(request.page_size, &request.page_token), |name| caller.sees_domain(name))
                 .map_err(bad_token("failed to list federation relationships"))?
         };
         let mask = request.output_mask.as_ref();
@@ -47,11 +48,12 @@ impl TrustDomainApi for TrustDomainService {
         &self,
         request: Request<GetFederationRelationshipRequest>,
     ) -> Result<Response<types::FederationRelationship>, Status> {
+        let caller = authorized(&request)?;
         let request = request.into_inner();
         let trust_domain = trust_domain_from_wire(&request.trust_domain)
             .map_err(|error| invalid("failed to parse trust domain", &error))?;
         let view = self.shared.fresh().await?;
-        let found = view.state().relationship(&trust_domain);
+        let found = view.state().relationship(&trust_domain).filter(|_| caller.sees_domain(&trust_domain));
         let found = found.ok_or_else(|| Status::not_found("federation relationship does not exist"))?;
         Ok(Response::new(to_wire(&found, request.output_mask.as_ref())))
     }
@@ -62,7 +64,7 @@ impl TrustDomainApi for TrustDomainService {
     ) -> Result<Response<BatchCreateFederationRelationshipResponse>, Status> {
         let caller = authorized(&request)?;
         let request = request.into_inner();
-        let (items, relationships) = drafts(&request.federation_relationships);
+        let (items, relationships) = drafts(&caller, &request.federation_relationships);
         let command = CommandKind::CreateRelationships { relationships };
         let results = self.batch(&caller, items, command).await?;
         let mask = request.output_mask.as_ref();
@@ -80,7 +82,7 @@ impl TrustDomainApi for TrustDomainService {
     ) -> Result<Response<BatchUpdateFederationRelationshipResponse>, Status> {
         let caller = authorized(&request)?;
         let request = request.into_inner();
-        let (items, drafts) = drafts(&request.federation_relationships);
+        let (items, drafts) = drafts(&caller, &request.federation_relationships);
         let mask = request.input_mask.as_ref().map_or(RelationshipMask::ALL, mask_from_wire);
         let updates = drafts.into_iter().map(|draft| RelationshipUpdate { draft, mask }).collect();
         let results = self.batch(&caller, items, CommandKind::UpdateRelationships { updates }).await?;
@@ -103,7 +105,9 @@ impl TrustDomainApi for TrustDomainService {
         let items: Vec<Item> = names
             .iter()
             .map(|name| {
-                trust_domains.push(deletable(name)?);
+                let trust_domain = deletable(name)?;
+                may_change(&caller, &trust_domain)?;
+                trust_domains.push(trust_domain);
                 Ok(())
             })
             .collect();
@@ -139,6 +143,9 @@ impl TrustDomainApi for TrustDomainService {
         let caller = authorized(&request)?;
         let trust_domain = trust_domain_from_wire(&request.into_inner().trust_domain)
             .map_err(|error| invalid("failed to parse trust domain", &error))?;
+        if let Some(rights) = caller.rights() {
+            rights.allow_domain(&trust_domain)?;
+        }
         let shared = &self.shared;
         let relationship = shared.relationships.of(&shared.fresh().await?.state(), &trust_domain);
         let relationship = relationship
@@ -180,7 +187,7 @@ impl TrustDomainService {
     }
 }
 
-fn drafts(wires: &[types::FederationRelationship]) -> (Vec<Item>, Vec<RelationshipDraft>) {
+fn drafts(caller: &Authorized, wires: &[types::FederationRelationship]) -> (Vec<Item>, Vec<RelationshipDraft>) {
     let mut drafts = Vec::with_capacity(wires.len());
     let items = wires
         .iter()
@@ -189,6 +196,7 @@ fn drafts(wires: &[types::FederationRelationship]) -> (Vec<Item>, Vec<Relationsh
                 let message = format!("failed to convert federation relationship: {error}");
                 failure::item_of(Code::InvalidArgument, message)
             })?;
+            may_change(caller, &relationship.trust_domain)?;
             drafts.push(RelationshipDraft { relationship, bundle: bundle.map(Arc::new) });
             Ok(())
         })

@@ -36,6 +36,13 @@ const OTHER: &str = "other.test";
 const HOUR_SECS: i32 = 3600;
 /// Time for a handshake on a busy machine; if it was not enough another certificate is minted.
 const SHORT_SECS: i32 = 5;
+/// Stock servers have nothing like it: there the ID is a workload's.
+const POLICY: &str = r#"
+role "limited" {
+    spiffe_ids = ["spiffe://example.org/limited"]
+    rule { methods = ["Entry/*"] spiffe_ids = ["spiffe://example.org/limits/*"] }
+}
+"#;
 const AGENT_CALL: &str = "/spire.api.server.agent.v1.Agent/PostStatus";
 
 /// The replicas, and the certificates of those who call them.
@@ -61,7 +68,10 @@ impl Cast {
     pub async fn assemble() -> Self {
         let scratch = Scratch::new().expect("a directory");
         let nodes = NodeCertificateAuthority::new(scratch.path()).expect("a root for nodes");
-        let (spec, extra) = configured(nodes.root_path());
+        let (spec, mut extra) = configured(nodes.root_path());
+        let policy = scratch.join("policy.hcl");
+        std::fs::write(&policy, POLICY).expect("a policy");
+        extra.top = format!("authorization {{ policy_file = \"{}\" }}", policy.display());
         let ours = Binaries { server: PathBuf::from(env!("CARGO_BIN_EXE_steeple-server")), agent: PathBuf::new() };
         let cluster = Cluster::start_with(&ours, scratch.path(), 3, &spec, &extra).await.expect("three replicas");
         Self::around(cluster, UNREADABLE, &nodes, scratch).await
@@ -141,10 +151,8 @@ impl Cast {
         for entry in entries {
             admin.create_entry(entry).await.expect("an entry");
         }
-        for (column, path) in
-            [("workload", "/workload"), ("downstream", "/downstream"), ("admin", "/admin"), ("config", "/config")]
-        {
-            let minted = self.minted(admin, path, HOUR_SECS).await;
+        for column in ["workload", "downstream", "admin", "config", "limited"] {
+            let minted = self.minted(admin, &format!("/{column}"), HOUR_SECS).await;
             self.certificates.insert(column, minted);
         }
     }

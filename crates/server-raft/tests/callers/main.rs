@@ -4,6 +4,7 @@
 mod every_caller;
 mod every_cell;
 mod explained;
+mod limited;
 mod limits;
 mod node_attestors;
 mod on_record;

@@ -14,6 +14,8 @@ use tonic::{Code, Request, Status};
 pub const UNREADABLE: Message = Message(&[0x07]);
 /// For a stock server, which reads messages before it asks who sends them.
 pub const EMPTY: Message = Message(&[]);
+/// What callers with limited rights hear on top: the role's place in the file of `every_caller`.
+const NO_RULE: &str = "no rule of policy.hcl:2 allows it";
 const CALL_MAX: Duration = Duration::from_secs(30);
 
 /// What a caller hears, and what a cell says.
@@ -59,6 +61,9 @@ fn answer(method: &str, status: &Status) -> Answer {
         Code::Internal | Code::InvalidArgument if text.contains("failed to decode Protobuf message") => Answer::LetIn,
         Code::PermissionDenied if text == format!("authorization denied for method {method}") => {
             denial_reason(status).map_or(Answer::Denied, Answer::DeniedBecause)
+        }
+        Code::PermissionDenied if text == format!("authorization denied for method {method}; {NO_RULE}") => {
+            Answer::Denied
         }
         Code::Unimplemented if text.starts_with("unknown service ") => Answer::Absent,
         Code::Unavailable => Answer::Unavailable,

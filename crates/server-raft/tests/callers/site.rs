@@ -8,10 +8,12 @@ use std::time::Duration;
 use steeple_agent::identity::{AgentSvid, AttestFailure, KEY_IDS, attest};
 use steeple_api::server::agent::agent_client::AgentClient;
 use steeple_api::server::agent::{AgentX509svidParams, PostStatusRequest, RenewAgentRequest};
+use steeple_api::server::svid::MintX509svidRequest;
 use steeple_api::status::denial_reason;
 use steeple_api::types::permission_denied_details::Reason;
+use steeple_ca::{SigningKey, csr, generate_pkcs8};
 use steeple_core::plugin::AgentNodeAttestor;
-use steeple_core::{Clock, Secret, SystemClock, TrustDomain};
+use steeple_core::{Clock, KeyType, Secret, SystemClock, TrustDomain};
 use steeple_plugins::join_token::JoinTokenAttestor;
 use steeple_plugins::key_manager::MemoryKeys;
 use steeple_plugins::x509pop::{X509PopAgent, X509PopFiles};
@@ -54,8 +56,21 @@ impl Site {
         Self::configured(Scratch::new().expect("a directory"), line, "").await
     }
 
+    /// Whose callers have the rights that `policy` gives them.
+    pub async fn with_policy(line: &str, policy: &str) -> Self {
+        let scratch = Scratch::new().expect("a directory");
+        let file = scratch.join("policy.hcl");
+        std::fs::write(&file, policy).expect("a policy");
+        let top = format!("authorization {{ policy_file = \"{}\" }}", file.display());
+        Self::started(scratch, line, "", &top).await
+    }
+
     /// With `plugins` beside its own as well.
     pub async fn configured(scratch: Scratch, line: &str, plugins: &str) -> Self {
+        Self::started(scratch, line, plugins, "").await
+    }
+
+    async fn started(scratch: Scratch, line: &str, plugins: &str, top: &str) -> Self {
         let ports = [(); 2].map(|()| Port::reserve().expect("a port"));
         let [api, peer] = &ports;
         let nodes = NodeCertificateAuthority::new(scratch.path()).expect("a root for nodes");
@@ -65,7 +80,7 @@ impl Site {
              log_format = \"json\" log_level = \"ERROR\" audit_log_enabled = true\n {line}\n}}\n\
              cluster {{\n peer_bind_port = {peer}\n peer_bind_address = \"127.0.0.1\"\n}}\n\
              plugins {{\n NodeAttestor \"join_token\" {{}}\n \
-             NodeAttestor \"x509pop\" {{ plugin_data {{ ca_bundle_path = \"{root}\" }} }}\n{plugins}}}\n",
+             NodeAttestor \"x509pop\" {{ plugin_data {{ ca_bundle_path = \"{root}\" }} }}\n{plugins}}}\n{top}\n",
             api = api.number(),
             peer = peer.number(),
             dir = scratch.path().display(),
@@ -111,8 +126,24 @@ impl Site {
         Node { svid, channel }
     }
 
+    /// With an SVID that the server mints.
+    pub async fn as_workload(&self, path: &str) -> Channel {
+        let key = generate_pkcs8(KeyType::EcP256).expect("a key");
+        let signing = SigningKey::from_pkcs8(&key).expect("a key");
+        let id = self.trust_domain.member(path).expect("a path");
+        let csr = csr::request(&signing, &id, &[]).expect("a CSR");
+        let minted = self.admin.svids().mint_x509svid(MintX509svidRequest { csr, ttl: 3600 }).await.expect("an SVID");
+        let identity = Identity { chain: minted.into_inner().svid.expect("an SVID").cert_chain, key };
+        self.channel_as(Some(&identity), &self.address).await
+    }
+
     /// To the server at `address`, with or without a certificate.
     pub async fn channel(&self, svid: Option<&AgentSvid>, address: &str) -> Channel {
+        let identity = svid.map(|svid| Identity { chain: svid.chain.clone(), key: svid.key.duplicate() });
+        self.channel_as(identity.as_ref(), address).await
+    }
+
+    async fn channel_as(&self, identity: Option<&Identity>, address: &str) -> Channel {
         let roots = self.admin.bundle().await.expect("a bundle").x509_authorities;
         let ders: Vec<Vec<u8>> = roots.into_iter().map(|root| root.asn1).collect();
         let roots = TrustRoots::empty().with(self.trust_domain.clone(), &ders).expect("roots").into_shared();
@@ -120,9 +151,8 @@ impl Site {
         let own = self.trust_domain.clone();
         let permits = Arc::new(move |id: &steeple_core::SpiffeId| id.is_member_of(&own));
         let store = IdentityStore::new(Arc::clone(&roots), permits, Usage::Client, Arc::clone(&clock));
-        if let Some(svid) = svid {
-            let identity = Identity { chain: svid.chain.clone(), key: svid.key.duplicate() };
-            store.publish(&identity).expect("an identity");
+        if let Some(identity) = identity {
+            store.publish(identity).expect("an identity");
         }
         let verifier = ServerIdVerifier::new(roots, self.trust_domain.server_id());
         let tls = client_config(verifier, Some(store as _), KeyExchange::Compatible, clock).expect("a configuration");

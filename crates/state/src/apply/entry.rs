@@ -7,7 +7,7 @@ use steeple_core::{Entry, Timestamp};
 use super::writer::Writer;
 use crate::limits::PRUNE_ITEMS_MAX;
 use crate::validate;
-use crate::{EntryCreation, EntryUpdate, Outcome, Rejection};
+use crate::{Code, EntryCreation, EntryUpdate, JudgedUpdate, Outcome, Rejection, State};
 
 pub(super) fn create(writer: &mut Writer<'_>, drafts: &[Arc<Entry>]) -> Outcome {
     Outcome::EntriesCreated(drafts.iter().map(|draft| create_one(writer, draft)).collect())
@@ -39,16 +39,23 @@ pub(super) fn update(writer: &mut Writer<'_>, updates: &[EntryUpdate]) -> Outcom
 }
 
 pub(super) fn delete(writer: &mut Writer<'_>, ids: &[String]) -> Outcome {
-    let delete_one = |id: &String| {
-        if id.is_empty() {
-            return Err(Rejection::invalid("missing entry ID"));
-        }
-        let number = writer.state().entries.number_of(id);
-        let number = number.ok_or_else(|| Rejection::not_found("entry not found"))?;
-        writer.remove_entry(number);
-        Ok(())
+    Outcome::Deleted(ids.iter().map(|id| delete_one(writer, id)).collect())
+}
+
+pub(super) fn update_judged(writer: &mut Writer<'_>, updates: &[JudgedUpdate]) -> Outcome {
+    let update = |JudgedUpdate { update, judged }: &JudgedUpdate| {
+        unchanged(writer.state(), &update.entry.id, judged)?;
+        update_one(writer, update)
     };
-    Outcome::Deleted(ids.iter().map(delete_one).collect())
+    Outcome::EntriesUpdated(updates.iter().map(update).collect())
+}
+
+pub(super) fn delete_judged(writer: &mut Writer<'_>, judged: &[Arc<Entry>]) -> Outcome {
+    let delete = |judged: &Arc<Entry>| {
+        unchanged(writer.state(), &judged.id, judged)?;
+        delete_one(writer, &judged.id)
+    };
+    Outcome::Deleted(judged.iter().map(delete).collect())
 }
 
 pub(super) fn prune(writer: &mut Writer<'_>, before: i64) -> Outcome {
@@ -58,6 +65,27 @@ pub(super) fn prune(writer: &mut Writer<'_>, before: i64) -> Outcome {
     expired.truncate(items_max);
     expired.iter().for_each(|number| writer.remove_entry(*number));
     Outcome::Pruned { items: expired.len() as u32, more }
+}
+
+/// An entry that is gone is left to what is done with it.
+fn unchanged(state: &State, id: &str, judged: &Entry) -> Result<(), Rejection> {
+    match state.entry(id) {
+        Some(stored) if **stored != *judged => Err(Rejection::new(
+            Code::Aborted,
+            "the entry was changed by somebody else meanwhile; look at it, and retry",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn delete_one(writer: &mut Writer<'_>, id: &str) -> Result<(), Rejection> {
+    if id.is_empty() {
+        return Err(Rejection::invalid("missing entry ID"));
+    }
+    let number = writer.state().entries.number_of(id);
+    let number = number.ok_or_else(|| Rejection::not_found("entry not found"))?;
+    writer.remove_entry(number);
+    Ok(())
 }
 
 fn update_one(writer: &mut Writer<'_>, update: &EntryUpdate) -> Result<Arc<Entry>, Rejection> {

@@ -45,6 +45,8 @@ fn effect(writer: &mut Writer<'_>, kind: &CommandKind) -> Outcome {
         CommandKind::CreateEntries { entries } => entry::create(writer, entries),
         CommandKind::UpdateEntries { updates } => entry::update(writer, updates),
         CommandKind::DeleteEntries { ids } => entry::delete(writer, ids),
+        CommandKind::UpdateJudgedEntries { updates } => entry::update_judged(writer, updates),
+        CommandKind::DeleteJudgedEntries { judged } => entry::delete_judged(writer, judged),
         CommandKind::PruneEntries { before } => entry::prune(writer, *before),
 
         CommandKind::AttestAgent(attestation) => agent::attest(writer, attestation).into(),

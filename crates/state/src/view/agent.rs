@@ -3,7 +3,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use steeple_core::{AttestedAgent, JoinToken, MatchBehavior, SpiffeId};
+use steeple_core::{AttestedAgent, IdPattern, JoinToken, MatchBehavior, SpiffeId};
 
 use super::{Page, PageRequest, SelectorFilter, TokenError};
 use crate::State;
@@ -17,6 +17,8 @@ pub struct AgentFilter {
     pub can_reattest: Option<bool>,
     /// Unix seconds; agents whose SVID expires strictly before.
     pub expires_before: Option<i64>,
+    /// Only agents with one of these IDs; `None` limits nothing.
+    pub within: Option<Arc<[IdPattern]>>,
 }
 
 impl State {
@@ -63,6 +65,7 @@ impl AgentFilter {
             && self.banned.is_none_or(|banned| banned == agent.is_banned())
             && self.can_reattest.is_none_or(|can| can == agent.can_reattest)
             && self.expires_before.is_none_or(|before| agent.not_after < before)
+            && self.within.as_ref().is_none_or(|ids| ids.iter().any(|pattern| pattern.matches(&agent.id)))
     }
 }
 

@@ -20,8 +20,18 @@ impl State {
 
     /// Bundles of other trust domains.
     pub fn federated_bundles(&self, page: PageRequest<'_>) -> Result<Page<Arc<Bundle>>, TokenError> {
+        self.federated_bundles_where(page, |_| true)
+    }
+
+    /// Of those, the ones whose trust domain `admits` lets pass.
+    pub fn federated_bundles_where(
+        &self,
+        page: PageRequest<'_>,
+        admits: impl Fn(&TrustDomain) -> bool,
+    ) -> Result<Page<Arc<Bundle>>, TokenError> {
         let own = self.trust_domain();
-        let bundles = self.bundles.after(cursor(page)?).filter(|(_, bundle)| Some(&bundle.trust_domain) != own);
+        let is_wanted = |name: &TrustDomain| Some(name) != own && admits(name);
+        let bundles = self.bundles.after(cursor(page)?).filter(|(_, bundle)| is_wanted(&bundle.trust_domain));
         let numbered = page.take(bundles, |(number, _)| number.to_string());
         Ok(Page { items: numbered.items.into_iter().map(|(_, bundle)| bundle.clone()).collect(), next: numbered.next })
     }
@@ -31,13 +41,28 @@ impl State {
         self.bundles.len()
     }
 
+    /// Of those, the ones whose trust domain `admits` lets pass.
+    pub fn count_bundles_where(&self, admits: impl Fn(&TrustDomain) -> bool) -> usize {
+        self.bundles.after(0).filter(|(_, bundle)| admits(&bundle.trust_domain)).count()
+    }
+
     pub fn relationship(&self, trust_domain: &TrustDomain) -> Option<Relationship> {
         let relationship = self.relationships.get(trust_domain)?.clone();
         Some(Relationship { relationship, bundle: self.bundles.get(trust_domain).cloned() })
     }
 
     pub fn relationships(&self, page: PageRequest<'_>) -> Result<Page<Relationship>, TokenError> {
-        let numbered = page.take(self.relationships.after(cursor(page)?), |(number, _)| number.to_string());
+        self.relationships_where(page, |_| true)
+    }
+
+    /// Relationships with the trust domains that `admits` lets pass.
+    pub fn relationships_where(
+        &self,
+        page: PageRequest<'_>,
+        admits: impl Fn(&TrustDomain) -> bool,
+    ) -> Result<Page<Relationship>, TokenError> {
+        let wanted = self.relationships.after(cursor(page)?).filter(|(_, found)| admits(&found.trust_domain));
+        let numbered = page.take(wanted, |(number, _)| number.to_string());
         let items = numbered.items.into_iter().map(|(_, relationship)| Relationship {
             relationship: relationship.clone(),
             bundle: self.bundles.get(&relationship.trust_domain).cloned(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use steeple_core::{Entry, MatchBehavior, SelectorSet, SpiffeId, TrustDomain};
+use steeple_core::{Entry, IdPattern, MatchBehavior, SelectorSet, SpiffeId, TrustDomain};
 
 use super::{Page, PageRequest, TokenError};
 use crate::State;
@@ -17,6 +17,17 @@ pub struct EntryFilter {
     pub hint: Option<String>,
     /// Only downstream entries; `false` filters nothing (SPIRE behaviour).
     pub downstream: bool,
+    /// Only entries within one of these; `None` limits nothing.
+    pub within: Option<Arc<[EntryScope]>>,
+}
+
+/// Some of the entries, by who gets them and from whom.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EntryScope {
+    /// `None`: any.
+    pub spiffe_ids: Option<Arc<[IdPattern]>>,
+    /// `None`: any.
+    pub parent_ids: Option<Arc<[IdPattern]>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -88,6 +99,16 @@ impl EntryFilter {
             && self.federates_with.as_ref().is_none_or(|wanted| wanted.admits(&entry.federates_with))
             && self.hint.as_ref().is_none_or(|hint| *hint == entry.hint)
             && (!self.downstream || entry.downstream)
+            && self.within.as_ref().is_none_or(|scopes| scopes.iter().any(|scope| scope.covers(entry)))
+    }
+}
+
+impl EntryScope {
+    pub fn covers(&self, entry: &Entry) -> bool {
+        let covers = |patterns: &Option<Arc<[IdPattern]>>, id: &SpiffeId| {
+            patterns.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| pattern.matches(id)))
+        };
+        covers(&self.spiffe_ids, &entry.spiffe_id) && covers(&self.parent_ids, &entry.parent_id)
     }
 }
 

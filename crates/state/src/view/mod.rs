@@ -13,6 +13,6 @@ mod page;
 pub use agent::AgentFilter;
 pub use authorized::is_node_alias;
 pub use caller::CallerFlags;
-pub use entry::{EntryFilter, SelectorFilter, TrustDomainFilter};
+pub use entry::{EntryFilter, EntryScope, SelectorFilter, TrustDomainFilter};
 pub use onlookers::Onlookers;
 pub use page::{Page, PageRequest, TokenError};

@@ -12,8 +12,8 @@ use steeple_core::{
 };
 use steeple_state::{
     Attestation, BundleMask, BundleUpdate, CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, Command, CommandKind,
-    DeleteMode, EntryMask, EntryUpdate, ImportRecord, RelationshipDraft, RelationshipMask, RelationshipUpdate,
-    Suffrage, UpstreamChanges,
+    DeleteMode, EntryMask, EntryUpdate, ImportRecord, JudgedUpdate, RelationshipDraft, RelationshipMask,
+    RelationshipUpdate, Suffrage, UpstreamChanges,
 };
 
 use super::{authority, cluster_init, entry, id, member, selectors, trust_domain};
@@ -160,6 +160,17 @@ pub fn entry_command() -> impl Strategy<Value = CommandKind> {
     ]
 }
 
+/// For the codec; whether the entry is what was judged is up to chance, and the model cannot know it.
+pub fn judged_command() -> impl Strategy<Value = CommandKind> {
+    prop_oneof![
+        vec((any_update(), any_entry()), 1..3).prop_map(|updates| {
+            let judged = |(update, judged)| JudgedUpdate { update, judged: Arc::new(judged) };
+            CommandKind::UpdateJudgedEntries { updates: updates.into_iter().map(judged).collect() }
+        }),
+        vec(any_entry().prop_map(Arc::new), 1..3).prop_map(|judged| CommandKind::DeleteJudgedEntries { judged }),
+    ]
+}
+
 pub fn agent_command() -> impl Strategy<Value = CommandKind> {
     prop_oneof![
         4 => (any_agent(), option::of(token()), any::<bool>()).prop_map(|(agent, join_token, first_use)| {
@@ -288,6 +299,7 @@ pub fn cluster_command() -> impl Strategy<Value = CommandKind> {
 pub fn any_kind() -> impl Strategy<Value = CommandKind> {
     prop_oneof![
         4 => entry_command(),
+        1 => judged_command(),
         3 => agent_command(),
         3 => bundle_command(),
         2 => import_command(),

@@ -1,4 +1,4 @@
-//! `entry create|update|show|count|delete`, and our own `entry apply`.
+//! `entry create|update|show|count|delete`, and our own `entry apply` and `entry watch`.
 
 mod apply;
 mod change;
@@ -11,6 +11,7 @@ pub(super) mod pages;
 mod print;
 mod show;
 mod update;
+mod watch;
 
 use steeple_cli::Command;
 
@@ -53,5 +54,11 @@ pub(super) const COMMANDS: &[Command<Action>] = &[
         synopsis: "Replaces registration entries",
         flags: &[COMMON_FLAGS, change::FLAGS],
         action: remote!(update::update),
+    },
+    Command {
+        path: "entry watch",
+        synopsis: "Prints changes of registration entries as they happen, until it is interrupted",
+        flags: &[COMMON_FLAGS, filter::FLAGS, watch::FLAGS],
+        action: remote!(watch::watch),
     },
 ];

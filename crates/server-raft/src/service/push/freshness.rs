@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+
 /// A replica that cannot know that it is no older than this sends its agents away. Elections take a second or two, and
 /// agents do not notice them.
 pub const STALENESS_MAX: Duration = Duration::from_secs(10);
@@ -28,6 +30,14 @@ impl Freshness {
             self.goal = None;
         }
         self.complete_at.is_some_and(|at| now.duration_since(at) <= STALENESS_MAX)
+    }
+}
+
+/// Resolves when this replica's state is too old to be served; `fresh` is of [`super::Subscribers::fresh`].
+pub async fn until_stale(fresh: &mut watch::Receiver<bool>) {
+    if fresh.wait_for(|fresh| !fresh).await.is_err() {
+        // The server ends, and its connections with it.
+        std::future::pending().await
     }
 }
 

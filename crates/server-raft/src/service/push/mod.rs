@@ -20,6 +20,7 @@ mod session;
 mod subscribers;
 mod visible;
 
+pub use freshness::until_stale;
 pub use server::PushServer;
 pub use subscribers::Subscribers;
 

@@ -13,12 +13,13 @@ use steeple_api::steeple::agent::from_server::Kind;
 use steeple_api::steeple::agent::{self as wire, Ack, Describe, FromAgent, Hello, Welcome};
 use steeple_api::types::permission_denied_details::Reason;
 use steeple_core::SpiffeId;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tonic::{Status, Streaming};
 
 use super::codec::encoded;
+use super::freshness::until_stale;
 use super::held::Description;
 use super::visible::Visible;
 use super::{METHOD, changes, issue};
@@ -296,13 +297,6 @@ impl Conversation {
             metrics::push_change();
         }
         piece
-    }
-}
-
-async fn until_stale(fresh: &mut watch::Receiver<bool>) {
-    if fresh.wait_for(|fresh| !fresh).await.is_err() {
-        // The server ends, and its connections with it.
-        std::future::pending().await
     }
 }
 

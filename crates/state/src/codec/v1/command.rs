@@ -14,9 +14,10 @@ use super::noun::{
 };
 use super::payload::{
     AgentText, AppendBundle, Attestation, AuthorityName, BundleUpdate, BundleUpdates, Bundles, ClusterInit,
-    CreateJoinToken, DeleteBundles, Empty, Entries, EntryUpdate, EntryUpdates, Names, PendingSerial, PrepareAuthority,
-    PruneAgents, PruneBundle, RelationshipDraft, RelationshipDrafts, RelationshipUpdate, RelationshipUpdates,
-    ResealAuthority, SetSealed, SetSuffrage, UpdateMember, UpstreamChanges, UpstreamRoots,
+    CreateJoinToken, DeleteBundles, Empty, Entries, EntryUpdate, EntryUpdates, JudgedUpdate, JudgedUpdates, Names,
+    PendingSerial, PrepareAuthority, PruneAgents, PruneBundle, RelationshipDraft, RelationshipDrafts,
+    RelationshipUpdate, RelationshipUpdates, ResealAuthority, SetSealed, SetSuffrage, UpdateMember, UpstreamChanges,
+    UpstreamRoots,
 };
 use crate::{CommandKind, DeleteMode};
 
@@ -37,7 +38,7 @@ pub(crate) struct Command {
     #[prost(
         oneof = "Kind",
         tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, \
-                35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 60, 61, 62"
+                35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 60, 61, 62, 63, 64"
     )]
     kind: Option<Kind>,
 }
@@ -130,6 +131,10 @@ enum Kind {
     SetVotersTarget(u32),
     #[prost(uint32, tag = "62")]
     SetClusterVersion(u32),
+    #[prost(message, tag = "63")]
+    UpdateJudgedEntries(JudgedUpdates),
+    #[prost(message, tag = "64")]
+    DeleteJudgedEntries(Entries),
 }
 
 // === To messages ===
@@ -149,16 +154,19 @@ impl From<&CommandKind> for Kind {
     fn from(kind: &CommandKind) -> Self {
         match kind {
             CommandKind::Noop => Self::Noop(Empty {}),
-            CommandKind::CreateEntries { entries } => {
-                Self::CreateEntries(Entries { entries: entries.iter().map(|entry| (&**entry).into()).collect() })
-            }
+            CommandKind::CreateEntries { entries } => Self::CreateEntries(entries.as_slice().into()),
             CommandKind::UpdateEntries { updates } => {
-                let updates = updates
-                    .iter()
-                    .map(|update| EntryUpdate { entry: Some((&*update.entry).into()), mask: to_bits(update.mask) });
-                Self::UpdateEntries(EntryUpdates { updates: updates.collect() })
+                Self::UpdateEntries(EntryUpdates { updates: updates.iter().map(EntryUpdate::from).collect() })
             }
             CommandKind::DeleteEntries { ids } => Self::DeleteEntries(Names { names: ids.clone() }),
+            CommandKind::UpdateJudgedEntries { updates } => {
+                let updates = updates.iter().map(|judged| JudgedUpdate {
+                    update: Some((&judged.update).into()),
+                    judged: Some((&*judged.judged).into()),
+                });
+                Self::UpdateJudgedEntries(JudgedUpdates { updates: updates.collect() })
+            }
+            CommandKind::DeleteJudgedEntries { judged } => Self::DeleteJudgedEntries(judged.as_slice().into()),
             CommandKind::PruneEntries { before } => Self::PruneEntries(*before),
             CommandKind::AttestAgent(attestation) => Self::AttestAgent(Attestation {
                 agent: Some((&attestation.agent).into()),
@@ -281,6 +289,18 @@ impl From<&CommandKind> for Kind {
     }
 }
 
+impl From<&[Arc<core::Entry>]> for Entries {
+    fn from(entries: &[Arc<core::Entry>]) -> Self {
+        Self { entries: entries.iter().map(|entry| (&**entry).into()).collect() }
+    }
+}
+
+impl From<&crate::EntryUpdate> for EntryUpdate {
+    fn from(update: &crate::EntryUpdate) -> Self {
+        Self { entry: Some((&*update.entry).into()), mask: to_bits(update.mask) }
+    }
+}
+
 impl From<&[Arc<core::Bundle>]> for Bundles {
     fn from(bundles: &[Arc<core::Bundle>]) -> Self {
         Self { bundles: bundles.iter().map(|bundle| (&**bundle).into()).collect() }
@@ -336,13 +356,19 @@ impl TryFrom<Kind> for CommandKind {
             Kind::Noop(Empty {}) => Self::Noop,
             Kind::CreateEntries(list) => Self::CreateEntries { entries: shared(list.entries)? },
             Kind::UpdateEntries(list) => {
-                let updates = list.updates.into_iter().map(|update| {
-                    let entry = Arc::new(present("entry of an update", update.entry)?.try_into()?);
-                    Ok(crate::EntryUpdate { entry, mask: from_bits(update.mask)? })
-                });
+                let updates = list.updates.into_iter().map(TryInto::try_into);
                 Self::UpdateEntries { updates: updates.collect::<Result<_, DecodeError>>()? }
             }
             Kind::DeleteEntries(list) => Self::DeleteEntries { ids: list.names },
+            Kind::UpdateJudgedEntries(list) => {
+                let updates = list.updates.into_iter().map(|one| {
+                    let update = present("update of a judged entry", one.update)?.try_into()?;
+                    let judged = Arc::new(present("judged entry", one.judged)?.try_into()?);
+                    Ok(crate::JudgedUpdate { update, judged })
+                });
+                Self::UpdateJudgedEntries { updates: updates.collect::<Result<_, DecodeError>>()? }
+            }
+            Kind::DeleteJudgedEntries(list) => Self::DeleteJudgedEntries { judged: shared(list.entries)? },
             Kind::PruneEntries(before) => Self::PruneEntries { before },
             Kind::AttestAgent(attestation) => Self::AttestAgent(crate::Attestation {
                 agent: present("agent of an attestation", attestation.agent)?.try_into()?,
@@ -455,6 +481,15 @@ impl TryFrom<Kind> for CommandKind {
             }
             Kind::SetPeerCa(set) => Self::SetPeerCa { content: set.content, expected_revision: set.expected_revision },
         })
+    }
+}
+
+impl TryFrom<EntryUpdate> for crate::EntryUpdate {
+    type Error = DecodeError;
+
+    fn try_from(update: EntryUpdate) -> Result<Self, DecodeError> {
+        let entry = Arc::new(present("entry of an update", update.entry)?.try_into()?);
+        Ok(Self { entry, mask: from_bits(update.mask)? })
     }
 }
 

@@ -31,6 +31,20 @@ pub(super) struct EntryUpdate {
     pub(super) mask: u32,
 }
 
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct JudgedUpdates {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) updates: Vec<JudgedUpdate>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct JudgedUpdate {
+    #[prost(message, optional, tag = "1")]
+    pub(super) update: Option<EntryUpdate>,
+    #[prost(message, optional, tag = "2")]
+    pub(super) judged: Option<Entry>,
+}
+
 /// Its `Debug` must not show the token, which is a credential.
 #[derive(Clone, PartialEq, prost::Message)]
 #[prost(skip_debug)]
