@@ -61,7 +61,7 @@ impl RunFlags {
     }
 
     fn load_with(&self, plugins: Option<&[(&str, &str)]>) -> Result<Loaded<AgentSettings>, ConfigError> {
-        let supported = Supported { plugins, refused_keys: &[steeple_telemetry::REFUSED_KEYS, REFUSED_KEYS] };
+        let supported = Supported { plugins, refused_keys: &[REFUSED_KEYS] };
         load_agent(self.config.as_deref(), self.expand_env, &self.overrides, &supported)
     }
 }

@@ -14,4 +14,4 @@ pub use health::{HealthFile, HealthSettings};
 pub use log::{LogFile, LogFormat, LogLevel, LogSettings};
 pub use profiling::ProfilingSettings;
 pub(crate) use read::{absolute, duration, feature_flags, given, lasting, trust_domain};
-pub use telemetry::{PrometheusSettings, PrometheusTls, StatsdSink, TelemetryFile, TelemetrySettings};
+pub use telemetry::{PrometheusSettings, PrometheusTls, SinkSettings, TelemetryFile, TelemetrySettings};

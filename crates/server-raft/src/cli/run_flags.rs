@@ -43,8 +43,7 @@ impl RunFlags {
     pub fn load(&self) -> Result<Loaded<ServerSettings>, ConfigError> {
         let plugins: Vec<(&str, &str)> =
             SERVER_PLUGINS.iter().map(|plugin| (plugin.kind.config_name(), plugin.name)).collect();
-        let supported =
-            Supported { plugins: Some(&plugins), refused_keys: &[steeple_telemetry::REFUSED_KEYS, REFUSED_KEYS] };
+        let supported = Supported { plugins: Some(&plugins), refused_keys: &[REFUSED_KEYS] };
         load_server(self.config.as_deref(), self.expand_env, &self.overrides, &supported)
     }
 }
@@ -120,9 +119,6 @@ mod tests {
             let error = load(&line, "").unwrap_err().to_string();
             assert!(error.starts_with(&format!("server.{key} is not supported: ")), "{error}");
         }
-        let error =
-            load("", "telemetry { M3 { address = \"localhost:9000\" env = \"prod\" } }").unwrap_err().to_string();
-        assert!(error.starts_with("telemetry.M3 is not supported: "), "{error}");
         let error = load("", "cluster { signing = \"followers\" }").unwrap_err().to_string();
         assert!(error.contains("cluster.signing \"followers\" is neither \"leader\" nor \"replicas\""), "{error}");
     }
