@@ -130,6 +130,7 @@ impl App {
             attestors,
             switches: Switches {
                 jwt_svids_disabled: settings.disable_jwt_svids,
+                wit_svids: settings.wit.is_some(),
                 agent_id_as_selector: settings.agent_spiffe_id_as_selector,
             },
             relationships: Arc::clone(&relationships),

@@ -11,3 +11,4 @@ mod seal_rotation;
 mod signers;
 mod site;
 mod telemetry;
+mod wit;
