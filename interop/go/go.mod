@@ -8,6 +8,7 @@ require (
 	github.com/spiffe/go-spiffe/v2 v2.9.0
 	github.com/spiffe/spire-api-sdk v1.15.3
 	github.com/stretchr/testify v1.12.1
+	github.com/uber-go/tally/v4 v4.1.17
 	google.golang.org/grpc v1.79.3
 	google.golang.org/protobuf v1.36.12
 )

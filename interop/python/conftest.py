@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,13 +21,13 @@ ENTRIES = [
 ]
 
 
-@pytest.fixture(scope="session")
-def environment():
+@contextmanager
+def running_fixture(entries, **variables):
     program = os.environ.get("STEEPLE_FIXTURE")
     assert program, "STEEPLE_FIXTURE names no program: call `./x interop`"
-    arguments = [json.dumps(entry) for entry in ENTRIES]
-    pipe = subprocess.PIPE
-    with subprocess.Popen([program, *arguments], stdin=pipe, stdout=pipe, text=True) as process:
+    arguments = [json.dumps(entry) for entry in entries]
+    pipe, env = subprocess.PIPE, {**os.environ, **variables}
+    with subprocess.Popen([program, *arguments], stdin=pipe, stdout=pipe, text=True, env=env) as process:
         facts = json.loads(process.stdout.readline())
         yield SimpleNamespace(
             domain=TrustDomain(facts["trust_domain"]),
@@ -38,6 +39,12 @@ def environment():
         # It stops when its standard input closes.
         process.stdin.close()
         assert process.wait(timeout=30) == 0
+
+
+@pytest.fixture(scope="session")
+def environment():
+    with running_fixture(ENTRIES) as facts:
+        yield facts
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use steeple_cli::{StopSignals, raise_open_files, restrict_umask};
+use steeple_cli::{PluginDataFiles, ReloadSignals, StopSignals, raise_open_files, restrict_umask};
 use steeple_config::{AgentSettings, Loaded, Notice, NoticeLevel};
 use steeple_core::{Clock, SystemClock};
 use steeple_telemetry::log::Logging;
@@ -54,6 +54,7 @@ impl App {
     async fn live(self) -> anyhow::Result<()> {
         let Self { settings, logging } = self;
         tokio::spawn(logging.clone().answer_signals()?);
+        let reload = ReloadSignals::new()?;
         std::fs::create_dir_all(&settings.data_dir)
             .with_context(|| format!("cannot make the data directory {}", settings.data_dir.display()))?;
         tracing::info!(
@@ -73,7 +74,8 @@ impl App {
         let roots = TrustRoots::empty().into_shared();
         let store = identity_store(&settings, &roots, &clock);
         let upstream = Arc::new(upstream(&settings, &roots, &store, &clock)?);
-        let shared = Shared::new(&settings, Arc::clone(&upstream), Arc::clone(&clock))?;
+        let mut plugin_data = PluginDataFiles::default();
+        let shared = Shared::new(&settings, Arc::clone(&upstream), Arc::clone(&clock), &mut plugin_data)?;
         let own = OwnTls {
             svid: Arc::clone(&store),
             roots: Arc::clone(&roots),
@@ -90,8 +92,8 @@ impl App {
         let mut identity = IdentityDriver::new(IdentityParts {
             trust_domain: settings.trust_domain.clone(),
             upstream: Arc::clone(&upstream),
-            attestor: node_attestor(&settings)?,
-            keys: Arc::new(CountedKeys(key_manager(&settings)?)),
+            attestor: node_attestor(&settings, &mut plugin_data)?,
+            keys: Arc::new(CountedKeys(key_manager(&settings, &mut plugin_data)?)),
             data: DataFile::in_dir(&settings.data_dir),
             roots,
             store,
@@ -102,6 +104,7 @@ impl App {
             shown,
             persisted: persisted.clone(),
         });
+        tasks.spawn(stop.clone().run_until_cancelled_owned(plugin_data.follow(reload)));
         let mut signals = StopSignals::new()?;
         let started = tokio::select! {
             started = identity.start().instrument(subsystem("attestor")) => started?,

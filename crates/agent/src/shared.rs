@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use steeple_cli::PluginDataFiles;
 use steeple_config::AgentSettings;
 use steeple_core::Clock;
 
@@ -24,7 +25,12 @@ pub struct Shared {
 
 impl Shared {
     /// Everything is empty yet.
-    pub fn new(settings: &AgentSettings, upstream: Arc<Upstream>, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+    pub fn new(
+        settings: &AgentSettings,
+        upstream: Arc<Upstream>,
+        clock: Arc<dyn Clock>,
+        files: &mut PluginDataFiles,
+    ) -> anyhow::Result<Self> {
         let jwt_cache = Arc::new(JwtCache::new(settings.jwt_svid_cache_max));
         let jwt = Arc::new(JwtSource {
             upstream: Arc::clone(&upstream),
@@ -38,7 +44,7 @@ impl Shared {
             cache: Arc::new(Cache::new(settings.trust_domain.clone())),
             jwt_cache,
             jwt,
-            attestors: Arc::new(workload_attestors(settings, &clock)?),
+            attestors: Arc::new(workload_attestors(settings, &clock, files)?),
             clock,
             started_at: Instant::now(),
         })

@@ -158,7 +158,7 @@ async fn keys_that_an_agent_cannot_honour_are_refused_by_name() {
     let path = config(&scratch, &socket_line(&scratch.join("api.sock")));
     let text = std::fs::read_to_string(&path).expect("a file");
     let sinks = [
-        ("M3 = [{ address = \"127.0.0.1:1\" env = \"test\" }]", "telemetry.M3 is not supported"),
+        ("M3 = [{ address = \"127.0.0.1:1\" }]", "env common tag is required"),
         ("Prometheus { port = 1 tls { cert_file = \"x\" } }", "cert_file and key_file must both be configured unless"),
     ];
     for (sink, part) in sinks {

@@ -97,10 +97,7 @@ fn sketch(kind: AuthorityKind, at: Timestamp, policy: &Policy, number: usize) ->
         id: format!("next-{number}"),
         kind,
         status: AuthorityStatus::Prepared,
-        key_type: match kind {
-            AuthorityKind::X509 => policy.ca_key_type,
-            AuthorityKind::Jwt => policy.jwt_key_type,
-        },
+        key_type: policy.key_type(kind),
         issued_at: at,
         not_after: at.saturating_add(policy.ca_ttl),
         certificate: Vec::new(),

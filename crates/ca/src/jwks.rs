@@ -41,7 +41,7 @@ pub enum JwksError {
 /// Members in the order in which go-jose prints them.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-struct Jwk {
+pub(crate) struct Jwk {
     #[serde(rename = "use", skip_serializing_if = "String::is_empty")]
     usage: String,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -128,6 +128,13 @@ pub fn parse_spiffe_bundle(trust_domain: &TrustDomain, json: &[u8]) -> Result<Bu
 /// [`parse_spiffe_bundle`].
 pub fn parse_jwt_authorities(json: &[u8]) -> Result<Vec<JwtAuthority>, JwksError> {
     Ok(parse_authorities(json)?.jwt)
+}
+
+impl Jwk {
+    /// A key that names the holder of a token (RFC 7800, section 3.2), with the `alg` that it signs with.
+    pub(crate) fn of_holder(key: &PublicKey, algorithm: &str) -> Self {
+        Self { alg: algorithm.to_owned(), ..key_members(key) }
+    }
 }
 
 #[derive(Default)]
@@ -246,7 +253,7 @@ fn read_key(entry: usize, jwk: &Jwk) -> Result<PublicKey, JwksError> {
     }
 }
 
-fn curve_name(kind: PublicKeyKind) -> &'static str {
+pub(crate) fn curve_name(kind: PublicKeyKind) -> &'static str {
     match kind {
         PublicKeyKind::EcP256 => "P-256",
         PublicKeyKind::EcP384 => "P-384",

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use steeple_core::{Authority, KeyType, Timestamp};
+use steeple_core::{Authority, AuthorityKind, KeyType, Timestamp};
 
 use crate::DistinguishedName;
 
@@ -27,12 +27,14 @@ const _: () = assert!(PREPARE.most.as_secs() > ACTIVATE.most.as_secs());
 /// The settings of the server's configuration that concern authorities.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// `ca_ttl`: the life of a CA certificate and of a JWT key.
+    /// `ca_ttl`: the life of a CA certificate, of a JWT key and of a WIT key.
     pub ca_ttl: Duration,
     /// `ca_key_type`.
     pub ca_key_type: KeyType,
     /// `jwt_key_type`, which follows `ca_key_type` unless set.
     pub jwt_key_type: KeyType,
+    /// `wit_key_type`, which follows `ca_key_type` unless set.
+    pub wit_key_type: KeyType,
     /// `ca_subject`, without the serial number that each CA adds to it.
     pub ca_subject: DistinguishedName,
     /// `jwt_issuer`: the `iss` claim; none leaves the claim out.
@@ -43,6 +45,8 @@ pub struct Policy {
     pub jwt_svid_ttl: Duration,
     /// `agent_ttl`, which follows `default_x509_svid_ttl` unless set.
     pub agent_ttl: Duration,
+    /// For entries without an X.509 TTL, which counts for WIT-SVIDs too (SPIRE has no setting for it).
+    pub wit_svid_ttl: Duration,
     /// How long an activation that is due waits for acknowledgements of the published bundle. The wait also ends when
     /// half of [`ACTIVATE`]'s margin is used up, so that SVIDs keep a useful life.
     pub ack_wait_max: Duration,
@@ -78,6 +82,15 @@ impl Policy {
         ACTIVATE.of(self.ca_ttl)
     }
 
+    /// What key an authority of `kind` is made with.
+    pub fn key_type(&self, kind: AuthorityKind) -> KeyType {
+        match kind {
+            AuthorityKind::X509 => self.ca_key_type,
+            AuthorityKind::Jwt => self.jwt_key_type,
+            AuthorityKind::Wit => self.wit_key_type,
+        }
+    }
+
     /// Refuses lifetimes that would be cut short near the end of every authority's life (SPIRE only warns, and the
     /// warning is overlooked until SVIDs expire early).
     pub fn check_ttls(&self) -> Result<(), UnsafeTtl> {
@@ -106,11 +119,13 @@ impl Default for Policy {
             ca_ttl: Duration::from_secs(DAY_SECS),
             ca_key_type: KeyType::EcP256,
             jwt_key_type: KeyType::EcP256,
+            wit_key_type: KeyType::EcP256,
             ca_subject: DistinguishedName::default_ca(),
             jwt_issuer: None,
             x509_svid_ttl: Duration::from_secs(3600),
             jwt_svid_ttl: Duration::from_secs(300),
             agent_ttl: Duration::from_secs(3600),
+            wit_svid_ttl: Duration::from_secs(3600),
             ack_wait_max: Duration::from_secs(3600),
         }
     }

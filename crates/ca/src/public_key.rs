@@ -222,7 +222,7 @@ fn ec_spki_prefix(kind: PublicKeyKind) -> Option<&'static [u8]> {
     }
 }
 
-fn strip_zeros(number: &[u8]) -> &[u8] {
+pub(crate) fn strip_zeros(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     &number[zeros..]
 }

@@ -37,7 +37,7 @@ pub use agent::{
 };
 pub use common::{
     Cidr, HealthFile, HealthSettings, HostPort, LogFile, LogFormat, LogLevel, LogSettings, ProfilingSettings,
-    PrometheusSettings, PrometheusTls, StatsdSink, TelemetryFile, TelemetrySettings,
+    PrometheusSettings, PrometheusTls, SinkSettings, TelemetryFile, TelemetrySettings,
 };
 pub use duration::{DurationError, GoDuration};
 pub use error::{ConfigError, DecodeError, validation_notes};

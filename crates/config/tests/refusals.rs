@@ -221,12 +221,52 @@ fn plugins_that_are_not_there_are_refused_by_name() {
     }
     let unknown_kind = server_error(&server_conf("", "Nonsense \"x\" {}"));
     assert!(unknown_kind.starts_with("unsupported plugin type \"Nonsense\""), "{unknown_kind}");
-    for kms in ["aws_kms", "gcp_kms", "azure_key_vault", "hashicorp_vault"] {
+    assert!(server(&server_conf("", "NodeAttestor \"nonsense\" { enabled = false }")).is_ok());
+}
+
+/// All of SPIRE's that are not built in, and what to use in the place of each.
+#[test]
+fn spires_other_plugins_are_refused_with_what_to_use_instead() {
+    for kms in ["aws_kms", "azure_key_vault", "gcp_kms", "hashicorp_vault"] {
         let text = server_conf("", "").replace("\"memory\"", &format!("\"{kms}\""));
         let error = server_error(&text);
         assert!(error.contains(kms) && error.contains("sealing_key_path"), "{error}");
     }
-    assert!(server(&server_conf("", "NodeAttestor \"nonsense\" { enabled = false }")).is_ok());
+    let on_servers = [
+        ("NodeAttestor", "aws_iid", "x509pop, http_challenge or join_token"),
+        ("NodeAttestor", "azure_imds", "x509pop, http_challenge or join_token"),
+        ("NodeAttestor", "azure_msi", "x509pop, http_challenge or join_token"),
+        ("NodeAttestor", "gcp_iit", "x509pop, http_challenge or join_token"),
+        ("NodeAttestor", "k8s_sat", "k8s_psat"),
+        ("NodeAttestor", "tpm_devid", "x509pop"),
+        ("UpstreamAuthority", "aws_pca", "UpstreamAuthority \"disk\""),
+        ("UpstreamAuthority", "awssecret", "UpstreamAuthority \"disk\""),
+        ("UpstreamAuthority", "cert-manager", "UpstreamAuthority \"disk\""),
+        ("UpstreamAuthority", "ejbca", "UpstreamAuthority \"disk\""),
+        ("UpstreamAuthority", "gcp_cas", "UpstreamAuthority \"disk\""),
+        ("UpstreamAuthority", "vault", "UpstreamAuthority \"disk\""),
+    ];
+    for (kind, name, instead) in on_servers {
+        let error = server_error(&server_conf("", &format!("{kind} {name:?} {{}}")));
+        assert!(error.contains(&format!("no built-in plugin {name:?} for type {kind:?}; ")), "{error}");
+        assert!(error.contains(instead), "{error}");
+    }
+    let on_agents = [
+        ("NodeAttestor", "aws_iid", "x509pop, http_challenge or join_token"),
+        ("NodeAttestor", "tpm_devid", "x509pop"),
+        ("SVIDStore", "aws_secretsmanager", "`helper` command"),
+        ("SVIDStore", "gcp_secretmanager", "`helper` command"),
+        ("WorkloadAttestor", "slurm", "unix"),
+        ("WorkloadAttestor", "windows", "runs on Linux"),
+    ];
+    for (kind, name, instead) in on_agents {
+        let error = agent_error(&agent_conf("", &format!("{kind} {name:?} {{}}")));
+        assert!(error.contains(&format!("no built-in plugin {name:?} for type {kind:?}; ")), "{error}");
+        assert!(error.contains(instead), "{error}");
+    }
+    let external = "WorkloadAttestor \"mine\" { plugin_cmd = \"/bin/mine\" }";
+    let error = agent_error(&agent_conf("", external));
+    assert!(error.contains("external plugins (plugin_cmd) are not supported"), "{error}");
 }
 
 #[test]

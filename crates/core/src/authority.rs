@@ -2,12 +2,14 @@
 
 use crate::Timestamp;
 
-/// X.509: lowercase hex of the subject key id. JWT: the `kid`.
+/// X.509: lowercase hex of the subject key id. JWT and WIT: the `kid`.
 pub type AuthorityId = String;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AuthorityKind {
     Jwt,
+    /// Signs WIT-SVIDs, where the feature flag `wit-svid` is set.
+    Wit,
     X509,
 }
 
@@ -19,7 +21,7 @@ pub enum AuthorityStatus {
     Old,
 }
 
-/// `ca_key_type` and `jwt_key_type` (SPIRE configuration).
+/// `ca_key_type`, `jwt_key_type` and `wit_key_type` (SPIRE configuration).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum KeyType {
     #[default]
@@ -45,7 +47,7 @@ pub struct Authority {
     pub key_type: KeyType,
     pub issued_at: Timestamp,
     pub not_after: Timestamp,
-    /// X.509: the CA certificate's DER; empty for JWT.
+    /// X.509: the CA certificate's DER; empty for other kinds.
     pub certificate: Vec<u8>,
     /// X.509 under an upstream authority: further intermediates, root excluded, each DER.
     pub upstream_chain: Vec<Vec<u8>>,
@@ -79,11 +81,24 @@ impl AuthoritySet {
 }
 
 impl AuthorityKind {
+    /// In the order in which a new cluster makes its first ones.
+    pub const ALL: [Self; 3] = [Self::X509, Self::Jwt, Self::Wit];
+
     /// In metrics and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Jwt => "jwt",
+            Self::Wit => "wit",
             Self::X509 => "x509",
+        }
+    }
+
+    /// In texts, as SPIRE writes it.
+    pub fn profile(self) -> &'static str {
+        match self {
+            Self::Jwt => "JWT",
+            Self::Wit => "WIT",
+            Self::X509 => "X.509",
         }
     }
 }

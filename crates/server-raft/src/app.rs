@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use steeple_cli::{StopSignals, raise_open_files, restrict_umask};
+use steeple_cli::{PluginDataFiles, ReloadSignals, StopSignals, raise_open_files, restrict_umask};
 use steeple_config::{Loaded, NoticeLevel, ServerSettings};
 use steeple_core::{Clock, SystemClock};
 use steeple_telemetry::log::Logging;
@@ -82,6 +82,7 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let audit = settings.audit_log_enabled.then(|| AuditLayer::new(logging.ledger()));
         tokio::spawn(logging.clone().answer_signals()?);
+        let reload = ReloadSignals::new()?;
         tracing::info!(
             data_dir = %settings.data_dir.display(),
             version = env!("CARGO_PKG_VERSION"),
@@ -92,8 +93,10 @@ impl App {
         // Everything that can be refused is tried before the first replicated effect.
         let policy = settings.policy.as_ref().map(|policy| Policy::resolve(policy, &settings.admin_ids)).transpose()?;
         let own_roots = OwnRootsOf::default();
-        let attestors = node_attestors(&settings, &own_roots, &clock)?;
-        let upstream = Upstream::from_settings(&settings, &clock)?;
+        let mut plugin_data = PluginDataFiles::default();
+        let attestors = node_attestors(&settings, &own_roots, &clock, &mut plugin_data)?;
+        let upstream = Upstream::from_settings(&settings, &clock, &mut plugin_data)?;
+        tasks.spawn(stop.clone().run_until_cancelled_owned(plugin_data.follow(reload)));
         let tcp = endpoint::bind_tcp(&settings.bind).await?;
         let admin = endpoint::bind_admin(&settings.socket_path)?;
         let bundle_endpoint = match &settings.federation.bundle_endpoint {
@@ -133,6 +136,7 @@ impl App {
             attestors,
             switches: Switches {
                 jwt_svids_disabled: settings.disable_jwt_svids,
+                wit_svids: settings.wit.is_some(),
                 agent_id_as_selector: settings.agent_spiffe_id_as_selector,
             },
             relationships: Arc::clone(&relationships),

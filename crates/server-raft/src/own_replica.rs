@@ -11,7 +11,7 @@ use steeple_config::{HostPort, ServerSettings};
 use steeple_core::Clock;
 use steeple_storage::{Meter, Storage};
 
-use crate::issue::{AuthorityKeys, KeysError};
+use crate::issue::{AuthorityKeys, KeysError, TokenIssuers};
 use crate::peer::{JoinProgress, PeerListener, Rival};
 use crate::raft::{self, CleanUp, ClusterStart, Limits, Replica, Start, Timing};
 use crate::seal::{self, Custody, KeyInUse, Unsealing};
@@ -57,7 +57,11 @@ impl OwnReplica {
         };
         let cluster = listener.map(|listener| cluster_start(settings, listener, founds, progress));
         let replica = start_replica(settings, storage, &sealing_key, clock, cluster).await?;
-        let keys = Arc::new(AuthorityKeys::new(sealing_key.clone(), settings.ca.jwt_issuer.clone()));
+        let token_issuers = TokenIssuers {
+            jwt: settings.ca.jwt_issuer.clone(),
+            wit: settings.wit.as_ref().and_then(|wit| wit.issuer.clone()),
+        };
+        let keys = Arc::new(AuthorityKeys::new(sealing_key.clone(), token_issuers));
         if let Err(error) = check_sealing_key(&keys, &replica) {
             replica.shutdown().await;
             return Err(error).with_context(|| settings.cluster.sealing_key_path.display().to_string());

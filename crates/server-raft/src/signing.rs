@@ -55,6 +55,7 @@ fn policy(settings: &ServerSettings) -> Policy {
         ca_ttl: settings.ttl.ca,
         ca_key_type: settings.ca.key_type,
         jwt_key_type: settings.ca.jwt_key_type,
+        wit_key_type: settings.wit.as_ref().map_or(settings.ca.key_type, |wit| wit.key_type),
         ca_subject: DistinguishedName {
             country: subject.country.clone(),
             organization: subject.organization.clone(),
@@ -64,6 +65,7 @@ fn policy(settings: &ServerSettings) -> Policy {
         jwt_issuer: settings.ca.jwt_issuer.clone(),
         x509_svid_ttl: settings.ttl.x509_svid,
         jwt_svid_ttl: settings.ttl.jwt_svid,
+        wit_svid_ttl: Policy::default().wit_svid_ttl,
         agent_ttl: settings.ttl.agent,
         ack_wait_max: settings.cluster.acknowledgement_wait_max,
     }

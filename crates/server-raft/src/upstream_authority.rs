@@ -5,33 +5,31 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use anyhow::bail;
+use steeple_cli::PluginDataFiles;
 use steeple_config::{PluginBlock, ServerSettings};
-use steeple_core::plugin::{MintedX509Ca, UpstreamAuthority, UpstreamBundle, UpstreamError};
-use steeple_core::{Clock, JwtAuthority};
+use steeple_core::plugin::{MintedX509Ca, Replaceable, UpstreamAuthority, UpstreamBundle, UpstreamError};
+use steeple_core::{Clock, JwtAuthority, TrustDomain};
 use steeple_plugins::upstream_disk::{DiskAuthority, DiskFiles};
 use steeple_plugins::upstream_spire::{SpireAuthority, SpireServer};
 
 /// The configured authority.
 pub struct Upstream {
-    plugin: Box<dyn UpstreamAuthority>,
+    plugin: Arc<Replaceable<dyn UpstreamAuthority>>,
     warned: Once,
 }
 
 impl Upstream {
     /// `None` without an `UpstreamAuthority` block. Files that cannot be used are refused here.
-    pub fn from_settings(settings: &ServerSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<Self>> {
+    pub fn from_settings(
+        settings: &ServerSettings,
+        clock: &Arc<dyn Clock>,
+        files: &mut PluginDataFiles,
+    ) -> anyhow::Result<Option<Self>> {
         let mut blocks = settings.plugins.iter().filter(|block| block.enabled && block.kind == KIND);
-        blocks.next().map(|block| Self::from_block(block, settings, clock)).transpose()
-    }
-
-    pub fn from_block(block: &PluginBlock, settings: &ServerSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let trust_domain = settings.trust_domain.clone();
-        let plugin: Box<dyn UpstreamAuthority> = match block.name.as_str() {
-            "disk" => Box::new(DiskAuthority::open(disk_files(block)?, trust_domain, Arc::clone(clock))?),
-            "spire" => Box::new(SpireAuthority::new(spire_server(block)?, trust_domain, Arc::clone(clock))),
-            other => bail!("{KIND} {other:?} is not built in"),
-        };
-        Ok(Self { plugin, warned: Once::new() })
+        let Some(block) = blocks.next() else { return Ok(None) };
+        let (trust_domain, clock) = (settings.trust_domain.clone(), Arc::clone(clock));
+        let plugin = files.configure(block, move |block| plugin(block, &trust_domain, &clock))?;
+        Ok(Some(Self { plugin, warned: Once::new() }))
     }
 
     pub async fn mint_x509_ca(&self, csr: &[u8], ttl: Duration) -> Result<MintedX509Ca, UpstreamError> {
@@ -58,6 +56,24 @@ impl Upstream {
     pub async fn bundle(&self) -> Result<UpstreamBundle, UpstreamError> {
         bounded(FETCH_MAX, self.plugin.bundle()).await
     }
+}
+
+/// Refuses files and data that cannot be used.
+pub fn check(block: &PluginBlock, settings: &ServerSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<()> {
+    plugin(block, &settings.trust_domain, clock).map(drop)
+}
+
+fn plugin(
+    block: &PluginBlock,
+    trust_domain: &TrustDomain,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Arc<dyn UpstreamAuthority>> {
+    let (trust_domain, clock) = (trust_domain.clone(), Arc::clone(clock));
+    Ok(match block.name.as_str() {
+        "disk" => Arc::new(DiskAuthority::open(disk_files(block)?, trust_domain, clock)?),
+        "spire" => Arc::new(SpireAuthority::new(spire_server(block)?, trust_domain, clock)),
+        other => bail!("{KIND} {other:?} is not built in"),
+    })
 }
 
 fn disk_files(block: &PluginBlock) -> anyhow::Result<DiskFiles> {

@@ -13,12 +13,12 @@ use steeple_ca::policy::Policy;
 use steeple_core::{AttestedAgent, Authority, AuthorityKind, SelectorSet, SpiffeId, Timestamp, TrustDomain};
 use steeple_server_raft::acknowledgement::{Acknowledgements, gather};
 use steeple_server_raft::driver::ca::CaDriver;
-use steeple_server_raft::issue::{AuthorityKeys, AuthorityMaker};
+use steeple_server_raft::issue::{AuthorityKeys, AuthorityMaker, TokenIssuers};
 use steeple_server_raft::raft::Replica;
 use steeple_server_raft::seal::KeyInUse;
-use steeple_state::{Attestation, CommandKind, Outcome};
+use steeple_state::{Attestation, CLUSTER_VERSION_WIT, CommandKind, Outcome};
 use steeple_transport::tls::PeerIdentity;
-use support::{Cluster, Server, WrongClock, leader, origin};
+use support::{Cluster, PATIENCE, Server, WrongClock, leader, origin, rewrite_version};
 use tokio::sync::watch;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -42,7 +42,7 @@ impl Node {
             replica,
             keys: Arc::new(AuthorityKeys::new(
                 KeyInUse::open(Arc::clone(&cluster.key), Path::new("sealing-key")),
-                None,
+                TokenIssuers::default(),
             )),
             policy: Policy::default(),
             trust_domain: TrustDomain::from_name("example.org").expect("a name"),
@@ -181,4 +181,26 @@ async fn a_fleet_without_agents_goes_by_time() {
     advance(&clock, 7 * HOUR + HOUR / 4);
     node.settle().await;
     assert_eq!(slot(servers[0].replica(), |set| set.active.as_ref()), prepared);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_for_wit_svids_waits_for_its_cluster_version() {
+    let cluster = Cluster::default();
+    let mut server = cluster.server("a", &[]).await.expect("it starts");
+    server.kill().await;
+    rewrite_version(server.directory.path(), Some(CLUSTER_VERSION_WIT as u8 - 1));
+    cluster.restart(&mut server).await;
+    server.until(|replica| replica.leadership().borrow().is_leader).await;
+    let (replica, wit) = (server.replica(), AuthorityKind::Wit);
+    let mut node = Node::of(&cluster, &server, &Arc::new(WrongClock::default()));
+    node.driver.kinds = vec![X509, wit];
+    let signs = |kind| replica.state().read().active_authority(kind).is_some();
+
+    node.settle().await;
+    assert!(signs(X509) && !signs(wit), "a replica of the release before would stop at it");
+    replica.finalize(Instant::now() + PATIENCE).await.expect("the one replica can follow");
+    node.settle().await;
+    assert!(signs(wit));
+    let published = replica.state().read().own_bundle().expect("a bundle").wit_authorities.len();
+    assert_eq!(published, 1);
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use steeple_api::steeple::peer::cluster_client::ClusterClient;
 use steeple_api::steeple::peer::raft_client::RaftClient;
 use steeple_api::steeple::peer::{
-    AppendEntriesRequest, JwtSigned, ProposeFailure, ProposeRequest, ReadIndexRequest, SignItem, SignResult, Vote,
+    AppendEntriesRequest, ProposeFailure, ProposeRequest, ReadIndexRequest, SignItem, SignResult, TokenSigned, Vote,
     propose_response, sign_result,
 };
 use steeple_core::{Clock, SystemClock, Timestamp};
@@ -519,7 +519,7 @@ impl SigningHandler for Signer {
     }
 
     async fn sign(&self, items: Vec<SignItem>) -> Result<Vec<SignResult>, SignError> {
-        let signed = |_| JwtSigned { token: self.node_id.to_string(), issued_at: 0, expires_at: 0 };
+        let signed = |_| TokenSigned { token: self.node_id.to_string(), issued_at: 0, expires_at: 0 };
         Ok(items.into_iter().map(|item| SignResult { result: Some(sign_result::Result::Jwt(signed(item))) }).collect())
     }
 }

@@ -5,26 +5,8 @@ mod support;
 use std::time::{Duration, Instant};
 
 use steeple_server_raft::raft::{Change, CleanUp, Finalized, MembershipError, Replica, StartError};
-use steeple_state::{CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, Table};
-use steeple_storage::{Batch, Options, Row, Storage};
+use steeple_state::{CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX};
 use support::*;
-
-/// Rewrites the row of the cluster's facts, whose last field is the cluster version: a tag and a value below 128.
-fn rewrite_version(directory: &std::path::Path, version: Option<u8>) {
-    let storage = Storage::open(directory, Options::default()).expect("a store");
-    let rows = storage.kv();
-    let table = Table::Cluster.number();
-    let row = {
-        let view = rows.view().expect("its rows");
-        view.rows().map(|row| row.expect("a row")).find(|row| row.table == table).expect("the cluster's facts")
-    };
-    let Row { key, mut value, .. } = row;
-    assert_eq!(value.split_off(value.len() - 2), [0x20, CLUSTER_VERSION_MAX as u8]);
-    value.extend(version.map(|version| [0x20, version]).into_iter().flatten());
-    let mut batch = Batch::new();
-    batch.put(table, &key, &value).expect("a row");
-    rows.write(batch).expect("written");
-}
 
 fn cluster_version(replica: &Replica) -> u32 {
     replica.state().read().cluster_version()

@@ -76,7 +76,7 @@ pub enum CommandKind {
     AppendBundle { x509_authorities: Vec<Vec<u8>>, jwt_authorities: Vec<JwtAuthority> },
     /// Bundle service, for downstream servers: one JWT key into the own bundle. Answer: [`crate::Outcome::Bundle`].
     PublishJwtAuthority { authority: JwtAuthority },
-    /// Leader's CA driver: takes the given roots (DER) and the JWT keys that expired before `jwt_expired_before` (Unix
+    /// Leader's CA driver: takes the given roots (DER) and the keys that expired before `jwt_expired_before` (Unix
     /// seconds) out of the own bundle, never the last of a kind. Answer: [`crate::Outcome::Bundle`].
     PruneBundle { x509_authorities: Vec<Vec<u8>>, jwt_expired_before: i64 },
     /// Bundle service. Answer: [`crate::Outcome::Bundles`].

@@ -2,7 +2,7 @@
 
 use crate::codec::{self, AuthorityRow, BundleRow, EntryRow, RelationshipRow, Row, SealedRow, Slot};
 use crate::{SealedName, State, Table};
-use steeple_core::{AttestedAgent, JoinToken};
+use steeple_core::{AttestedAgent, AuthorityKind, JoinToken};
 
 /// One row with its table.
 pub type StateRow = (Table, Vec<u8>, Vec<u8>);
@@ -27,7 +27,7 @@ impl State {
         for (number, relationship) in self.relationships.after(0) {
             put(&mut rows, &RelationshipRow { number, relationship: relationship.clone() });
         }
-        for set in [&self.x509_authorities, &self.jwt_authorities] {
+        for set in AuthorityKind::ALL.map(|kind| self.authority_set(kind)) {
             for (slot, authority) in [(Slot::Active, &set.active), (Slot::Next, &set.next)] {
                 if let Some(authority) = authority {
                     put(&mut rows, &AuthorityRow { slot, authority: authority.clone() });

@@ -27,6 +27,7 @@ pub struct State {
     pub(crate) relationships: ByDomain<FederationRelationship>,
     pub(crate) x509_authorities: AuthoritySet,
     pub(crate) jwt_authorities: AuthoritySet,
+    pub(crate) wit_authorities: AuthoritySet,
     pub(crate) cluster: Option<Cluster>,
     pub(crate) members: BTreeMap<u64, Member>,
     pub(crate) keyring: Option<Sealed>,
@@ -88,7 +89,7 @@ impl State {
             self.members.len(),
             self.requests.len(),
         ];
-        let authorities = [&self.x509_authorities, &self.jwt_authorities];
+        let authorities = AuthorityKind::ALL.map(|kind| self.authority_set(kind));
         let singles = [self.cluster.is_some(), self.keyring.is_some(), self.peer_ca.is_some(), !self.meta.is_new()];
         let slots = authorities.into_iter().flat_map(|set| [set.active.is_some(), set.next.is_some()]);
         let present = slots.chain(singles).filter(|present| *present).count();
@@ -98,6 +99,7 @@ impl State {
     pub(crate) fn authority_set(&self, kind: AuthorityKind) -> &AuthoritySet {
         match kind {
             AuthorityKind::Jwt => &self.jwt_authorities,
+            AuthorityKind::Wit => &self.wit_authorities,
             AuthorityKind::X509 => &self.x509_authorities,
         }
     }
@@ -105,6 +107,7 @@ impl State {
     pub(crate) fn slot_mut(&mut self, kind: AuthorityKind, slot: Slot) -> &mut Option<Authority> {
         let set = match kind {
             AuthorityKind::Jwt => &mut self.jwt_authorities,
+            AuthorityKind::Wit => &mut self.wit_authorities,
             AuthorityKind::X509 => &mut self.x509_authorities,
         };
         match slot {

@@ -4,12 +4,16 @@
 //! stops its apply. So a release writes what the release before it does not know only after an operator raised the
 //! version, once every member knows it. It never falls: what was written stays in the log.
 
+use steeple_core::AuthorityKind;
+
 use crate::CommandKind;
 
 /// What every cluster can do, and the version of one that never was raised.
 pub const CLUSTER_VERSION_FIRST: u32 = 1;
 /// The highest that this program can take part in.
 pub const CLUSTER_VERSION_MAX: u32 = 3;
+/// From which on there are authorities for WIT-SVIDs.
+pub const CLUSTER_VERSION_WIT: u32 = 3;
 
 impl CommandKind {
     /// The cluster version from which on this may be proposed.
@@ -17,8 +21,22 @@ impl CommandKind {
         match self {
             Self::SetSuffrage { .. } | Self::SetVotersTarget { .. } => 2,
             Self::UpdateJudgedEntries { .. } | Self::DeleteJudgedEntries { .. } => 3,
+            kind if kind.concerns_wit() => CLUSTER_VERSION_WIT,
             // Who raises it knows that all members can follow.
             _ => CLUSTER_VERSION_FIRST,
+        }
+    }
+
+    /// Whether it makes or changes an authority for WIT-SVIDs.
+    fn concerns_wit(&self) -> bool {
+        match self {
+            Self::PrepareAuthority { authority, .. } => authority.kind == AuthorityKind::Wit,
+            Self::ActivateAuthority { kind, .. }
+            | Self::TaintAuthority { kind, .. }
+            | Self::RevokeAuthority { kind, .. }
+            | Self::ResealAuthority { kind, .. }
+            | Self::ForgetAuthority { kind, .. } => *kind == AuthorityKind::Wit,
+            _ => false,
         }
     }
 }

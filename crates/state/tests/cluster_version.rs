@@ -2,11 +2,11 @@
 
 mod common;
 
-use common::{Replica, cluster_init, member};
-use steeple_core::Timestamp;
+use common::{Replica, authority, cluster_init, member};
+use steeple_core::{AuthorityKind, SealedKey, Timestamp};
 use steeple_state::{
-    CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, ClusterInit, Code, Command, CommandKind, DecodeError, NO_REQUEST,
-    Outcome, State, Suffrage, Table, codec,
+    CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, CLUSTER_VERSION_WIT, ClusterInit, Code, Command, CommandKind,
+    DecodeError, NO_REQUEST, Outcome, State, Suffrage, Table, codec,
 };
 
 fn founded(version: u32) -> Replica {
@@ -46,6 +46,31 @@ fn the_first_version_is_written_as_before_there_were_versions() {
     assert_eq!(members(&replica), before + 2);
     replica.run(CommandKind::SetSuffrage { node_id: 1, suffrage: Suffrage::Auto });
     assert_eq!(members(&replica), before);
+}
+
+#[test]
+fn authorities_for_wit_svids_have_a_version_of_their_own() {
+    let needs = |kind: AuthorityKind| {
+        let id = "a".to_owned();
+        let key = SealedKey { keyring_term: 1, ciphertext: Vec::new() };
+        let prepared = Box::new(authority(kind, "a"));
+        [
+            CommandKind::PrepareAuthority { authority: prepared, upstream_roots: Vec::new() },
+            CommandKind::ActivateAuthority { kind, id: id.clone() },
+            CommandKind::TaintAuthority { kind, id: id.clone() },
+            CommandKind::RevokeAuthority { kind, id: id.clone() },
+            CommandKind::ForgetAuthority { kind, id: id.clone() },
+            CommandKind::ResealAuthority { kind, id, key, expected_term: 0 },
+        ]
+        .map(|command| command.needs_version())
+    };
+    for kind in [AuthorityKind::X509, AuthorityKind::Jwt] {
+        assert_eq!(needs(kind), [CLUSTER_VERSION_FIRST; 6]);
+        assert!(founded(CLUSTER_VERSION_FIRST).state.permits(kind));
+    }
+    assert_eq!(needs(AuthorityKind::Wit), [CLUSTER_VERSION_WIT; 6]);
+    assert!(!founded(CLUSTER_VERSION_WIT - 1).state.permits(AuthorityKind::Wit));
+    assert!(founded(CLUSTER_VERSION_WIT).state.permits(AuthorityKind::Wit));
 }
 
 #[test]

@@ -4,7 +4,8 @@
 //!   tracing events ──► log::Layer ──► logrus text or JSON ──► stdout, or a file that SIGUSR2 reopens
 //!                       ▲ log::Levels (Logger API: set, reset)
 //!   metrics macros ──► metric::Metrics (prefix, labels, values) ──► GET <any path>, hooks run before each rendering
-//!                                                                └► statsd, DogStatsD: a line for each event
+//!                                                                ├► statsd, DogStatsD: a line for each event
+//!                                                                └► M3: the sums of each second
 //!   health::Checks ──► GET /live, GET /ready: 200 or 500 with JSON
 //! ```
 
@@ -14,7 +15,3 @@ pub mod log;
 pub mod metric;
 
 pub use http::{HttpError, bind, serve};
-
-/// SPIRE's `telemetry` keys that this crate cannot honour, each with what to do instead; for both programs.
-pub const REFUSED_KEYS: &[(&str, &str)] =
-    &[("telemetry.M3", "use Statsd, DogStatsd, or telemetry { Prometheus { port = 9988 } }, which M3 can scrape")];

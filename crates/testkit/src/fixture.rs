@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use steeple_api::types;
 
-use crate::{Agent, AgentSpec, Attestation, Binaries, Scratch, Server, ServerSpec, own_uid_selector, workload_entry};
+use crate::{
+    Agent, AgentSpec, Attestation, Binaries, ExtraLines, Scratch, Server, ServerSpec, own_uid_selector, workload_entry,
+};
 
 const TRUST_DOMAIN: &str = "example.org";
 const TOKEN_TTL: Duration = Duration::from_secs(600);
@@ -41,20 +43,28 @@ impl Fixture {
         Self::of(&Binaries::find()?, entries).await
     }
 
-    /// As [`Fixture::start`], with JWT-SVIDs that name their issuer.
-    pub async fn with_issuer(jwt_issuer: String, entries: &[FixtureEntry]) -> anyhow::Result<Self> {
-        let spec = ServerSpec { jwt_issuer: Some(jwt_issuer), ..server_spec() };
-        Self::around(&Binaries::find()?, &spec, entries).await
+    /// As [`Fixture::start`], with JWT-SVIDs that name their issuer, if it is given, and more in the configuration.
+    pub async fn with(
+        jwt_issuer: Option<String>,
+        extra: &ExtraLines,
+        entries: &[FixtureEntry],
+    ) -> anyhow::Result<Self> {
+        Self::around(&Binaries::find()?, &ServerSpec { jwt_issuer, ..server_spec() }, extra, entries).await
     }
 
     /// With programs that may be stock SPIRE's: the configuration has nothing of our own.
     pub async fn of(binaries: &Binaries, entries: &[FixtureEntry]) -> anyhow::Result<Self> {
-        Self::around(binaries, &server_spec(), entries).await
+        Self::around(binaries, &server_spec(), &ExtraLines::default(), entries).await
     }
 
-    async fn around(binaries: &Binaries, server: &ServerSpec, entries: &[FixtureEntry]) -> anyhow::Result<Self> {
+    async fn around(
+        binaries: &Binaries,
+        server: &ServerSpec,
+        extra: &ExtraLines,
+        entries: &[FixtureEntry],
+    ) -> anyhow::Result<Self> {
         let scratch = Scratch::new()?;
-        let mut server = Server::start(binaries, scratch.path(), server)?;
+        let mut server = Server::start_with(binaries, scratch.path(), server, extra)?;
         server.ready().await?;
 
         // The token tells the agent's ID, so that its entries are there before it asks for the first time.

@@ -61,7 +61,7 @@ impl RunFlags {
     }
 
     fn load_with(&self, plugins: Option<&[(&str, &str)]>) -> Result<Loaded<AgentSettings>, ConfigError> {
-        let supported = Supported { plugins, refused_keys: &[steeple_telemetry::REFUSED_KEYS, REFUSED_KEYS] };
+        let supported = Supported { plugins, refused_keys: &[REFUSED_KEYS] };
         load_agent(self.config.as_deref(), self.expand_env, &self.overrides, &supported)
     }
 }
@@ -102,10 +102,8 @@ const FLAGS: &[Flag] = &[
 ];
 
 /// SPIRE's keys that would change what the agent does and that it cannot honour.
-const REFUSED_KEYS: &[(&str, &str)] = &[
-    ("agent.profiling_enabled", "use perf or another profiler of the operating system"),
-    ("agent.experimental.feature_flags", "WIT-SVIDs, the one feature behind a flag, are not built; remove it"),
-];
+const REFUSED_KEYS: &[(&str, &str)] =
+    &[("agent.profiling_enabled", "use perf or another profiler of the operating system")];
 
 #[cfg(test)]
 mod tests {
@@ -126,11 +124,9 @@ mod tests {
     /// What SPIRE's agent has and this one has not: none of it passes in silence.
     #[test]
     fn keys_that_an_agent_does_not_honour_are_refused_by_name() {
-        for (key, line) in [
-            ("profiling_enabled", "profiling_enabled = true"),
-            ("experimental.feature_flags", "experimental { feature_flags = [\"wit-svid\"] }"),
-            ("experimental.broker", "experimental { broker {} }"),
-        ] {
+        for (key, line) in
+            [("profiling_enabled", "profiling_enabled = true"), ("experimental.broker", "experimental { broker {} }")]
+        {
             let error = load(line).unwrap_err().to_string();
             assert!(error.starts_with(&format!("agent.{key} is not supported: ")), "{error}");
         }

@@ -5,7 +5,8 @@ mod node_attestor;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use steeple_config::AgentSettings;
+use steeple_cli::PluginDataFiles;
+use steeple_config::{AgentSettings, PluginBlock};
 use steeple_core::Clock;
 use steeple_core::plugin::{KeyManager, WorkloadAttestor};
 use steeple_plugins::docker::DockerAttestor;
@@ -18,8 +19,12 @@ use crate::attest::{WorkloadAttestors, docker_settings, k8s_settings};
 
 pub use node_attestor::node_attestor;
 
-pub fn key_manager(settings: &AgentSettings) -> anyhow::Result<Arc<dyn KeyManager>> {
+pub fn key_manager(settings: &AgentSettings, files: &mut PluginDataFiles) -> anyhow::Result<Arc<dyn KeyManager>> {
     let Some(block) = settings.plugins_of("KeyManager").next() else { bail!("no KeyManager is configured") };
+    files.configure_once(block, open_key_manager)
+}
+
+fn open_key_manager(block: &PluginBlock) -> anyhow::Result<Arc<dyn KeyManager>> {
     match block.name.as_str() {
         "memory" => {
             block.read_data(|_| anyhow::Ok(()))?;
@@ -36,30 +41,39 @@ pub fn key_manager(settings: &AgentSettings) -> anyhow::Result<Arc<dyn KeyManage
     }
 }
 
-pub fn workload_attestors(settings: &AgentSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<WorkloadAttestors> {
+pub fn workload_attestors(
+    settings: &AgentSettings,
+    clock: &Arc<dyn Clock>,
+    files: &mut PluginDataFiles,
+) -> anyhow::Result<WorkloadAttestors> {
     let mut attestors: Vec<Arc<dyn WorkloadAttestor>> = Vec::new();
     for block in settings.plugins_of("WorkloadAttestor") {
-        match block.name.as_str() {
-            DockerAttestor::NAME => attestors.push(Arc::new(DockerAttestor::new(docker_settings(block)?))),
-            K8sAttestor::NAME => {
-                let attestor = K8sAttestor::new(k8s_settings(block)?, Arc::clone(clock));
-                attestors.push(Arc::new(attestor.context("WorkloadAttestor \"k8s\"")?));
-            }
-            SystemdAttestor::NAME => {
-                block.read_data(|_| anyhow::Ok(()))?;
-                attestors.push(Arc::new(SystemdAttestor::default()));
-            }
-            UnixAttestor::NAME => {
-                let settings = block.read_data(|data| {
-                    anyhow::Ok(UnixSettings {
-                        discover_workload_path: data.flag("discover_workload_path")?.unwrap_or(false),
-                        workload_size_limit_bytes: data.int("workload_size_limit")?.unwrap_or(0),
-                    })
-                })?;
-                attestors.push(Arc::new(UnixAttestor::new(settings)));
-            }
-            other => bail!("WorkloadAttestor {other:?} is not built in"),
-        }
+        let clock = Arc::clone(clock);
+        attestors.push(files.configure(block, move |block| workload_attestor(block, &clock))?);
     }
     Ok(WorkloadAttestors::new(attestors))
+}
+
+fn workload_attestor(block: &PluginBlock, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn WorkloadAttestor>> {
+    Ok(match block.name.as_str() {
+        DockerAttestor::NAME => Arc::new(DockerAttestor::new(docker_settings(block)?)),
+        K8sAttestor::NAME => {
+            let attestor = K8sAttestor::new(k8s_settings(block)?, Arc::clone(clock));
+            Arc::new(attestor.context("WorkloadAttestor \"k8s\"")?)
+        }
+        SystemdAttestor::NAME => {
+            block.read_data(|_| anyhow::Ok(()))?;
+            Arc::new(SystemdAttestor::default())
+        }
+        UnixAttestor::NAME => {
+            let settings = block.read_data(|data| {
+                anyhow::Ok(UnixSettings {
+                    discover_workload_path: data.flag("discover_workload_path")?.unwrap_or(false),
+                    workload_size_limit_bytes: data.int("workload_size_limit")?.unwrap_or(0),
+                })
+            })?;
+            Arc::new(UnixAttestor::new(settings))
+        }
+        other => bail!("WorkloadAttestor {other:?} is not built in"),
+    })
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use nix::unistd::gethostname;
+use steeple_cli::PluginDataFiles;
 use steeple_config::{AgentSettings, PluginBlock, Section};
 use steeple_core::plugin::AgentNodeAttestor;
 use steeple_plugins::http_challenge::{HttpChallengeAgent, HttpChallengeEndpoint};
@@ -13,22 +14,29 @@ use steeple_plugins::sshpop::{SshPopAgent, SshPopFiles};
 use steeple_plugins::x509pop::{X509PopAgent, X509PopFiles};
 
 /// A join token wins over whatever attestor is configured (SPIRE behaviour).
-pub fn node_attestor(settings: &AgentSettings) -> anyhow::Result<Arc<dyn AgentNodeAttestor>> {
+pub fn node_attestor(
+    settings: &AgentSettings,
+    files: &mut PluginDataFiles,
+) -> anyhow::Result<Arc<dyn AgentNodeAttestor>> {
     if let Some(token) = &settings.join_token {
         return Ok(Arc::new(JoinTokenAttestor::new(Some(token.duplicate()))));
     }
     let Some(block) = settings.plugins_of("NodeAttestor").next() else { bail!("no NodeAttestor is configured") };
-    match block.name.as_str() {
+    Ok(files.configure(block, of_block)?)
+}
+
+fn of_block(block: &PluginBlock) -> anyhow::Result<Arc<dyn AgentNodeAttestor>> {
+    Ok(match block.name.as_str() {
         "join_token" => {
             block.read_data(|_| anyhow::Ok(()))?;
-            Ok(Arc::new(JoinTokenAttestor::new(None)))
+            Arc::new(JoinTokenAttestor::new(None))
         }
-        "http_challenge" => Ok(Arc::new(HttpChallengeAgent::new(http_challenge_endpoint(block)?))),
-        "k8s_psat" => Ok(Arc::new(k8s_psat(block)?)),
-        "sshpop" => Ok(Arc::new(SshPopAgent::open(sshpop_files(block)?).context("sshpop")?)),
-        "x509pop" => Ok(Arc::new(X509PopAgent::new(x509pop_files(block)?))),
+        "http_challenge" => Arc::new(HttpChallengeAgent::new(http_challenge_endpoint(block)?)),
+        "k8s_psat" => Arc::new(k8s_psat(block)?),
+        "sshpop" => Arc::new(SshPopAgent::open(sshpop_files(block)?).context("sshpop")?),
+        "x509pop" => Arc::new(X509PopAgent::new(x509pop_files(block)?)),
         other => bail!("NodeAttestor {other:?} is not built in"),
-    }
+    })
 }
 
 fn x509pop_files(block: &PluginBlock) -> anyhow::Result<X509PopFiles> {

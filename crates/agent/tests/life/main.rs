@@ -2,6 +2,7 @@
 
 mod delegated_identity;
 mod persist;
+mod plugin_data;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

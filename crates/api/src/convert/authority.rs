@@ -48,6 +48,15 @@ pub fn jwt_authority_to_wire(authority: &JwtAuthority) -> types::JwtKey {
     }
 }
 
+pub fn wit_authority_to_wire(authority: &JwtAuthority) -> types::WitKey {
+    types::WitKey {
+        public_key: authority.public_key.clone(),
+        key_id: authority.key_id.clone(),
+        expires_at: authority.expires_at,
+        tainted: authority.tainted,
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;

@@ -1,10 +1,10 @@
-//! Bundles. WIT keys are neither kept nor sent: WIT-SVIDs are not built.
+//! Bundles. WIT keys are sent and not taken: only the own trust domain's are known (SPIRE behaviour).
 
 use steeple_core::Bundle;
 
 use super::{
-    ConvertError, jwt_authority_from_wire, jwt_authority_to_wire, trust_domain_from_wire, x509_authority_from_wire,
-    x509_authority_to_wire,
+    ConvertError, jwt_authority_from_wire, jwt_authority_to_wire, trust_domain_from_wire, wit_authority_to_wire,
+    x509_authority_from_wire, x509_authority_to_wire,
 };
 use crate::types;
 
@@ -40,6 +40,9 @@ pub fn bundle_to_wire(bundle: &Bundle, mask: Option<&types::BundleMask>) -> type
     }
     if wanted(|mask| mask.jwt_authorities) {
         wire.jwt_authorities = bundle.jwt_authorities.iter().map(jwt_authority_to_wire).collect();
+    }
+    if wanted(|mask| mask.wit_authorities) {
+        wire.wit_authorities = bundle.wit_authorities.iter().map(wit_authority_to_wire).collect();
     }
     if wanted(|mask| mask.refresh_hint) {
         wire.refresh_hint = bundle.refresh_hint;

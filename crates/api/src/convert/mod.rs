@@ -17,7 +17,10 @@ mod id;
 mod selector;
 
 pub use agent::agent_to_wire;
-pub use authority::{jwt_authority_from_wire, jwt_authority_to_wire, x509_authority_from_wire, x509_authority_to_wire};
+pub use authority::{
+    jwt_authority_from_wire, jwt_authority_to_wire, wit_authority_to_wire, x509_authority_from_wire,
+    x509_authority_to_wire,
+};
 pub use bundle::{bundle_from_wire, bundle_to_wire};
 pub use entry::{EntryDraft, UnreadableEntry, entry_from_wire, entry_to_wire};
 pub use error::ConvertError;

@@ -722,7 +722,7 @@ pub struct SignItem {
     /// entry that the replica in between has not applied yet.
     #[prost(message, optional, tag = "4")]
     pub claim: ::core::option::Option<AgentClaim>,
-    #[prost(oneof = "sign_item::Kind", tags = "1, 2, 3")]
+    #[prost(oneof = "sign_item::Kind", tags = "1, 2, 3, 80")]
     pub kind: ::core::option::Option<sign_item::Kind>,
 }
 /// Nested message and enum types in `SignItem`.
@@ -735,6 +735,9 @@ pub mod sign_item {
         JwtSvid(super::JwtSvidParams),
         #[prost(message, tag = "3")]
         DownstreamCa(super::DownstreamCaParams),
+        /// From cluster version 3 on.
+        #[prost(message, tag = "80")]
+        WitSvid(super::WitSvidParams),
     }
 }
 impl ::prost::Name for SignItem {
@@ -820,6 +823,30 @@ impl ::prost::Name for JwtSvidParams {
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WitSvidParams {
+    #[prost(string, tag = "1")]
+    pub spiffe_id: ::prost::alloc::string::String,
+    /// PKIX DER: the key of whoever will hold the token.
+    #[prost(bytes = "vec", tag = "2")]
+    pub public_key: ::prost::alloc::vec::Vec<u8>,
+    /// JWS alg that the holder signs with.
+    #[prost(string, tag = "3")]
+    pub algorithm: ::prost::alloc::string::String,
+    /// Seconds; 0 means the server's default.
+    #[prost(int64, tag = "4")]
+    pub ttl_secs: i64,
+}
+impl ::prost::Name for WitSvidParams {
+    const NAME: &'static str = "WitSvidParams";
+    const PACKAGE: &'static str = "steeple.peer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.peer.v1.WitSvidParams".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.peer.v1.WitSvidParams".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DownstreamCaParams {
     #[prost(string, tag = "1")]
     pub spiffe_id: ::prost::alloc::string::String,
@@ -856,7 +883,7 @@ impl ::prost::Name for SignResponse {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SignResult {
-    #[prost(oneof = "sign_result::Result", tags = "1, 2, 3")]
+    #[prost(oneof = "sign_result::Result", tags = "1, 2, 3, 80")]
     pub result: ::core::option::Option<sign_result::Result>,
 }
 /// Nested message and enum types in `SignResult`.
@@ -866,9 +893,11 @@ pub mod sign_result {
         #[prost(message, tag = "1")]
         X509(super::X509Signed),
         #[prost(message, tag = "2")]
-        Jwt(super::JwtSigned),
+        Jwt(super::TokenSigned),
         #[prost(message, tag = "3")]
         Failure(super::SignFailure),
+        #[prost(message, tag = "80")]
+        Wit(super::TokenSigned),
     }
 }
 impl ::prost::Name for SignResult {
@@ -902,8 +931,9 @@ impl ::prost::Name for X509Signed {
         "type.googleapis.com/steeple.peer.v1.X509Signed".into()
     }
 }
+/// A JWT-SVID or a WIT-SVID.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct JwtSigned {
+pub struct TokenSigned {
     #[prost(string, tag = "1")]
     pub token: ::prost::alloc::string::String,
     #[prost(int64, tag = "2")]
@@ -911,14 +941,14 @@ pub struct JwtSigned {
     #[prost(int64, tag = "3")]
     pub expires_at: i64,
 }
-impl ::prost::Name for JwtSigned {
-    const NAME: &'static str = "JwtSigned";
+impl ::prost::Name for TokenSigned {
+    const NAME: &'static str = "TokenSigned";
     const PACKAGE: &'static str = "steeple.peer.v1";
     fn full_name() -> ::prost::alloc::string::String {
-        "steeple.peer.v1.JwtSigned".into()
+        "steeple.peer.v1.TokenSigned".into()
     }
     fn type_url() -> ::prost::alloc::string::String {
-        "type.googleapis.com/steeple.peer.v1.JwtSigned".into()
+        "type.googleapis.com/steeple.peer.v1.TokenSigned".into()
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

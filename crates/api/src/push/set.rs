@@ -45,7 +45,8 @@ pub fn set_hash(set: &impl AgentSet) -> SetHash {
     bytes(hash)
 }
 
-/// SHA-256 over everything that the bundle says, in the form of [`set_hash`].
+/// SHA-256 over everything that the bundle says, in the form of [`set_hash`]. Without keys for WIT-SVIDs: agents keep
+/// none.
 pub fn bundle_digest(bundle: &Bundle) -> BundleDigest {
     let mut hash = Context::new(&SHA256);
     text(&mut hash, bundle.trust_domain.name().as_bytes());

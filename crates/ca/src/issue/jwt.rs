@@ -1,4 +1,4 @@
-//! Signs JWT-SVIDs: compact JWS (RFC 7515, section 7.1) over the claims that SPIRE writes.
+//! Signs JWT-SVIDs over the claims that SPIRE writes.
 
 use std::time::Duration;
 
@@ -8,15 +8,13 @@ use serde::Serialize;
 use steeple_core::{KeyType, SpiffeId, Timestamp};
 
 use super::IssueError;
+use super::jws::{JwsSigner, SignedToken};
 use crate::SigningKey;
 
 /// A JWT key ready to sign.
 #[derive(Debug)]
 pub struct JwtIssuer {
-    key: SigningKey,
-    /// The encoded header, the same for every token, and the dot after it.
-    header: String,
-    not_after: Timestamp,
+    signer: JwsSigner,
     /// `jwt_issuer`.
     issuer: Option<String>,
 }
@@ -32,17 +30,6 @@ pub struct JwtSvidRequest<'a> {
     pub token_id: Option<[u8; 16]>,
 }
 
-#[derive(Clone, PartialEq, Eq)]
-pub struct JwtSvid {
-    pub spiffe_id: SpiffeId,
-    /// A bearer credential.
-    pub token: String,
-    /// Whole seconds, as in the token.
-    pub issued_at: Timestamp,
-    /// Whole seconds, as in the token.
-    pub expires_at: Timestamp,
-}
-
 /// In the order of the alphabet, as Go writes maps. Dates are plain integers; some verifiers refuse anything else.
 #[derive(Serialize)]
 struct Claims<'a> {
@@ -56,61 +43,34 @@ struct Claims<'a> {
     sub: &'a str,
 }
 
-#[derive(Serialize)]
-struct Header<'a> {
-    alg: &'a str,
-    kid: &'a str,
-    typ: &'a str,
-}
-
 impl JwtIssuer {
     /// `key_id` becomes `kid`; no token outlives `not_after`.
     pub fn new(key: SigningKey, key_id: &str, not_after: Timestamp, issuer: Option<String>) -> Self {
-        let header = encode(&Header { alg: key.jws_algorithm(), kid: key_id, typ: "JWT" }) + ".";
-        Self { key, header, not_after, issuer }
+        Self { signer: JwsSigner::new(key, key_id, "JWT", not_after), issuer }
     }
 
     pub fn key_type(&self) -> KeyType {
-        self.key.key_type()
+        self.signer.key_type()
     }
 
     pub fn not_after(&self) -> Timestamp {
-        self.not_after
+        self.signer.not_after()
     }
 
-    pub fn issue(&self, now: Timestamp, request: &JwtSvidRequest<'_>) -> Result<JwtSvid, IssueError> {
+    pub fn issue(&self, now: Timestamp, request: &JwtSvidRequest<'_>) -> Result<SignedToken, IssueError> {
         let aud: Vec<&str> = request.audience.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
         if aud.is_empty() {
             return Err(IssueError::NoAudience);
         }
-        if now >= self.not_after {
-            return Err(IssueError::AuthorityExpired);
-        }
-        let issued_at = Timestamp::from_secs(now.as_secs());
-        let expires_at = Timestamp::from_secs(now.saturating_add(request.ttl).min(self.not_after).as_secs());
-        let claims = Claims {
+        let (issued_at, expires_at) = self.signer.lifetime(now, request.ttl)?;
+        let token = self.signer.sign(&Claims {
             aud,
             exp: expires_at.as_secs(),
             iat: issued_at.as_secs(),
             iss: self.issuer.as_deref(),
             jti: request.token_id.map(|id| URL_SAFE_NO_PAD.encode(id)),
             sub: request.spiffe_id.as_str(),
-        };
-        let mut token = self.header.clone() + &encode(&claims);
-        let signature = self.key.sign_jws(token.as_bytes())?;
-        token.push('.');
-        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
-        Ok(JwtSvid { spiffe_id: request.spiffe_id.clone(), token, issued_at, expires_at })
-    }
-}
-
-fn encode(part: &impl Serialize) -> String {
-    // Structs of strings and integers always serialize.
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(part).unwrap_or_default())
-}
-
-impl std::fmt::Debug for JwtSvid {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "JwtSvid({}, expires at {})", self.spiffe_id, self.expires_at)
+        })?;
+        Ok(SignedToken { spiffe_id: request.spiffe_id.clone(), token, issued_at, expires_at })
     }
 }

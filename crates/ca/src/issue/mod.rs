@@ -1,10 +1,14 @@
 //! Issuing: a template, a public key and an authority's private key make an SVID. The caller brings the time, the
 //! serial and every check of who may have what.
 
+mod jws;
 mod jwt;
+mod wit;
 mod x509;
 
-pub use jwt::{JwtIssuer, JwtSvid, JwtSvidRequest};
+pub use jws::SignedToken;
+pub use jwt::{JwtIssuer, JwtSvidRequest};
+pub use wit::{HolderKey, HolderKeyError, WitIssuer, WitSvidRequest};
 pub use x509::{BACKDATE, CaCertificate, CaIssuer, CaRequest, SvidRequest, X509Svid, self_signed_ca};
 
 use crate::KeyError;

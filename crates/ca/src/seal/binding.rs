@@ -25,6 +25,7 @@ pub enum RecordType {
     JwtKey = 4,
     PeerCaKey = 5,
     BackupKey = 6,
+    WitKey = 7,
 }
 
 /// What an authority's key is sealed as.
@@ -32,6 +33,7 @@ impl From<AuthorityKind> for RecordType {
     fn from(kind: AuthorityKind) -> Self {
         match kind {
             AuthorityKind::Jwt => Self::JwtKey,
+            AuthorityKind::Wit => Self::WitKey,
             AuthorityKind::X509 => Self::X509CaKey,
         }
     }
@@ -58,6 +60,7 @@ impl RecordType {
             Self::DataKey => "data key",
             Self::X509CaKey => "X.509 CA key",
             Self::JwtKey => "JWT key",
+            Self::WitKey => "WIT key",
             Self::PeerCaKey => "peer CA key",
             Self::BackupKey => "key of the backup",
         }

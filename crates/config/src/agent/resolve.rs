@@ -64,7 +64,7 @@ impl AgentSettings {
     ) -> Result<Loaded<Self>, ConfigError> {
         let mut notices = Vec::new();
         let experimental = &file.experimental;
-        feature_flags(&experimental.feature_flags)?;
+        feature_flags(&experimental.feature_flags, &mut notices)?;
         let plugins = file.plugins.clone().ok_or(ConfigError::Missing { what: "plugins section" })?;
 
         let token = overrides.join_token.as_ref().or(file.join_token.as_ref());

@@ -13,5 +13,5 @@ pub(crate) use endpoint::check_endpoint;
 pub use health::{HealthFile, HealthSettings};
 pub use log::{LogFile, LogFormat, LogLevel, LogSettings};
 pub use profiling::ProfilingSettings;
-pub(crate) use read::{absolute, duration, feature_flags, given, lasting, trust_domain};
-pub use telemetry::{PrometheusSettings, PrometheusTls, StatsdSink, TelemetryFile, TelemetrySettings};
+pub(crate) use read::{WIT_SVID, absolute, duration, feature_flags, given, lasting, trust_domain};
+pub use telemetry::{PrometheusSettings, PrometheusTls, SinkSettings, TelemetryFile, TelemetrySettings};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use steeple_core::TrustDomain;
 
+use crate::notice::Notice;
 use crate::{ConfigError, DurationError, GoDuration};
 
 /// The value unless it is absent or empty: SPIRE treats empty settings as not set.
@@ -42,10 +43,12 @@ pub(crate) fn trust_domain(text: &str) -> Result<TrustDomain, ConfigError> {
     TrustDomain::parse(text).map_err(|error| ConfigError::Id { what: "trust_domain", value: text.into(), error })
 }
 
-/// Checks SPIRE's feature flags; returns whether `wit-svid` is among them.
-pub(crate) fn feature_flags(flags: &[String]) -> Result<bool, ConfigError> {
+/// Checks SPIRE's feature flags, and remarks on each as SPIRE does; returns whether `wit-svid` is among them.
+pub(crate) fn feature_flags(flags: &[String], notices: &mut Vec<Notice>) -> Result<bool, ConfigError> {
     let mut bad: Vec<&str> = flags.iter().map(String::as_str).filter(|flag| !FEATURE_FLAGS.contains(flag)).collect();
     if bad.is_empty() {
+        let enabled = FEATURE_FLAGS.iter().filter(|known| flags.iter().any(|flag| flag == *known));
+        notices.extend(enabled.map(|flag| Notice::warn(format!("Developer feature flag {flag:?} has been enabled"))));
         return Ok(flags.iter().any(|flag| flag == WIT_SVID));
     }
     bad.sort_unstable();
@@ -66,7 +69,8 @@ pub(crate) fn absolute(path: &Path, working_dir: &Path) -> PathBuf {
     clean
 }
 
-const WIT_SVID: &str = "wit-svid";
+/// The one feature of SPIRE's that is behind a flag.
+pub(crate) const WIT_SVID: &str = "wit-svid";
 const FEATURE_FLAGS: &[&str] = &["i_am_a_test_flag", WIT_SVID];
 
 #[cfg(test)]

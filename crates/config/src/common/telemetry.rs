@@ -8,9 +8,9 @@ use crate::{ConfigError, DecodeError, HostPort};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TelemetrySettings {
     pub prometheus: Option<PrometheusSettings>,
-    pub dogstatsd: Vec<StatsdSink>,
-    pub statsd: Vec<StatsdSink>,
-    pub m3: Vec<StatsdSink>,
+    pub dogstatsd: Vec<SinkSettings>,
+    pub statsd: Vec<SinkSettings>,
+    pub m3: Vec<SinkSettings>,
     pub in_mem: bool,
     /// Empty means `spire_server` or `spire_agent`.
     pub metric_prefix: String,
@@ -38,10 +38,12 @@ pub struct PrometheusTls {
     pub authorized_spiffe_ids: Vec<String>,
 }
 
+/// A receiver of metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StatsdSink {
+pub struct SinkSettings {
+    /// `host:port`.
     pub address: String,
-    /// M3 only.
+    /// M3 only, and never empty there.
     pub env: String,
 }
 
@@ -115,6 +117,13 @@ impl TelemetryFile {
 
     pub(crate) fn resolve(&self) -> Result<TelemetrySettings, ConfigError> {
         let mut settings = self.settings.clone();
+        if let Some(nameless) = settings.m3.iter().find(|sink| sink.env.is_empty()) {
+            let message = format!(
+                "env common tag is required: name the environment of the M3 receiver at {:?}, such as env = \"prod\"",
+                nameless.address
+            );
+            return Err(ConfigError::invalid("telemetry.M3.env", message));
+        }
         if let Some(prometheus) = &self.prometheus {
             let host = if prometheus.host.is_empty() { "localhost" } else { &prometheus.host };
             let port = u16::try_from(prometheus.port).ok().filter(|port| *port > 0).ok_or_else(|| {
@@ -181,13 +190,13 @@ fn read_sinks(
     telemetry: &mut Section<'_>,
     name: &'static str,
     unknown: &mut Vec<UnknownKeys>,
-) -> Result<Vec<StatsdSink>, DecodeError> {
+) -> Result<Vec<SinkSettings>, DecodeError> {
     let mut sinks = Vec::new();
     for mut section in telemetry.sections(name)? {
         let address = section.text("address")?.unwrap_or_default();
         let env = if name == "M3" { section.text("env")?.unwrap_or_default() } else { String::new() };
         section.finish(name, unknown);
-        sinks.push(StatsdSink { address, env });
+        sinks.push(SinkSettings { address, env });
     }
     Ok(sinks)
 }

@@ -1,6 +1,6 @@
 //! One plugin as the file asks for it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::section::{Section, blocks_of};
 use crate::unknown::UnknownKeys;
@@ -27,12 +27,33 @@ pub struct PluginBlock {
 impl PluginBlock {
     /// The plugin's own settings, from the block or from its file; empty when it has none.
     pub fn load_data(&self) -> Result<Tree, PluginError> {
-        let Some(path) = &self.data_file else {
-            return Ok(self.data.clone().unwrap_or_default());
-        };
-        let fail = |reason: String| PluginError::DataFile { kind: self.kind.clone(), name: self.name.clone(), reason };
-        let bytes = std::fs::read(path).map_err(|error| fail(format!("{}: {error}", path.display())))?;
-        parse(&bytes).map_err(|error| fail(format!("{}: {error}", path.display())))
+        match self.data_file_content()? {
+            None => Ok(self.data.clone().unwrap_or_default()),
+            Some(content) => self.parse_data(&content),
+        }
+    }
+
+    /// What is in `plugin_data_file`; `None` without one.
+    pub fn data_file_content(&self) -> Result<Option<Vec<u8>>, PluginError> {
+        self.data_file
+            .as_ref()
+            .map(|path| std::fs::read(path).map_err(|error| self.data_file_error(&error)))
+            .transpose()
+    }
+
+    /// The same plugin with the content of its file in place of the file.
+    pub fn with_data(&self, content: &[u8]) -> Result<Self, PluginError> {
+        Ok(Self { data: Some(self.parse_data(content)?), data_file: None, ..self.clone() })
+    }
+
+    fn parse_data(&self, content: &[u8]) -> Result<Tree, PluginError> {
+        parse(content).map_err(|error| self.data_file_error(&error))
+    }
+
+    fn data_file_error(&self, why: &dyn std::fmt::Display) -> PluginError {
+        let path = self.data_file.as_deref().unwrap_or(Path::new("")).display();
+        let (kind, name) = (self.kind.clone(), self.name.clone());
+        PluginError::DataFile { kind, name, reason: format!("{path}: {why}") }
     }
 
     /// Reads the plugin's own settings; keys that `read` does not ask for are refused by name.

@@ -1,5 +1,6 @@
 //! Which plugins a file may name, and how many of each type.
 
+use super::instead::instead_of;
 use crate::notice::Notice;
 use crate::suggest::nearest;
 use crate::{PluginBlock, PluginError, Supported};
@@ -130,10 +131,8 @@ fn check_built_in(block: &PluginBlock, supported: &Supported<'_>) -> Result<(), 
 
 /// What to write instead of a plugin that is not there.
 fn hint(block: &PluginBlock, built_in: &[&str]) -> String {
-    if block.kind == "KeyManager" && KMS_KEY_MANAGERS.contains(&block.name.as_str()) {
-        return "; CA keys live sealed in the replicated log: use KeyManager \"disk\" or none, and protect the sealing \
-                key (cluster { sealing_key_path, seal }) instead"
-            .into();
+    if let Some(instead) = instead_of(&block.kind, &block.name) {
+        return format!("; {instead}");
     }
     if let Some(near) = nearest(&block.name, built_in) {
         return format!("; did you mean {near:?}?");
@@ -168,4 +167,3 @@ const SERVER_KINDS: &[&str] = &[
 const AGENT_KINDS: &[&str] = &["KeyManager", "NodeAttestor", "SVIDStore", "WorkloadAttestor"];
 /// A server's key managers that may stand in a file although the keys live elsewhere.
 const SEALED_KEY_MANAGERS: &[&str] = &["disk", "memory"];
-const KMS_KEY_MANAGERS: &[&str] = &["aws_kms", "gcp_kms", "azure_key_vault", "hashicorp_vault"];

@@ -3,6 +3,7 @@
 mod block;
 mod check;
 mod error;
+mod instead;
 
 pub use block::PluginBlock;
 pub(crate) use check::{check_agent, check_server};

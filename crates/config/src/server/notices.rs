@@ -1,7 +1,7 @@
 //! Settings of SPIRE's server that are accepted although they no longer matter, and those that are refused by name.
 
 use super::file::{ExperimentalServerFile, ServerFile};
-use crate::common::given;
+use crate::common::{WIT_SVID, given};
 use crate::notice::Notice;
 use crate::{ConfigError, GoDuration};
 
@@ -49,6 +49,13 @@ pub(super) fn remark(file: &ServerFile, notices: &mut Vec<Notice>) -> Result<(),
     }
     if experimental.events_based_cache {
         set.push("events_based_cache");
+    }
+    let wit_keys = [("wit_key_type", &experimental.wit_key_type), ("wit_issuer", &experimental.wit_issuer)];
+    let given_in_vain = wit_keys.into_iter().filter(|(_, value)| given(value).is_some());
+    for (key, _) in given_in_vain.filter(|_| !experimental.feature_flags.iter().any(|flag| flag == WIT_SVID)) {
+        notices.push(Notice::info(format!(
+            "accepted and not used: experimental {key}; WIT-SVIDs need feature_flags = [{WIT_SVID:?}]"
+        )));
     }
     if !set.is_empty() {
         notices.push(Notice::info(format!(

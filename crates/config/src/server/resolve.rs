@@ -58,7 +58,7 @@ impl ServerSettings {
     ) -> Result<Loaded<Self>, ConfigError> {
         let mut said = Vec::new();
         let experimental = &file.experimental;
-        let wit_svids = feature_flags(&experimental.feature_flags)?;
+        let wit_svids = feature_flags(&experimental.feature_flags, &mut said)?;
 
         let bind_address = given(&overrides.bind_address).or(given(&file.bind_address)).unwrap_or("0.0.0.0");
         let set = |port: Option<i64>| port.filter(|port| *port != 0);

@@ -3,6 +3,7 @@
 
 mod key_manager;
 mod node_attestor;
+mod replaceable;
 mod seal;
 mod upstream_authority;
 mod workload_attestor;
@@ -14,6 +15,7 @@ pub use key_manager::{KeyError, KeyManager};
 pub use node_attestor::{
     AgentChannel, AgentNodeAttestor, AttestError, AttestStatus, Attested, ChallengeChannel, NodeAttestor,
 };
+pub use replaceable::Replaceable;
 pub use seal::{Seal, SealFailure, SecretSource};
 pub use upstream_authority::{MintedX509Ca, UpstreamAuthority, UpstreamBundle, UpstreamError};
 pub use workload_attestor::{WorkloadAttestor, WorkloadError, WorkloadProcess};

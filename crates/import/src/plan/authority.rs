@@ -64,10 +64,7 @@ fn choose(kind: AuthorityKind, candidates: &[&Candidate], key_files: &[KeyFile],
         plan.notes.push(format!(
             "no {} signing key comes along: agents and verifiers must know this server's own authority before the \
              switch (docs/migration.md, \"Keys that cannot be read\")",
-            match kind {
-                AuthorityKind::X509 => "X.509",
-                AuthorityKind::Jwt => "JWT",
-            }
+            kind.profile()
         ));
         return;
     };

@@ -28,7 +28,11 @@ pub(super) fn read(database: &Database, own: &TrustDomain, plan: &mut Plan) -> V
             continue;
         }
         if !message.wit_signing_keys.is_empty() {
-            plan.leave(Noun::Bundle, name, "its WIT keys: WIT-SVIDs are not built (the rest comes along)");
+            plan.leave(
+                Noun::Bundle,
+                name,
+                "its WIT keys: where WIT-SVIDs are on, a new one is made (the rest comes along)",
+            );
         }
         let bundle = Bundle {
             x509_authorities: x509_authorities(name, &message, plan),

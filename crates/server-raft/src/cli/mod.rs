@@ -8,7 +8,7 @@
 //!   table.rs      the program: groups, common flags, how a command is called
 //!   start.rs      from arguments to an exit code; `run` is handed back to main
 //!   run_flags.rs  the flags of run and validate, and the settings they lead to
-//!   entry/ agent/ bundle federation/ token x509 jwt        identities
+//!   entry/ agent/ bundle federation/ token x509 jwt wit    identities
 //!   ca local_authority upstream_authority cluster          the server itself
 //!   import/                                                what a SPIRE server knew
 //!   backup/ restore recover log                            the replicated state as files; offline: common to them
@@ -52,6 +52,7 @@ mod token;
 mod upstream_authority;
 mod validate;
 mod why;
+mod wit;
 mod x509;
 
 pub use run_flags::RunFlags;

@@ -43,8 +43,7 @@ impl RunFlags {
     pub fn load(&self) -> Result<Loaded<ServerSettings>, ConfigError> {
         let plugins: Vec<(&str, &str)> =
             SERVER_PLUGINS.iter().map(|plugin| (plugin.kind.config_name(), plugin.name)).collect();
-        let supported =
-            Supported { plugins: Some(&plugins), refused_keys: &[steeple_telemetry::REFUSED_KEYS, REFUSED_KEYS] };
+        let supported = Supported { plugins: Some(&plugins), refused_keys: &[REFUSED_KEYS] };
         load_server(self.config.as_deref(), self.expand_env, &self.overrides, &supported)
     }
 }
@@ -78,11 +77,7 @@ const REFUSED_KEYS: &[(&str, &str)] = &[
     ("server.federation.bundle_endpoint.acme", ACME_INSTEAD),
     ("server.federation.bundle_endpoint.profile.https_web.acme", ACME_INSTEAD),
     ("server.profiling_enabled", "use perf or another profiler of the operating system"),
-    ("server.experimental.feature_flags", NO_WIT),
-    ("server.experimental.wit_key_type", NO_WIT),
-    ("server.experimental.wit_issuer", NO_WIT),
 ];
-const NO_WIT: &str = "WIT-SVIDs, the one feature behind a flag, are not built; remove it, and use JWT-SVIDs";
 /// The replicas behind one name would have to answer each other's challenges.
 const ACME_INSTEAD: &str = "have an ACME client such as certbot or cert-manager renew certificate files, and name them \
                             in profile \"https_web\" { serving_cert_file { ... } }; they are reloaded";
@@ -109,9 +104,6 @@ mod tests {
         for (key, value) in [
             ("profiling_enabled", "= true"),
             ("experimental.auth_opa_policy_engine", "{ local { rego_path = \"x\" } }"),
-            ("experimental.feature_flags", "= [\"wit-svid\"]"),
-            ("experimental.wit_key_type", "= \"ec-p256\""),
-            ("experimental.wit_issuer", "= \"https://issuer.test\""),
         ] {
             let line = match key.split_once('.') {
                 Some((section, key)) => format!("{section} {{ {key} {value} }}"),
@@ -120,9 +112,6 @@ mod tests {
             let error = load(&line, "").unwrap_err().to_string();
             assert!(error.starts_with(&format!("server.{key} is not supported: ")), "{error}");
         }
-        let error =
-            load("", "telemetry { M3 { address = \"localhost:9000\" env = \"prod\" } }").unwrap_err().to_string();
-        assert!(error.starts_with("telemetry.M3 is not supported: "), "{error}");
         let error = load("", "cluster { signing = \"followers\" }").unwrap_err().to_string();
         assert!(error.contains("cluster.signing \"followers\" is neither \"leader\" nor \"replicas\""), "{error}");
     }

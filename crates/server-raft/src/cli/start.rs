@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use steeple_cli::{Call, Failure, Values};
 
-use super::table::{Action, Remote, SOCKET, program};
+use super::table::{Action, FEATURE_FLAGS_ENV, Remote, SOCKET, program_with};
 use super::{RunFlags, oidc, validate};
 
 /// What main does next.
@@ -25,7 +25,8 @@ pub fn start(args: &[String]) -> Outcome {
     if name == oidc::PROGRAM {
         return Outcome::Exit(steeple_oidc::main(name, args.get(1..).unwrap_or_default()));
     }
-    match program(name).select(args.get(1..).unwrap_or_default()) {
+    let feature_flags = std::env::var(FEATURE_FLAGS_ENV).unwrap_or_default();
+    match program_with(name, &feature_flags).select(args.get(1..).unwrap_or_default()) {
         Err(exit) => {
             // With standard error gone there is nobody to tell.
             let _ = std::io::stderr().write_all(exit.text.as_bytes());

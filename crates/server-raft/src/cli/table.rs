@@ -7,7 +7,7 @@ use tonic::transport::Channel;
 
 use super::{
     agent, backup, bundle, ca, cluster, debug, entry, federation, healthcheck, import, jwt, local_authority, log,
-    logger, oidc, recover, restore, run_flags, seal, shell, token, upstream_authority, why, x509,
+    logger, oidc, recover, restore, run_flags, seal, shell, token, upstream_authority, why, wit, x509,
 };
 
 /// What a command does.
@@ -37,8 +37,19 @@ pub(super) use remote;
 /// `name` is what the binary was called as.
 pub fn program(name: &str) -> Program<Action> {
     let name = if name == SPIRE_NAME { SPIRE_NAME } else { OWN_NAME };
-    Program { name, version: env!("CARGO_PKG_VERSION"), groups: GROUPS, commands: COMMANDS }
+    Program { name, version: env!("CARGO_PKG_VERSION"), groups: &GROUPS[1..], commands: &COMMANDS[1..] }
 }
+
+/// With the commands of the features that `feature_flags` names, one blank apart.
+pub(super) fn program_with(name: &str, feature_flags: &str) -> Program<Action> {
+    match feature_flags.split(' ').any(|flag| flag == "wit-svid") {
+        true => Program { groups: GROUPS, commands: COMMANDS, ..program(name) },
+        false => program(name),
+    }
+}
+
+/// SPIRE's, as the configuration file's flags are the server's alone.
+pub(super) const FEATURE_FLAGS_ENV: &str = "SPIRE_SERVER_FFLAGS";
 
 pub(super) const SOCKET: SocketNames = SocketNames {
     default_path: steeple_config::DEFAULT_SERVER_SOCKET,
@@ -57,7 +68,9 @@ pub(super) const COMMON_FLAGS: &[Flag] = &[SOCKET_FLAGS[0], SOCKET_FLAGS[1], OUT
 const OWN_NAME: &str = "steeple-server";
 const SPIRE_NAME: &str = "spire-server";
 
+/// The first is there behind its feature flag only, as in [`COMMANDS`].
 const GROUPS: &[Group] = &[
+    Group { path: "wit", synopsis: "WIT-SVIDs" },
     Group { path: "agent", synopsis: "Attested agents" },
     Group { path: "backup", synopsis: "Backups of the replicated state" },
     Group { path: "bundle", synopsis: "Trust bundles" },
@@ -81,6 +94,7 @@ const GROUPS: &[Group] = &[
 ];
 
 const COMMANDS: &[&[Command<Action>]] = &[
+    wit::COMMANDS,
     agent::COMMANDS,
     backup::COMMANDS,
     bundle::COMMANDS,
@@ -121,6 +135,7 @@ mod tests {
             "bundleEndpointProfile" => "https_web",
             "expiresBefore" => "2000-01-01 00:00:00 +0000 -00",
             "format" | "trustDomainBundleFormat" => "pem",
+            "keyType" => "ec-p256",
             "kind" => "x509",
             "level" => "debug",
             "matchFederatesWithOn" | "matchSelectorsOn" => "exact",
@@ -128,6 +143,7 @@ mod tests {
             "output" => "json",
             "parentID" | "spiffeID" => "spiffe://example.org/x",
             "selector" => "unix:uid:1",
+            "signingAlgorithm" => "ES256",
             "until" => "2099-12-31",
             _ if flag.kind == Kind::Bool => return Some(format!("-{}", flag.name)),
             _ if matches!(flag.kind, Kind::Int(_)) => "7",
@@ -139,14 +155,23 @@ mod tests {
 
     #[test]
     fn the_table_is_well_formed() {
-        assert_eq!(program("x").problems(), Vec::<String>::new());
+        assert_eq!(program_with("x", "wit-svid").problems(), Vec::<String>::new());
         assert_eq!((program("spire-server").name, program("x").name), ("spire-server", "steeple-server"));
+    }
+
+    #[test]
+    fn a_feature_flag_adds_its_commands() {
+        let paths = |flags| program_with("x", flags).commands().map(|command| command.path).collect::<Vec<_>>();
+        assert!(paths("a wit-svid").contains(&"wit mint"));
+        for without in ["", "wit", "wit-svids"] {
+            assert!(!paths(without).contains(&"wit mint") && paths(without).contains(&"jwt mint"), "{without}");
+        }
     }
 
     /// Every flag is accepted and read as what it is declared; without a socket, a command gets as far as dialling.
     #[tokio::test]
     async fn every_command_gets_as_far_as_the_network() {
-        for command in program("x").commands() {
+        for command in program_with("x", "wit-svid").commands() {
             let remote = match command.action {
                 Action::Remote(remote) => remote,
                 Action::Local(_) | Action::OidcProvider | Action::Run | Action::Validate => continue,

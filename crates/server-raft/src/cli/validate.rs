@@ -11,8 +11,7 @@ use steeple_telemetry::log;
 
 use super::RunFlags;
 use crate::authz::Policy;
-use crate::node_attestors::{self, OwnRootsOf, node_attestor};
-use crate::upstream_authority::{self, Upstream};
+use crate::{node_attestors, upstream_authority};
 
 pub(super) fn validate(flags: &RunFlags) -> ExitCode {
     let loaded = flags.load().map_err(|error| error.validation_report(PROGRAM));
@@ -65,8 +64,8 @@ fn refusal_of(settings: &ServerSettings) -> Option<String> {
 fn try_plugin(block: &PluginBlock, settings: &ServerSettings) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     match block.kind.as_str() {
-        node_attestors::KIND => node_attestor(block, settings, &OwnRootsOf::default(), &clock).map(drop),
-        upstream_authority::KIND => Upstream::from_block(block, settings, &clock).map(drop),
+        node_attestors::KIND => node_attestors::check(block, settings, &clock),
+        upstream_authority::KIND => upstream_authority::check(block, settings, &clock),
         // Accepted and not used.
         _ => Ok(()),
     }

@@ -19,7 +19,7 @@ use crate::metrics;
 pub struct CaDriver {
     pub maker: Arc<AuthorityMaker>,
     pub clock: Arc<dyn Clock>,
-    /// Kinds that this server issues: JWT is missing under `disable_jwt_svids`.
+    /// Kinds that this server cares for; those that the cluster version does not have yet wait for it.
     pub kinds: Vec<AuthorityKind>,
 }
 
@@ -29,7 +29,13 @@ impl CaDriver {
         let replica = &self.maker.replica;
         // Authorities whose wait is in the log already.
         let mut told = BTreeSet::new();
+        let mut told_held_back = false;
         while until_leader(replica, &stop).await.is_some() {
+            let held_back = self.kinds.iter().find(|kind| !replica.state().read().permits(**kind));
+            if let Some(kind) = held_back.filter(|_| !told_held_back) {
+                ca_log::held_back(*kind);
+                told_held_back = true;
+            }
             let pause = self.step(&mut told).await;
             if !rest(replica, pause, &stop).await {
                 return;
@@ -48,6 +54,9 @@ impl CaDriver {
         let acks = self.acknowledgements().await;
         for kind in &self.kinds {
             let now = self.clock.now();
+            if !self.maker.replica.state().read().permits(*kind) {
+                continue;
+            }
             let (plan, activation) = {
                 let state = self.maker.replica.state().read();
                 let set = state.authorities(*kind);

@@ -79,12 +79,18 @@ pub fn forgotten(kind: AuthorityKind, id: &AuthorityId) {
     tracing::info!(subsystem_name = SUBSYSTEM, local_authority_id = id, "{} forgotten", noun(kind));
 }
 
+/// The cluster version has no authorities of this kind yet.
+pub fn held_back(kind: AuthorityKind) {
+    tracing::warn!(
+        subsystem_name = SUBSYSTEM,
+        "no {} is made before the cluster version allows it: upgrade every replica, then run cluster finalize",
+        noun(kind)
+    );
+}
+
 /// An operator had `id` `tainted` or `revoked`.
 pub fn changed(kind: AuthorityKind, id: &AuthorityId, how: &str) {
-    let noun = match kind {
-        AuthorityKind::X509 => "X.509",
-        AuthorityKind::Jwt => "JWT",
-    };
+    let noun = kind.profile();
     tracing::info!(subsystem_name = SUBSYSTEM, local_authority_id = id, "{noun} authority {how} successfully");
 }
 
@@ -92,6 +98,7 @@ fn noun(kind: AuthorityKind) -> &'static str {
     match kind {
         AuthorityKind::X509 => "X509 CA",
         AuthorityKind::Jwt => "JWT key",
+        AuthorityKind::Wit => "WIT key",
     }
 }
 

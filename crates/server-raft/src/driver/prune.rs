@@ -84,7 +84,8 @@ impl PruneDriver {
                 .filter(|root| not_after(&root.der).is_some_and(|at| at < before))
                 .map(|root| root.der.clone())
                 .collect();
-            let keys = bundle.jwt_authorities.iter().any(|key| key.expires_at != 0 && key.expires_at < before);
+            let mut keys = bundle.jwt_authorities.iter().chain(&bundle.wit_authorities);
+            let keys = keys.any(|key| key.expires_at != 0 && key.expires_at < before);
             (roots, keys)
         };
         if roots.is_empty() && !keys {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use steeple_config::ServerSettings;
-use steeple_core::AuthorityKind;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -39,10 +38,7 @@ pub fn start(
 ) {
     let (replica, clock) = (&shared.replica, &shared.clock);
     tasks.spawn(roots::run(replica.clone(), Arc::clone(&identity.roots), stop.clone()));
-    let mut kinds = vec![AuthorityKind::X509];
-    if !settings.disable_jwt_svids {
-        kinds.push(AuthorityKind::Jwt);
-    }
+    let kinds = shared.switches.kinds();
     let ca = Arc::new(CaDriver { maker: Arc::clone(&shared.maker), clock: Arc::clone(clock), kinds });
     tasks.spawn(UpstreamDriver { ca: Arc::clone(&ca) }.run(stop.clone()));
     tasks.spawn(ca.run(stop.clone()));

@@ -101,7 +101,7 @@ fn is_tainted(authority: &Authority, bundle: &Bundle) -> bool {
         AuthorityKind::X509 => {
             bundle.x509_authorities.iter().any(|root| root.tainted && root.der == authority.certificate)
         }
-        AuthorityKind::Jwt => bundle.jwt_authorities.iter().any(|key| key.tainted && key.key_id == authority.id),
+        kind => bundle.key(kind, &authority.id).is_some_and(|key| key.tainted),
     }
 }
 

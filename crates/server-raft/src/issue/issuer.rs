@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use steeple_api::steeple::peer as wire;
-use steeple_ca::{DistinguishedName, PublicKey};
+use steeple_ca::{DistinguishedName, HolderKey, PublicKey};
 use steeple_core::SpiffeId;
 use tonic::{Code, Status};
 
@@ -25,9 +25,10 @@ pub struct IssuedX509 {
     pub roots: Vec<Vec<u8>>,
 }
 
+/// A JWT-SVID or a WIT-SVID.
 #[derive(Clone, PartialEq, Eq)]
-pub struct IssuedJwt {
-    /// A bearer credential.
+pub struct IssuedToken {
+    /// A bearer credential, unless it names a key.
     pub token: String,
     /// Unix seconds.
     pub issued_at: i64,
@@ -85,11 +86,9 @@ impl Issuer {
         }
     }
 
-    pub async fn jwt(&self, item: wire::SignItem) -> Result<IssuedJwt, IssueFailure> {
+    pub async fn jwt(&self, item: wire::SignItem) -> Result<IssuedToken, IssueFailure> {
         match self.one(item).await? {
-            wire::sign_result::Result::Jwt(signed) => {
-                Ok(IssuedJwt { token: signed.token, issued_at: signed.issued_at, expires_at: signed.expires_at })
-            }
+            wire::sign_result::Result::Jwt(signed) => Ok(signed.into()),
             _ => Err(wrong_kind()),
         }
     }
@@ -101,6 +100,18 @@ impl Issuer {
         }
         let unpacked = self.sign(items).await.into_iter().map(|result| match result? {
             wire::sign_result::Result::X509(signed) => Ok(signed.into()),
+            _ => Err(wrong_kind()),
+        });
+        unpacked.collect()
+    }
+
+    /// WIT-SVIDs, in the order of the items.
+    pub async fn wit_batch(&self, items: Vec<wire::SignItem>) -> Vec<Result<IssuedToken, IssueFailure>> {
+        if items.is_empty() {
+            return Vec::new();
+        }
+        let unpacked = self.sign(items).await.into_iter().map(|result| match result? {
+            wire::sign_result::Result::Wit(signed) => Ok(signed.into()),
             _ => Err(wrong_kind()),
         });
         unpacked.collect()
@@ -139,6 +150,16 @@ pub fn jwt_svid(id: &SpiffeId, audience: Vec<String>, ttl_secs: i64, include_jti
     unclaimed(wire::sign_item::Kind::JwtSvid(params))
 }
 
+pub fn wit_svid(id: &SpiffeId, holder: &HolderKey, ttl_secs: i64) -> wire::SignItem {
+    let params = wire::WitSvidParams {
+        spiffe_id: id.to_string(),
+        public_key: holder.public_key().spki().to_vec(),
+        algorithm: holder.algorithm().to_owned(),
+        ttl_secs,
+    };
+    unclaimed(wire::sign_item::Kind::WitSvid(params))
+}
+
 pub fn downstream_ca(trust_domain: &SpiffeId, public_key: &PublicKey, ttl_secs: i64) -> wire::SignItem {
     let params = wire::DownstreamCaParams {
         spiffe_id: trust_domain.to_string(),
@@ -165,6 +186,12 @@ fn unclaimed(kind: wire::sign_item::Kind) -> wire::SignItem {
 impl From<wire::X509Signed> for IssuedX509 {
     fn from(signed: wire::X509Signed) -> Self {
         Self { chain: signed.cert_chain, not_after: signed.not_after, roots: signed.upstream_roots }
+    }
+}
+
+impl From<wire::TokenSigned> for IssuedToken {
+    fn from(signed: wire::TokenSigned) -> Self {
+        Self { token: signed.token, issued_at: signed.issued_at, expires_at: signed.expires_at }
     }
 }
 

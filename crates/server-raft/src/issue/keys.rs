@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use steeple_ca::seal::{Keyring, SealError, SealedKeyring};
-use steeple_ca::{CaIssuer, IssueError, JwtIssuer, SigningKey};
+use steeple_ca::{CaIssuer, IssueError, JwtIssuer, SigningKey, WitIssuer};
 use steeple_core::{Authority, AuthorityId, AuthorityKind, Secret};
 use steeple_state::State;
 
@@ -12,7 +12,7 @@ use crate::seal::{KeyInUse, ServerSealed};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeysError {
-    #[error("the server has no active {} authority yet: it is initializing", kind_name(*.0))]
+    #[error("the server has no active {} authority yet: it is initializing", .0.profile())]
     NoAuthority(AuthorityKind),
     #[error("the cluster has no keyring yet: it is initializing")]
     NoKeyring,
@@ -29,8 +29,15 @@ pub enum KeysError {
 /// Opens what `state` holds sealed. One per replica; only a replica that may sign calls it.
 pub struct AuthorityKeys {
     sealing_key: KeyInUse,
-    jwt_issuer: Option<String>,
+    token_issuers: TokenIssuers,
     opened: Mutex<Opened>,
+}
+
+/// The `iss` claims of tokens: `jwt_issuer` and `wit_issuer`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenIssuers {
+    pub jwt: Option<String>,
+    pub wit: Option<String>,
 }
 
 #[derive(Default)]
@@ -38,11 +45,12 @@ struct Opened {
     keyring: Option<(u64, Arc<Keyring>)>,
     x509: Option<(AuthorityId, Arc<CaIssuer>)>,
     jwt: Option<(AuthorityId, Arc<JwtIssuer>)>,
+    wit: Option<(AuthorityId, Arc<WitIssuer>)>,
 }
 
 impl AuthorityKeys {
-    pub fn new(sealing_key: KeyInUse, jwt_issuer: Option<String>) -> Self {
-        Self { sealing_key, jwt_issuer, opened: Mutex::default() }
+    pub fn new(sealing_key: KeyInUse, token_issuers: TokenIssuers) -> Self {
+        Self { sealing_key, token_issuers, opened: Mutex::default() }
     }
 
     /// The keyring of the cluster, for sealing new keys.
@@ -51,38 +59,45 @@ impl AuthorityKeys {
     }
 
     pub fn x509(&self, state: &State) -> Result<(AuthorityId, Arc<CaIssuer>), KeysError> {
-        let kind = AuthorityKind::X509;
-        let authority = state.active_authority(kind).ok_or(KeysError::NoAuthority(kind))?;
-        let mut opened = self.opened.lock();
-        if let Some((id, issuer)) = &opened.x509
-            && *id == authority.id
-        {
-            return Ok((id.clone(), Arc::clone(issuer)));
-        }
-        let key = self.open(&mut opened, state, authority)?;
-        let issuer = Arc::new(CaIssuer::from_authority(authority, key)?);
-        opened.x509 = Some((authority.id.clone(), Arc::clone(&issuer)));
-        Ok((authority.id.clone(), issuer))
+        self.issuer(state, AuthorityKind::X509, |opened| &mut opened.x509, CaIssuer::from_authority)
     }
 
     pub fn jwt(&self, state: &State) -> Result<(AuthorityId, Arc<JwtIssuer>), KeysError> {
-        let kind = AuthorityKind::Jwt;
-        let authority = state.active_authority(kind).ok_or(KeysError::NoAuthority(kind))?;
-        let mut opened = self.opened.lock();
-        if let Some((id, issuer)) = &opened.jwt
-            && *id == authority.id
-        {
-            return Ok((id.clone(), Arc::clone(issuer)));
-        }
-        let key = self.open(&mut opened, state, authority)?;
-        let issuer = Arc::new(JwtIssuer::new(key, &authority.id, authority.not_after, self.jwt_issuer.clone()));
-        opened.jwt = Some((authority.id.clone(), Arc::clone(&issuer)));
-        Ok((authority.id.clone(), issuer))
+        let iss = self.token_issuers.jwt.clone();
+        let make = |authority: &Authority, key| Ok(JwtIssuer::new(key, &authority.id, authority.not_after, iss));
+        self.issuer(state, AuthorityKind::Jwt, |opened| &mut opened.jwt, make)
+    }
+
+    pub fn wit(&self, state: &State) -> Result<(AuthorityId, Arc<WitIssuer>), KeysError> {
+        let iss = self.token_issuers.wit.clone();
+        let make = |authority: &Authority, key| Ok(WitIssuer::new(key, &authority.id, authority.not_after, iss));
+        self.issuer(state, AuthorityKind::Wit, |opened| &mut opened.wit, make)
     }
 
     /// Drops every opened key: a replica that no longer leads holds none.
     pub fn forget(&self) {
         *self.opened.lock() = Opened::default();
+    }
+
+    /// What signs for the active authority of `kind`, from its place among the opened ones, or made and put there.
+    fn issuer<T>(
+        &self,
+        state: &State,
+        kind: AuthorityKind,
+        place: fn(&mut Opened) -> &mut Option<(AuthorityId, Arc<T>)>,
+        make: impl FnOnce(&Authority, SigningKey) -> Result<T, IssueError>,
+    ) -> Result<(AuthorityId, Arc<T>), KeysError> {
+        let authority = state.active_authority(kind).ok_or(KeysError::NoAuthority(kind))?;
+        let mut opened = self.opened.lock();
+        if let Some((id, issuer)) = place(&mut opened)
+            && *id == authority.id
+        {
+            return Ok((id.clone(), Arc::clone(issuer)));
+        }
+        let key = self.open(&mut opened, state, authority)?;
+        let issuer = Arc::new(make(authority, key)?);
+        *place(&mut opened) = Some((authority.id.clone(), Arc::clone(&issuer)));
+        Ok((authority.id.clone(), issuer))
     }
 
     fn open(&self, opened: &mut Opened, state: &State, authority: &Authority) -> Result<SigningKey, KeysError> {
@@ -105,12 +120,5 @@ impl AuthorityKeys {
             Arc::new(SealedKeyring::decode(&stored.content)?.open(self.sealing_key.get()?.as_ref(), &cluster.uuid)?);
         opened.keyring = Some((stored.revision, Arc::clone(&keyring)));
         Ok(keyring)
-    }
-}
-
-fn kind_name(kind: AuthorityKind) -> &'static str {
-    match kind {
-        AuthorityKind::Jwt => "JWT",
-        AuthorityKind::X509 => "X.509",
     }
 }

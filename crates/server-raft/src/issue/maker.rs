@@ -72,15 +72,12 @@ struct Certified {
 
 impl AuthorityMaker {
     pub async fn make(&self, now: Timestamp, kind: AuthorityKind) -> Result<Made, MakeError> {
-        let key_type = match kind {
-            AuthorityKind::X509 => self.policy.ca_key_type,
-            AuthorityKind::Jwt => self.policy.jwt_key_type,
-        };
+        let key_type = self.policy.key_type(kind);
         // An RSA key takes a good part of a second.
         let pkcs8 = tokio::task::spawn_blocking(move || generate_pkcs8(key_type)).await??;
         match kind {
             AuthorityKind::X509 => self.make_x509(now, key_type, &pkcs8).await,
-            AuthorityKind::Jwt => self.make_jwt(now, key_type, &pkcs8).await,
+            AuthorityKind::Jwt | AuthorityKind::Wit => self.make_key(now, kind, key_type, &pkcs8).await,
         }
     }
 
@@ -117,12 +114,19 @@ impl AuthorityMaker {
         Ok(Made { authority, upstream_roots: certified.upstream_roots })
     }
 
-    /// The key is published above before it is proposed: no token may be out that nobody there can verify.
-    async fn make_jwt(&self, now: Timestamp, key_type: KeyType, pkcs8: &Secret) -> Result<Made, MakeError> {
+    /// A JWT key is published above before it is proposed: no token may be out that nobody there can verify. WIT keys
+    /// stay within the trust domain's own bundle (SPIRE behaviour).
+    async fn make_key(
+        &self,
+        now: Timestamp,
+        kind: AuthorityKind,
+        key_type: KeyType,
+        pkcs8: &Secret,
+    ) -> Result<Made, MakeError> {
         let id = random_key_id(&SystemRandom::new())?;
         let public_key = SigningKey::from_pkcs8(pkcs8)?.public_key().spki().to_vec();
         let not_after = Timestamp::from_secs(now.saturating_add(self.policy.ca_ttl).as_secs());
-        if let Some(upstream) = &self.upstream {
+        if let Some(upstream) = self.upstream.as_ref().filter(|_| kind == AuthorityKind::Jwt) {
             let published = JwtAuthority {
                 public_key: public_key.clone(),
                 key_id: id.clone(),
@@ -131,10 +135,10 @@ impl AuthorityMaker {
             };
             upstream.publish_jwt_key(&published).await?;
         }
-        let sealed = self.seal(AuthorityKind::Jwt, &id, pkcs8)?;
+        let sealed = self.seal(kind, &id, pkcs8)?;
         let authority = Authority {
             id,
-            kind: AuthorityKind::Jwt,
+            kind,
             status: AuthorityStatus::Prepared,
             key_type,
             issued_at: now,

@@ -16,9 +16,9 @@ mod signer;
 mod wire;
 
 pub use issuer::{
-    AgentClaim, IssueFailure, IssuedJwt, IssuedX509, Issuer, WorkloadSvid, agent_svid, claimed, downstream_ca,
-    jwt_svid, workload_svid,
+    AgentClaim, IssueFailure, IssuedToken, IssuedX509, Issuer, WorkloadSvid, agent_svid, claimed, downstream_ca,
+    jwt_svid, wit_svid, workload_svid,
 };
-pub use keys::{AuthorityKeys, KeysError};
+pub use keys::{AuthorityKeys, KeysError, TokenIssuers};
 pub use maker::{AuthorityMaker, Made, MakeError};
 pub use signer::Signer;

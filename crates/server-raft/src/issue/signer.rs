@@ -7,12 +7,15 @@ use aws_lc_rs::rand::SystemRandom;
 use steeple_api::steeple::peer as wire;
 use steeple_ca::policy::Policy;
 use steeple_ca::template::Template;
-use steeple_ca::{CaIssuer, CaRequest, JwtIssuer, JwtSvidRequest, PublicKey, Serial, SvidRequest, random_bytes};
+use steeple_ca::{
+    CaIssuer, CaRequest, HolderKey, JwtIssuer, JwtSvidRequest, PublicKey, Serial, SvidRequest, WitIssuer,
+    WitSvidRequest, random_bytes,
+};
 use steeple_core::{AuthorityId, AuthorityKind, Clock, KeyType, SpiffeId, Timestamp};
 use tonic::Code;
 
 use super::keys::{AuthorityKeys, KeysError};
-use super::wire::{Refused, distinguished_name, refused, x509_signed};
+use super::wire::{Refused, distinguished_name, refused, token_signed, x509_signed};
 use crate::authz::{AgentDecision, decide};
 use crate::cpu;
 use crate::metrics;
@@ -38,18 +41,19 @@ struct Batch {
     now: Timestamp,
     x509: Result<(AuthorityId, Arc<CaIssuer>), KeysError>,
     jwt: Result<(AuthorityId, Arc<JwtIssuer>), KeysError>,
+    wit: Result<(AuthorityId, Arc<WitIssuer>), KeysError>,
 }
 
 impl Batch {
     /// Of `items` signatures, in signatures with an elliptic curve: one with RSA takes a millisecond or several.
     fn weight(&self, items: usize) -> usize {
-        let x509 = self.x509.iter().map(|(_, issuer)| issuer.key_type());
-        let rsa = |key| matches!(key, KeyType::Rsa2048 | KeyType::Rsa4096);
-        if x509.chain(self.jwt.iter().map(|(_, issuer)| issuer.key_type())).any(rsa) {
-            items * RSA_WEIGHT
-        } else {
-            items
-        }
+        let keys = [
+            self.x509.as_ref().ok().map(|(_, issuer)| issuer.key_type()),
+            self.jwt.as_ref().ok().map(|(_, issuer)| issuer.key_type()),
+            self.wit.as_ref().ok().map(|(_, issuer)| issuer.key_type()),
+        ];
+        let is_rsa = |key| matches!(key, KeyType::Rsa2048 | KeyType::Rsa4096);
+        if keys.into_iter().flatten().any(is_rsa) { items * RSA_WEIGHT } else { items }
     }
 }
 
@@ -103,7 +107,8 @@ impl SigningHandler for Signer {
 impl Inner {
     fn open_batch(&self) -> Batch {
         let state = self.replica.state().read();
-        Batch { now: self.clock.now(), x509: self.keys.x509(&state), jwt: self.keys.jwt(&state) }
+        let (x509, jwt, wit) = (self.keys.x509(&state), self.keys.jwt(&state), self.keys.wit(&state));
+        Batch { now: self.clock.now(), x509, jwt, wit }
     }
 
     fn still_active(&self, batch: &Batch) -> bool {
@@ -111,6 +116,7 @@ impl Inner {
         let is_active = |kind, id: &AuthorityId| state.active_authority(kind).is_some_and(|active| active.id == *id);
         batch.x509.as_ref().map_or(true, |(id, _)| is_active(AuthorityKind::X509, id))
             && batch.jwt.as_ref().map_or(true, |(id, _)| is_active(AuthorityKind::Jwt, id))
+            && batch.wit.as_ref().map_or(true, |(id, _)| is_active(AuthorityKind::Wit, id))
     }
 
     fn sign_one(&self, batch: &Batch, item: &wire::SignItem) -> Result<wire::SignResult, Refused> {
@@ -121,6 +127,7 @@ impl Inner {
         match &item.kind {
             Some(Kind::X509Svid(params)) => self.x509_svid(batch, params),
             Some(Kind::JwtSvid(params)) => self.jwt_svid(batch, params),
+            Some(Kind::WitSvid(params)) => self.wit_svid(batch, params),
             Some(Kind::DownstreamCa(params)) => self.downstream_ca(batch, params),
             None => Err(Refused::new(Code::InvalidArgument, "empty signing request")),
         }
@@ -164,14 +171,19 @@ impl Inner {
             ttl: ttl(params.ttl_secs, self.policy.jwt_svid_ttl),
             token_id: if params.include_jti { Some(random_bytes(&SystemRandom::new())?) } else { None },
         };
-        let svid = issuer.issue(batch.now, &request)?;
-        Ok(wire::SignResult {
-            result: Some(wire::sign_result::Result::Jwt(wire::JwtSigned {
-                token: svid.token,
-                issued_at: svid.issued_at.as_secs(),
-                expires_at: svid.expires_at.as_secs(),
-            })),
-        })
+        let signed = token_signed(issuer.issue(batch.now, &request)?);
+        Ok(wire::SignResult { result: Some(wire::sign_result::Result::Jwt(signed)) })
+    }
+
+    fn wit_svid(&self, batch: &Batch, params: &wire::WitSvidParams) -> Result<wire::SignResult, Refused> {
+        let (_, issuer) = batch.wit.as_ref()?;
+        let request = WitSvidRequest {
+            spiffe_id: &parse_id(&params.spiffe_id)?,
+            holder: &HolderKey::new(PublicKey::from_spki(&params.public_key)?, &params.algorithm)?,
+            ttl: ttl(params.ttl_secs, self.policy.wit_svid_ttl),
+        };
+        let signed = token_signed(issuer.issue(batch.now, &request)?);
+        Ok(wire::SignResult { result: Some(wire::sign_result::Result::Wit(signed)) })
     }
 
     fn downstream_ca(&self, batch: &Batch, params: &wire::DownstreamCaParams) -> Result<wire::SignResult, Refused> {

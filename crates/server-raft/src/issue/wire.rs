@@ -1,7 +1,7 @@
 //! Between the signer's values and the messages of the peer channel.
 
 use steeple_api::steeple::peer as wire;
-use steeple_ca::{DistinguishedName, IssueError, PublicKeyError, RandomError, X509Svid};
+use steeple_ca::{DistinguishedName, HolderKeyError, IssueError, PublicKeyError, RandomError, SignedToken, X509Svid};
 use tonic::Code;
 
 use super::keys::KeysError;
@@ -46,6 +46,12 @@ impl From<PublicKeyError> for Refused {
     }
 }
 
+impl From<HolderKeyError> for Refused {
+    fn from(error: HolderKeyError) -> Self {
+        Self::new(Code::InvalidArgument, error.to_string())
+    }
+}
+
 impl From<RandomError> for Refused {
     fn from(error: RandomError) -> Self {
         Self::new(Code::Internal, error.to_string())
@@ -61,6 +67,11 @@ pub(super) fn x509_signed(svid: X509Svid) -> wire::SignResult {
     let signed =
         wire::X509Signed { cert_chain: svid.chain, not_after: svid.not_after.as_secs(), upstream_roots: Vec::new() };
     wire::SignResult { result: Some(wire::sign_result::Result::X509(signed)) }
+}
+
+pub(super) fn token_signed(token: SignedToken) -> wire::TokenSigned {
+    let (issued_at, expires_at) = (token.issued_at.as_secs(), token.expires_at.as_secs());
+    wire::TokenSigned { token: token.token, issued_at, expires_at }
 }
 
 /// An empty subject is the default one.

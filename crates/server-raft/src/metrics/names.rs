@@ -7,6 +7,8 @@ pub const UPTIME_MS: &str = "uptime_in_ms";
 pub const CA_CERT_EXPIRY_SECS: &str = "ca_cert_expiry_seconds";
 /// Seconds until the JWT key ends, at the moment of the scrape; labels `authority_id` and `slot`.
 pub const JWT_KEY_EXPIRY_SECS: &str = "jwt_key_expiry_seconds";
+/// As [`JWT_KEY_EXPIRY_SECS`], of the WIT key.
+pub const WIT_KEY_EXPIRY_SECS: &str = "wit_key_expiry_seconds";
 /// SPIRE's own: Unix seconds at which the active CA certificate ends; label `trust_domain_id`.
 pub const X509_CA_EXPIRATION: &str = "manager.x509_ca.rotate.expiration";
 /// SPIRE's own: seconds that were left when it was activated; label `trust_domain_id`.
@@ -51,6 +53,8 @@ pub const VOLUME_AVAILABLE_BYTES: &str = "steeple_data_volume_available_bytes";
 pub const CA_LIFETIME_SECS: &str = "steeple_ca_lifetime_seconds";
 /// The whole life of each JWT key; labels `authority_id` and `slot`.
 pub const JWT_KEY_LIFETIME_SECS: &str = "steeple_jwt_key_lifetime_seconds";
+/// The whole life of each WIT key; labels `authority_id` and `slot`.
+pub const WIT_KEY_LIFETIME_SECS: &str = "steeple_wit_key_lifetime_seconds";
 /// Until a root of the own bundle ends, while the CA is signed by an upstream authority; label `authority_id`.
 pub const UPSTREAM_ROOT_EXPIRY_SECS: &str = "steeple_upstream_root_expiry_seconds";
 /// The longest X.509-SVID lifetime that an entry or the default asks for.
@@ -60,8 +64,11 @@ pub const X509_SVID_TTL_MAX_SECS: &str = "steeple_x509_svid_ttl_max_seconds";
 pub const X509_CA_PREPARE: &str = "ca.manager.x509_ca.prepare";
 /// A call counter: making a JWT key.
 pub const JWT_KEY_PREPARE: &str = "ca.manager.jwt_key.prepare";
+/// A call counter: making a WIT key.
+pub const WIT_KEY_PREPARE: &str = "ca.manager.wit_key.prepare";
 pub const X509_CA_ACTIVATE: &str = "ca.manager.x509_ca.activate";
 pub const JWT_KEY_ACTIVATE: &str = "manager.jwt_key.activate";
+pub const WIT_KEY_ACTIVATE: &str = "manager.wit_key.activate";
 /// Agents and replicas that lack the bundle with the prepared authority, on the leader; label `kind`. 0 while none is
 /// prepared.
 pub const ACKNOWLEDGEMENTS_MISSING: &str = "steeple_ca_acknowledgements_missing";
@@ -105,6 +112,7 @@ pub const ALL: &[&str] = &[
     UPTIME_MS,
     CA_CERT_EXPIRY_SECS,
     JWT_KEY_EXPIRY_SECS,
+    WIT_KEY_EXPIRY_SECS,
     X509_CA_EXPIRATION,
     X509_CA_TTL,
     SEALED,
@@ -130,12 +138,15 @@ pub const ALL: &[&str] = &[
     VOLUME_AVAILABLE_BYTES,
     CA_LIFETIME_SECS,
     JWT_KEY_LIFETIME_SECS,
+    WIT_KEY_LIFETIME_SECS,
     UPSTREAM_ROOT_EXPIRY_SECS,
     X509_SVID_TTL_MAX_SECS,
     X509_CA_PREPARE,
     JWT_KEY_PREPARE,
+    WIT_KEY_PREPARE,
     X509_CA_ACTIVATE,
     JWT_KEY_ACTIVATE,
+    WIT_KEY_ACTIVATE,
     ACKNOWLEDGEMENTS_MISSING,
     ACTIVATION_UNTIL,
     ACTIVATED_WITHOUT,

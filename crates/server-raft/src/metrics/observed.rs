@@ -109,7 +109,11 @@ impl Observed {
 /// `spire_server_ca_cert_expiry_seconds` whatever prefix is configured.
 pub fn observe_expiry(replica: &Replica, now: Timestamp) {
     let state = replica.state().read();
-    for (kind, name) in [(AuthorityKind::X509, CA_CERT_EXPIRY_SECS), (AuthorityKind::Jwt, JWT_KEY_EXPIRY_SECS)] {
+    for (kind, name) in [
+        (AuthorityKind::X509, CA_CERT_EXPIRY_SECS),
+        (AuthorityKind::Jwt, JWT_KEY_EXPIRY_SECS),
+        (AuthorityKind::Wit, WIT_KEY_EXPIRY_SECS),
+    ] {
         for (slot, authority) in slots(&state, kind) {
             let remaining = seconds_until(authority.not_after, now);
             gauge!(name, "authority_id" => authority.id.clone(), "slot" => slot).set(remaining);
@@ -124,7 +128,11 @@ fn slots(state: &State, kind: AuthorityKind) -> impl Iterator<Item = (&'static s
 }
 
 fn observe_authorities(state: &State) {
-    for (kind, name) in [(AuthorityKind::X509, CA_LIFETIME_SECS), (AuthorityKind::Jwt, JWT_KEY_LIFETIME_SECS)] {
+    for (kind, name) in [
+        (AuthorityKind::X509, CA_LIFETIME_SECS),
+        (AuthorityKind::Jwt, JWT_KEY_LIFETIME_SECS),
+        (AuthorityKind::Wit, WIT_KEY_LIFETIME_SECS),
+    ] {
         for (slot, authority) in slots(state, kind) {
             let lifetime = authority.not_after.since(authority.issued_at).as_secs_f64();
             gauge!(name, "authority_id" => authority.id.clone(), "slot" => slot).set(lifetime);

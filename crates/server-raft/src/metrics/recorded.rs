@@ -10,7 +10,7 @@ use super::{
     ACKNOWLEDGEMENTS_MISSING, ACTIVATED_WITHOUT, ACTIVATION_UNTIL, BACKUP_DURATION_SECS, BACKUP_FAILURES,
     BACKUP_LAST_SUCCESS_SECS, BACKUP_SIZE_BYTES, JWT_KEY_ACTIVATE, JWT_KEY_PREPARE, PUSH_AGENTS, PUSH_CHANGES,
     PUSH_RESYNCS, RAFT_LEADER_CHANGES, RAFT_PROPOSALS, SIGN_JWT_SVID, SIGN_X509_CA_SVID, SIGN_X509_SVID,
-    UPDATE_FEDERATED_BUNDLE, X509_CA_ACTIVATE, X509_CA_PREPARE, X509_CA_TTL,
+    UPDATE_FEDERATED_BUNDLE, WIT_KEY_ACTIVATE, WIT_KEY_PREPARE, X509_CA_ACTIVATE, X509_CA_PREPARE, X509_CA_TTL,
 };
 
 /// Shows at 0 what has not happened yet, so that a rate knows the first one too (Prometheus' advice).
@@ -37,6 +37,7 @@ pub fn preparation(kind: AuthorityKind) -> CallTimer {
     CallTimer::start(match kind {
         AuthorityKind::X509 => X509_CA_PREPARE,
         AuthorityKind::Jwt => JWT_KEY_PREPARE,
+        AuthorityKind::Wit => WIT_KEY_PREPARE,
     })
 }
 
@@ -49,6 +50,7 @@ pub fn activated(kind: AuthorityKind, trust_domain: &TrustDomain, now: Timestamp
             metrics::gauge!(X509_CA_TTL, "trust_domain_id" => domain).set(not_after.since(now).as_secs_f64());
         }
         AuthorityKind::Jwt => metrics::counter!(JWT_KEY_ACTIVATE).increment(1),
+        AuthorityKind::Wit => metrics::counter!(WIT_KEY_ACTIVATE).increment(1),
     }
 }
 

@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, bail};
+use steeple_cli::PluginDataFiles;
 use steeple_config::{PluginBlock, Section, ServerSettings};
-use steeple_core::Clock;
 use steeple_core::plugin::NodeAttestor;
+use steeple_core::{Clock, TrustDomain};
 use steeple_plugins::AgentPathTemplate;
 use steeple_plugins::http_challenge::HttpChallengeServer;
 use steeple_plugins::k8s_psat::K8sPsatServer;
@@ -41,31 +42,46 @@ impl OwnRootsOf {
     }
 }
 
+/// By attestation type. `join_token` is in the core, since it needs the state.
 pub fn node_attestors(
     settings: &ServerSettings,
     own_roots: &OwnRootsOf,
     clock: &Arc<dyn Clock>,
+    files: &mut PluginDataFiles,
 ) -> anyhow::Result<BTreeMap<String, Arc<dyn NodeAttestor>>> {
     let mut attestors: BTreeMap<String, Arc<dyn NodeAttestor>> = BTreeMap::new();
     for block in settings.plugins.iter().filter(|block| block.enabled && block.kind == KIND) {
-        if let Some(attestor) = node_attestor(block, settings, own_roots, clock)? {
-            attestors.insert(block.name.clone(), attestor);
+        if block.name == JOIN_TOKEN {
+            files.configure(block, |block| without_settings(block).map(Arc::new))?;
+            continue;
         }
+        let (trust_domain, own_roots, clock) = (settings.trust_domain.clone(), own_roots.clone(), Arc::clone(clock));
+        let attestor = files.configure(block, move |block| node_attestor(block, &trust_domain, &own_roots, &clock))?;
+        attestors.insert(block.name.clone(), attestor);
     }
     Ok(attestors)
 }
 
-/// `None` for what is in the core. Data that cannot be used is refused here.
-pub fn node_attestor(
+/// Refuses data that cannot be used.
+pub fn check(block: &PluginBlock, settings: &ServerSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<()> {
+    match block.name.as_str() {
+        JOIN_TOKEN => without_settings(block),
+        _ => node_attestor(block, &settings.trust_domain, &OwnRootsOf::default(), clock).map(drop),
+    }
+}
+
+fn without_settings(block: &PluginBlock) -> anyhow::Result<()> {
+    block.read_data(|_| Ok(()))
+}
+
+fn node_attestor(
     block: &PluginBlock,
-    settings: &ServerSettings,
+    trust_domain: &TrustDomain,
     own_roots: &OwnRootsOf,
     clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Option<Arc<dyn NodeAttestor>>> {
-    let trust_domain = settings.trust_domain.clone();
-    let attestor: Arc<dyn NodeAttestor> = match block.name.as_str() {
-        // In the core: it needs the state.
-        "join_token" => return block.read_data(|_| anyhow::Ok(None)),
+) -> anyhow::Result<Arc<dyn NodeAttestor>> {
+    let trust_domain = trust_domain.clone();
+    Ok(match block.name.as_str() {
         "http_challenge" => Arc::new(HttpChallengeServer::new(trust_domain, http_challenge::settings(block)?)),
         "k8s_psat" => Arc::new(K8sPsatServer::new(trust_domain, k8s_psat::clusters(block)?)),
         "sshpop" => Arc::new(SshPopServer::new(trust_domain, sshpop::settings(block)?, Arc::clone(clock))),
@@ -73,8 +89,7 @@ pub fn node_attestor(
             Arc::new(X509PopServer::new(trust_domain, x509pop::settings(block, own_roots)?, Arc::clone(clock)))
         }
         other => bail!("{KIND} {other:?} is not built in"),
-    };
-    Ok(Some(attestor))
+    })
 }
 
 /// The `agent_path_template` of a block; `None` where there is none.
@@ -91,3 +106,4 @@ fn agent_path_template(
 }
 
 pub const KIND: &str = "NodeAttestor";
+const JOIN_TOKEN: &str = "join_token";

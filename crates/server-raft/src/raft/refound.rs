@@ -73,7 +73,7 @@ pub fn refound(mut state: State, new: &NewCluster<'_>) -> Result<Reborn, Refound
     let keyring = SealedKeyring::decode(&sealed.keyring)?.open(new.sealing_key, &cluster_uuid)?;
 
     let mut keys = BTreeMap::new();
-    for kind in [AuthorityKind::X509, AuthorityKind::Jwt] {
+    for kind in AuthorityKind::ALL {
         let set = state.authorities(kind);
         let with_key = |authority: &&steeple_core::Authority| !authority.key.ciphertext.is_empty();
         for authority in [&set.active, &set.next].into_iter().flatten().filter(with_key) {

@@ -48,7 +48,7 @@ impl Standing {
     pub fn of(state: &State) -> Result<Self, StandingError> {
         let keyring = SealedKeyring::decode(&state.keyring().ok_or(StandingError::NoKeyring)?.content)?;
         let mut private_keys = Vec::new();
-        for kind in [AuthorityKind::X509, AuthorityKind::Jwt] {
+        for kind in AuthorityKind::ALL {
             let set = state.authorities(kind);
             let with_key = [&set.active, &set.next].into_iter().flatten();
             private_keys.extend(

@@ -31,8 +31,8 @@ impl AuthoritiesApi for AuthoritiesService {
         let state = view.state();
         let bundle = state.own_bundle();
         let policy = &self.shared.maker.policy;
-        let authorities = self.kinds().iter().flat_map(|kind| {
-            let set = state.authorities(*kind);
+        let authorities = self.shared.switches.kinds().into_iter().flat_map(|kind| {
+            let set = state.authorities(kind);
             slots(set).map(|(slot, authority)| to_wire(policy, set, slot, authority, bundle.map(AsRef::as_ref)))
         });
         let authorities = authorities.collect();
@@ -51,24 +51,15 @@ impl AuthoritiesApi for AuthoritiesService {
         let view = self.shared.fresh().await?;
         let mut steps = Vec::new();
         let mut complete_until = until;
-        for kind in self.kinds() {
-            let set = view.state().authorities(*kind).clone();
+        for kind in self.shared.switches.kinds() {
+            let set = view.state().authorities(kind).clone();
             let mut made = 0;
-            let mut planned = forecast(now, until, *kind, &self.shared.maker.policy, set);
-            steps.extend(planned.by_ref().map(|step| planned_step(*kind, &step, &mut made)));
+            let mut planned = forecast(now, until, kind, &self.shared.maker.policy, set);
+            steps.extend(planned.by_ref().map(|step| planned_step(kind, &step, &mut made)));
             complete_until = complete_until.min(planned.covers());
         }
         steps.sort_by_key(|step| step.at);
         Ok(Response::new(AuthorityPlanResponse { steps, complete_until: complete_until.as_secs() }))
-    }
-}
-
-impl AuthoritiesService {
-    fn kinds(&self) -> &'static [AuthorityKind] {
-        match self.shared.switches.jwt_svids_disabled {
-            true => &[AuthorityKind::X509],
-            false => &[AuthorityKind::X509, AuthorityKind::Jwt],
-        }
     }
 }
 
@@ -103,14 +94,12 @@ fn to_wire(
 /// Whether the authority, or the root above it, is tainted; `None` when the bundle does not have it.
 fn taint_of(bundle: &Bundle, authority: &core::Authority) -> Option<bool> {
     match authority.kind {
-        AuthorityKind::Jwt => {
-            bundle.jwt_authorities.iter().find(|key| key.key_id == authority.id).map(|key| key.tainted)
-        }
         AuthorityKind::X509 => {
             let top = authority.upstream_chain.last().unwrap_or(&authority.certificate);
             let is_root = |der: &[u8]| der == authority.certificate || certificate::is_signed_by(top, der);
             bundle.x509_authorities.iter().find(|root| is_root(&root.der)).map(|root| root.tainted)
         }
+        kind => bundle.key(kind, &authority.id).map(|key| key.tainted),
     }
 }
 

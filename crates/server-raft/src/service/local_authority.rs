@@ -256,7 +256,7 @@ impl LocalAuthorityService {
         }
         let made = self.shared.maker.make(self.shared.clock.now(), kind).await;
         let made =
-            made.map_err(|error| Status::internal(format!("failed to prepare {} authority: {error}", noun(kind))))?;
+            made.map_err(|error| Status::internal(format!("failed to prepare {} authority: {error}", kind.profile())))?;
         let prepared = made.authority.clone();
         self.change(caller, made.into_command()).await?;
         ca_log::prepared(&prepared, Slot::Next);
@@ -306,13 +306,6 @@ fn to_wire(authority: &Authority) -> AuthorityState {
 /// JWT taint and revoke, and X.509 revoke, answer without a time (recorded SPIRE behaviour).
 fn without_expiry(state: AuthorityState) -> AuthorityState {
     AuthorityState { expires_at: 0, ..state }
-}
-
-fn noun(kind: AuthorityKind) -> &'static str {
-    match kind {
-        AuthorityKind::Jwt => "JWT",
-        AuthorityKind::X509 => "X.509",
-    }
 }
 
 fn no_wit() -> Status {

@@ -26,6 +26,7 @@ mod shared;
 mod svid;
 mod sync;
 mod trust_domain;
+mod wit_svid;
 
 pub use agent::AgentService;
 pub use authority::AuthoritiesService;

@@ -54,8 +54,22 @@ pub struct Shared {
 pub struct Switches {
     /// `disable_jwt_svids`.
     pub jwt_svids_disabled: bool,
+    /// The feature flag `wit-svid`.
+    pub wit_svids: bool,
     /// `experimental.agent_spiffe_id_as_selector`.
     pub agent_id_as_selector: bool,
+}
+
+impl Switches {
+    /// The kinds of authorities that this server cares for.
+    pub fn kinds(&self) -> Vec<AuthorityKind> {
+        let wanted = |kind: &AuthorityKind| match kind {
+            AuthorityKind::X509 => true,
+            AuthorityKind::Jwt => !self.jwt_svids_disabled,
+            AuthorityKind::Wit => self.wit_svids,
+        };
+        AuthorityKind::ALL.into_iter().filter(wanted).collect()
+    }
 }
 
 /// The right to look at the state; the answer of the call names the index at which it did.
@@ -94,11 +108,11 @@ impl Shared {
         Ok(view)
     }
 
-    /// Whether there is an authority of each kind that signs. The bundle alone says less: an authority is in it before
-    /// it is activated. SPIRE opens its API after this.
+    /// Whether there is an authority of each kind that signs, as far as the cluster version has the kind. The bundle
+    /// alone says less: an authority is in it before it is activated. SPIRE opens its API after this.
     pub fn is_initialized(&self, state: &State) -> bool {
-        let signs = |kind| state.active_authority(kind).is_some();
-        signs(AuthorityKind::X509) && (self.switches.jwt_svids_disabled || signs(AuthorityKind::Jwt))
+        let has = |kind: AuthorityKind| state.active_authority(kind).is_some() || !state.permits(kind);
+        self.switches.kinds().into_iter().all(has)
     }
 
     /// Proposes on the caller's behalf. `Outcome::Rejected` becomes its status.

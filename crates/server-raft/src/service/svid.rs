@@ -65,9 +65,10 @@ impl SvidApi for SvidService {
 
     async fn mint_witsvid(
         &self,
-        _request: Request<MintWitsvidRequest>,
+        request: Request<MintWitsvidRequest>,
     ) -> Result<Response<MintWitsvidResponse>, Status> {
-        Err(Status::unimplemented("WIT functionality is disabled"))
+        let svid = self.mint_wit(request.into_inner()).await?;
+        Ok(Response::new(MintWitsvidResponse { svid: Some(svid) }))
     }
 
     async fn batch_new_x509svid(
@@ -100,10 +101,8 @@ impl SvidApi for SvidService {
             return Err(Status::invalid_argument("missing parameters"));
         }
         caller.pay_for_items(params.len()).await?;
-        let why = "failed to sign WIT-SVID: WIT key is not available for signing";
-        let refused =
-            || batch_new_witsvid_response::Result { status: Some(failure::item_of(Code::Internal, why)), svid: None };
-        Ok(Response::new(BatchNewWitsvidResponse { results: params.iter().map(|_| refused()).collect() }))
+        let results = self.wit_for_agent(&caller, params).await?;
+        Ok(Response::new(BatchNewWitsvidResponse { results }))
     }
 
     async fn new_downstream_x509ca(
@@ -130,7 +129,8 @@ impl SvidService {
         params: Vec<NewX509svidParams>,
     ) -> Result<Vec<batch_new_x509svid_response::Result>, Status> {
         let agent = caller.agent_id()?;
-        let entries = self.entries_of(agent, &params).await?;
+        let ids: Vec<&str> = params.iter().map(|param| param.entry_id.as_str()).collect();
+        let entries = self.entries_of(agent, &ids).await?;
         let checked = check(params, entries).await?;
         Ok(self.sign_batch(agent, caller.serial(), checked).await)
     }
@@ -191,7 +191,7 @@ impl SvidService {
         Ok((csr, id))
     }
 
-    fn workload_id(&self, id: Option<&types::Spiffeid>) -> Result<SpiffeId, Status> {
+    pub(super) fn workload_id(&self, id: Option<&types::Spiffeid>) -> Result<SpiffeId, Status> {
         let invalid = |why: String| Status::invalid_argument(format!("invalid SPIFFE ID: {why}"));
         let id = id_from_wire(id).map_err(|error| invalid(error.to_string()))?;
         self.check_workload(&id).map_err(invalid)?;
@@ -226,18 +226,14 @@ impl SvidService {
         })
     }
 
-    /// The entry of each item, if the agent may have it. An entry that this replica does not know yet may have been
+    /// The entry of each id, if the agent may have it. An entry that this replica does not know yet may have been
     /// acknowledged elsewhere, so a miss is confirmed on a fresh view.
-    async fn entries_of(
-        &self,
-        agent: &SpiffeId,
-        params: &[NewX509svidParams],
-    ) -> Result<Vec<Option<Arc<Entry>>>, Status> {
+    pub(super) async fn entries_of(&self, agent: &SpiffeId, ids: &[&str]) -> Result<Vec<Option<Arc<Entry>>>, Status> {
         let lookup = |state: &steeple_state::State| -> Vec<Option<Arc<Entry>>> {
-            params.iter().map(|param| state.authorized_entry(agent, &param.entry_id).cloned()).collect()
+            ids.iter().map(|id| state.authorized_entry(agent, id).cloned()).collect()
         };
         let found = lookup(&self.shared.local().await?.state());
-        let missing = params.iter().zip(&found).any(|(param, entry)| entry.is_none() && !param.entry_id.is_empty());
+        let missing = ids.iter().zip(&found).any(|(id, entry)| entry.is_none() && !id.is_empty());
         if !missing {
             return Ok(found);
         }
@@ -335,8 +331,8 @@ fn x509_to_wire(id: &SpiffeId, issued: IssuedX509) -> types::X509svid {
     }
 }
 
-fn outer(what: &str, why: IssueFailure) -> Status {
+pub(super) fn outer(what: &str, why: IssueFailure) -> Status {
     Status::new(why.code, format!("{what}: {why}"))
 }
 
-const NOT_AUTHORIZED: &str = "entry not found or not authorized";
+pub(super) const NOT_AUTHORIZED: &str = "entry not found or not authorized";

@@ -224,9 +224,7 @@ async fn signals_that_spire_knows_do_not_end_a_server() {
     let server = bench.server("server").await;
     create(&server, "kept").await;
     let pid = server.process().expect("it runs").pid().to_string();
-    for (signal, answer) in
-        [("-USR1", "SIGUSR1: data files of plugins are read at start"), ("-USR2", "reopened log file")]
-    {
+    for (signal, answer) in [("-USR1", "Reconfigure signal received"), ("-USR2", "reopened log file")] {
         let sent = std::process::Command::new("kill").args([signal, &pid]).status().expect("kill runs");
         assert!(sent.success());
         until_said(&server, answer).await;

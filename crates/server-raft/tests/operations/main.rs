@@ -12,3 +12,4 @@ mod seal_rotation;
 mod signers;
 mod site;
 mod telemetry;
+mod wit;

@@ -18,8 +18,8 @@ use steeple_server_raft::raft::{
     open_keyring, start,
 };
 use steeple_server_raft::seal::KeyInUse;
-use steeple_state::{CommandKind, EntryCreation, Outcome, RequestId};
-use steeple_storage::{Options, Storage};
+use steeple_state::{CLUSTER_VERSION_MAX, CommandKind, EntryCreation, Outcome, RequestId, Table};
+use steeple_storage::{Batch, Options, Row, Storage};
 use steeple_testkit::Port;
 use tempfile::TempDir;
 
@@ -274,6 +274,23 @@ pub async fn until_unreachable(replica: &Replica, node_id: u64) {
         }
     };
     tokio::time::timeout(PATIENCE, wait).await.expect("it falls silent");
+}
+
+/// Rewrites the row of the cluster's facts, whose last field is the cluster version: a tag and a value below 128.
+pub fn rewrite_version(directory: &Path, version: Option<u8>) {
+    let storage = Storage::open(directory, Options::default()).expect("a store");
+    let rows = storage.kv();
+    let table = Table::Cluster.number();
+    let row = {
+        let view = rows.view().expect("its rows");
+        view.rows().map(|row| row.expect("a row")).find(|row| row.table == table).expect("the cluster's facts")
+    };
+    let Row { key, mut value, .. } = row;
+    assert_eq!(value.split_off(value.len() - 2), [0x20, CLUSTER_VERSION_MAX as u8]);
+    value.extend(version.map(|version| [0x20, version]).into_iter().flatten());
+    let mut batch = Batch::new();
+    batch.put(table, &key, &value).expect("a row");
+    rows.write(batch).expect("written");
 }
 
 pub fn origin() -> Origin {

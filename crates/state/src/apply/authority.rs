@@ -31,6 +31,7 @@ pub(super) fn prepare(
         }
         AuthorityKind::X509 => bundle::publish(writer, upstream_roots, &[])?,
         AuthorityKind::Jwt => bundle::publish(writer, &[], &[public_half(authority)])?,
+        AuthorityKind::Wit => bundle::publish_wit(writer, &public_half(authority))?,
     };
     let authority = Authority { status: AuthorityStatus::Prepared, ..authority.clone() };
     let outcome = answer(&authority);
@@ -89,15 +90,18 @@ pub(super) fn revoke(writer: &mut Writer<'_>, kind: AuthorityKind, id: &str) -> 
             change_own(writer, |bundle| revoke_x509(bundle, &old))?;
             Ok(answer(&old))
         }
-        AuthorityKind::Jwt => {
+        AuthorityKind::Jwt | AuthorityKind::Wit => {
             if next.is_some() && old.is_none() {
                 return Err(invalid("unable to use a prepared key"));
             }
-            let published = writer.state().own_bundle().and_then(|bundle| find_jwt(bundle, id).cloned());
+            let published = writer.state().own_bundle().and_then(|bundle| bundle.key(kind, id).cloned());
             if old.is_none() && published.is_none() {
-                return Err(invalid("no JWT authority found with provided authority ID"));
+                return Err(invalid(&format!("no {} authority found with provided authority ID", kind.profile())));
             }
-            change_own(writer, |bundle| revoke_jwt(bundle, id))?;
+            change_own(writer, |bundle| match kind {
+                AuthorityKind::Wit => revoke_key(&mut bundle.wit_authorities, kind, id),
+                _ => revoke_key(&mut bundle.jwt_authorities, kind, id),
+            })?;
             let expires_at = published.map_or(0, |published| published.expires_at);
             let not_after = old.map_or(steeple_core::Timestamp::from_secs(expires_at), |old| old.not_after);
             Ok(Outcome::Authority { id: id.to_owned(), not_after })
@@ -131,7 +135,7 @@ pub(super) fn reseal(
 
 /// Under which data key the latest of the private keys is sealed; 0 without any.
 fn newest_term(state: &State) -> u64 {
-    let sets = [AuthorityKind::X509, AuthorityKind::Jwt].map(|kind| state.authority_set(kind));
+    let sets = AuthorityKind::ALL.map(|kind| state.authority_set(kind));
     let authorities = sets.into_iter().flat_map(|set| [&set.active, &set.next]).flatten();
     authorities.map(|authority| authority.key.keyring_term).max().unwrap_or(0)
 }
@@ -175,13 +179,17 @@ fn taint_in(bundle: &mut Bundle, authority: &Authority) -> Result<(), Rejection>
             let root = root.ok_or_else(|| failed(ROOT_MISSING))?;
             if std::mem::replace(&mut root.tainted, true) { Err(failed("root CA is already tainted")) } else { Ok(()) }
         }
-        AuthorityKind::Jwt => {
-            let failed = |reason| Rejection::internal(format!("failed to taint JWT authority: {reason}"));
-            let key = bundle.jwt_authorities.iter_mut().find(|key| key.key_id == authority.id);
-            let key = key.ok_or_else(|| failed(KEY_MISSING))?;
-            if std::mem::replace(&mut key.tainted, true) { Err(failed("key is already tainted")) } else { Ok(()) }
-        }
+        kind @ AuthorityKind::Jwt => taint_key(&mut bundle.jwt_authorities, kind, &authority.id),
+        kind @ AuthorityKind::Wit => taint_key(&mut bundle.wit_authorities, kind, &authority.id),
     }
+}
+
+fn taint_key(keys: &mut [JwtAuthority], kind: AuthorityKind, key_id: &str) -> Result<(), Rejection> {
+    let name = kind.profile();
+    let failed = |reason: &str| Rejection::internal(format!("failed to taint {name} authority: {reason}"));
+    let key = keys.iter_mut().find(|key| key.key_id == key_id);
+    let key = key.ok_or_else(|| failed(&key_missing(kind)))?;
+    if std::mem::replace(&mut key.tainted, true) { Err(failed("key is already tainted")) } else { Ok(()) }
 }
 
 fn revoke_x509(bundle: &mut Bundle, authority: &Authority) -> Result<(), Rejection> {
@@ -195,19 +203,16 @@ fn revoke_x509(bundle: &mut Bundle, authority: &Authority) -> Result<(), Rejecti
     Ok(())
 }
 
-fn revoke_jwt(bundle: &mut Bundle, key_id: &str) -> Result<(), Rejection> {
-    let failed = |reason| Rejection::internal(format!("failed to revoke JWT authority: {reason}"));
-    let at = bundle.jwt_authorities.iter().position(|key| key.key_id == key_id);
-    let at = at.ok_or_else(|| failed(KEY_MISSING))?;
-    if !bundle.jwt_authorities[at].tainted {
+fn revoke_key(keys: &mut Vec<JwtAuthority>, kind: AuthorityKind, key_id: &str) -> Result<(), Rejection> {
+    let name = kind.profile();
+    let failed = |reason: &str| Rejection::internal(format!("failed to revoke {name} authority: {reason}"));
+    let at = keys.iter().position(|key| key.key_id == key_id);
+    let at = at.ok_or_else(|| failed(&key_missing(kind)))?;
+    if !keys[at].tainted {
         return Err(failed("it is not possible to revoke an untainted key"));
     }
-    bundle.jwt_authorities.remove(at);
+    keys.remove(at);
     Ok(())
-}
-
-fn find_jwt<'a>(bundle: &'a Bundle, key_id: &str) -> Option<&'a JwtAuthority> {
-    bundle.jwt_authorities.iter().find(|key| key.key_id == key_id)
 }
 
 fn public_half(authority: &Authority) -> JwtAuthority {
@@ -232,6 +237,9 @@ fn unsupported(rule: &str, status: AuthorityStatus) -> String {
     format!("{rule}: unsupported local authority status: {name}")
 }
 
+fn key_missing(kind: AuthorityKind) -> String {
+    format!("no {} Key found with provided key ID", kind.profile())
+}
+
 const NO_ID: &str = "no authority ID provided";
 pub(super) const ROOT_MISSING: &str = "no root CA found with provided subject key ID";
-const KEY_MISSING: &str = "no JWT Key found with provided key ID";

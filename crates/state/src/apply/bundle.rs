@@ -31,26 +31,44 @@ pub(super) fn publish(
     x509_authorities: &[Vec<u8>],
     jwt_authorities: &[JwtAuthority],
 ) -> Result<Arc<Bundle>, Rejection> {
+    grow(writer, |bundle| {
+        for der in x509_authorities {
+            if bundle.x509_authorities.iter().all(|known| known.der != *der) {
+                bundle.x509_authorities.push(X509Authority { der: der.clone(), tainted: false });
+            }
+        }
+        jwt_authorities.iter().try_for_each(|authority| add_key(&mut bundle.jwt_authorities, "JWT", authority))
+    })
+}
+
+/// As [`publish`], a key for WIT-SVIDs.
+pub(super) fn publish_wit(writer: &mut Writer<'_>, authority: &JwtAuthority) -> Result<Arc<Bundle>, Rejection> {
+    grow(writer, |bundle| add_key(&mut bundle.wit_authorities, "WIT", authority))
+}
+
+/// Changes the own bundle, or begins it.
+fn grow(
+    writer: &mut Writer<'_>,
+    change: impl FnOnce(&mut Bundle) -> Result<(), Rejection>,
+) -> Result<Arc<Bundle>, Rejection> {
     let trust_domain = writer.trust_domain()?;
     let stored = writer.state().bundle(&trust_domain).cloned();
     let mut bundle = stored.as_deref().cloned().unwrap_or_else(|| Bundle::empty(trust_domain));
-    for der in x509_authorities {
-        if bundle.x509_authorities.iter().all(|known| known.der != *der) {
-            bundle.x509_authorities.push(X509Authority { der: der.clone(), tainted: false });
-        }
-    }
-    for authority in jwt_authorities {
-        match bundle.jwt_authorities.iter().find(|known| known.key_id == authority.key_id) {
-            None => bundle.jwt_authorities.push(JwtAuthority { tainted: false, ..authority.clone() }),
-            Some(known) if known.public_key == authority.public_key => {}
-            // A verifier could not tell two keys of one id apart.
-            Some(_) => {
-                let message = format!("another JWT authority with key ID \"{}\" exists", authority.key_id);
-                return Err(Rejection::invalid(message));
-            }
-        }
-    }
+    change(&mut bundle)?;
     Ok(write_own(writer, stored, bundle))
+}
+
+fn add_key(keys: &mut Vec<JwtAuthority>, profile: &str, authority: &JwtAuthority) -> Result<(), Rejection> {
+    match keys.iter().find(|known| known.key_id == authority.key_id) {
+        None => keys.push(JwtAuthority { tainted: false, ..authority.clone() }),
+        Some(known) if known.public_key == authority.public_key => {}
+        // A verifier could not tell two keys of one id apart.
+        Some(_) => {
+            let message = format!("another {profile} authority with key ID \"{}\" exists", authority.key_id);
+            return Err(Rejection::invalid(message));
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn prune(
@@ -63,7 +81,10 @@ pub(super) fn prune(
     let mut bundle = (*stored).clone();
     bundle.x509_authorities.retain(|authority| !x509_authorities.contains(&authority.der));
     // 0 means that the expiry is not known, which is not the same as expired.
-    bundle.jwt_authorities.retain(|authority| authority.expires_at == 0 || authority.expires_at >= jwt_expired_before);
+    let is_kept = |key: &JwtAuthority| key.expires_at == 0 || key.expires_at >= jwt_expired_before;
+    bundle.jwt_authorities.retain(is_kept);
+    // The last one too: its feature may have been switched off, and it would keep everything else from being pruned.
+    bundle.wit_authorities.retain(is_kept);
     if bundle.x509_authorities.is_empty() && !stored.x509_authorities.is_empty() {
         return Err(Rejection::internal("prune failed: would prune all certificates"));
     }

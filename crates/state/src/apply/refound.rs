@@ -60,7 +60,7 @@ impl State {
 
         replace_sealed(&mut writer, SealedName::Keyring, &refounding.keyring);
         replace_sealed(&mut writer, SealedName::PeerCa, &refounding.peer_ca);
-        for kind in [AuthorityKind::X509, AuthorityKind::Jwt] {
+        for kind in AuthorityKind::ALL {
             take_over(&mut writer, kind, refounding);
         }
 

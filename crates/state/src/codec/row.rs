@@ -189,6 +189,7 @@ impl Row for AuthorityRow {
         let kind = match self.authority.kind {
             AuthorityKind::X509 => b'x',
             AuthorityKind::Jwt => b'j',
+            AuthorityKind::Wit => b'w',
         };
         let slot = match self.slot {
             Slot::Active => b'a',

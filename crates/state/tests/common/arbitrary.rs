@@ -125,7 +125,8 @@ prop_compose! {
         sequence in 0u64..9,
     ) -> Arc<Bundle> {
         let x509_authorities = roots.into_iter().map(|der| X509Authority { der, tainted: false }).collect();
-        Arc::new(Bundle { trust_domain, x509_authorities, jwt_authorities, refresh_hint: 60, sequence })
+        let bundle = Bundle::empty(trust_domain);
+        Arc::new(Bundle { x509_authorities, jwt_authorities, refresh_hint: 60, sequence, ..bundle })
     }
 }
 
@@ -148,7 +149,7 @@ prop_compose! {
 }
 
 fn authority_name() -> impl Strategy<Value = (AuthorityKind, String)> {
-    (select(vec![AuthorityKind::X509, AuthorityKind::Jwt]), "a[1-3]")
+    (select(AuthorityKind::ALL.to_vec()), "a[1-3]")
 }
 
 pub fn entry_command() -> impl Strategy<Value = CommandKind> {

@@ -150,7 +150,7 @@ pub fn authority(kind: AuthorityKind, authority_id: &str) -> Authority {
         not_after: Timestamp::from_secs(87_400),
         certificate: match kind {
             AuthorityKind::X509 => format!("certificate {authority_id}").into_bytes(),
-            AuthorityKind::Jwt => Vec::new(),
+            AuthorityKind::Jwt | AuthorityKind::Wit => Vec::new(),
         },
         upstream_chain: Vec::new(),
         upstream_authority_id: String::new(),

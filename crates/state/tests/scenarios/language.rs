@@ -366,6 +366,7 @@ fn authority_kind(name: &str) -> AuthorityKind {
     match name {
         "x509" => AuthorityKind::X509,
         "jwt" => AuthorityKind::Jwt,
+        "wit" => AuthorityKind::Wit,
         other => panic!("authority kind {other}"),
     }
 }
@@ -444,9 +445,15 @@ fn describe_bundle(bundle: &Bundle) -> String {
     let taint = |tainted: bool| if tainted { " (tainted)" } else { "" };
     let roots = bundle.x509_authorities.iter();
     let roots = roots.map(|root| format!("{}{}", String::from_utf8_lossy(&root.der), taint(root.tainted)));
-    let keys = bundle.jwt_authorities.iter().map(|key| format!("{}{}", key.key_id, taint(key.tainted)));
+    let named = |key: &JwtAuthority| format!("{}{}", key.key_id, taint(key.tainted));
+    let keys = join(bundle.jwt_authorities.iter().map(named));
+    let wit = match bundle.wit_authorities.as_slice() {
+        [] => String::new(),
+        keys => format!(" wit [{}]", join(keys.iter().map(named))),
+    };
     let hint = if bundle.refresh_hint == 0 { String::new() } else { format!(" hint {}", bundle.refresh_hint) };
-    format!("{} sequence {}{hint} roots [{}] jwt [{}]", bundle.trust_domain, bundle.sequence, join(roots), join(keys))
+    let roots = join(roots);
+    format!("{} sequence {}{hint} roots [{roots}] jwt [{keys}]{wit}", bundle.trust_domain, bundle.sequence)
 }
 
 fn describe_change(change: &Change) -> String {

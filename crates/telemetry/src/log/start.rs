@@ -70,23 +70,18 @@ impl Logging {
         self.sink.reopen()
     }
 
-    /// Answers the signals that SPIRE's programs know, for ever: SIGUSR2 opens the log file anew; SIGUSR1, at which
-    /// SPIRE reads the data files of plugins again, is told that they are read at start. From now on neither ends the
-    /// process, nor do they later when the future is dropped.
+    /// At SIGUSR2 opens the log file anew, for ever. From now on that signal does not end the process, nor does
+    /// SIGUSR1, which is for those who have plugins; nor do they later when the future is dropped.
     pub fn answer_signals(self) -> io::Result<impl Future<Output = ()> + Send> {
-        let (mut again, mut reopen) = (signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?);
+        let mut reopen = signal(SignalKind::user_defined2())?;
+        drop(signal(SignalKind::user_defined1())?);
         Ok(async move {
-            loop {
-                tokio::select! {
-                    _ = again.recv() => {
-                        tracing::warn!("SIGUSR1: data files of plugins are read at start; restart to use changed ones");
+            while reopen.recv().await.is_some() {
+                match self.reopen() {
+                    Ok(()) => tracing::info!("reopened log file"),
+                    Err(error) => {
+                        tracing::error!(error = &error as &dyn std::error::Error, "failed to reopen log file");
                     }
-                    _ = reopen.recv() => match self.reopen() {
-                        Ok(()) => tracing::info!("reopened log file"),
-                        Err(error) => {
-                            tracing::error!(error = &error as &dyn std::error::Error, "failed to reopen log file");
-                        }
-                    },
                 }
             }
         })

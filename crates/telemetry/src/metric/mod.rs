@@ -1,8 +1,10 @@
-//! Metrics: the `metrics` facade in front, SPIRE's names in between, Prometheus text and statsd lines behind.
+//! Metrics: the `metrics` facade in front, SPIRE's names in between, and behind it Prometheus text, statsd lines and
+//! M3's batches.
 
 mod call;
 mod endpoint;
 mod filter;
+mod m3;
 mod naming;
 mod places;
 mod recorder;
@@ -10,7 +12,9 @@ mod rpc;
 mod sending;
 mod series;
 mod sink;
+mod statsd;
 mod tls;
+mod udp;
 
 pub use call::CallTimer;
 pub use endpoint::router;
@@ -19,5 +23,6 @@ pub use naming::{label_value, rpc_name};
 pub use places::{StartError, install, prefix, start};
 pub use recorder::{MetricSettings, Metrics, MetricsError};
 pub use rpc::{CountCalls, CountedBody};
-pub use sink::{Event, Flavor, Sink};
+pub use sink::{Event, Sink};
+pub use statsd::Flavor;
 pub use tls::{MetricTlsError, OwnTls};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steeple_config::{StatsdSink, TelemetrySettings};
+use steeple_config::{SinkSettings, TelemetrySettings};
 use steeple_core::TrustDomain;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::interval;
@@ -20,15 +20,18 @@ pub fn install(
     hostname: impl FnOnce() -> String,
     trust_domain: &TrustDomain,
 ) -> Result<Option<Metrics>, MetricsError> {
-    let TelemetrySettings { prometheus, statsd, dogstatsd, in_mem, .. } = settings;
-    if prometheus.is_none() && statsd.is_empty() && dogstatsd.is_empty() && !in_mem {
+    let TelemetrySettings { prometheus, statsd, dogstatsd, m3, in_mem, .. } = settings;
+    if prometheus.is_none() && statsd.is_empty() && dogstatsd.is_empty() && m3.is_empty() && !in_mem {
         return Ok(None);
     }
-    let of = |flavor: Flavor| move |sink: &StatsdSink| Sink::start(flavor, sink.address.clone());
-    let sinks = statsd.iter().map(of(Flavor::Statsd)).chain(dogstatsd.iter().map(of(Flavor::DogStatsd)));
+    let prefix = prefix(settings, default_prefix);
+    let of = |flavor: Flavor| move |sink: &SinkSettings| Sink::statsd(flavor, sink.address.clone());
+    let statsd = statsd.iter().map(of(Flavor::Statsd)).chain(dogstatsd.iter().map(of(Flavor::DogStatsd)));
+    let m3 = m3.iter().map(|sink| Sink::m3(prefix, sink.address.clone(), sink.env.clone()));
+    let sinks = statsd.chain(m3);
     let filter = Filter::of_prefixes(&settings.allowed_prefixes, &settings.blocked_prefixes);
     let shape = MetricSettings {
-        prefix: prefix(settings, default_prefix).to_owned(),
+        prefix: prefix.to_owned(),
         host: settings.hostname_label.then(hostname),
         trust_domain: settings.trust_domain_label.then(|| trust_domain.to_string()),
         filter: filter.with_labels(&settings.allowed_labels, &settings.blocked_labels),

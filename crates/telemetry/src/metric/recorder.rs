@@ -309,7 +309,7 @@ mod tests {
         let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         receiver.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let address = receiver.local_addr().unwrap().to_string();
-        let sink = Sink::start(super::super::Flavor::DogStatsd, address).unwrap();
+        let sink = Sink::statsd(super::super::Flavor::DogStatsd, address).unwrap();
         let settings = MetricSettings { trust_domain: Some("example.org".into()), ..metrics().0.settings.clone() };
         let metrics = Metrics::with_sinks(&settings, vec![sink]).unwrap();
         metrics::with_local_recorder(&metrics, || {

@@ -6,7 +6,7 @@ use super::MetricSettings;
 use super::naming::{label_value, metric_name};
 
 /// What go-metrics hands to its sinks.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Series {
     pub key: String,
     pub labels: Vec<(String, String)>,

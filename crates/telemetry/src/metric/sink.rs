@@ -1,19 +1,10 @@
-//! Metrics sent as they happen: the line protocols of statsd and DogStatsD over UDP, in go-metrics' spelling.
+//! Where metrics go as they happen, beside the registry that Prometheus reads.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
 
+use super::m3::M3Sink;
 use super::series::Series;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flavor {
-    /// Has no labels: their values follow the key.
-    Statsd,
-    /// Labels are tags.
-    DogStatsd,
-}
+use super::statsd::{Flavor, StatsdSink};
 
 /// What happened to a series.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,194 +15,29 @@ pub enum Event {
     Sample(f64),
 }
 
-/// One receiver. Lines that it cannot take in time are dropped: a program must not wait for whoever counts.
+/// One receiver. What it cannot take in time is dropped: a program must not wait for whoever counts. The thread that
+/// sends ends with the last clone.
 #[derive(Clone, Debug)]
-pub struct Sink {
-    flavor: Flavor,
-    lines: SyncSender<String>,
+pub enum Sink {
+    Statsd(StatsdSink),
+    M3(M3Sink),
 }
 
 impl Sink {
-    /// `address` is `host:port`. The thread that sends ends with the last clone.
-    pub fn start(flavor: Flavor, address: String) -> io::Result<Self> {
-        let address = match address.rsplit_once(':') {
-            // This host, to Go.
-            Some(("", port)) if port.parse::<u16>().is_ok() => format!("localhost:{port}"),
-            Some((_, port)) if port.parse::<u16>().is_ok() => address,
-            _ => {
-                let why = format!("telemetry: the address {address:?} of a statsd receiver is not host:port");
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-            }
-        };
-        let (lines, queue) = sync_channel(LINES_WAITING_MAX);
-        std::thread::Builder::new().name("statsd".to_owned()).spawn(move || send(&address, &queue))?;
-        Ok(Self { flavor, lines })
+    /// `address` is `host:port`.
+    pub fn statsd(flavor: Flavor, address: String) -> io::Result<Self> {
+        StatsdSink::start(flavor, address).map(Self::Statsd)
+    }
+
+    /// `service` stands before the names of SPIRE's metrics. It and `env` become tags.
+    pub fn m3(service: &str, address: String, env: String) -> io::Result<Self> {
+        M3Sink::start(service, address, env).map(Self::M3)
     }
 
     pub fn send(&self, series: &Series, event: Event) {
-        let _ = self.lines.try_send(line(self.flavor, series, event));
-    }
-}
-
-fn line(flavor: Flavor, series: &Series, event: Event) -> String {
-    let key = flat(&series.key);
-    match flavor {
-        Flavor::Statsd => {
-            let values = series.labels.iter().map(|(_, value)| format!(".{}", flat(value)));
-            let key = key + &values.collect::<String>();
-            match event {
-                Event::Count(count) => format!("{key}:{:.6}|c\n", count as f64),
-                Event::Gauge(value) => format!("{key}:{value:.6}|g\n"),
-                Event::Sample(value) => format!("{key}:{value:.6}|ms\n"),
-            }
+        match self {
+            Self::Statsd(sink) => sink.send(series, event),
+            Self::M3(sink) => sink.send(series, event),
         }
-        Flavor::DogStatsd => {
-            let tags: Vec<String> = series.labels.iter().map(|(name, value)| format!("{name}:{value}")).collect();
-            let tags = if tags.is_empty() { String::new() } else { format!("|#{}", tags.join(",")) };
-            match event {
-                Event::Count(count) => format!("{key}:{count}|c{tags}\n"),
-                Event::Gauge(value) => format!("{key}:{value}|g{tags}\n"),
-                Event::Sample(value) => format!("{key}:{value:.6}|ms{tags}\n"),
-            }
-        }
-    }
-}
-
-/// Without what separates a key from its value.
-fn flat(text: &str) -> String {
-    text.replace([':', ' '], "_")
-}
-
-/// Packs lines into datagrams until nobody can send lines any more.
-fn send(address: &str, queue: &Receiver<String>) {
-    let mut peer = Peer::new(address);
-    let mut packet = String::with_capacity(PACKET_BYTES_MAX);
-    loop {
-        match queue.recv_timeout(FLUSH_AFTER) {
-            Ok(line) => {
-                if packet.len() + line.len() > PACKET_BYTES_MAX {
-                    peer.send(&mut packet);
-                }
-                packet.push_str(&line);
-            }
-            Err(RecvTimeoutError::Timeout) => peer.send(&mut packet),
-            Err(RecvTimeoutError::Disconnected) => return peer.send(&mut packet),
-        }
-    }
-}
-
-/// The other end: looked up anew after a failure, and not more often than now and then.
-struct Peer<'a> {
-    address: &'a str,
-    socket: Option<UdpSocket>,
-    failed_at: Option<Instant>,
-}
-
-impl<'a> Peer<'a> {
-    fn new(address: &'a str) -> Self {
-        Self { address, socket: None, failed_at: None }
-    }
-
-    fn send(&mut self, packet: &mut String) {
-        if packet.is_empty() {
-            return;
-        }
-        if let Some(socket) = self.socket()
-            && let Err(error) = socket.send(packet.as_bytes())
-            // Nobody listens yet: the address is right.
-            && error.kind() != io::ErrorKind::ConnectionRefused
-        {
-            self.failed(&error);
-        }
-        packet.clear();
-    }
-
-    fn socket(&mut self) -> Option<&UdpSocket> {
-        if self.socket.is_none() && self.failed_at.is_none_or(|at| at.elapsed() >= LOOK_AGAIN) {
-            match connect(self.address) {
-                Ok(socket) => self.socket = Some(socket),
-                Err(error) => self.failed(&error),
-            }
-        }
-        self.socket.as_ref()
-    }
-
-    fn failed(&mut self, error: &io::Error) {
-        tracing::warn!(address = self.address, %error, "cannot send metrics");
-        self.socket = None;
-        self.failed_at = Some(Instant::now());
-    }
-}
-
-/// Receivers on `localhost` listen on IPv4, most of them on nothing else.
-fn connect(address: &str) -> io::Result<UdpSocket> {
-    let found = address.to_socket_addrs()?.min_by_key(SocketAddr::is_ipv6);
-    let peer = found.ok_or_else(|| io::Error::other("the name has no address"))?;
-    let any: IpAddr = if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0))?;
-    socket.connect(peer)?;
-    Ok(socket)
-}
-
-/// Those of go-metrics.
-const LINES_WAITING_MAX: usize = 4096;
-const PACKET_BYTES_MAX: usize = 1400;
-const FLUSH_AFTER: Duration = Duration::from_millis(100);
-/// Before a name is looked up again.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn series(labels: &[(&str, &str)]) -> Series {
-        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Series { key: "spire_server.rpc.agent.v1.agent.attest_agent".to_owned(), labels }
-    }
-
-    #[test]
-    fn lines_are_those_of_go_metrics() {
-        let labelled = series(&[("status", "OK"), ("host", "node:1")]);
-        let key = "spire_server.rpc.agent.v1.agent.attest_agent";
-        for (flavor, event, expected) in [
-            (Flavor::Statsd, Event::Count(1), format!("{key}.OK.node_1:1.000000|c\n")),
-            (Flavor::Statsd, Event::Gauge(2.5), format!("{key}.OK.node_1:2.500000|g\n")),
-            (Flavor::Statsd, Event::Sample(0.25), format!("{key}.OK.node_1:0.250000|ms\n")),
-            (Flavor::DogStatsd, Event::Count(1), format!("{key}:1|c|#status:OK,host:node:1\n")),
-            (Flavor::DogStatsd, Event::Gauge(2.5), format!("{key}:2.5|g|#status:OK,host:node:1\n")),
-            (Flavor::DogStatsd, Event::Sample(0.25), format!("{key}:0.250000|ms|#status:OK,host:node:1\n")),
-        ] {
-            assert_eq!(line(flavor, &labelled, event), expected);
-        }
-        assert_eq!(line(Flavor::DogStatsd, &series(&[]), Event::Count(3)), format!("{key}:3|c\n"));
-    }
-
-    #[test]
-    fn an_address_without_a_port_is_refused() {
-        for address in ["nohostport", "127.0.0.1:x", ""] {
-            let refused = Sink::start(Flavor::Statsd, address.to_owned()).unwrap_err().to_string();
-            assert!(refused.contains(&format!("{address:?} of a statsd receiver is not host:port")), "{refused}");
-        }
-    }
-
-    #[test]
-    fn lines_arrive_in_datagrams_of_bounded_size() {
-        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
-        receiver.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let address = receiver.local_addr().unwrap().to_string();
-        let sink = Sink::start(Flavor::Statsd, address).unwrap();
-        let lines = 100;
-        for _ in 0..lines {
-            sink.send(&series(&[("status", "OK")]), Event::Count(1));
-        }
-        let (mut seen, mut packet) = (0, [0; 2 * PACKET_BYTES_MAX]);
-        while seen < lines {
-            let length = receiver.recv(&mut packet).unwrap();
-            assert!(length <= PACKET_BYTES_MAX);
-            let text = std::str::from_utf8(&packet[..length]).unwrap();
-            assert!(text.ends_with("|c\n"), "{text}");
-            seen += text.lines().count();
-        }
-        assert_eq!(seen, lines);
     }
 }

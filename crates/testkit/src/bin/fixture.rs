@@ -1,5 +1,6 @@
 //! `fixture`: a server and an agent for the suites in other languages (`interop/README.md`). Each argument is an entry,
-//! as JSON; the environment variable STEEPLE_FIXTURE_ISSUER sets the server's `jwt_issuer`. It prints where everything
+//! as JSON; the environment variable STEEPLE_FIXTURE_ISSUER sets the server's `jwt_issuer`, STEEPLE_FIXTURE_SERVER and
+//! STEEPLE_FIXTURE_TOP hold lines for its configuration, within `server { }` and beside it. It prints where everything
 //! is as one JSON object, and stops it when its standard input closes.
 
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use serde::Serialize;
-use steeple_testkit::{Fixture, FixtureEntry};
+use steeple_testkit::{ExtraLines, Fixture, FixtureEntry};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -43,14 +44,14 @@ async fn main() -> ExitCode {
 async fn run() -> anyhow::Result<()> {
     let entries = std::env::args().skip(1).map(|text| serde_json::from_str(&text).with_context(|| text.clone()));
     let entries: Vec<FixtureEntry> = entries.collect::<anyhow::Result<_>>()?;
-    let start = async {
-        match std::env::var("STEEPLE_FIXTURE_ISSUER") {
-            Ok(issuer) => Fixture::with_issuer(issuer, &entries).await,
-            Err(_) => Fixture::start(&entries).await,
-        }
+    let given = |name| std::env::var(name).ok();
+    let extra = ExtraLines {
+        server: given("STEEPLE_FIXTURE_SERVER").unwrap_or_default(),
+        top: given("STEEPLE_FIXTURE_TOP").unwrap_or_default(),
+        ..ExtraLines::default()
     };
     let fixture = tokio::select! {
-        fixture = start => fixture?,
+        fixture = Fixture::with(given("STEEPLE_FIXTURE_ISSUER"), &extra, &entries) => fixture?,
         () = signalled() => return Ok(()),
     };
     println!("{}", serde_json::to_string(&environment(&fixture))?);

@@ -63,7 +63,13 @@ pub(super) fn facts(method: &str, asked: &[u8], answered: &[u8]) -> Facts {
             let asked = decoded::<BatchNewWitsvidRequest>(asked).params;
             let answered = decoded::<BatchNewWitsvidResponse>(answered).results;
             return items(asked, answered, |param, result| {
-                (Fields::from([("entry_id".to_owned(), param.entry_id.into())]), result.status.clone())
+                let mut fields = Fields::new();
+                put_some(&mut fields, "entry_id", &param.entry_id);
+                if let Some(svid) = &result.svid {
+                    put_id(&mut fields, "spiffe_id", svid.id.as_ref());
+                    put(&mut fields, "expires_at", svid.expires_at);
+                }
+                (fields, result.status.clone())
             });
         }
         "SVID/NewDownstreamX509CA" => put_hash(known, "csr", &decoded::<NewDownstreamX509caRequest>(asked).csr),

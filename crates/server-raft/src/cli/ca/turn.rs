@@ -113,7 +113,7 @@ fn standing(status: &AuthorityStatusResponse, kind: AuthorityKind, known: &Ackno
         prepared: slot("prepared"),
         old: slot("old"),
         servers: match kind {
-            AuthorityKind::Jwt => Servers::Renewed,
+            AuthorityKind::Jwt | AuthorityKind::Wit => Servers::Renewed,
             AuthorityKind::X509 => servers(status, known),
         },
         // Until the wait says so.
@@ -198,6 +198,7 @@ fn noun(kind: AuthorityKind) -> &'static str {
     match kind {
         AuthorityKind::X509 => "X.509 authority",
         AuthorityKind::Jwt => "JWT authority",
+        AuthorityKind::Wit => "WIT authority",
     }
 }
 

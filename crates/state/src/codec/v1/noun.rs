@@ -119,6 +119,9 @@ pub(crate) struct Bundle {
     pub(crate) refresh_hint: i64,
     #[prost(uint64, tag = "5")]
     pub(crate) sequence: u64,
+    /// From cluster version 3 on.
+    #[prost(message, repeated, tag = "80")]
+    pub(crate) wit_authorities: Vec<JwtAuthority>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -324,6 +327,7 @@ impl From<&core::Bundle> for Bundle {
                 .map(|authority| X509Authority { der: authority.der.clone(), tainted: authority.tainted })
                 .collect(),
             jwt_authorities: bundle.jwt_authorities.iter().map(JwtAuthority::from).collect(),
+            wit_authorities: bundle.wit_authorities.iter().map(JwtAuthority::from).collect(),
             refresh_hint: bundle.refresh_hint,
             sequence: bundle.sequence,
         }
@@ -341,6 +345,7 @@ impl TryFrom<Bundle> for core::Bundle {
                 .map(|authority| core::X509Authority { der: authority.der, tainted: authority.tainted })
                 .collect(),
             jwt_authorities: bundle.jwt_authorities.into_iter().map(Into::into).collect(),
+            wit_authorities: bundle.wit_authorities.into_iter().map(Into::into).collect(),
             refresh_hint: bundle.refresh_hint,
             sequence: bundle.sequence,
         })
@@ -533,6 +538,7 @@ pub(super) fn kind_number(kind: AuthorityKind) -> u32 {
     match kind {
         AuthorityKind::X509 => 1,
         AuthorityKind::Jwt => 2,
+        AuthorityKind::Wit => 3,
     }
 }
 
@@ -540,6 +546,7 @@ pub(super) fn kind(number: u32) -> Result<AuthorityKind, DecodeError> {
     match number {
         1 => Ok(AuthorityKind::X509),
         2 => Ok(AuthorityKind::Jwt),
+        3 => Ok(AuthorityKind::Wit),
         other => Err(DecodeError::invalid("kind of an authority", other)),
     }
 }

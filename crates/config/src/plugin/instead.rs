@@ -1,0 +1,36 @@
+//! SPIRE's plugins that are not built in, each with what to use in its place.
+
+/// `None` for names that SPIRE does not have either, and for plugins that only one of the other kinds could replace.
+pub(super) fn instead_of(kind: &str, name: &str) -> Option<&'static str> {
+    let fits = |(of_kind, names, _): &&(&str, &[&str], &str)| *of_kind == kind && names.contains(&name);
+    INSTEAD.iter().find(fits).map(|(_, _, instead)| *instead)
+}
+
+const INSTEAD: &[(&str, &[&str], &str)] = &[
+    (
+        "KeyManager",
+        &["aws_kms", "azure_key_vault", "gcp_kms", "hashicorp_vault"],
+        "CA keys live sealed in the replicated log: use KeyManager \"disk\" or none, and protect the sealing key \
+         (cluster { sealing_key_path, seal }) instead",
+    ),
+    (
+        "NodeAttestor",
+        &["aws_iid", "azure_imds", "azure_msi", "gcp_iit"],
+        "use x509pop, http_challenge or join_token for instances of a cloud, and k8s_psat for nodes of Kubernetes",
+    ),
+    ("NodeAttestor", &["k8s_sat"], "use k8s_psat, as SPIRE does"),
+    ("NodeAttestor", &["tpm_devid"], "use x509pop with a certificate of the device, or join_token"),
+    (
+        "SVIDStore",
+        &["aws_secretsmanager", "gcp_secretmanager"],
+        "have the agent's `helper` command write SVIDs into files, and store those with the provider's own tool",
+    ),
+    (
+        "UpstreamAuthority",
+        &["aws_pca", "awssecret", "cert-manager", "ejbca", "gcp_cas", "vault"],
+        "have that authority sign a CA into files, and use UpstreamAuthority \"disk\", which reads them anew when it \
+         signs",
+    ),
+    ("WorkloadAttestor", &["slurm"], "use unix, which knows the user that a job runs as"),
+    ("WorkloadAttestor", &["windows"], "this program runs on Linux: use unix, systemd, docker or k8s"),
+];
