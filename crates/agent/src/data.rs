@@ -65,42 +65,50 @@ impl DataFile {
 
     /// A missing file is an agent that never attested.
     pub fn load(&self) -> Result<AgentData, DataError> {
-        let Some(stored) = self.stored()? else { return Ok(AgentData::default()) };
+        let Some(text) = self.text()? else { return Ok(AgentData::default()) };
+        AgentData::parse(&text).map_err(|reason| DataError::Damaged { path: self.path.clone(), reason })
+    }
+
+    pub fn store(&self, data: &AgentData) -> Result<(), DataError> {
+        let text = data.to_text(self.text().ok().flatten().as_deref());
+        let text = text.map_err(|error| DataError::Write(error.into()))?;
+        write_private_file(&self.path, &text).map_err(DataError::Write)
+    }
+
+    fn text(&self) -> Result<Option<Vec<u8>>, DataError> {
+        match fs::read(&self.path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(DataError::Read { path: self.path.clone(), source }),
+        }
+    }
+}
+
+impl AgentData {
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, String> {
+        let stored: Stored = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         let decode = |list: Option<Vec<String>>| -> Result<Vec<Vec<u8>>, String> {
             list.unwrap_or_default().iter().map(|text| der(text)).collect()
         };
-        let damaged = |reason| DataError::Damaged { path: self.path.clone(), reason };
-        Ok(AgentData {
-            svid: decode(stored.svid).map_err(damaged)?,
-            bundle: decode(stored.bundle).map_err(damaged)?,
+        Ok(Self {
+            svid: decode(stored.svid)?,
+            bundle: decode(stored.bundle)?,
             reattestable: stored.reattestable,
             untrusted_since: stored.bootstrap_start_time.as_deref().and_then(start_time),
         })
     }
 
-    pub fn store(&self, data: &AgentData) -> Result<(), DataError> {
+    /// With what `before`, the text that it takes the place of, says of other things.
+    pub(crate) fn to_text(&self, before: Option<&[u8]>) -> serde_json::Result<Vec<u8>> {
         let encode = |list: &[Vec<u8>]| Some(list.iter().map(|der| encoded(der)).collect());
-        let rest = self.stored().ok().flatten().map(|stored| stored.rest).unwrap_or_default();
-        let stored = Stored {
-            svid: encode(&data.svid),
-            bundle: encode(&data.bundle),
-            reattestable: data.reattestable,
-            bootstrap_start_time: Some(data.untrusted_since.map_or(ZERO_TIME.to_owned(), |since| since.to_string())),
-            rest,
-        };
-        let text = serde_json::to_vec_pretty(&stored).map_err(|error| DataError::Write(error.into()))?;
-        write_private_file(&self.path, &text).map_err(DataError::Write)
-    }
-
-    fn stored(&self) -> Result<Option<Stored>, DataError> {
-        match fs::read(&self.path) {
-            Ok(text) => match serde_json::from_slice(&text) {
-                Ok(stored) => Ok(Some(stored)),
-                Err(error) => Err(DataError::Damaged { path: self.path.clone(), reason: error.to_string() }),
-            },
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(DataError::Read { path: self.path.clone(), source }),
-        }
+        let before = before.and_then(|text| serde_json::from_slice(text).ok());
+        serde_json::to_vec_pretty(&Stored {
+            svid: encode(&self.svid),
+            bundle: encode(&self.bundle),
+            reattestable: self.reattestable,
+            bootstrap_start_time: Some(self.untrusted_since.map_or(ZERO_TIME.to_owned(), |since| since.to_string())),
+            rest: before.map(|stored: Stored| stored.rest).unwrap_or_default(),
+        })
     }
 }
 

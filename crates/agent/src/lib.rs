@@ -24,6 +24,8 @@ mod call_log;
 pub mod cli;
 mod data;
 pub mod delegated_identity;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod http;
 pub mod identity;
 pub mod metrics;

@@ -3,9 +3,12 @@
 //!
 //! Printed as SPIRE prints them (members in go-jose's order, four spaces), parsed as strictly as SPIRE parses.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::ser::{PrettyFormatter, Serializer};
 use steeple_core::{Bundle, JwtAuthority, TrustDomain, X509Authority};
 use x509_parser::certificate::X509Certificate;
@@ -66,6 +69,7 @@ pub(crate) struct Jwk {
 
 #[derive(Serialize, Deserialize)]
 struct Document {
+    #[serde(default, deserialize_with = "few_keys")]
     keys: Option<Vec<Jwk>>,
     #[serde(default, skip_serializing_if = "is_zero")]
     spiffe_sequence: u64,
@@ -167,6 +171,40 @@ fn parse_document(json: &[u8]) -> Result<Document, JwksError> {
         return Err(JwksError::TooLarge { bytes: json.len() });
     }
     serde_json::from_slice(json).map_err(|error| JwksError::Json(error.to_string()))
+}
+
+/// Three bytes of a document are a key without a member, which takes a hundred times as many here: so keys are counted.
+fn few_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Jwk>>, D::Error> {
+    deserializer.deserialize_option(FewKeys)
+}
+
+struct FewKeys;
+
+impl<'de> Visitor<'de> for FewKeys {
+    type Value = Option<Vec<Jwk>>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "a list of at most {KEYS_MAX} keys")
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let mut keys = Vec::new();
+        while let Some(key) = items.next_element()? {
+            if keys.len() == KEYS_MAX {
+                return Err(A::Error::invalid_length(KEYS_MAX + 1, &self));
+            }
+            keys.push(key);
+        }
+        Ok(Some(keys))
+    }
 }
 
 fn print(document: &Document) -> String {
@@ -283,3 +321,5 @@ const USE_JWT_SVID: &str = "jwt-svid";
 const USE_WIT_SVID: &str = "wit-svid";
 /// A gRPC message of SPIRE's default size; thousands of authorities.
 pub const BUNDLE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Authorities of one bundle. A trust domain has a handful; a server of SPIRE's adds two each day at most.
+pub const KEYS_MAX: usize = 10_000;

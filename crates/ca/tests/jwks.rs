@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use steeple_ca::jwks::{
-    BUNDLE_BYTES_MAX, JwksError, parse_jwt_bundle, parse_spiffe_bundle, print_jwt_bundle, print_oidc_keys,
+    BUNDLE_BYTES_MAX, JwksError, KEYS_MAX, parse_jwt_bundle, parse_spiffe_bundle, print_jwt_bundle, print_oidc_keys,
     print_spiffe_bundle,
 };
 use steeple_ca::{CaRequest, DistinguishedName, Serial, SigningKey, self_signed_ca};
@@ -122,6 +122,15 @@ fn one_bad_key_refuses_the_document() {
     assert!(matches!(parse_spiffe_bundle(&td(), b"[]"), Err(JwksError::Json(_))));
     let large = vec![b' '; BUNDLE_BYTES_MAX + 1];
     assert_eq!(parse_spiffe_bundle(&td(), &large), Err(JwksError::TooLarge { bytes: BUNDLE_BYTES_MAX + 1 }));
+}
+
+#[test]
+fn keys_are_counted_before_they_are_kept() {
+    let document = |keys: usize| format!("{{\"keys\":[{}]}}", vec!["{}"; keys].join(","));
+    let refused = |keys: usize| parse_spiffe_bundle(&td(), document(keys).as_bytes()).unwrap_err().to_string();
+    assert_eq!(refused(KEYS_MAX), "missing use for key entry 0");
+    let text = "failed to decode bundle: invalid length 10001, expected a list of at most 10000 keys";
+    assert!(refused(KEYS_MAX + 1).starts_with(text), "{}", refused(KEYS_MAX + 1));
 }
 
 #[test]

@@ -261,4 +261,34 @@ mod tests {
         let long = format!("spiffe://td/{}", "a".repeat(2048));
         assert_eq!(SpiffeId::parse(&long), Err(IdError::TooLong));
     }
+
+    /// The inputs of go-spiffe's own tests (v2.9.0, `spiffeid/id_test.go`), with its verdicts.
+    #[test]
+    fn every_input_that_go_spiffe_tests_has_its_verdict() {
+        for accepted in
+            ["trustdomain", "trustdomain/path", "trustdomain/.path", "trustdomain/..path", "trustdomain/..."]
+        {
+            let text = format!("spiffe://{accepted}");
+            assert_eq!(SpiffeId::parse(&text).map(|id| id.to_string()).as_ref(), Ok(&text));
+        }
+        let refused = "s spiffe:/ Spiffe:// spiffe:// spiffe:/// spiffe://trustdomain/ spiffe://trustdomain// \
+             spiffe://trustdomain//path spiffe://trustdomain/path/ spiffe://trustdomain/. spiffe://trustdomain/./path \
+             spiffe://trustdomain/path/./other spiffe://trustdomain/path/.. spiffe://trustdomain/.. \
+             spiffe://trustdomain/../path spiffe://trustdomain/path/../other spiffe://%F0%9F%A4%AF/path \
+             spiffe://trustdomain/%F0%9F%A4%AF spiffe://%62%61%64/path spiffe://trustdomain/%62%61%64 \
+             SPIFFE://trustdomain spiffe://trust$domain spiffe://trustdomain/path$";
+        for text in refused.split_ascii_whitespace() {
+            assert!(SpiffeId::parse(text).is_err(), "{text}");
+        }
+        for byte in 0..=u8::MAX {
+            let byte = char::from(byte);
+            let special = matches!(byte, '.' | '-' | '_');
+            let in_name = byte.is_ascii_lowercase() || byte.is_ascii_digit() || special;
+            assert_eq!(TrustDomain::from_name(&format!("trustdomain{byte}")).is_ok(), in_name, "{byte:?}");
+            let named = SpiffeId::parse(&format!("spiffe://trustdomain{byte}/path"));
+            assert_eq!(named.is_ok(), in_name, "{byte:?}");
+            let path = SpiffeId::parse(&format!("spiffe://trustdomain/path{byte}"));
+            assert_eq!(path.is_ok(), byte.is_ascii_alphanumeric() || special, "{byte:?}");
+        }
+    }
 }

@@ -30,6 +30,8 @@ mod env;
 mod error;
 mod flusher;
 mod format;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod health;
 mod identity;
 mod inspect;

@@ -53,6 +53,14 @@ impl Cgroup {
         }
         Ok(())
     }
+
+    /// The kernel ends whatever takes more memory than this together.
+    pub fn limit_memory(&self, bytes: u64) -> anyhow::Result<()> {
+        let directories = self.made.iter().filter_map(|made| made.last());
+        let mut files = directories.flat_map(|at| ["memory.limit_in_bytes", "memory.max"].map(|file| at.join(file)));
+        let file = files.find(|file| file.exists()).context("no memory controller is mounted")?;
+        fs::write(&file, bytes.to_string()).with_context(|| format!("cannot write {}", file.display()))
+    }
 }
 
 impl Drop for Cgroup {

@@ -6,6 +6,7 @@ mod checkout;
 mod codegen;
 mod direction;
 mod fix;
+mod fuzz;
 mod librocksdb;
 mod programs;
 mod test;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         "demo" => programs::demo(&words),
         "direction" => direction::check(),
         "fix" => fix::run(),
+        "fuzz" => fuzz::run(&words),
         "leader-kills" => programs::leader_kills(&words),
         "rocksdb" => librocksdb::build(),
         "test" | "test-full" | "interop" => match test::run(&test::Choice::new(&chore, &words)) {
@@ -62,6 +64,7 @@ usage: cargo xtask <chore>
   chaos      every fault once, under load; see --help
   chaos-long    round after round of faults, for an hour unless --minutes says otherwise
   leader-kills  the leader killed again and again under load; see --help
+  fuzz       hostile bytes for every parser, by libFuzzer; goes on where it stopped; see --help
   bench      memory, start and backup, of release builds; see --help
   load       simulated agents against a server, of release builds; see --help
   fix        what a program can mend: generated code and documents, line numbers in links, format

@@ -35,6 +35,11 @@ pub fn bench(arguments: &[String]) -> Result<()> {
     run("figures", Profile::Release, arguments)
 }
 
+/// The campaign on every target, with an engine that was built for it.
+pub fn fuzz(arguments: &[String]) -> Result<()> {
+    run("fuzz", Profile::Dev, arguments)
+}
+
 /// Load on servers of ours and of others.
 pub fn load(arguments: &[String]) -> Result<()> {
     run("loadtest", Profile::Release, arguments)
@@ -65,7 +70,7 @@ fn run(tool: &str, profile: Profile, arguments: &[String]) -> Result<()> {
     bail!("{tool}: {status}")
 }
 
-fn target_dir() -> Result<PathBuf> {
+pub fn target_dir() -> Result<PathBuf> {
     let metadata = cargo::metadata()?;
     let directory = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
     Ok(PathBuf::from(directory))

@@ -11,6 +11,8 @@
 
 mod driver;
 mod file;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod kept;
 mod seal;
 

@@ -9,6 +9,8 @@
 
 mod attestor;
 mod engine;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod inspect;
 mod matchers;
 mod podman;

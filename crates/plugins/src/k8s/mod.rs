@@ -10,6 +10,8 @@
 
 mod attestor;
 mod find;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod kubelet;
 mod namespace_labels;
 mod pod;

@@ -1,22 +1,19 @@
 //! The kubelet's pod list (`v1.PodList`), as far as selectors need it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::json::or_empty;
 
 /// Pods by UID.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct PodList {
-    pub pods: HashMap<String, Pod>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Listing {
     /// Go writes a list without elements as null; a document without the key is no pod list.
-    #[serde(deserialize_with = "or_empty")]
-    items: Vec<Pod>,
+    #[serde(rename = "items", deserialize_with = "by_uid")]
+    pub pods: HashMap<String, Pod>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -93,16 +90,45 @@ pub(super) struct ContainerStatus {
 impl PodList {
     /// Pods without a UID are left out, with a warning.
     pub(super) fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
-        let listing: Listing = serde_json::from_slice(json)?;
-        let mut pods = HashMap::new();
-        for pod in listing.items {
+        serde_json::from_slice(json)
+    }
+}
+
+/// One pod after the other: three bytes of an answer are a pod without a name, and a pod is a hundred times as long.
+fn by_uid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HashMap<String, Pod>, D::Error> {
+    deserializer.deserialize_option(ByUid)
+}
+
+struct ByUid;
+
+impl<'de> Visitor<'de> for ByUid {
+    type Value = HashMap<String, Pod>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list of pods")
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(HashMap::new())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let (mut pods, mut nameless) = (HashMap::new(), 0_usize);
+        while let Some(pod) = items.next_element::<Pod>()? {
             if pod.metadata.uid.is_empty() {
-                tracing::warn!(namespace = pod.metadata.namespace, pod = pod.metadata.name, "Pod has no UID");
-                continue;
+                nameless += 1;
+            } else {
+                pods.insert(pod.metadata.uid.clone(), pod);
             }
-            pods.insert(pod.metadata.uid.clone(), pod);
         }
-        Ok(Self { pods })
+        if nameless > 0 {
+            tracing::warn!(pods = nameless, "Pods have no UID");
+        }
+        Ok(pods)
     }
 }
 
@@ -136,6 +162,13 @@ mod tests {
         assert_eq!(list.pods.len(), 1);
         assert!(list.pods["u"].metadata.labels.is_empty());
         assert!(PodList::parse(br#"{"items": null}"#).unwrap().pods.is_empty());
+    }
+
+    /// The largest answer that is read has room for eleven million of them.
+    #[test]
+    fn pods_without_a_name_take_no_memory() {
+        let json = format!("{{\"items\":[{}]}}", vec!["{}"; 100_000].join(","));
+        assert_eq!(PodList::parse(json.as_bytes()).unwrap().pods.capacity(), 0);
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl KeyManager for DiskKeys {
     }
 }
 
-fn parse(text: &[u8]) -> Result<BTreeMap<String, Secret>, String> {
+pub(super) fn parse(text: &[u8]) -> Result<BTreeMap<String, Secret>, String> {
     let file: KeysFile = serde_json::from_slice(text).map_err(|error| format!("unable to decode keys: {error}"))?;
     file.keys
         .into_iter()
@@ -79,9 +79,12 @@ fn parse(text: &[u8]) -> Result<BTreeMap<String, Secret>, String> {
 }
 
 fn write(path: &Path, keys: &BTreeMap<String, Secret>) -> std::io::Result<()> {
+    write_private_file(path, &to_text(keys)?)
+}
+
+pub(super) fn to_text(keys: &BTreeMap<String, Secret>) -> serde_json::Result<Zeroizing<Vec<u8>>> {
     let encoded = keys.iter().map(|(id, key)| (id.clone(), Zeroizing::new(STANDARD.encode(key.expose())))).collect();
-    let text = Zeroizing::new(serde_json::to_vec_pretty(&KeysFile { keys: encoded })?);
-    write_private_file(path, &text)
+    serde_json::to_vec_pretty(&KeysFile { keys: encoded }).map(Zeroizing::new)
 }
 
 const FILE_NAME: &str = "keys.json";

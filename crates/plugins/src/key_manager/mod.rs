@@ -1,6 +1,8 @@
 //! `disk` and `memory`: where an agent keeps the keys of its own SVID.
 
 mod disk;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod generate;
 mod memory;
 

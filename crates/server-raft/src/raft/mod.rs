@@ -33,6 +33,8 @@ mod error;
 mod fence;
 mod forward;
 mod found;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod health;
 mod identity;
 mod inspect;

@@ -29,3 +29,18 @@ pub fn invalid(what: &str, error: &ConvertError) -> Status {
 
 /// More would not fit into a client's 4 MiB message with any likely entry.
 const PAGE_ITEMS_MAX: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_as_long_as_asked_for_and_never_longer_than_a_message() {
+        for (asked, given) in [(1, 1), (10_000, PAGE_ITEMS_MAX), (i32::MAX, PAGE_ITEMS_MAX)] {
+            assert_eq!(page(asked, "token"), PageRequest { size: given, token: "token" });
+        }
+        for asked in [0, -1, i32::MIN] {
+            assert_eq!(page(asked, "token"), PageRequest::ALL);
+        }
+    }
+}

@@ -4,6 +4,8 @@ mod bench;
 mod canary;
 mod disk;
 mod diverged;
+mod floods;
+mod http2;
 mod join;
 mod removed;
 mod replica_away;

@@ -109,12 +109,12 @@ async fn an_oversized_message_is_refused_before_it_is_read() {
 }
 
 /// The end of a call with `body`, which is framed already.
-async fn call(server: &Server, path: &str, encoding: &str, body: &'static [u8]) -> Status {
+pub async fn call(server: &Server, path: &str, encoding: &str, body: Bytes) -> Status {
     let request = Request::post(format!("http://localhost{path}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .header("grpc-encoding", encoding)
-        .body(Body::new(Full::new(Bytes::from_static(body))))
+        .body(Body::new(Full::new(body)))
         .expect("a request");
     let response = uds_channel(&server.admin_socket()).oneshot(request).await.expect("an answer");
     if let Some(status) = Status::from_header_map(response.headers()) {
@@ -146,7 +146,7 @@ async fn compressed_requests_are_served_and_what_is_missing_is_named() {
         ("/a.B/C", "identity", plain, Code::Unimplemented, "unknown service a.B"),
     ];
     for (path, encoding, body, code, text) in cases {
-        let status = call(&server, path, encoding, body).await;
+        let status = call(&server, path, encoding, Bytes::from_static(body)).await;
         assert_eq!((status.code(), status.message()), (code, text), "{path} {encoding}");
     }
 }
@@ -341,7 +341,7 @@ fn changed_at_the_end(csr: &[u8]) -> Vec<u8> {
 }
 
 /// What gRPC speaks.
-const H2: &[u8] = b"h2";
+pub const H2: &[u8] = b"h2";
 
 pub type Identity = (Vec<Vec<u8>>, Vec<u8>);
 

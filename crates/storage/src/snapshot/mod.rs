@@ -13,6 +13,8 @@
 mod codec;
 mod file;
 mod files;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod install;
 mod snapshots;
 

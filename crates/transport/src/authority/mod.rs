@@ -13,6 +13,8 @@
 //! one on. As long as no authority is refused it passes the original bytes. From the first refused one it re-encodes
 //! every block as literals that touch no table: then h2's table no longer matters.
 
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod hpack;
 mod huffman;
 mod rewriter;

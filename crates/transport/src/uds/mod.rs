@@ -1,6 +1,8 @@
 //! Unix domain sockets: bound without a gap, and accepted together with who is on the other end.
 
 mod connection;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod listener;
 mod peer;
 mod proc_files;
