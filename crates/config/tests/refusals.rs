@@ -226,6 +226,17 @@ fn plugins_that_are_not_there_are_refused_by_name() {
         let error = server_error(&text);
         assert!(error.contains(kms) && error.contains("sealing_key_path"), "{error}");
     }
+    for (kind, name, instead) in [
+        ("Notifier", "k8sbundle", "use BundlePublisher \"k8s_configmap\" with what were its defaults: "),
+        ("Notifier", "gcs_bundle", "publishers for clouds come later: use BundlePublisher \"file\""),
+        ("BundlePublisher", "aws_s3", "publishers for clouds come later: use BundlePublisher \"file\""),
+        ("BundlePublisher", "gcp_cloudstorage", "publishers for clouds come later: "),
+        ("BundlePublisher", "aws_rolesanywhere_trustanchor", "publishers for clouds come later: "),
+        ("BundlePublisher", "azure_blob", "publishers for clouds come later: "),
+    ] {
+        let error = server_error(&server_conf("", &format!("{kind} \"{name}\" {{}}")));
+        assert!(error.contains(&format!("no built-in plugin \"{name}\" for type \"{kind}\"; {instead}")), "{error}");
+    }
     assert!(server(&server_conf("", "NodeAttestor \"nonsense\" { enabled = false }")).is_ok());
 }
 

@@ -19,6 +19,7 @@ use crate::acknowledgement::Acknowledgements;
 use crate::audit::AuditLayer;
 use crate::authz::{Authorizer, RateLimits};
 use crate::backup::Backups;
+use crate::bundle_publishers::bundle_publishers;
 use crate::driver::federation::{BundleAges, FederationDriver};
 use crate::driver::{self, Told};
 use crate::endpoint::Gate;
@@ -91,6 +92,7 @@ impl App {
         let own_roots = OwnRootsOf::default();
         let attestors = node_attestors(&settings, &own_roots, &clock)?;
         let upstream = Upstream::from_settings(&settings, &clock)?;
+        let publishers = bundle_publishers(&settings)?;
         let tcp = endpoint::bind_tcp(&settings.bind).await?;
         let admin = endpoint::bind_admin(&settings.socket_path)?;
         let bundle_endpoint = match &settings.federation.bundle_endpoint {
@@ -156,7 +158,8 @@ impl App {
         http::serve_oidc(&settings, replica.clone(), &tasks, &serving).await?;
 
         let federation = FederationDriver { replica: replica.clone(), clock: Arc::clone(&clock), relationships, ages };
-        driver::start(&settings, &shared, &identity, Told { federation, server_svid }, &tasks, &stop);
+        let told = Told { federation, publishers, server_svid };
+        driver::start(&settings, &shared, &identity, told, &tasks, &stop);
 
         // The admin socket does not wait for an SVID: an operator wants to know why a server is not ready.
         let limits = RateLimits::new(settings.rate_limit);

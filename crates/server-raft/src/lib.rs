@@ -15,6 +15,7 @@ pub mod app;
 mod audit;
 pub mod authz;
 pub mod backup;
+mod bundle_publishers;
 mod call_log;
 pub mod cli;
 pub mod driver;

@@ -19,6 +19,7 @@ mod canary;
 mod cgroup;
 mod cluster;
 mod committed;
+mod config_maps_double;
 mod container;
 mod dice;
 mod double;

@@ -20,3 +20,5 @@ pub mod proxy;
 pub mod serve;
 pub mod tls;
 pub mod uds;
+
+pub use causes::with_causes;

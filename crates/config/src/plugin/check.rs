@@ -135,6 +135,9 @@ fn hint(block: &PluginBlock, built_in: &[&str]) -> String {
                 key (cluster { sealing_key_path, seal }) instead"
             .into();
     }
+    if let Some((.., instead)) = ELSEWHERE.iter().find(|(kind, name, _)| *kind == block.kind && *name == block.name) {
+        return format!("; {instead}");
+    }
     if let Some(near) = nearest(&block.name, built_in) {
         return format!("; did you mean {near:?}?");
     }
@@ -168,4 +171,20 @@ const SERVER_KINDS: &[&str] = &[
 const AGENT_KINDS: &[&str] = &["KeyManager", "NodeAttestor", "SVIDStore", "WorkloadAttestor"];
 /// A server's key managers that may stand in a file although the keys live elsewhere.
 const SEALED_KEY_MANAGERS: &[&str] = &["disk", "memory"];
+/// SPIRE's plugins that are not built, and what there is instead.
+const ELSEWHERE: &[(&str, &str, &str)] = &[
+    (
+        "Notifier",
+        "k8sbundle",
+        "use BundlePublisher \"k8s_configmap\" with what were its defaults: namespace = \"spire\", configmap_name = \
+         \"spire-bundle\", configmap_key = \"bundle.crt\", format = \"pem\"",
+    ),
+    ("Notifier", "gcs_bundle", FROM_A_FILE),
+    ("BundlePublisher", "aws_rolesanywhere_trustanchor", FROM_A_FILE),
+    ("BundlePublisher", "aws_s3", FROM_A_FILE),
+    ("BundlePublisher", "azure_blob", FROM_A_FILE),
+    ("BundlePublisher", "gcp_cloudstorage", FROM_A_FILE),
+];
+const FROM_A_FILE: &str = "publishers for clouds come later: use BundlePublisher \"file\" and have the cloud's own tool \
+                           upload the file when it changes";
 const KMS_KEY_MANAGERS: &[&str] = &["aws_kms", "gcp_kms", "azure_key_vault", "hashicorp_vault"];

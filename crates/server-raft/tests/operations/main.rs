@@ -4,6 +4,7 @@ mod apply;
 mod backup;
 mod debug_bundle;
 mod membership;
+mod publishers_protocol_double;
 mod recover;
 mod refused;
 mod schedule;
