@@ -155,7 +155,7 @@ impl App {
         }
         // What answers for the cluster ends before the rest where this replica may not speak for it.
         let serving = stop.child_token();
-        http::serve_oidc(&settings, replica.clone(), &tasks, &serving).await?;
+        http::serve_oidc(&settings, &shared, &tasks, &serving).await?;
 
         let federation = FederationDriver { replica: replica.clone(), clock: Arc::clone(&clock), relationships, ages };
         let told = Told { federation, publishers, server_svid };
@@ -217,8 +217,7 @@ impl Network {
             () = endpoint::turn_away(&tcp, &shared.sealing_key) => {}
         }
         if let Some(endpoint) = bundle_endpoint {
-            let (replica, own) = (shared.replica.clone(), Arc::clone(&identity.store));
-            endpoint.serve(replica, own, identity.key_exchange, Arc::clone(clock), tasks, stop)?;
+            endpoint.serve(&shared, Arc::clone(&identity.store), identity.key_exchange, tasks, stop)?;
         }
         let acceptor = identity.acceptor(settings, clock)?;
         endpoint::serve_tcp(tcp, acceptor, &shared, &gate, tasks, stop)?;

@@ -9,13 +9,17 @@ use crate::CommandKind;
 /// What every cluster can do, and the version of one that never was raised.
 pub const CLUSTER_VERSION_FIRST: u32 = 1;
 /// The highest that this program can take part in.
-pub const CLUSTER_VERSION_MAX: u32 = 2;
+pub const CLUSTER_VERSION_MAX: u32 = 3;
 
 impl CommandKind {
     /// The cluster version from which on this may be proposed.
     pub fn needs_version(&self) -> u32 {
         match self {
             Self::SetSuffrage { .. } | Self::SetVotersTarget { .. } => 2,
+            Self::SetAcmeAccount { .. }
+            | Self::SetAcmeChallenge { .. }
+            | Self::SetWebCertificate { .. }
+            | Self::ResealWebKey { .. } => 3,
             // Who raises it knows that all members can follow.
             _ => CLUSTER_VERSION_FIRST,
         }

@@ -25,6 +25,8 @@ pub enum RecordType {
     JwtKey = 4,
     PeerCaKey = 5,
     BackupKey = 6,
+    AcmeAccountKey = 7,
+    WebKey = 8,
 }
 
 /// What an authority's key is sealed as.
@@ -60,6 +62,8 @@ impl RecordType {
             Self::JwtKey => "JWT key",
             Self::PeerCaKey => "peer CA key",
             Self::BackupKey => "key of the backup",
+            Self::AcmeAccountKey => "key of the ACME account",
+            Self::WebKey => "key of the web certificate",
         }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! | task | where | decides with |
 //! |---|---|---|
+//! | [`acme`] | leader | `acme::due_at` |
 //! | [`backup`] | leader | the age of the latest backup |
 //! | [`ca`] | leader | `ca::lifecycle::plan` |
 //! | [`federation`] | leader | `federation::Schedule` |
@@ -11,8 +12,10 @@
 //! | [`reseal`] | leader | `seal::Standing` |
 //! | [`roots`] | every replica | the bundles in the state |
 //! | [`upstream`] | leader | the bundle of the authority above |
+//! | [`web_certificates`] | every replica | the certificates in the state |
 //! | [`server_svid`] | every replica | half-life, taint |
 
+pub mod acme;
 pub mod backup;
 pub mod ca;
 pub mod ca_log;
@@ -24,6 +27,7 @@ pub mod roots;
 pub mod server_svid;
 mod start;
 pub mod upstream;
+pub mod web_certificates;
 
 pub use start::{Told, start};
 
