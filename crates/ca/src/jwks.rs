@@ -79,17 +79,29 @@ struct Document {
 
 /// The SPIFFE bundle document: X.509 authorities, then JWT authorities, sequence and refresh hint unless 0.
 pub fn print_spiffe_bundle(bundle: &Bundle) -> Result<String, JwksError> {
+    Ok(print(&spiffe_document(bundle)?))
+}
+
+/// The same in one line, as SPIRE's bundle publishers write it.
+pub fn print_spiffe_bundle_compact(bundle: &Bundle) -> Result<String, JwksError> {
+    Ok(print_compact(&spiffe_document(bundle)?))
+}
+
+/// Every authority as a key of a plain key set, in one line: nothing in it is SPIFFE's own, such as `use`.
+pub fn print_plain_bundle_compact(bundle: &Bundle) -> Result<String, JwksError> {
+    let document = spiffe_document(bundle)?;
+    let keys = document.keys.into_iter().flatten().map(|jwk| Jwk { usage: String::new(), ..jwk }).collect();
+    Ok(print_compact(&Document { keys: Some(keys), spiffe_sequence: 0, spiffe_refresh_hint: 0 }))
+}
+
+fn spiffe_document(bundle: &Bundle) -> Result<Document, JwksError> {
     let x509 = bundle.x509_authorities.iter().map(x509_jwk);
     let jwt = bundle.jwt_authorities.iter().map(|authority| {
         let jwk = jwt_jwk(authority)?;
         Ok(Jwk { usage: USE_JWT_SVID.into(), ..jwk })
     });
     let keys = x509.chain(jwt).collect::<Result<_, PublicKeyError>>()?;
-    Ok(print(&Document {
-        keys: Some(keys),
-        spiffe_sequence: bundle.sequence,
-        spiffe_refresh_hint: bundle.refresh_hint,
-    }))
+    Ok(Document { keys: Some(keys), spiffe_sequence: bundle.sequence, spiffe_refresh_hint: bundle.refresh_hint })
 }
 
 /// The Workload API's JWT bundle: a standard key set without `use`, sequence and hint. `keys` is never null.
@@ -209,6 +221,11 @@ impl<'de> Visitor<'de> for FewKeys {
 
 fn print(document: &Document) -> String {
     print_indented(document, b"    ")
+}
+
+fn print_compact(document: &Document) -> String {
+    // As with indentation.
+    serde_json::to_string(document).unwrap_or_default()
 }
 
 fn print_indented(document: &Document, indent: &[u8]) -> String {

@@ -48,8 +48,8 @@ pub use load::{
 };
 pub use notice::{Notice, NoticeLevel};
 pub use oidc::{
-    BaseUrl, OidcFile, OidcHealthFile, OidcHealthSettings, OidcListener, OidcSettings, OidcSource, OidcSourceFile,
-    OidcSourceKind, OidcTlsFile,
+    BaseUrl, OidcAcmeFile, OidcAcmeSettings, OidcFile, OidcHealthFile, OidcHealthSettings, OidcListener, OidcSettings,
+    OidcSource, OidcSourceFile, OidcSourceKind, OidcTlsFile,
 };
 pub use plugin::{PluginBlock, PluginError};
 pub use quote::go_quoted;

@@ -267,6 +267,17 @@ fn spires_other_plugins_are_refused_with_what_to_use_instead() {
     let external = "WorkloadAttestor \"mine\" { plugin_cmd = \"/bin/mine\" }";
     let error = agent_error(&agent_conf("", external));
     assert!(error.contains("external plugins (plugin_cmd) are not supported"), "{error}");
+    for (kind, name, instead) in [
+        ("Notifier", "k8sbundle", "use BundlePublisher \"k8s_configmap\" with what were its defaults: "),
+        ("Notifier", "gcs_bundle", "publishers for clouds come later: use BundlePublisher \"file\""),
+        ("BundlePublisher", "aws_s3", "publishers for clouds come later: use BundlePublisher \"file\""),
+        ("BundlePublisher", "gcp_cloudstorage", "publishers for clouds come later: "),
+        ("BundlePublisher", "aws_rolesanywhere_trustanchor", "publishers for clouds come later: "),
+        ("BundlePublisher", "azure_blob", "publishers for clouds come later: "),
+    ] {
+        let error = server_error(&server_conf("", &format!("{kind} \"{name}\" {{}}")));
+        assert!(error.contains(&format!("no built-in plugin \"{name}\" for type \"{kind}\"; {instead}")), "{error}");
+    }
 }
 
 #[test]

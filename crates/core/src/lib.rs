@@ -6,7 +6,8 @@
 //!   id ── selector ── entry ─┐
 //!                    agent ──┼── what the replicated state holds
 //!   bundle ── authority ─────┤
-//!   join_token  federation ──┘
+//!   join_token  federation ──┤
+//!   web_certificate ─────────┘
 //!   id_pattern               an ID, or all below a path
 //!   clock, secret            time as a value, secrets that cannot be printed
 //!   token_bucket             how many calls a second somebody may make
@@ -27,6 +28,7 @@ mod rpc_code;
 mod secret;
 mod selector;
 mod token_bucket;
+mod web_certificate;
 
 pub use agent::AttestedAgent;
 pub use authority::{Authority, AuthorityId, AuthorityKind, AuthoritySet, AuthorityStatus, KeyType, SealedKey};
@@ -41,3 +43,4 @@ pub use rpc_code::rpc_code_name;
 pub use secret::Secret;
 pub use selector::{MatchBehavior, Selector, SelectorError, SelectorSet};
 pub use token_bucket::{Reservation, Shortage, TokenBucket};
+pub use web_certificate::{AcmeAccount, AcmeChallenge, WebCertificate};

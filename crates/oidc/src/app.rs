@@ -76,7 +76,7 @@ async fn live(settings: OidcSettings, source: OidcSource) -> anyhow::Result<()> 
         let router = health::router(health, Arc::clone(&keys), source.poll_interval);
         tasks.spawn(steeple_telemetry::serve(listener, router, stop.clone().cancelled_owned()));
     }
-    serve(&settings, Arc::clone(&keys), &tasks, &stop).await?;
+    serve(&settings, Arc::clone(&keys), None, &tasks, &stop).await?;
     tasks.spawn(watch(source, keys, stop.clone()));
     signals.received().await;
     stop.cancel();

@@ -13,10 +13,16 @@
 //! | WorkloadAttestor | `unix` | [`unix`] |
 //! | UpstreamAuthority (server) | `disk` | [`upstream_disk`] |
 //! | UpstreamAuthority (server) | `spire` | [`upstream_spire`] |
+//! | BundlePublisher (server) | `file` | [`bundle_publisher_file`] |
+//! | BundlePublisher (server) | `k8s_configmap` | `bundle_publisher_k8s_configmap` |
 //! | seal (server; not a SPIRE plugin, `cluster { seal }`) | `passphrase`, `pkcs11`, `transit` | [`seal`] |
 //! | KeyManager (agent) | `disk`, `memory` | [`key_manager`] |
 
 mod agent_path;
+mod bundle_format;
+pub mod bundle_publisher_file;
+#[cfg(feature = "kubernetes")]
+pub mod bundle_publisher_k8s_configmap;
 mod ca_check;
 pub mod container;
 pub mod docker;
@@ -27,6 +33,8 @@ mod json;
 pub mod k8s;
 pub mod k8s_psat;
 pub mod key_manager;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod registry;
 #[cfg(feature = "seals")]
 pub mod seal;
@@ -38,5 +46,6 @@ pub mod upstream_spire;
 pub mod x509pop;
 
 pub use agent_path::{AgentPathTemplate, NoValue, TemplateError};
+pub use bundle_format::BundleFormat;
 pub use ca_check::{CaCheckError, check_ca};
 pub use registry::{AGENT_PLUGINS, BuiltIn, Kind, SERVER_PLUGINS, is_built_in};

@@ -2,6 +2,7 @@
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    BundlePublisher,
     DataStore,
     KeyManager,
     NodeAttestor,
@@ -18,6 +19,8 @@ pub struct BuiltIn {
 /// What a server configuration may name. DataStore and KeyManager blocks are accepted with a notice: the log holds
 /// both.
 pub const SERVER_PLUGINS: &[BuiltIn] = &[
+    BuiltIn { kind: Kind::BundlePublisher, name: "file" },
+    BuiltIn { kind: Kind::BundlePublisher, name: "k8s_configmap" },
     BuiltIn { kind: Kind::DataStore, name: "sql" },
     BuiltIn { kind: Kind::KeyManager, name: "disk" },
     BuiltIn { kind: Kind::KeyManager, name: "memory" },
@@ -53,6 +56,7 @@ impl Kind {
     /// The block's type in a configuration file.
     pub fn config_name(self) -> &'static str {
         match self {
+            Self::BundlePublisher => "BundlePublisher",
             Self::DataStore => "DataStore",
             Self::KeyManager => "KeyManager",
             Self::NodeAttestor => "NodeAttestor",

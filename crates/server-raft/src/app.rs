@@ -20,6 +20,7 @@ use crate::applied_index::AppliedIndex;
 use crate::audit::AuditLayer;
 use crate::authz::{Authorizer, Policy, RateLimits};
 use crate::backup::Backups;
+use crate::bundle_publishers::bundle_publishers;
 use crate::driver::federation::{BundleAges, FederationDriver};
 use crate::driver::{self, Told};
 use crate::endpoint::Gate;
@@ -97,6 +98,7 @@ impl App {
         let attestors = node_attestors(&settings, &own_roots, &clock, &mut plugin_data)?;
         let upstream = Upstream::from_settings(&settings, &clock, &mut plugin_data)?;
         tasks.spawn(stop.clone().run_until_cancelled_owned(plugin_data.follow(reload)));
+        let publishers = bundle_publishers(&settings)?;
         let tcp = endpoint::bind_tcp(&settings.bind).await?;
         let admin = endpoint::bind_admin(&settings.socket_path)?;
         let bundle_endpoint = match &settings.federation.bundle_endpoint {
@@ -164,10 +166,11 @@ impl App {
         }
         // What answers for the cluster ends before the rest where this replica may not speak for it.
         let serving = stop.child_token();
-        http::serve_oidc(&settings, replica.clone(), &tasks, &serving).await?;
+        http::serve_oidc(&settings, &shared, &tasks, &serving).await?;
 
         let federation = FederationDriver { replica: replica.clone(), clock: Arc::clone(&clock), relationships, ages };
-        driver::start(&settings, &shared, &identity, Told { federation, server_svid }, &tasks, &stop);
+        let told = Told { federation, publishers, server_svid };
+        driver::start(&settings, &shared, &identity, told, &tasks, &stop);
 
         // The admin socket does not wait for an SVID: an operator wants to know why a server is not ready.
         let limits = RateLimits::new(settings.rate_limit);
@@ -227,8 +230,7 @@ impl Network {
             () = endpoint::turn_away(&tcp, &shared.sealing_key) => {}
         }
         if let Some(endpoint) = bundle_endpoint {
-            let (replica, own) = (shared.replica.clone(), Arc::clone(&identity.store));
-            endpoint.serve(replica, own, identity.key_exchange, Arc::clone(clock), tasks, stop)?;
+            endpoint.serve(&shared, Arc::clone(&identity.store), identity.key_exchange, tasks, stop)?;
         }
         let acceptor = identity.acceptor(settings, clock)?;
         endpoint::serve_tcp(tcp, acceptor, &shared, &gate, tasks, stop)?;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use steeple_acme::Directory;
 use steeple_cli::hostname;
 use steeple_config::ServerSettings;
 use steeple_core::JwtAuthority;
@@ -13,6 +14,7 @@ use steeple_telemetry::metric::{self, Metrics, OwnTls};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::driver::acme::certificates_by_acme;
 use crate::metrics::{self, Observed};
 use crate::peer::JoinProgress;
 use crate::raft::Replica;
@@ -121,14 +123,18 @@ pub fn observe(settings: &ServerSettings, recorder: &Metrics, observed: Observed
 /// The `oidc {}` block: an OIDC discovery provider on every replica, from its own state.
 pub async fn serve_oidc(
     settings: &ServerSettings,
-    replica: Replica,
+    shared: &Shared,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let Some(oidc) = &settings.oidc else { return Ok(()) };
     let keys = Arc::new(KeySet::new());
-    steeple_oidc::serve(oidc, Arc::clone(&keys), tasks, stop).await?;
-    let stop = stop.clone();
+    let by_acme = oidc.acme().map(|acme| {
+        let directory = Directory { url: acme.directory_url.clone(), email: acme.email.clone(), tos_accepted: true };
+        certificates_by_acme(shared, directory, oidc.domains.clone(), tasks, stop)
+    });
+    steeple_oidc::serve(oidc, Arc::clone(&keys), by_acme, tasks, stop).await?;
+    let (replica, stop) = (shared.replica.clone(), stop.clone());
     tasks.spawn(async move { steeple_oidc::poll(OwnKeys(replica), OIDC_POLL_INTERVAL, &keys, stop).await });
     Ok(())
 }

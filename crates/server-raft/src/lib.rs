@@ -16,6 +16,7 @@ mod applied_index;
 mod audit;
 pub mod authz;
 pub mod backup;
+mod bundle_publishers;
 mod call_log;
 pub mod cli;
 mod cpu;

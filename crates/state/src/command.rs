@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use steeple_core::{
-    AttestedAgent, Authority, AuthorityId, AuthorityKind, Bundle, Entry, FederationRelationship, JoinToken,
-    JwtAuthority, SealedKey, SpiffeId, Timestamp, TrustDomain,
+    AcmeAccount, AttestedAgent, Authority, AuthorityId, AuthorityKind, Bundle, Entry, FederationRelationship,
+    JoinToken, JwtAuthority, SealedKey, SpiffeId, Timestamp, TrustDomain, WebCertificate,
 };
 
 use crate::{ImportRecord, MemberFacts, Suffrage, Uuid};
@@ -124,6 +124,17 @@ pub enum CommandKind {
     /// CA driver: empties the next slot of an old authority. Answer: [`crate::Outcome::Authority`].
     ForgetAuthority { kind: AuthorityKind, id: AuthorityId },
 
+    /// ACME driver: the account's key, sealed. From cluster version 3 on, as all about certificates of the web.
+    /// Answer: [`crate::Outcome::Done`].
+    SetAcmeAccount { account: AcmeAccount },
+    /// ACME driver: what every replica shows to whoever asks for `domain` with `acme-tls/1`; `None`: nothing any more.
+    /// Answer: [`crate::Outcome::Done`].
+    SetAcmeChallenge { domain: String, digest: Option<[u8; 32]> },
+    /// ACME driver: takes the place of an earlier one, and takes the challenge away. Answer: [`crate::Outcome::Done`].
+    SetWebCertificate { certificate: Box<WebCertificate> },
+    /// Reseal driver: as `ResealAuthority`. Answer: [`crate::Outcome::Done`].
+    ResealWebKey { name: WebKey, key: SealedKey, expected_term: u64 },
+
     /// The node that bootstraps, once. Answer: [`crate::Outcome::Member`] with the first node id.
     InitCluster(Box<ClusterInit>),
     /// Leader, for a joiner; the same storage UUID gets the same id. Answer: [`crate::Outcome::Member`].
@@ -144,6 +155,13 @@ pub enum CommandKind {
     /// Peer-CA driver and reseal driver: the peers' certificate authority; as `SetKeyring`.
     /// Answer: [`crate::Outcome::Done`].
     SetPeerCa { content: Vec<u8>, expected_revision: u64 },
+}
+
+/// A private key of the web, by the record that has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WebKey {
+    Account { directory_url: String },
+    Certificate { domain: String },
 }
 
 /// What the own bundle takes over from the authority above, in this order.

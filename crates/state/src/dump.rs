@@ -2,7 +2,7 @@
 
 use crate::codec::{self, AuthorityRow, BundleRow, EntryRow, RelationshipRow, Row, SealedRow, Slot};
 use crate::{SealedName, State, Table};
-use steeple_core::{AttestedAgent, AuthorityKind, JoinToken};
+use steeple_core::{AcmeAccount, AcmeChallenge, AttestedAgent, AuthorityKind, JoinToken, WebCertificate};
 
 /// One row with its table.
 pub type StateRow = (Table, Vec<u8>, Vec<u8>);
@@ -42,6 +42,9 @@ impl State {
                 put(&mut rows, &SealedRow { name, sealed: sealed.clone() });
             }
         }
+        self.acme_accounts.values().for_each(|account| put::<AcmeAccount>(&mut rows, account));
+        self.acme_challenges.values().for_each(|challenge| put::<AcmeChallenge>(&mut rows, challenge));
+        self.web_certificates.values().for_each(|certificate| put::<WebCertificate>(&mut rows, certificate));
         rows.sort_unstable_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         rows
     }

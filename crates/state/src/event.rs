@@ -40,6 +40,9 @@ pub enum Change {
     Relationship {
         trust_domain: TrustDomain,
     },
+    WebCertificate {
+        domain: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

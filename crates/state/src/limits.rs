@@ -31,6 +31,21 @@ pub const MEMBERS_MAX: usize = 32;
 /// The keyring and the peer CA each: a few hundred bytes for every data key or certificate kept.
 pub const SEALED_BYTES_MAX: usize = 1 << 20;
 
+/// Names with certificates of the web, and those that are being proved.
+pub const WEB_DOMAINS_MAX: usize = 64;
+
+/// ACME servers that there is an account with: the one in use, and those before it.
+pub const ACME_ACCOUNTS_MAX: usize = 16;
+
+/// A name in the DNS (RFC 1035).
+pub const DOMAIN_BYTES_MAX: usize = 253;
+
+/// The URL of an ACME server's directory.
+pub const DIRECTORY_URL_BYTES_MAX: usize = 2_048;
+
+/// A certificate of the web with what stands above it; three or four certificates of 2 KiB.
+pub const WEB_CHAIN_BYTES_MAX: usize = 64 << 10;
+
 /// An entry's id (SPIRE).
 pub const ENTRY_ID_BYTES_MAX: usize = 255;
 

@@ -26,6 +26,12 @@ pub enum Table {
     Requests = 10,
     /// By name: the keyring and the peer CA.
     Sealed = 11,
+    /// By the URL of the directory.
+    AcmeAccounts = 20,
+    /// By domain.
+    AcmeChallenges = 21,
+    /// By domain.
+    WebCertificates = 22,
 }
 
 /// One row to write, or to delete when `value` is `None`.
@@ -37,7 +43,7 @@ pub struct RowChange {
 }
 
 impl Table {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Meta,
         Self::Entries,
         Self::Agents,
@@ -49,6 +55,9 @@ impl Table {
         Self::Members,
         Self::Requests,
         Self::Sealed,
+        Self::AcmeAccounts,
+        Self::AcmeChallenges,
+        Self::WebCertificates,
     ];
 
     pub fn number(self) -> u8 {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use steeple_core::{
-    AttestedAgent, Authority, AuthorityKind, AuthoritySet, Bundle, FederationRelationship, JoinToken, SpiffeId,
-    Timestamp,
+    AcmeAccount, AcmeChallenge, AttestedAgent, Authority, AuthorityKind, AuthoritySet, Bundle, FederationRelationship,
+    JoinToken, SpiffeId, Timestamp, WebCertificate,
 };
 
 use crate::codec::{self, DecodeError, Meta, Row, SealedRow, Slot};
@@ -33,6 +33,12 @@ pub struct State {
     pub(crate) keyring: Option<Sealed>,
     pub(crate) peer_ca: Option<Sealed>,
     pub(crate) requests: Requests,
+    /// By the URL of the directory.
+    pub(crate) acme_accounts: BTreeMap<String, AcmeAccount>,
+    /// By domain.
+    pub(crate) acme_challenges: BTreeMap<String, AcmeChallenge>,
+    /// By domain.
+    pub(crate) web_certificates: BTreeMap<String, Arc<WebCertificate>>,
 }
 
 impl State {
@@ -88,6 +94,9 @@ impl State {
             self.relationships.len(),
             self.members.len(),
             self.requests.len(),
+            self.acme_accounts.len(),
+            self.acme_challenges.len(),
+            self.web_certificates.len(),
         ];
         let authorities = AuthorityKind::ALL.map(|kind| self.authority_set(kind));
         let singles = [self.cluster.is_some(), self.keyring.is_some(), self.peer_ca.is_some(), !self.meta.is_new()];
@@ -172,6 +181,18 @@ impl State {
             Table::Sealed => {
                 let row = self.decode::<SealedRow>(key, value)?;
                 *self.sealed_mut(row.name) = Some(row.sealed);
+            }
+            Table::AcmeAccounts => {
+                let account = self.decode::<AcmeAccount>(key, value)?;
+                self.acme_accounts.insert(account.directory_url.clone(), account);
+            }
+            Table::AcmeChallenges => {
+                let challenge = self.decode::<AcmeChallenge>(key, value)?;
+                self.acme_challenges.insert(challenge.domain.clone(), challenge);
+            }
+            Table::WebCertificates => {
+                let certificate = self.decode::<WebCertificate>(key, value)?;
+                self.web_certificates.insert(certificate.domain.clone(), Arc::new(certificate));
             }
         }
         Ok(())

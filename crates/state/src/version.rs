@@ -20,7 +20,12 @@ impl CommandKind {
     pub fn needs_version(&self) -> u32 {
         match self {
             Self::SetSuffrage { .. } | Self::SetVotersTarget { .. } => 2,
-            Self::UpdateJudgedEntries { .. } | Self::DeleteJudgedEntries { .. } => 3,
+            Self::UpdateJudgedEntries { .. }
+            | Self::DeleteJudgedEntries { .. }
+            | Self::SetAcmeAccount { .. }
+            | Self::SetAcmeChallenge { .. }
+            | Self::SetWebCertificate { .. }
+            | Self::ResealWebKey { .. } => 3,
             kind if kind.concerns_wit() => CLUSTER_VERSION_WIT,
             // Who raises it knows that all members can follow.
             _ => CLUSTER_VERSION_FIRST,

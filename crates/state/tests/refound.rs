@@ -5,8 +5,8 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{Replica, authority, create};
-use steeple_core::{AuthorityKind, AuthorityStatus, JoinToken, SealedKey, Timestamp};
-use steeple_state::{Command, CommandKind, MemberFacts, NO_REQUEST, Refounding, State};
+use steeple_core::{AcmeAccount, AuthorityKind, AuthorityStatus, JoinToken, SealedKey, Timestamp, WebCertificate};
+use steeple_state::{Command, CommandKind, MemberFacts, NO_REQUEST, Outcome, Refounding, State};
 
 const LATER: Timestamp = Timestamp::from_secs(5_000);
 
@@ -51,6 +51,31 @@ fn refounding(rotate: bool) -> Refounding {
         at: LATER,
         rotate,
     }
+}
+
+/// Certificates of the web are sealed for a cluster that is no more, and can be obtained again.
+#[test]
+fn keys_of_the_web_go() {
+    let mut replica = replica();
+    let key = SealedKey { keyring_term: 1, ciphertext: b"sealed".to_vec() };
+    let certificate = Box::new(WebCertificate {
+        domain: "a.test".to_owned(),
+        chain: vec![b"leaf".to_vec()],
+        key: key.clone(),
+        not_before: Timestamp::default(),
+        not_after: LATER,
+    });
+    for kind in [
+        CommandKind::SetAcmeAccount { account: AcmeAccount { directory_url: "https://ca.test/".to_owned(), key } },
+        CommandKind::SetWebCertificate { certificate },
+        CommandKind::SetAcmeChallenge { domain: "b.test".to_owned(), digest: Some([1; 32]) },
+    ] {
+        assert_eq!(replica.run(kind), Outcome::Done);
+    }
+    let mut state = replica.state;
+    assert_eq!(state.web_keys().count(), 2);
+    state.refound(&refounding(false)).unwrap();
+    assert_eq!((state.web_keys().count(), state.acme_challenge("b.test")), (0, None));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A double of a Kubernetes API server, for what node attestation asks of one: over real TLS, with the answers that
+//! A double of a Kubernetes API server, for what node attestation and bundle publishing ask of one: over real TLS, with the answers that
 //! kube-apiserver gives, and with some that it should never give. Tests against it are tests against a double.
 
 use std::collections::BTreeMap;
@@ -29,6 +29,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
+use crate::config_maps_double::ConfigMaps;
+
 /// Serves until it is dropped.
 pub struct KubernetesApiDouble {
     url: String,
@@ -54,6 +56,8 @@ pub enum Trouble {
     None,
     /// Whatever token it is, and for whomever it was made.
     KnowsNoAudiences,
+    /// 403 for every change.
+    Forbids,
     /// 500 with a text that is no JSON.
     Fails,
     /// Never comes.
@@ -73,6 +77,7 @@ struct State {
     tokens: BTreeMap<String, ServiceAccountToken>,
     /// By path.
     objects: BTreeMap<String, Value>,
+    config_maps: ConfigMaps,
     trouble: Trouble,
 }
 
@@ -160,6 +165,31 @@ impl KubernetesApiDouble {
         self.cluster.state.lock().objects.remove(&format!("/api/v1/namespaces/{namespace}/pods/{name}"));
     }
 
+    /// What a server's configuration has between the braces of `plugins`: the bundle in the format `spiffe` under the
+    /// key `bundle` of the ConfigMap `spire/spire-bundle`.
+    pub fn publisher_block(&self, dir: &Path) -> anyhow::Result<String> {
+        let kubeconfig = self.write_kubeconfig(dir)?;
+        Ok(format!(
+            "BundlePublisher \"k8s_configmap\" {{\n plugin_data {{\n clusters = {{\n \"test\" = {{\n \
+             namespace = \"spire\"\n configmap_name = \"spire-bundle\"\n configmap_key = \"bundle\"\n \
+             format = \"spiffe\"\n kubeconfig_path = {kubeconfig:?}\n }}\n }}\n }}\n}}\n"
+        ))
+    }
+
+    /// Somebody else's, under the name that it gives itself.
+    pub fn put_config_map(&self, namespace: &str, name: &str, (key, value): (&str, &str), manager: &str) {
+        self.cluster.state.lock().config_maps.put(config_map_path(namespace, name), key, value, manager);
+    }
+
+    pub fn delete_config_map(&self, namespace: &str, name: &str) {
+        self.cluster.state.lock().config_maps.remove(&config_map_path(namespace, name));
+    }
+
+    /// What stands under `key`.
+    pub fn config_map(&self, namespace: &str, name: &str, key: &str) -> Option<String> {
+        self.cluster.state.lock().config_maps.value(&config_map_path(namespace, name), key)
+    }
+
     pub fn set_trouble(&self, trouble: Trouble) {
         self.cluster.state.lock().trouble = trouble;
     }
@@ -201,7 +231,7 @@ impl Cluster {
             Trouble::Fails => return whole(StatusCode::INTERNAL_SERVER_ERROR, "etcdserver: request timed out".into()),
             Trouble::Hangs => return std::future::pending().await,
             Trouble::Endless => return self.endless(),
-            Trouble::None | Trouble::KnowsNoAudiences => {}
+            Trouble::None | Trouble::Forbids | Trouble::KnowsNoAudiences => {}
         }
         let bearer = format!("Bearer {API_TOKEN}");
         if request.headers().get(AUTHORIZATION).is_none_or(|value| value.as_bytes() != bearer.as_bytes()) {
@@ -217,6 +247,9 @@ impl Cluster {
             };
             return whole(StatusCode::CREATED, self.reviewed(spec, trouble).to_string().into());
         }
+        if method == Method::PATCH {
+            return self.patched(request, &path, trouble).await;
+        }
         let found = self.state.lock().objects.get(&path).cloned();
         match found {
             Some(object) if method == Method::GET => whole(StatusCode::OK, object.to_string().into()),
@@ -225,6 +258,42 @@ impl Cluster {
                 let (name, kind) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
                 failure(StatusCode::NOT_FOUND, "NotFound", format!("{kind} \"{name}\" not found"))
             }
+        }
+    }
+
+    /// Server-side apply, and of ConfigMaps only.
+    async fn patched(
+        &self,
+        request: Request<Incoming>,
+        path: &str,
+        trouble: Trouble,
+    ) -> Response<BoxBody<Bytes, Infallible>> {
+        let mut segments = path.rsplit('/');
+        let (name, kind) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
+        if trouble == Trouble::Forbids {
+            let namespace = segments.next().unwrap_or_default();
+            let why = "User \"system:serviceaccount:spire:spire-server\" cannot patch resource";
+            let message = format!(
+                "{kind} \"{name}\" is forbidden: {why} \"{kind}\" in API group \"\" in the namespace \"{namespace}\""
+            );
+            return failure(StatusCode::FORBIDDEN, "Forbidden", message);
+        }
+        let is_apply = request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == APPLY);
+        if kind != "configmaps" || !is_apply {
+            return failure(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "UnsupportedMediaType",
+                "no apply of a ConfigMap".into(),
+            );
+        }
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let mut parameters = query.split('&').filter_map(|parameter| parameter.split_once('='));
+        let manager = parameters.find(|(key, _)| *key == "fieldManager").map(|(_, value)| value.to_owned());
+        let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let applied = self.state.lock().config_maps.apply(path, &manager.unwrap_or_default(), &body);
+        match applied {
+            Ok(object) => whole(StatusCode::OK, object.to_string().into()),
+            Err(refusal) => failure(refusal.code, refusal.reason, refusal.message),
         }
     }
 
@@ -361,8 +430,13 @@ fn whole(code: StatusCode, body: Bytes) -> Response<BoxBody<Bytes, Infallible>> 
     response
 }
 
+fn config_map_path(namespace: &str, name: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/configmaps/{name}")
+}
+
 /// What the server under test shows.
 const API_TOKEN: &str = "the-token-of-the-server";
+const APPLY: &[u8] = b"application/apply-patch+yaml";
 const PROTOBUF: &[u8] = b"application/vnd.kubernetes.protobuf";
 const PROTOBUF_MAGIC: &[u8] = b"k8s\0";
 const API_AUDIENCE: &str = "https://kubernetes.default.svc";

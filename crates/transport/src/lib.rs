@@ -21,3 +21,5 @@ pub mod proxy;
 pub mod serve;
 pub mod tls;
 pub mod uds;
+
+pub use causes::with_causes;

@@ -26,6 +26,8 @@ pub enum RecordType {
     PeerCaKey = 5,
     BackupKey = 6,
     WitKey = 7,
+    AcmeAccountKey = 8,
+    WebKey = 9,
 }
 
 /// What an authority's key is sealed as.
@@ -63,6 +65,8 @@ impl RecordType {
             Self::WitKey => "WIT key",
             Self::PeerCaKey => "peer CA key",
             Self::BackupKey => "key of the backup",
+            Self::AcmeAccountKey => "key of the ACME account",
+            Self::WebKey => "key of the web certificate",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Settings that servers and agents share.
 
 mod address;
+mod domain;
 mod endpoint;
 mod health;
 mod log;
@@ -9,6 +10,7 @@ mod read;
 mod telemetry;
 
 pub use address::{Cidr, HostPort};
+pub(crate) use domain::{acme_directory, check_domain};
 pub(crate) use endpoint::check_endpoint;
 pub use health::{HealthFile, HealthSettings};
 pub use log::{LogFile, LogFormat, LogLevel, LogSettings};

@@ -12,8 +12,7 @@ pub struct OidcFile {
     pub allow_insecure_scheme: bool,
     pub insecure_addr: String,
     pub listen_socket_path: String,
-    /// ACME is refused by name, so only its presence counts.
-    pub acme: bool,
+    pub acme: Option<OidcAcmeFile>,
     pub serving_cert_file: Option<OidcTlsFile>,
     pub server_api: Option<OidcSourceFile>,
     pub workload_api: Option<OidcSourceFile>,
@@ -24,6 +23,16 @@ pub struct OidcFile {
     pub server_path_prefix: String,
     pub log_requests: bool,
     pub log: LogFile,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OidcAcmeFile {
+    /// Ours: SPIRE's provider listens at `:443`.
+    pub addr: String,
+    pub cache_dir: Option<String>,
+    pub directory_url: String,
+    pub email: String,
+    pub tos_accepted: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,7 +79,6 @@ impl OidcFile {
             allow_insecure_scheme: section.flag("allow_insecure_scheme")?.unwrap_or_default(),
             insecure_addr: section.text("insecure_addr")?.unwrap_or_default(),
             listen_socket_path: section.text("listen_socket_path")?.unwrap_or_default(),
-            acme: section.tree("acme")?.is_some(),
             jwt_issuer: section.text("jwt_issuer")?.unwrap_or_default(),
             jwks_uri: section.text("jwks_uri")?.unwrap_or_default(),
             server_path_prefix: section.text("server_path_prefix")?.unwrap_or_default(),
@@ -83,6 +91,16 @@ impl OidcFile {
             },
             ..Self::default()
         };
+        if let Some(mut acme) = section.section("acme")? {
+            read.acme = Some(OidcAcmeFile {
+                addr: acme.text("addr")?.unwrap_or_default(),
+                cache_dir: acme.text("cache_dir")?,
+                directory_url: acme.text("directory_url")?.unwrap_or_default(),
+                email: acme.text("email")?.unwrap_or_default(),
+                tos_accepted: acme.flag("tos_accepted")?.unwrap_or_default(),
+            });
+            acme.finish("acme", unknown);
+        }
         if let Some(mut tls) = section.section("serving_cert_file")? {
             read.serving_cert_file = Some(OidcTlsFile {
                 cert_file_path: tls.text("cert_file_path")?.unwrap_or_default(),

@@ -4,5 +4,7 @@ mod file;
 mod resolve;
 mod settings;
 
-pub use file::{OidcFile, OidcHealthFile, OidcSourceFile, OidcTlsFile};
-pub use settings::{BaseUrl, OidcHealthSettings, OidcListener, OidcSettings, OidcSource, OidcSourceKind};
+pub use file::{OidcAcmeFile, OidcFile, OidcHealthFile, OidcSourceFile, OidcTlsFile};
+pub use settings::{
+    BaseUrl, OidcAcmeSettings, OidcHealthSettings, OidcListener, OidcSettings, OidcSource, OidcSourceKind,
+};

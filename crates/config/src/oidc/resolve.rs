@@ -6,10 +6,10 @@ use std::time::Duration;
 use steeple_core::TrustDomain;
 
 use super::{
-    BaseUrl, OidcFile, OidcHealthSettings, OidcListener, OidcSettings, OidcSource, OidcSourceFile, OidcSourceKind,
-    OidcTlsFile,
+    BaseUrl, OidcAcmeFile, OidcAcmeSettings, OidcFile, OidcHealthSettings, OidcListener, OidcSettings, OidcSource,
+    OidcSourceFile, OidcSourceKind, OidcTlsFile,
 };
-use crate::common::absolute;
+use crate::common::{absolute, acme_directory, check_domain};
 use crate::notice::Notice;
 use crate::quote::go_quoted;
 use crate::unknown::UnknownKeys;
@@ -69,12 +69,16 @@ impl OidcSettings {
             let instead = "the server's own log and health_checks cover it; remove the key";
             return Err(ConfigError::not_supported("oidc.health_checks and oidc.log_*", instead));
         }
+        if file.acme.as_ref().is_some_and(|acme| acme.cache_dir.is_some()) {
+            let instead = "the replicated log keeps what it would; remove the key";
+            return Err(ConfigError::not_supported("oidc.acme.cache_dir", instead));
+        }
         Self::resolve_with(file, resolve_listener(file, working_dir)?, notices)
     }
 
     fn resolve_with(file: &OidcFile, listener: OidcListener, notices: &mut Vec<Notice>) -> Result<Self, ConfigError> {
         for domain in &file.domains {
-            check_domain(domain)?;
+            check_domain("domains", domain)?;
         }
         let jwt_issuer = read_issuer(&file.jwt_issuer)?;
         let jwks_uri = read_jwks_uri(&file.jwks_uri)?;
@@ -126,17 +130,18 @@ impl OidcSettings {
 fn resolve_listener(file: &OidcFile, working_dir: &Path) -> Result<OidcListener, ConfigError> {
     let exclusive = |one: &str, other: &str| invalid("acme", format!("{one} and {other} are mutually exclusive"));
     let (insecure, socket) = (!file.insecure_addr.is_empty(), !file.listen_socket_path.is_empty());
-    match &file.serving_cert_file {
-        _ if file.acme && insecure => Err(invalid("acme", "insecure_addr and the acme section are mutually exclusive")),
-        Some(_) if file.acme => Err(exclusive("acme", "serving_cert_file")),
-        _ if file.acme && socket => {
-            Err(invalid("acme", "listen_socket_path and the acme section are mutually exclusive"))
+    if let Some(acme) = &file.acme {
+        if insecure {
+            return Err(invalid("acme", "insecure_addr and the acme section are mutually exclusive"));
         }
-        _ if file.acme => Err(ConfigError::not_supported(
-            "acme",
-            "let an ACME client such as lego or certbot write the files that serving_cert_file names; they are read \
-             again when they change",
-        )),
+        let listener = resolve_acme(acme, working_dir)?;
+        return match file.serving_cert_file {
+            Some(_) => Err(exclusive("acme", "serving_cert_file")),
+            None if socket => Err(invalid("acme", "listen_socket_path and the acme section are mutually exclusive")),
+            None => Ok(listener),
+        };
+    }
+    match &file.serving_cert_file {
         Some(_) if insecure => Err(exclusive("serving_cert_file", "insecure_addr")),
         Some(_) if socket => Err(exclusive("serving_cert_file", "listen_socket_path")),
         Some(tls) => resolve_tls(tls),
@@ -148,6 +153,27 @@ fn resolve_listener(file: &OidcFile, working_dir: &Path) -> Result<OidcListener,
             Err(invalid("serving_cert_file", message))
         }
     }
+}
+
+fn resolve_acme(acme: &OidcAcmeFile, working_dir: &Path) -> Result<OidcListener, ConfigError> {
+    if !acme.tos_accepted {
+        let message = "tos_accepted must be set to true in the acme configuration section";
+        return Err(invalid("acme.tos_accepted", message));
+    }
+    if acme.email.is_empty() {
+        return Err(invalid("acme.email", "email must be configured in the acme configuration section"));
+    }
+    let addr = if acme.addr.is_empty() { ":443" } else { &acme.addr };
+    // Empty on purpose: nothing is cached.
+    let cache_dir = acme.cache_dir.as_deref().unwrap_or(ACME_CACHE_DIR);
+    Ok(OidcListener::Acme {
+        listen: listen_address("acme.addr", addr)?,
+        acme: OidcAcmeSettings {
+            directory_url: acme_directory("acme.directory_url", &acme.directory_url)?,
+            email: acme.email.clone(),
+            cache_dir: (!cache_dir.is_empty()).then(|| absolute(Path::new(cache_dir), working_dir)),
+        },
+    })
 }
 
 fn resolve_tls(tls: &OidcTlsFile) -> Result<OidcListener, ConfigError> {
@@ -236,21 +262,6 @@ fn listen_address(key: &'static str, text: &str) -> Result<HostPort, ConfigError
 }
 
 /// RFC 1123 names. Names with other letters have to be given in their ASCII form, as in SPIRE.
-fn check_domain(domain: &str) -> Result<(), ConfigError> {
-    if !domain.is_ascii() {
-        return Err(invalid("domains", format!("domain {} must already be punycode encoded", go_quoted(domain))));
-    }
-    let is_label = |label: &str| {
-        let edges = label.starts_with('-') || label.ends_with('-');
-        let letters = label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        (1..=63).contains(&label.len()) && !edges && letters
-    };
-    if domain.len() > 253 || !domain.split('.').all(is_label) {
-        return Err(invalid("domains", format!("domain {} is not a valid domain name", go_quoted(domain))));
-    }
-    Ok(())
-}
-
 fn read_issuer(text: &str) -> Result<Option<BaseUrl>, ConfigError> {
     if text.is_empty() {
         return Ok(None);
@@ -309,6 +320,8 @@ fn invalid(key: &'static str, message: impl Into<String>) -> ConfigError {
 }
 
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
+/// SPIRE's.
+const ACME_CACHE_DIR: &str = "./.acme-cache";
 const FILE_SYNC_INTERVAL: Duration = Duration::from_secs(60);
 const HEALTH_PORT: i64 = 8008;
 
@@ -354,7 +367,17 @@ mod tests {
             ),
             ("domains = [\"a\"] insecure_addr = \":1\" file {} workload_api {}", "sections are mutually exclusive"),
             ("domains = [\"a\"] file { path = \"x\" }", "either acme, serving_cert_file, insecure_addr or listen_"),
-            ("domains = [\"a\"] acme {}", "acme is not supported: let an ACME client"),
+            ("domains = [\"a\"] acme {}", "tos_accepted must be set to true in the acme configuration section"),
+            ("domains = [\"a\"] acme { tos_accepted = true }", "email must be configured in the acme configuration"),
+            (
+                "domains = [\"a\"] acme { tos_accepted = true email = \"e\" directory_url = \"http://ca.test\" }",
+                "acme.directory_url must use the HTTPS protocol; URL found: \"http://ca.test\"",
+            ),
+            (
+                "domains = [\"a\"] acme { tos_accepted = true email = \"e\" } serving_cert_file { cert_file_path = \
+                 \"c\" key_file_path = \"k\" }",
+                "acme and serving_cert_file are mutually exclusive",
+            ),
             ("domains = [\"a\"] acme {} insecure_addr = \":1\"", "insecure_addr and the acme section are mutually"),
             ("domains = [\"a\"] serving_cert_file {}", "cert_file_path must be configured in the serving_cert_file"),
             ("domains = [\"a\"] insecure_addr = \"x\" file {}", "invalid insecure_addr \"x\": \"x\" has no port"),

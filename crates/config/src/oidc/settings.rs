@@ -40,6 +40,30 @@ pub enum OidcListener {
         listen: HostPort,
         cert: ServingCert,
     },
+    /// TLS with certificates from an ACME server, whose terms of service are agreed to.
+    Acme {
+        listen: HostPort,
+        acme: OidcAcmeSettings,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OidcAcmeSettings {
+    pub directory_url: String,
+    pub email: String,
+    /// Absolute; `None`: what was obtained is lost when the process ends. Not for the block of a server, whose log
+    /// keeps it.
+    pub cache_dir: Option<PathBuf>,
+}
+
+impl OidcSettings {
+    /// Where certificates come from an ACME server.
+    pub fn acme(&self) -> Option<&OidcAcmeSettings> {
+        match &self.listener {
+            OidcListener::Acme { acme, .. } => Some(acme),
+            OidcListener::Insecure(_) | OidcListener::Socket(_) | OidcListener::Tls { .. } => None,
+        }
+    }
 }
 
 /// Where the keys come from, and how often they are asked for.

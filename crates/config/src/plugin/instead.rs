@@ -8,6 +8,11 @@ pub(super) fn instead_of(kind: &str, name: &str) -> Option<&'static str> {
 
 const INSTEAD: &[(&str, &[&str], &str)] = &[
     (
+        "BundlePublisher",
+        &["aws_rolesanywhere_trustanchor", "aws_s3", "azure_blob", "gcp_cloudstorage"],
+        BUNDLE_FROM_A_FILE,
+    ),
+    (
         "KeyManager",
         &["aws_kms", "azure_key_vault", "gcp_kms", "hashicorp_vault"],
         "CA keys live sealed in the replicated log: use KeyManager \"disk\" or none, and protect the sealing key \
@@ -31,6 +36,16 @@ const INSTEAD: &[(&str, &[&str], &str)] = &[
         "have that authority sign a CA into files, and use UpstreamAuthority \"disk\", which reads them anew when it \
          signs",
     ),
+    (
+        "Notifier",
+        &["k8sbundle"],
+        "use BundlePublisher \"k8s_configmap\" with what were its defaults: namespace = \"spire\", configmap_name = \
+         \"spire-bundle\", configmap_key = \"bundle.crt\", format = \"pem\"",
+    ),
+    ("Notifier", &["gcs_bundle"], BUNDLE_FROM_A_FILE),
     ("WorkloadAttestor", &["slurm"], "use unix, which knows the user that a job runs as"),
     ("WorkloadAttestor", &["windows"], "this program runs on Linux: use unix, systemd, docker or k8s"),
 ];
+
+const BUNDLE_FROM_A_FILE: &str = "publishers for clouds come later: use BundlePublisher \"file\" and have the cloud's \
+                                  own tool upload the file when it changes";

@@ -7,7 +7,7 @@ use std::time::Duration;
 use steeple_core::{BundleEndpointProfile, FederationRelationship, SpiffeId, TrustDomain};
 
 use super::federation_file::{BundleEndpointFile, EndpointProfileFile, FederatesWithFile, FederationFile};
-use crate::common::{duration, given, lasting};
+use crate::common::{acme_directory, check_domain, duration, given, lasting};
 use crate::notice::Notice;
 use crate::quote::go_quoted;
 use crate::{ConfigError, HostPort};
@@ -37,8 +37,8 @@ pub enum EndpointProfile {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AcmeSettings {
-    /// Empty means Let's Encrypt.
     pub directory_url: String,
+    /// In lower case once it is resolved.
     pub domain_name: String,
     pub email: String,
     pub tos_accepted: bool,
@@ -142,7 +142,7 @@ fn resolve_profile(file: &BundleEndpointFile, notices: &mut Vec<Notice>) -> Resu
                 "ACME configuration within the bundle_endpoint is deprecated. Please use ACME configuration as part of \
                  the https_web profile instead.",
             ));
-            Ok(EndpointProfile::WebAcme(acme.clone()))
+            resolve_acme(acme)
         }
         (None, None) => {
             notices.push(Notice::warn(
@@ -164,7 +164,7 @@ fn resolve_profile(file: &BundleEndpointFile, notices: &mut Vec<Notice>) -> Resu
 
 fn resolve_web_profile(profile: &EndpointProfileFile) -> Result<EndpointProfile, ConfigError> {
     match (&profile.acme, &profile.serving_cert_file) {
-        (Some(acme), _) => Ok(EndpointProfile::WebAcme(acme.clone())),
+        (Some(acme), _) => resolve_acme(acme),
         (None, Some(serving)) => {
             let interval = duration("file_sync_interval", &serving.file_sync_interval)?;
             if serving.cert_file_path.is_empty() || serving.key_file_path.is_empty() {
@@ -180,6 +180,13 @@ fn resolve_web_profile(profile: &EndpointProfileFile) -> Result<EndpointProfile,
             Err(invalid("malformed https_web profile configuration: 'acme' or 'serving_cert_file' is required"))
         }
     }
+}
+
+fn resolve_acme(file: &AcmeSettings) -> Result<EndpointProfile, ConfigError> {
+    let domain_name = file.domain_name.to_ascii_lowercase();
+    check_domain("federation.bundle_endpoint.acme.domain_name", &domain_name)?;
+    let directory_url = acme_directory("federation.bundle_endpoint.acme.directory_url", &file.directory_url)?;
+    Ok(EndpointProfile::WebAcme(AcmeSettings { directory_url, domain_name, ..file.clone() }))
 }
 
 fn resolve_relationship(file: &FederatesWithFile) -> Result<FederationRelationship, ConfigError> {

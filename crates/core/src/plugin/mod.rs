@@ -1,6 +1,7 @@
 //! What a plugin is: one or two methods each (`docs/plugins/`). Futures are boxed so that plugins can be chosen at
 //! run time.
 
+mod bundle_publisher;
 mod key_manager;
 mod node_attestor;
 mod replaceable;
@@ -11,6 +12,7 @@ mod workload_attestor;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use bundle_publisher::{BundlePublisher, PublishError, PublishPlace};
 pub use key_manager::{KeyError, KeyManager};
 pub use node_attestor::{
     AgentChannel, AgentNodeAttestor, AttestError, AttestStatus, Attested, ChallengeChannel, NodeAttestor,

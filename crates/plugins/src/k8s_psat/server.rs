@@ -8,7 +8,7 @@ use k8s_openapi::api::authentication::v1::UserInfo;
 use steeple_core::plugin::{AttestError, Attested, BoxFuture, ChallengeChannel, NodeAttestor};
 use steeple_core::{Selector, TrustDomain};
 
-use super::api::ApiServer;
+use super::api::ClusterApi;
 use super::wire::Payload;
 use super::{NAME, review};
 use crate::agent_path::agent_id;
@@ -36,7 +36,7 @@ pub struct K8sPsatServer {
 
 struct Cluster {
     settings: ClusterSettings,
-    api: ApiServer,
+    api: ClusterApi,
 }
 
 impl ClusterSettings {
@@ -47,7 +47,7 @@ impl K8sPsatServer {
     /// `clusters` by the names that agents are configured with.
     pub fn new(trust_domain: TrustDomain, clusters: BTreeMap<String, ClusterSettings>) -> Self {
         let cluster = |settings: ClusterSettings| {
-            let api = ApiServer::new(settings.kube_config_file.clone());
+            let api = ClusterApi::new(settings.kube_config_file.clone());
             Cluster { settings, api }
         };
         let clusters = clusters.into_iter().map(|(name, settings)| (name, cluster(settings))).collect();

@@ -74,13 +74,8 @@ const FLAGS: &[Flag] = &[
 
 /// SPIRE's keys that would change what the server does and that it cannot honour.
 const REFUSED_KEYS: &[(&str, &str)] = &[
-    ("server.federation.bundle_endpoint.acme", ACME_INSTEAD),
-    ("server.federation.bundle_endpoint.profile.https_web.acme", ACME_INSTEAD),
     ("server.profiling_enabled", "use perf or another profiler of the operating system"),
 ];
-/// The replicas behind one name would have to answer each other's challenges.
-const ACME_INSTEAD: &str = "have an ACME client such as certbot or cert-manager renew certificate files, and name them \
-                            in profile \"https_web\" { serving_cert_file { ... } }; they are reloaded";
 
 #[cfg(test)]
 mod tests {

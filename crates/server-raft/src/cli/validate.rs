@@ -11,6 +11,7 @@ use steeple_telemetry::log;
 
 use super::RunFlags;
 use crate::authz::Policy;
+use crate::bundle_publishers::{self, bundle_publisher};
 use crate::{node_attestors, upstream_authority};
 
 pub(super) fn validate(flags: &RunFlags) -> ExitCode {
@@ -64,6 +65,7 @@ fn refusal_of(settings: &ServerSettings) -> Option<String> {
 fn try_plugin(block: &PluginBlock, settings: &ServerSettings) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     match block.kind.as_str() {
+        bundle_publishers::KIND => bundle_publisher(block).map(drop),
         node_attestors::KIND => node_attestors::check(block, settings, &clock),
         upstream_authority::KIND => upstream_authority::check(block, settings, &clock),
         // Accepted and not used.
@@ -189,6 +191,25 @@ mod tests {
             (
                 "UpstreamAuthority \"disk\" { plugin_data {} }",
                 "'cert_file_path' and 'key_file_path' must be set and not empty",
+            ),
+            ("BundlePublisher \"file\" { plugin_data { format = \"pem\" } }", "path is required"),
+            (
+                "BundlePublisher \"file\" { plugin_data { path = \"/x\" format = \"der\" } }",
+                "unknown bundle format: \"der\"",
+            ),
+            (
+                "BundlePublisher \"k8s_configmap\" { plugin_data { clusters = { \"c\" = { format = \"spiffe\" } } } }",
+                "missing namespace in cluster \"c\"",
+            ),
+            (
+                "BundlePublisher \"k8s_configmap\" { plugin_data { clusters = { \"c\" = { format = \"pem\" \
+                 namespace = \"n\" configmap_name = \"m\" configmap_key = \"k\" refresh_hint = \"soon\" } } } }",
+                "could not parse refresh_hint from cluster \"c\"",
+            ),
+            (
+                "BundlePublisher \"k8s_configmap\" { plugin_data { clusters = { \"c\" = { format = \"pem\" \
+                 namespace = \"n\" configmap_name = \"m\" configmap_key = \"k\" kube_config_path = \"/x\" } } } }",
+                "(did you mean \"kubeconfig_path\"?)",
             ),
         ];
         for (plugins, why) in cases {

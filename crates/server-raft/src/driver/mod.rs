@@ -3,34 +3,43 @@
 //!
 //! | task | where | decides with |
 //! |---|---|---|
+//! | [`acme`] | leader | `acme::due_at` |
 //! | [`backup`] | leader | the age of the latest backup |
 //! | [`ca`] | leader | `ca::lifecycle::plan` |
 //! | [`federation`] | leader | `federation::Schedule` |
 //! | [`prune`] | leader | expiry against the clock |
+//! | [`publish`] | leader; every replica what it has of its own | the own bundle |
 //! | [`reseal`] | leader | `seal::Standing` |
 //! | [`roots`] | every replica | the bundles in the state |
 //! | [`upstream`] | leader | the bundle of the authority above |
+//! | [`web_certificates`] | every replica | the certificates in the state |
 //! | [`server_svid`] | every replica | half-life, taint |
 
+pub mod acme;
 pub mod backup;
 pub mod ca;
 pub mod ca_log;
 pub mod federation;
 pub mod prune;
+pub mod publish;
 pub mod reseal;
 pub mod roots;
 pub mod server_svid;
 mod start;
 pub mod upstream;
+pub mod web_certificates;
 
 pub use start::{Told, start};
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use steeple_state::{CommandKind, NO_REQUEST, Outcome, Rejection};
+use steeple_state::{Change, CommandKind, NO_REQUEST, Outcome, Rejection};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use crate::raft::{Origin, ProposeError, Replica};
+use crate::raft::{AppliedEvents, Origin, ProposeError, Replica};
 
 /// Why a driver's step had no effect. It is logged and tried again.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +84,20 @@ async fn rest(replica: &Replica, duration: Duration, stop: &CancellationToken) -
         () = stop.cancelled() => false,
         () = tokio::time::sleep(duration) => true,
         _ = leadership.changed() => !stop.is_cancelled(),
+    }
+}
+
+/// Waits until something changed that `concerns` the caller, or that was missed and may; false when nothing will change
+/// any more.
+async fn until_change(events: &mut Receiver<Arc<AppliedEvents>>, concerns: impl Fn(&Change) -> bool) -> bool {
+    loop {
+        match events.recv().await {
+            Ok(applied) if applied.replaced => return true,
+            Ok(applied) if applied.events.iter().any(|event| concerns(&event.change)) => return true,
+            Ok(_) => {}
+            Err(RecvError::Lagged(_)) => return true,
+            Err(RecvError::Closed) => return false,
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::{StepError, propose, rest, until_leader};
 use crate::issue::{AuthorityKeys, KeysError};
 use crate::peer::{AuthorityError, PeerCaContent};
 use crate::raft::Replica;
-use crate::seal::{Place, Standing, StandingError, Step};
+use crate::seal::{Place, Standing, StandingError, Step, open_web_key, seal_web_key};
 
 pub struct ResealDriver {
     pub replica: Replica,
@@ -81,6 +81,12 @@ impl ResealDriver {
                 let Some(sealed) = state.peer_ca() else { return Ok(None) };
                 let content = PeerCaContent::decode(&sealed.content)?.resealed(self.keys.keyring(&state)?.as_ref())?;
                 CommandKind::SetPeerCa { content: content.encode(), expected_revision: sealed.revision }
+            }
+            Step::Reseal(Place::Web(name)) => {
+                let Some(sealed) = state.web_key(name) else { return Ok(None) };
+                let keyring = self.keys.keyring(&state)?;
+                let key = seal_web_key(&keyring, name, &open_web_key(&keyring, name, sealed)?)?;
+                CommandKind::ResealWebKey { name: name.clone(), key, expected_term: sealed.keyring_term }
             }
             Step::DropOlder => {
                 let Some(sealed) = state.keyring() else { return Ok(None) };

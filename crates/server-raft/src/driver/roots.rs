@@ -3,27 +3,21 @@
 use steeple_state::Change;
 use steeple_state::view::PageRequest;
 use steeple_transport::tls::{RootsError, SharedRoots, TrustRoots};
-use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use crate::raft::{AppliedEvents, Replica};
+use super::until_change;
+use crate::raft::Replica;
 
 /// Runs until `stop`.
 pub async fn run(replica: Replica, roots: SharedRoots, stop: CancellationToken) {
     let mut events = replica.events();
     loop {
         refresh(&replica, &roots);
-        loop {
-            let event = tokio::select! {
-                () = stop.cancelled() => return,
-                event = events.recv() => event,
-            };
-            match event {
-                Ok(applied) if concerns_bundles(&applied) => break,
-                Ok(_) => {}
-                Err(RecvError::Lagged(_)) => break,
-                Err(RecvError::Closed) => return,
-            }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            is_open = until_change(&mut events, is_of_a_bundle) => if !is_open {
+                return;
+            },
         }
     }
 }
@@ -54,6 +48,6 @@ fn collect(replica: &Replica) -> Result<TrustRoots, RootsError> {
     Ok(roots)
 }
 
-fn concerns_bundles(applied: &AppliedEvents) -> bool {
-    applied.replaced || applied.events.iter().any(|event| matches!(event.change, Change::Bundle { .. }))
+fn is_of_a_bundle(change: &Change) -> bool {
+    matches!(change, Change::Bundle { .. })
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use steeple_config::ServerSettings;
+use steeple_core::plugin::BundlePublisher;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -11,6 +12,7 @@ use super::backup::BackupDriver;
 use super::ca::CaDriver;
 use super::federation::FederationDriver;
 use super::prune::{PruneAgents, PruneDriver};
+use super::publish::PublishDriver;
 use super::reseal::ResealDriver;
 use super::roots;
 use super::server_svid::{ServerSvid, ServerSvidDriver};
@@ -19,10 +21,12 @@ use crate::identity::ServerIdentity;
 use crate::issue::Issuer;
 use crate::service::Shared;
 
-/// What the drivers tell the rest of the server.
+/// What the drivers work on, and tell the rest of the server.
 pub struct Told {
     /// Of whom this replica fetches bundles while it leads.
     pub federation: FederationDriver,
+    /// Where the own bundle is shown.
+    pub publishers: Vec<Arc<dyn BundlePublisher>>,
     /// The own SVID, when there is one.
     pub server_svid: watch::Sender<Option<ServerSvid>>,
 }
@@ -55,6 +59,10 @@ pub fn start(
     };
     tasks.spawn(prune.run(stop.clone()));
     tasks.spawn(told.federation.run(stop.clone()));
+    for publisher in told.publishers {
+        let (replica, trust_domain) = (replica.clone(), settings.trust_domain.clone());
+        tasks.spawn(PublishDriver { replica, trust_domain, publisher }.run(stop.clone()));
+    }
     if let Some(schedule) = settings.cluster.backup.clone() {
         let driver = BackupDriver {
             backups: shared.backups.clone(),

@@ -9,13 +9,14 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
+use steeple_acme::Directory;
 use steeple_ca::jwks::print_spiffe_bundle;
-use steeple_config::{BundleEndpointSettings, EndpointProfile, GoDuration, HostPort};
-use steeple_core::{Bundle, Clock};
+use steeple_config::{AcmeSettings, BundleEndpointSettings, EndpointProfile, GoDuration, HostPort};
+use steeple_core::Bundle;
 use steeple_transport::serve::serve_https;
 use steeple_transport::tls::{
     AcceptLimits, CertFiles, CertFilesError, HttpsListener, IdentityStore, KeyExchange, TlsAcceptor,
-    https_server_config,
+    acme_server_config, https_server_config,
 };
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -23,7 +24,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::service_fn;
 
-use crate::raft::Replica;
+use crate::driver::acme::certificates_by_acme;
+use crate::service::Shared;
 
 /// Bound, and not yet serving.
 pub struct BundleEndpoint {
@@ -37,6 +39,8 @@ pub struct BundleEndpoint {
 enum Certificate {
     /// `https_spiffe`: the server's own SVID.
     OwnSvid,
+    /// `https_web`, from an ACME server.
+    Acme(AcmeSettings),
     /// `https_web`.
     Files { files: Arc<CertFiles>, sync_interval: Duration },
 }
@@ -50,9 +54,6 @@ pub enum EndpointError {
     Listen { listen: HostPort, source: std::io::Error },
     #[error("bundle endpoint: failed to load certificate: {0}")]
     Certificate(#[from] CertFilesError),
-    /// The reader of the configuration refuses it already, with what to do instead.
-    #[error("bundle endpoint: acme is not supported")]
-    Acme,
 }
 
 impl BundleEndpoint {
@@ -60,7 +61,7 @@ impl BundleEndpoint {
     pub async fn bind(settings: &BundleEndpointSettings) -> Result<Self, EndpointError> {
         let certificate = match &settings.profile {
             EndpointProfile::HttpsSpiffe => Certificate::OwnSvid,
-            EndpointProfile::WebAcme(_) => return Err(EndpointError::Acme),
+            EndpointProfile::WebAcme(acme) => Certificate::Acme(acme.clone()),
             EndpointProfile::WebServingCert(serving) => Certificate::Files {
                 files: CertFiles::load(&serving.cert_file_path, &serving.key_file_path)?,
                 sync_interval: serving.file_sync_interval,
@@ -75,14 +76,19 @@ impl BundleEndpoint {
     /// Serves until `stop`. `own` is the server's SVID, which must be there by now.
     pub fn serve(
         self,
-        replica: Replica,
+        shared: &Shared,
         own: Arc<IdentityStore>,
         key_exchange: KeyExchange,
-        clock: Arc<dyn Clock>,
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Result<(), rustls::Error> {
+        let (replica, clock) = (shared.replica.clone(), Arc::clone(&shared.clock));
         let tls = match self.certificate {
+            Certificate::Acme(AcmeSettings { directory_url, domain_name, email, tos_accepted }) => {
+                let directory = Directory { url: directory_url, email, tos_accepted };
+                let shown = certificates_by_acme(shared, directory, vec![domain_name], tasks, stop);
+                acme_server_config(shown, key_exchange, clock)?
+            }
             Certificate::OwnSvid => https_server_config(own, key_exchange, clock)?,
             Certificate::Files { files, sync_interval } => {
                 tracing::info!(interval = %GoDuration::from(sync_interval), "Started watching certificate files");

@@ -93,6 +93,14 @@ pub const FEDERATED_BUNDLE_AGE_SECS: &str = "steeple_federated_bundle_age_second
 pub const FEDERATED_BUNDLE_POLL_INTERVAL_SECS: &str = "steeple_federated_bundle_poll_interval_seconds";
 /// Until the last root of a federated bundle ends; label `trust_domain_id`.
 pub const FEDERATED_BUNDLE_EXPIRY_SECS: &str = "steeple_federated_bundle_expiry_seconds";
+/// Attempts to publish the own bundle; labels `plugin_name` and `status`, which is `OK` or `Error`.
+pub const BUNDLE_PUBLISH: &str = "steeple_bundle_publish_total";
+/// 1 while the last attempt of a publisher failed; label `plugin_name`.
+pub const BUNDLE_PUBLISH_FAILING: &str = "steeple_bundle_publish_failing";
+/// Orders at an ACME server, on the leader; labels `domain` and `status`, which is `OK` or `Error`.
+pub const ACME_ORDERS: &str = "steeple_acme_orders_total";
+/// Until the certificate of a name that ACME gave ends; label `domain`.
+pub const WEB_CERTIFICATE_EXPIRY_SECS: &str = "steeple_web_certificate_expiry_seconds";
 /// Unix seconds of the latest scheduled backup that this replica knows; shown while it leads.
 pub const BACKUP_LAST_SUCCESS_SECS: &str = "steeple_backup_last_success_timestamp_seconds";
 pub const BACKUP_SIZE_BYTES: &str = "steeple_backup_size_bytes";
@@ -159,6 +167,10 @@ pub const ALL: &[&str] = &[
     FEDERATED_BUNDLE_AGE_SECS,
     FEDERATED_BUNDLE_POLL_INTERVAL_SECS,
     FEDERATED_BUNDLE_EXPIRY_SECS,
+    BUNDLE_PUBLISH,
+    BUNDLE_PUBLISH_FAILING,
+    ACME_ORDERS,
+    WEB_CERTIFICATE_EXPIRY_SECS,
     BACKUP_LAST_SUCCESS_SECS,
     BACKUP_SIZE_BYTES,
     BACKUP_DURATION_SECS,

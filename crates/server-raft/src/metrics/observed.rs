@@ -87,6 +87,10 @@ impl Observed {
         }
         observe_authorities(&state);
         observe_upstream_roots(&state, now);
+        for certificate in state.web_certificates() {
+            let remaining = seconds_until(certificate.not_after, now);
+            gauge!(WEB_CERTIFICATE_EXPIRY_SECS, "domain" => certificate.domain.clone()).set(remaining);
+        }
     }
 
     /// Of each trust domain whose bundle is held and polled for.

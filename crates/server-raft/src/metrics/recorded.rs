@@ -7,10 +7,11 @@ use steeple_core::{AuthorityKind, Timestamp, TrustDomain};
 use steeple_telemetry::metric::CallTimer;
 
 use super::{
-    ACKNOWLEDGEMENTS_MISSING, ACTIVATED_WITHOUT, ACTIVATION_UNTIL, BACKUP_DURATION_SECS, BACKUP_FAILURES,
-    BACKUP_LAST_SUCCESS_SECS, BACKUP_SIZE_BYTES, JWT_KEY_ACTIVATE, JWT_KEY_PREPARE, PUSH_AGENTS, PUSH_CHANGES,
-    PUSH_RESYNCS, RAFT_LEADER_CHANGES, RAFT_PROPOSALS, SIGN_JWT_SVID, SIGN_X509_CA_SVID, SIGN_X509_SVID,
-    UPDATE_FEDERATED_BUNDLE, WIT_KEY_ACTIVATE, WIT_KEY_PREPARE, X509_CA_ACTIVATE, X509_CA_PREPARE, X509_CA_TTL,
+    ACKNOWLEDGEMENTS_MISSING, ACME_ORDERS, ACTIVATED_WITHOUT, ACTIVATION_UNTIL, BACKUP_DURATION_SECS, BACKUP_FAILURES,
+    BACKUP_LAST_SUCCESS_SECS, BACKUP_SIZE_BYTES, BUNDLE_PUBLISH, BUNDLE_PUBLISH_FAILING, JWT_KEY_ACTIVATE,
+    JWT_KEY_PREPARE, PUSH_AGENTS, PUSH_CHANGES, PUSH_RESYNCS, RAFT_LEADER_CHANGES, RAFT_PROPOSALS, SIGN_JWT_SVID,
+    SIGN_X509_CA_SVID, SIGN_X509_SVID, UPDATE_FEDERATED_BUNDLE, WIT_KEY_ACTIVATE, WIT_KEY_PREPARE, X509_CA_ACTIVATE,
+    X509_CA_PREPARE, X509_CA_TTL,
 };
 
 /// Shows at 0 what has not happened yet, so that a rate knows the first one too (Prometheus' advice).
@@ -69,6 +70,25 @@ pub fn activated_without(kind: AuthorityKind) {
 /// A poll of the trust domain's bundle endpoint brought something new.
 pub fn federated_bundle_updated(trust_domain: &TrustDomain) {
     metrics::counter!(UPDATE_FEDERATED_BUNDLE, "trust_domain_id" => trust_domain.name().to_owned()).increment(1);
+}
+
+/// A publisher tried to show the own bundle.
+pub fn bundle_published(plugin_name: &str, is_ok: bool) {
+    let status = if is_ok { "OK" } else { "Error" };
+    metrics::counter!(BUNDLE_PUBLISH, "plugin_name" => plugin_name.to_owned(), "status" => status).increment(1);
+    let failing = if is_ok { 0.0 } else { 1.0 };
+    metrics::gauge!(BUNDLE_PUBLISH_FAILING, "plugin_name" => plugin_name.to_owned()).set(failing);
+}
+
+/// Another replica publishes from now on.
+pub fn bundle_publisher_rests(plugin_name: &str) {
+    metrics::gauge!(BUNDLE_PUBLISH_FAILING, "plugin_name" => plugin_name.to_owned()).set(0.0);
+}
+
+/// An order for a certificate of `domain` ended.
+pub fn acme_order(domain: &str, is_ok: bool) {
+    let status = if is_ok { "OK" } else { "Error" };
+    metrics::counter!(ACME_ORDERS, "domain" => domain.to_owned(), "status" => status).increment(1);
 }
 
 /// The latest scheduled backup is of `at`.

@@ -78,6 +78,10 @@ pub(super) fn needs_room(kind: &CommandKind) -> bool {
         | CommandKind::TaintUpstreamAuthority { .. }
         | CommandKind::RevokeUpstreamAuthority { .. }
         | CommandKind::FollowUpstream(_)
+        | CommandKind::SetAcmeAccount { .. }
+        | CommandKind::SetAcmeChallenge { .. }
+        | CommandKind::SetWebCertificate { .. }
+        | CommandKind::ResealWebKey { .. }
         | CommandKind::InitCluster(_)
         | CommandKind::UpdateMember { .. }
         | CommandKind::RemoveMember { .. }

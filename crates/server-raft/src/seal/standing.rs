@@ -3,7 +3,7 @@
 
 use steeple_ca::seal::{SealError, SealedKeyring};
 use steeple_core::{AuthorityId, AuthorityKind};
-use steeple_state::State;
+use steeple_state::{State, WebKey};
 
 use crate::peer::{AuthorityError, PeerCaContent};
 
@@ -12,6 +12,7 @@ use crate::peer::{AuthorityError, PeerCaContent};
 pub enum Place {
     Authority { kind: AuthorityKind, id: AuthorityId },
     PeerCa,
+    Web(WebKey),
 }
 
 /// The next command.
@@ -61,6 +62,7 @@ impl Standing {
             let content = PeerCaContent::decode(&sealed.content)?;
             private_keys.extend(content.keyring_terms().map(|term| (Place::PeerCa, term)));
         }
+        private_keys.extend(state.web_keys().map(|(name, key)| (Place::Web(name), key.keyring_term)));
         Ok(Self {
             sealing_key_id: keyring.sealing_key_id().to_owned(),
             term: keyring.newest_term(),

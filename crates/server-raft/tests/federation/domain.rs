@@ -31,6 +31,11 @@ impl Endpoint {
         Self { trust_domain, port: Port::reserve().expect("a free port") }
     }
 
+    /// `host:port`.
+    pub fn address(&self) -> String {
+        self.port.address()
+    }
+
     pub fn url(&self) -> String {
         format!("https://{}/", self.port.address())
     }

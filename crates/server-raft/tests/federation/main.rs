@@ -1,5 +1,6 @@
 //! Trust domains that federate: real servers, real agents, and the Workload API as a workload sees it.
 
+mod acme;
 mod both_ways;
 mod cluster;
 mod domain;

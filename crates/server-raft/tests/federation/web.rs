@@ -118,7 +118,7 @@ async fn https_web_trusts_the_systems_roots_and_reloads_its_files() {
     server_b.stop().await.expect("an orderly end");
 }
 
-async fn scrape(address: &str) -> String {
+pub async fn scrape(address: &str) -> String {
     let mut stream = TcpStream::connect(address).await.expect("the metrics port");
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.expect("sent");
     let mut text = String::new();

@@ -5,6 +5,7 @@ mod backup;
 mod debug_bundle;
 mod entry_watch;
 mod membership;
+mod publishers_protocol_double;
 mod recover;
 mod refused;
 mod schedule;

@@ -21,10 +21,7 @@ pub(super) fn prepare(
     if [&set.active, &set.next].into_iter().flatten().any(|known| known.id == authority.id) {
         return Err(Rejection::new(Code::AlreadyExists, "an authority with this ID exists"));
     }
-    if newest_term(writer.state()) > authority.key.keyring_term {
-        // Its data key may be gone before it is ever opened.
-        return Err(Rejection::new(Code::Aborted, "the keyring was rotated meanwhile: prepare it again"));
-    }
+    check_term(writer.state(), &authority.key)?;
     match authority.kind {
         AuthorityKind::X509 if upstream_roots.is_empty() => {
             bundle::publish(writer, std::slice::from_ref(&authority.certificate), &[])?
@@ -133,11 +130,20 @@ pub(super) fn reseal(
     Ok(outcome)
 }
 
+/// Refuses a key that is sealed under an older data key than others are: that one may be gone before it is ever opened.
+pub(super) fn check_term(state: &State, key: &SealedKey) -> Result<(), Rejection> {
+    if newest_term(state) > key.keyring_term {
+        return Err(Rejection::new(Code::Aborted, "the keyring was rotated meanwhile: prepare it again"));
+    }
+    Ok(())
+}
+
 /// Under which data key the latest of the private keys is sealed; 0 without any.
 fn newest_term(state: &State) -> u64 {
     let sets = AuthorityKind::ALL.map(|kind| state.authority_set(kind));
     let authorities = sets.into_iter().flat_map(|set| [&set.active, &set.next]).flatten();
-    authorities.map(|authority| authority.key.keyring_term).max().unwrap_or(0)
+    let authorities = authorities.map(|authority| authority.key.keyring_term);
+    authorities.chain(state.web_keys().map(|(_, key)| key.keyring_term)).max().unwrap_or(0)
 }
 
 /// The bundle keeps what was published until it is pruned or revoked.

@@ -12,6 +12,7 @@ mod refound;
 mod relationship;
 mod remembered;
 mod upstream;
+mod web;
 mod writer;
 
 use crate::{Applied, Command, CommandKind, NO_REQUEST, Outcome, State};
@@ -99,6 +100,11 @@ fn effect(writer: &mut Writer<'_>, kind: &CommandKind) -> Outcome {
             authority::reseal(writer, *kind, id, key, *expected_term).into()
         }
         CommandKind::ForgetAuthority { kind, id } => authority::forget(writer, *kind, id).into(),
+
+        CommandKind::SetAcmeAccount { account } => web::set_account(writer, account).into(),
+        CommandKind::SetAcmeChallenge { domain, digest } => web::set_challenge(writer, domain, *digest).into(),
+        CommandKind::SetWebCertificate { certificate } => web::set_certificate(writer, certificate).into(),
+        CommandKind::ResealWebKey { name, key, expected_term } => web::reseal(writer, name, key, *expected_term).into(),
 
         CommandKind::InitCluster(init) => cluster::init(writer, init).into(),
         CommandKind::AllocateMember { member } => cluster::allocate_member(writer, member).into(),

@@ -64,6 +64,8 @@ impl State {
             take_over(&mut writer, kind, refounding);
         }
 
+        drop_web_keys(&mut writer);
+
         let tokens: Vec<String> = writer.state().join_tokens.keys().cloned().collect();
         for token in &tokens {
             writer.take_join_token(token);
@@ -107,6 +109,16 @@ fn take_over(writer: &mut Writer<'_>, kind: AuthorityKind, refounding: &Refoundi
         let kept = Authority { key: key(&next.id), ..next };
         writer.set_slot(kind, Slot::Next, Some(kept).filter(|_| !dropped));
     }
+}
+
+/// They are sealed for the earlier cluster, and an ACME server gives others.
+fn drop_web_keys(writer: &mut Writer<'_>) {
+    let accounts: Vec<String> = writer.state().acme_accounts.keys().cloned().collect();
+    accounts.iter().for_each(|directory_url| writer.remove_acme_account(directory_url));
+    let domains: Vec<String> = writer.state().web_certificates.keys().cloned().collect();
+    domains.iter().for_each(|domain| writer.remove_web_certificate(domain));
+    let domains: Vec<String> = writer.state().acme_challenges.keys().cloned().collect();
+    domains.iter().for_each(|domain| writer.remove_acme_challenge(domain));
 }
 
 fn raise_bundle(writer: &mut Writer<'_>) -> u64 {

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use steeple_core::{
-    AttestedAgent, Authority, AuthorityKind, Bundle, Entry, FederationRelationship, JoinToken, SpiffeId, Timestamp,
-    TrustDomain,
+    AcmeAccount, AcmeChallenge, AttestedAgent, Authority, AuthorityKind, Bundle, Entry, FederationRelationship,
+    JoinToken, SpiffeId, Timestamp, TrustDomain, WebCertificate,
 };
 
 use crate::codec::{self, AuthorityRow, BundleRow, EntryRow, Meta, RelationshipRow, RequestRow, Row, SealedRow, Slot};
@@ -192,6 +192,45 @@ impl<'a> Writer<'a> {
                 SealedName::Keyring => Change::Keyring { revision },
                 SealedName::PeerCa => Change::PeerCa { revision },
             });
+        }
+    }
+
+    // === Certificates of the web ===
+
+    pub(super) fn put_acme_account(&mut self, account: AcmeAccount) {
+        let before = self.state.acme_accounts.insert(account.directory_url.clone(), account.clone());
+        self.record(before.as_ref(), Some(&account));
+    }
+
+    pub(super) fn remove_acme_account(&mut self, directory_url: &str) {
+        if let Some(before) = self.state.acme_accounts.remove(directory_url) {
+            self.record(Some(&before), None);
+        }
+    }
+
+    pub(super) fn put_acme_challenge(&mut self, challenge: AcmeChallenge) {
+        let before = self.state.acme_challenges.insert(challenge.domain.clone(), challenge.clone());
+        self.record(before.as_ref(), Some(&challenge));
+    }
+
+    pub(super) fn remove_acme_challenge(&mut self, domain: &str) {
+        if let Some(before) = self.state.acme_challenges.remove(domain) {
+            self.record(Some(&before), None);
+        }
+    }
+
+    pub(super) fn put_web_certificate(&mut self, certificate: Arc<WebCertificate>) {
+        let domain = certificate.domain.clone();
+        let before = self.state.web_certificates.insert(domain.clone(), Arc::clone(&certificate));
+        if self.record(before.as_deref(), Some(&*certificate)) {
+            self.event(Change::WebCertificate { domain });
+        }
+    }
+
+    pub(super) fn remove_web_certificate(&mut self, domain: &str) {
+        if let Some(before) = self.state.web_certificates.remove(domain) {
+            self.record(Some(&*before), None);
+            self.event(Change::WebCertificate { domain: domain.to_owned() });
         }
     }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use prost::Message;
 use steeple_core::{
-    AttestedAgent, Authority, AuthorityKind, Bundle, Entry, FederationRelationship, JoinToken, Timestamp,
+    AcmeAccount, AcmeChallenge, AttestedAgent, Authority, AuthorityKind, Bundle, Entry, FederationRelationship,
+    JoinToken, Timestamp, WebCertificate,
 };
 
 use super::{DecodeError, v1};
@@ -296,5 +297,57 @@ impl Row for SealedRow {
     fn from_message(message: v1::SealedRow) -> Result<Self, DecodeError> {
         let name = if message.peer_ca { SealedName::PeerCa } else { SealedName::Keyring };
         Ok(Self { name, sealed: Sealed { revision: message.revision, content: message.content } })
+    }
+}
+
+impl Row for AcmeAccount {
+    const TABLE: Table = Table::AcmeAccounts;
+    type Message = v1::AcmeAccount;
+
+    fn key(&self) -> Vec<u8> {
+        self.directory_url.as_bytes().to_vec()
+    }
+
+    fn to_message(&self) -> v1::AcmeAccount {
+        self.into()
+    }
+
+    fn from_message(message: v1::AcmeAccount) -> Result<Self, DecodeError> {
+        Ok(message.into())
+    }
+}
+
+impl Row for AcmeChallenge {
+    const TABLE: Table = Table::AcmeChallenges;
+    type Message = v1::AcmeChallenge;
+
+    fn key(&self) -> Vec<u8> {
+        self.domain.as_bytes().to_vec()
+    }
+
+    fn to_message(&self) -> v1::AcmeChallenge {
+        v1::AcmeChallenge::new(&self.domain, Some(self.digest))
+    }
+
+    fn from_message(message: v1::AcmeChallenge) -> Result<Self, DecodeError> {
+        let digest = message.read_digest()?.ok_or(DecodeError::Missing { what: "digest of an ACME challenge" })?;
+        Ok(Self { domain: message.domain, digest })
+    }
+}
+
+impl Row for WebCertificate {
+    const TABLE: Table = Table::WebCertificates;
+    type Message = v1::WebCertificate;
+
+    fn key(&self) -> Vec<u8> {
+        self.domain.as_bytes().to_vec()
+    }
+
+    fn to_message(&self) -> v1::WebCertificate {
+        self.into()
+    }
+
+    fn from_message(message: v1::WebCertificate) -> Result<Self, DecodeError> {
+        Ok(message.into())
     }
 }

@@ -9,6 +9,7 @@ mod cluster;
 mod entry;
 mod onlookers;
 mod page;
+mod web;
 
 pub use agent::AgentFilter;
 pub use authorized::is_node_alias;

@@ -7,13 +7,13 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use steeple_core::{
-    AttestedAgent, AuthorityKind, Bundle, BundleEndpointProfile, Entry, FederationRelationship, JoinToken,
-    JwtAuthority, SealedKey, SelectorSet, SpiffeId, Timestamp, TrustDomain, X509Authority,
+    AcmeAccount, AttestedAgent, AuthorityKind, Bundle, BundleEndpointProfile, Entry, FederationRelationship, JoinToken,
+    JwtAuthority, SealedKey, SelectorSet, SpiffeId, Timestamp, TrustDomain, WebCertificate, X509Authority,
 };
 use steeple_state::{
     Attestation, BundleMask, BundleUpdate, CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, Command, CommandKind,
     DeleteMode, EntryMask, EntryUpdate, ImportRecord, JudgedUpdate, RelationshipDraft, RelationshipMask,
-    RelationshipUpdate, Suffrage, UpstreamChanges,
+    RelationshipUpdate, Suffrage, UpstreamChanges, WebKey,
 };
 
 use super::{authority, cluster_init, entry, id, member, selectors, trust_domain};
@@ -297,6 +297,31 @@ pub fn cluster_command() -> impl Strategy<Value = CommandKind> {
     ]
 }
 
+fn web_command() -> impl Strategy<Value = CommandKind> {
+    let domain = || select(vec!["a.test", "b.test", ""]).prop_map(str::to_owned);
+    let url = || select(vec!["https://one.test/", "https://two.test/"]).prop_map(str::to_owned);
+    let key = || (1u64..4).prop_map(|keyring_term| SealedKey { keyring_term, ciphertext: b"sealed".to_vec() });
+    prop_oneof![
+        (url(), key()).prop_map(|(directory_url, key)| CommandKind::SetAcmeAccount {
+            account: AcmeAccount { directory_url, key }
+        }),
+        (domain(), option::of(any::<[u8; 32]>()))
+            .prop_map(|(domain, digest)| CommandKind::SetAcmeChallenge { domain, digest }),
+        (domain(), vec(der(), 0..3), key(), 900i64..1200).prop_map(|(domain, chain, key, not_after)| {
+            let not_after = Timestamp::from_secs(not_after);
+            let not_before = Timestamp::from_secs(800);
+            let certificate = Box::new(WebCertificate { domain, chain, key, not_before, not_after });
+            CommandKind::SetWebCertificate { certificate }
+        }),
+        (domain(), url(), any::<bool>(), key(), 0u64..4).prop_map(
+            |(domain, directory_url, account, key, expected_term)| {
+                let name = if account { WebKey::Account { directory_url } } else { WebKey::Certificate { domain } };
+                CommandKind::ResealWebKey { name, key, expected_term }
+            }
+        ),
+    ]
+}
+
 pub fn any_kind() -> impl Strategy<Value = CommandKind> {
     prop_oneof![
         4 => entry_command(),
@@ -306,6 +331,7 @@ pub fn any_kind() -> impl Strategy<Value = CommandKind> {
         2 => import_command(),
         2 => authority_command(),
         1 => cluster_command(),
+        1 => web_command(),
     ]
 }
 

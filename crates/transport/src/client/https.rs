@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -93,6 +93,30 @@ pub async fn https_post(
     timeout(TOTAL_MAX, ask).await.map_err(|_| HttpsError::Timeout(TOTAL_MAX))?
 }
 
+/// Sends `request`, whose URI is an https URL with a host, and returns what is answered, whatever its status. Redirects
+/// are not followed.
+pub async fn https_request(
+    mut request: Request<Full<Bytes>>,
+    tls: &Arc<ClientConfig>,
+    body_bytes_max: usize,
+) -> Result<Response<Bytes>, HttpsError> {
+    let ask = async {
+        let url = request.uri().to_string();
+        let target = Target::parse(&url).ok_or(HttpsError::BadUrl { url })?;
+        *request.uri_mut() = Uri::from(target.path.clone());
+        request.headers_mut().insert(HOST, target.host_header());
+        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(OWN_NAME));
+        let (parts, body) = exchange(target.dial(tls).await?, request).await?.into_parts();
+        let whole = Limited::new(body, body_bytes_max).collect().await;
+        let body = whole.map_err(|error| match error.downcast::<hyper::Error>() {
+            Ok(error) => HttpsError::Http(*error),
+            Err(_) => HttpsError::TooLarge { bytes_max: body_bytes_max },
+        })?;
+        Ok(Response::from_parts(parts, body.to_bytes()))
+    };
+    timeout(TOTAL_MAX, ask).await.map_err(|_| HttpsError::Timeout(TOTAL_MAX))?
+}
+
 /// GETs `url` by plain HTTP from whoever serves at `socket`; the URL's host is only named. Redirects are not followed.
 pub async fn unix_get(socket: &Path, url: &str, body_bytes_max: usize) -> Result<HttpsReply, HttpsError> {
     let ask = async {
@@ -131,8 +155,7 @@ async fn request(
     headers: HeaderMap,
     json: Option<Bytes>,
 ) -> Result<Response<Incoming>, HttpsError> {
-    let address = format!("{}:{}", target.authority.host(), target.authority.port_u16().unwrap_or(HTTPS_PORT));
-    send(target, ServerDialer::new([address], Arc::clone(tls)).dial().await?, headers, json).await
+    send(target, target.dial(tls).await?, headers, json).await
 }
 
 /// A POST with `json`, a GET without.
@@ -142,13 +165,6 @@ async fn send(
     added: HeaderMap,
     json: Option<Bytes>,
 ) -> Result<Response<Incoming>, HttpsError> {
-    let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
-        .max_buf_size(HEADER_BYTES_MAX)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(HttpsError::Http)?;
-    // Ends with the response, or with the request that is given up.
-    tokio::spawn(connection);
     let is_post = json.is_some();
     let mut request = Request::new(Full::new(json.unwrap_or_default()));
     *request.method_mut() = if is_post { Method::POST } else { Method::GET };
@@ -156,11 +172,25 @@ async fn send(
     let headers = request.headers_mut();
     headers.insert(HOST, target.host_header());
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("steeple/", env!("CARGO_PKG_VERSION"))));
+    headers.insert(USER_AGENT, HeaderValue::from_static(OWN_NAME));
     if is_post {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     headers.extend(added);
+    exchange(stream, request).await
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<Incoming>, HttpsError> {
+    let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+        .max_buf_size(HEADER_BYTES_MAX)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(HttpsError::Http)?;
+    // Ends with the response, or with the request that is given up.
+    tokio::spawn(connection);
     sender.send_request(request).await.map_err(HttpsError::Http)
 }
 
@@ -201,6 +231,14 @@ impl Target {
         Some(Self { authority: parts.authority?, path })
     }
 
+    async fn dial(
+        &self,
+        tls: &Arc<ClientConfig>,
+    ) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static, HttpsError> {
+        let address = format!("{}:{}", self.authority.host(), self.authority.port_u16().unwrap_or(HTTPS_PORT));
+        Ok(ServerDialer::new([address], Arc::clone(tls)).dial().await?)
+    }
+
     /// Where `response` sends us; `None` when it is the answer.
     fn redirected(&self, response: &Response<Incoming>) -> Result<Option<Self>, HttpsError> {
         let location = match response.status().as_u16() {
@@ -236,6 +274,7 @@ fn bare(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
+const OWN_NAME: &str = concat!("steeple/", env!("CARGO_PKG_VERSION"));
 const HTTPS_PORT: u16 = 443;
 /// Go's client follows as many.
 const REDIRECTS_MAX: usize = 10;

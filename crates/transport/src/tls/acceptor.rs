@@ -18,6 +18,7 @@ use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 use tracing::{debug, warn};
 
+use super::config::ACME_TLS;
 use super::farewell::farewell;
 use super::old_client::refuse_old_client;
 use super::{TlsPeer, VerifyError};
@@ -145,6 +146,8 @@ impl TlsAcceptor {
             tokio::spawn(async move {
                 let outcome = acceptor.welcome::<A>(io, remote_addr, slot).await;
                 match outcome {
+                    // The handshake was all that was wanted.
+                    Ok((connection, _)) if connection.session().alpn_protocol() == Some(ACME_TLS) => {}
                     Ok((connection, _place)) => {
                         // Nobody receives any more: the server is stopping.
                         let _ = ready.send(connection).await;

@@ -47,6 +47,18 @@ pub fn https_server_config(
     https_server_config_for(WebPkiClientVerifier::no_client_auth(), identity, key_exchange, clock)
 }
 
+/// As [`https_server_config`], for a listener whose name an ACME server may want to see proved: `identity` answers it
+/// when a client asks for [`ACME_TLS`].
+pub fn acme_server_config(
+    identity: Arc<dyn ResolvesServerCert>,
+    key_exchange: KeyExchange,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<ServerConfig>, Error> {
+    let mut config = server_base(identity, WebPkiClientVerifier::no_client_auth(), key_exchange, clock)?;
+    config.alpn_protocols.extend([HTTP1.to_vec(), ACME_TLS.to_vec()]);
+    Ok(Arc::new(config))
+}
+
 /// For HTTPS listeners that serve only whom `verifier` admits.
 pub fn https_server_config_for(
     verifier: Arc<dyn ClientCertVerifier>,
@@ -161,6 +173,8 @@ impl fmt::Debug for RustlsClock {
     }
 }
 
+/// The protocol of TLS-ALPN-01 (RFC 8737): a handshake, and nothing after it.
+pub const ACME_TLS: &[u8] = b"acme-tls/1";
 const HTTP1: &[u8] = b"http/1.1";
 
 static ALL_VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];

@@ -21,8 +21,8 @@ pub use acceptor::{Accept, AcceptLimits, HandshakeError, HttpsListener, TlsAccep
 pub use cert_files::{CertFiles, CertFilesError};
 pub use chain::ChainVerifier;
 pub use config::{
-    KeyExchange, alpn_h2, client_config, https_client_config, https_client_config_as, https_server_config,
-    https_server_config_for, server_config,
+    ACME_TLS, KeyExchange, acme_server_config, alpn_h2, client_config, https_client_config, https_client_config_as,
+    https_server_config, https_server_config_for, server_config,
 };
 pub use handshake_signature::signature_algorithms;
 pub use identity::{Identity, IdentityError, IdentitySink, IdentityStore};

@@ -20,6 +20,7 @@ mod drive;
 mod execution;
 mod go;
 mod java;
+mod pebble;
 mod plan;
 mod python;
 mod rust;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 
 use super::artifacts::Artifacts;
+use super::pebble;
 use super::tally::{Ending, Row, Tally};
 use super::verdict::{Counted, Verdict};
 use super::workshop::Workshop;
@@ -32,6 +33,9 @@ fn tests(workshop: &Workshop, name: &str, selection: &[&str]) -> Result<Verdict>
     let mut command = cargo::command(&arguments);
     if let Some(prometheus) = workshop.tools().prometheus() {
         command.env("STEEPLE_PROMETHEUS", prometheus);
+    }
+    if let Some(pebble) = pebble::program(workshop)? {
+        command.env("STEEPLE_PEBBLE", pebble);
     }
     let execution = workshop.execute(name, command)?;
     let mut rows = read(&execution.output, artifacts);

@@ -19,6 +19,7 @@ use super::payload::{
     RelationshipUpdate, RelationshipUpdates, ResealAuthority, SetSealed, SetSuffrage, UpdateMember, UpstreamChanges,
     UpstreamRoots,
 };
+use super::web::{AcmeAccount, AcmeChallenge, ResealWebKey, WebCertificate};
 use crate::{CommandKind, DeleteMode};
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -38,7 +39,7 @@ pub(crate) struct Command {
     #[prost(
         oneof = "Kind",
         tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, \
-                35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 60, 61, 62, 63, 64"
+                35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 60, 61, 62, 63, 64, 70, 71, 72, 73"
     )]
     kind: Option<Kind>,
 }
@@ -135,6 +136,14 @@ enum Kind {
     UpdateJudgedEntries(JudgedUpdates),
     #[prost(message, tag = "64")]
     DeleteJudgedEntries(Entries),
+    #[prost(message, tag = "70")]
+    SetAcmeAccount(AcmeAccount),
+    #[prost(message, tag = "71")]
+    SetAcmeChallenge(AcmeChallenge),
+    #[prost(message, tag = "72")]
+    SetWebCertificate(WebCertificate),
+    #[prost(message, tag = "73")]
+    ResealWebKey(ResealWebKey),
 }
 
 // === To messages ===
@@ -256,6 +265,14 @@ impl From<&CommandKind> for Kind {
                 ciphertext: key.ciphertext.clone(),
                 expected_term: *expected_term,
             }),
+            CommandKind::SetAcmeAccount { account } => Self::SetAcmeAccount(account.into()),
+            CommandKind::SetAcmeChallenge { domain, digest } => {
+                Self::SetAcmeChallenge(AcmeChallenge::new(domain, *digest))
+            }
+            CommandKind::SetWebCertificate { certificate } => Self::SetWebCertificate((&**certificate).into()),
+            CommandKind::ResealWebKey { name, key, expected_term } => {
+                Self::ResealWebKey(ResealWebKey::new(name, key, *expected_term))
+            }
             CommandKind::InitCluster(init) => Self::InitCluster(ClusterInit {
                 cluster_uuid: init.cluster_uuid.to_vec(),
                 trust_domain: init.trust_domain.to_string(),
@@ -457,6 +474,19 @@ impl TryFrom<Kind> for CommandKind {
                     expected_term: reseal.expected_term,
                 }
             }
+            Kind::SetAcmeAccount(account) => Self::SetAcmeAccount { account: account.into() },
+            Kind::SetAcmeChallenge(challenge) => {
+                let digest = challenge.read_digest()?;
+                Self::SetAcmeChallenge { domain: challenge.domain, digest }
+            }
+            Kind::SetWebCertificate(certificate) => {
+                Self::SetWebCertificate { certificate: Box::new(certificate.into()) }
+            }
+            Kind::ResealWebKey(reseal) => Self::ResealWebKey {
+                name: reseal.name()?,
+                key: core::SealedKey { keyring_term: reseal.keyring_term, ciphertext: reseal.key_ciphertext },
+                expected_term: reseal.expected_term,
+            },
             Kind::InitCluster(init) => Self::InitCluster(Box::new(crate::ClusterInit {
                 cluster_uuid: uuid(&init.cluster_uuid)?,
                 trust_domain: trust_domain(&init.trust_domain)?,

@@ -7,6 +7,7 @@ mod noun;
 mod outcome;
 mod payload;
 mod row;
+mod web;
 
 pub(super) use command::{Command, Commands};
 pub(super) use noun::{
@@ -14,3 +15,4 @@ pub(super) use noun::{
 };
 pub(super) use outcome::{Outcome, StoredOutcome};
 pub(super) use row::{AuthorityRow, BundleRow, EntryRow, Member, Meta, RelationshipRow, RequestRow, SealedRow};
+pub(super) use web::{AcmeAccount, AcmeChallenge, WebCertificate};
