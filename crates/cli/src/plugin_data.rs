@@ -24,8 +24,10 @@ struct DataFile {
     block: PluginBlock,
     /// Of the content that the plugin runs with.
     hash: String,
-    replace: Box<dyn Fn(&PluginBlock) -> Result<(), Unusable> + Send>,
+    replace: Box<Replace>,
 }
+
+type Replace = dyn Fn(&PluginBlock) -> Result<(), Unusable> + Send;
 
 /// SIGUSR1.
 pub struct ReloadSignals(Signal);

@@ -40,7 +40,8 @@ pub use cluster::{Cluster, Member, MemberFacts, Sealed, SealedName, Suffrage, Uu
 pub use codec::DecodeError;
 pub use command::{
     Attestation, BundleMask, BundleUpdate, ClusterInit, Command, CommandKind, DeleteMode, EntryMask, EntryUpdate,
-    JudgedUpdate, NO_REQUEST, RelationshipDraft, RelationshipMask, RelationshipUpdate, RequestId, UpstreamChanges, WebKey,
+    JudgedUpdate, NO_REQUEST, RelationshipDraft, RelationshipMask, RelationshipUpdate, RequestId, UpstreamChanges,
+    WebKey,
 };
 pub use dump::StateRow;
 pub use event::{AgentChange, Change, Event};

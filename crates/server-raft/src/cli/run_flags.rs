@@ -73,9 +73,8 @@ const FLAGS: &[Flag] = &[
 ];
 
 /// SPIRE's keys that would change what the server does and that it cannot honour.
-const REFUSED_KEYS: &[(&str, &str)] = &[
-    ("server.profiling_enabled", "use perf or another profiler of the operating system"),
-];
+const REFUSED_KEYS: &[(&str, &str)] =
+    &[("server.profiling_enabled", "use perf or another profiler of the operating system")];
 
 #[cfg(test)]
 mod tests {

@@ -112,8 +112,11 @@ mod tests {
         })
     }
 
-    fn applied(index: u64, changes: Vec<(Option<Arc<Entry>>, Option<Arc<Entry>>)>) -> AppliedEvents {
-        let event = |(before, after)| Event { index, change: Change::Entry { before, after } };
+    /// An entry before and after.
+    type Pair = (Option<Arc<Entry>>, Option<Arc<Entry>>);
+
+    fn applied(index: u64, changes: Vec<Pair>) -> AppliedEvents {
+        let event = |(before, after): Pair| Event { index, change: Change::Entry { before, after } };
         AppliedEvents { index, events: changes.into_iter().map(event).collect(), replaced: false }
     }
 

@@ -43,10 +43,13 @@ pub struct TokenIssuers {
 #[derive(Default)]
 struct Opened {
     keyring: Option<(u64, Arc<Keyring>)>,
-    x509: Option<(AuthorityId, Arc<CaIssuer>)>,
-    jwt: Option<(AuthorityId, Arc<JwtIssuer>)>,
-    wit: Option<(AuthorityId, Arc<WitIssuer>)>,
+    x509: Slot<CaIssuer>,
+    jwt: Slot<JwtIssuer>,
+    wit: Slot<WitIssuer>,
 }
+
+/// The authority that was active last, and what signs with its key.
+type Slot<T> = Option<(AuthorityId, Arc<T>)>;
 
 impl AuthorityKeys {
     pub fn new(sealing_key: KeyInUse, token_issuers: TokenIssuers) -> Self {
@@ -84,7 +87,7 @@ impl AuthorityKeys {
         &self,
         state: &State,
         kind: AuthorityKind,
-        place: fn(&mut Opened) -> &mut Option<(AuthorityId, Arc<T>)>,
+        place: fn(&mut Opened) -> &mut Slot<T>,
         make: impl FnOnce(&Authority, SigningKey) -> Result<T, IssueError>,
     ) -> Result<(AuthorityId, Arc<T>), KeysError> {
         let authority = state.active_authority(kind).ok_or(KeysError::NoAuthority(kind))?;

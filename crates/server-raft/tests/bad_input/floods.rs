@@ -146,6 +146,7 @@ enum Stopped {
     /// The server took all of it.
     Taken,
     /// The server ended the connection after so many bytes.
+    #[expect(dead_code, reason = "it is printed")]
     Ended(usize),
     /// The server takes no more before it is read itself.
     Waiting,

@@ -181,7 +181,7 @@ async fn a_key_that_is_there_is_founded_with_when_a_person_says_so() {
 async fn of_two_that_founded_a_cluster_one_ends() {
     let bench = Bench::new();
     let found = |name: &'static str| {
-        let role = ClusterRole { join: Vec::new(), sealing_key_path: bench.scratch.join(&format!("{name}.key")) };
+        let role = ClusterRole { join: Vec::new(), sealing_key_path: bench.scratch.join(format!("{name}.key")) };
         bench.launch(&ServerSpec { cluster: Some(role), ..spec(name) })
     };
     let mut servers = [found("first"), found("second")];

@@ -471,6 +471,7 @@ fn describe_change(change: &Change) -> String {
         Change::Members => "event: members".to_owned(),
         Change::PeerCa { revision } => format!("event: peer CA {revision}"),
         Change::Relationship { trust_domain } => format!("event: relationship {trust_domain}"),
+        Change::WebCertificate { domain } => format!("event: web certificate {domain}"),
     }
 }
 
