@@ -57,7 +57,8 @@ def test_a_relying_party_verifies_the_token_and_its_holder(server):
 
     # Whoever holds the private key can prove it to someone who has only seen the token.
     jws = JsonWebSignature(["ES384"])
-    proof = jws.serialize_compact({"alg": "ES384"}, b"a request", JsonWebKey.import_key(json.loads(minted["private_key"])))
+    private_key = JsonWebKey.import_key(json.loads(minted["private_key"]))
+    proof = jws.serialize_compact({"alg": "ES384"}, b"a request", private_key)
     named = claims["cnf"]["jwk"]
     assert named["alg"] == "ES384"
     assert jws.deserialize_compact(proof, JsonWebKey.import_key(named))["payload"] == b"a request"
