@@ -37,7 +37,7 @@ pub enum ServeError {
     Tls(String),
 }
 
-/// Binds, then serves in `tasks` until `stop`. Where certificates come from an ACME server, `by_acme` has them, or, in a
+/// Binds, then serves in `tasks` until `stop`. Where certificates come from an ACME server, `by_acme` has them; in a
 /// process of its own, they are ordered here.
 pub async fn serve(
     settings: &OidcSettings,

@@ -1,8 +1,9 @@
-//! A double of the DNS in which every name is this machine.
+//! A double of the DNS in which every name is this machine. Over TCP, which is how Pebble asks.
 
 use std::net::SocketAddr;
 
-use tokio::net::UdpSocket;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 /// Answers until it is dropped.
@@ -14,14 +15,12 @@ pub(crate) struct DnsDouble {
 
 impl DnsDouble {
     pub(crate) async fn start() -> anyhow::Result<Self> {
-        let socket = UdpSocket::bind("127.0.0.1:0").await?;
-        let address = socket.local_addr()?;
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
         let task = tokio::spawn(async move {
-            let mut query = [0; QUERY_BYTES_MAX];
-            while let Ok((length, client)) = socket.recv_from(&mut query).await {
-                if let Some(answer) = query.get(..length).and_then(answer) {
-                    let _ = socket.send_to(&answer, client).await;
-                }
+            while let Ok((client, _)) = listener.accept().await {
+                // Whoever goes away has its answer, or wants none.
+                tokio::spawn(async move { serve(client).await.ok() });
             }
         });
         Ok(Self { address, task })
@@ -35,6 +34,17 @@ impl DnsDouble {
 impl Drop for DnsDouble {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// Messages stand behind their lengths (RFC 1035, section 4.2.2).
+async fn serve(mut client: TcpStream) -> std::io::Result<()> {
+    loop {
+        let mut query = vec![0; client.read_u16().await?.into()];
+        client.read_exact(&mut query).await?;
+        let Some(answer) = answer(&query) else { return Ok(()) };
+        client.write_u16(answer.len() as u16).await?;
+        client.write_all(&answer).await?;
     }
 }
 
@@ -55,4 +65,3 @@ fn answer(query: &[u8]) -> Option<Vec<u8>> {
 }
 
 const HEADER_BYTES: usize = 12;
-const QUERY_BYTES_MAX: usize = 1232;

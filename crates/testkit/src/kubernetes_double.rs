@@ -1,5 +1,6 @@
-//! A double of a Kubernetes API server, for what node attestation and bundle publishing ask of one: over real TLS, with the answers that
-//! kube-apiserver gives, and with some that it should never give. Tests against it are tests against a double.
+//! A double of a Kubernetes API server, for what node attestation and bundle publishing ask of one: over real TLS,
+//! with the answers that kube-apiserver gives, and with some that it should never give. Tests against it are tests
+//! against a double.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

@@ -1,7 +1,7 @@
 //! BundlePublisher `k8s_configmap`: the bundle under a key of a ConfigMap, in any number of clusters.
 //!
-//! Server-side apply with SPIRE's field manager: the key is ours, other keys of the ConfigMap stay whose they are, and a
-//! key that another manager owns is a conflict that is told and never forced.
+//! Server-side apply with SPIRE's field manager: the key is ours, other keys of the ConfigMap stay whose they are, and
+//! a key that another manager owns is a conflict that is told and never forced.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -169,12 +169,13 @@ async fn without_the_acme_server_the_certificate_stays_and_the_log_and_metrics_t
     assert!(held.is_some_and(|line| line.contains("retry_in_s=")), "{held:?}");
     get(&listen.address(), OIDC, "/keys").await.expect("it is served all the same");
     let shown = scrape(&metrics.address()).await;
-    for series in [
-        "steeple_acme_orders_total{domain=\"oidc_one_test\",status=\"Error\"}",
-        "steeple_acme_orders_total{domain=\"oidc_one_test\",status=\"OK\"}",
-        "steeple_web_certificate_expiry_seconds{domain=\"oidc_one_test\"}",
+    for (series, labels) in [
+        ("steeple_acme_orders_total{", "domain=\"oidc_one_test\",status=\"Error\"} "),
+        ("steeple_acme_orders_total{", "domain=\"oidc_one_test\",status=\"OK\"} 1"),
+        ("steeple_web_certificate_expiry_seconds{", "domain=\"oidc_one_test\"} "),
     ] {
-        assert!(shown.lines().any(|line| line.starts_with(series)), "{series} is not in: {shown}");
+        let found = shown.lines().any(|line| line.starts_with(series) && line.contains(labels));
+        assert!(found, "{series}{labels} is not in: {shown}");
     }
 
     // It comes back, and knows nobody: another account is opened.
