@@ -67,10 +67,15 @@ pub(crate) struct Jwk {
     x5c: Vec<String>,
 }
 
+/// Counted while they are read: three bytes of a document are a key without a member, which takes a hundred times as
+/// many here.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Keys(Vec<Jwk>);
+
 #[derive(Serialize, Deserialize)]
 struct Document {
-    #[serde(default, deserialize_with = "few_keys")]
-    keys: Option<Vec<Jwk>>,
+    keys: Option<Keys>,
     #[serde(default, skip_serializing_if = "is_zero")]
     spiffe_sequence: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -101,13 +106,13 @@ fn spiffe_document(bundle: &Bundle) -> Result<Document, JwksError> {
         Ok(Jwk { usage: USE_JWT_SVID.into(), ..jwk })
     });
     let keys = x509.chain(jwt).collect::<Result<_, PublicKeyError>>()?;
-    Ok(Document { keys: Some(keys), spiffe_sequence: bundle.sequence, spiffe_refresh_hint: bundle.refresh_hint })
+    Ok(Document { keys: Some(Keys(keys)), spiffe_sequence: bundle.sequence, spiffe_refresh_hint: bundle.refresh_hint })
 }
 
 /// The Workload API's JWT bundle: a standard key set without `use`, sequence and hint. `keys` is never null.
 pub fn print_jwt_bundle(bundle: &Bundle) -> Result<String, JwksError> {
     let keys = bundle.jwt_authorities.iter().map(jwt_jwk).collect::<Result<_, _>>()?;
-    Ok(print(&Document { keys: Some(keys), spiffe_sequence: 0, spiffe_refresh_hint: 0 }))
+    Ok(print(&Document { keys: Some(Keys(keys)), spiffe_sequence: 0, spiffe_refresh_hint: 0 }))
 }
 
 /// The key set of an OIDC provider (RFC 7517, indented by two spaces): each key with the `alg` that its tokens carry,
@@ -119,13 +124,13 @@ pub fn print_oidc_keys(authorities: &[JwtAuthority], with_use: bool) -> Result<S
         Ok(Jwk { alg, usage: if with_use { USE_SIG.into() } else { String::new() }, ..jwk })
     };
     let keys = authorities.iter().map(jwk).collect::<Result<_, PublicKeyError>>()?;
-    Ok(print_indented(&Document { keys: Some(keys), spiffe_sequence: 0, spiffe_refresh_hint: 0 }, b"  "))
+    Ok(print_indented(&Document { keys: Some(Keys(keys)), spiffe_sequence: 0, spiffe_refresh_hint: 0 }, b"  "))
 }
 
 /// Reads a Workload API's JWT bundle: a key set in which only key and `kid` count.
 pub fn parse_jwt_bundle(json: &[u8]) -> Result<Vec<JwtAuthority>, JwksError> {
     let keys = parse_document(json)?.keys.ok_or(JwksError::NoAuthorities)?;
-    keys.into_iter().enumerate().map(|(entry, jwk)| read_jwt(entry, jwk)).collect()
+    keys.0.into_iter().enumerate().map(|(entry, jwk)| read_jwt(entry, jwk)).collect()
 }
 
 /// Reads a SPIFFE bundle document. One bad key refuses the whole of it. The sequence is ignored and JWT keys get no
@@ -166,7 +171,7 @@ fn parse_authorities(json: &[u8]) -> Result<Authorities, JwksError> {
         return Err(JwksError::RefreshHint(document.spiffe_refresh_hint));
     }
     let mut read = Authorities { refresh_hint: document.spiffe_refresh_hint, ..Authorities::default() };
-    for (entry, jwk) in document.keys.ok_or(JwksError::NoAuthorities)?.into_iter().enumerate() {
+    for (entry, jwk) in document.keys.ok_or(JwksError::NoAuthorities)?.0.into_iter().enumerate() {
         match jwk.usage.as_str() {
             USE_X509_SVID => read.x509.push(read_x509(entry, &jwk)?),
             USE_JWT_SVID => read.jwt.push(read_jwt(entry, jwk)?),
@@ -178,36 +183,22 @@ fn parse_authorities(json: &[u8]) -> Result<Authorities, JwksError> {
     Ok(read)
 }
 
-fn parse_document(json: &[u8]) -> Result<Document, JwksError> {
-    if json.len() > BUNDLE_BYTES_MAX {
-        return Err(JwksError::TooLarge { bytes: json.len() });
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(KeysVisitor)
     }
-    serde_json::from_slice(json).map_err(|error| JwksError::Json(error.to_string()))
 }
 
-/// Three bytes of a document are a key without a member, which takes a hundred times as many here: so keys are counted.
-fn few_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Jwk>>, D::Error> {
-    deserializer.deserialize_option(FewKeys)
-}
+struct KeysVisitor;
 
-struct FewKeys;
-
-impl<'de> Visitor<'de> for FewKeys {
-    type Value = Option<Vec<Jwk>>;
+impl<'de> Visitor<'de> for KeysVisitor {
+    type Value = Keys;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "a list of at most {KEYS_MAX} keys")
     }
 
-    fn visit_none<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Keys, A::Error> {
         let mut keys = Vec::new();
         while let Some(key) = items.next_element()? {
             if keys.len() == KEYS_MAX {
@@ -215,8 +206,15 @@ impl<'de> Visitor<'de> for FewKeys {
             }
             keys.push(key);
         }
-        Ok(Some(keys))
+        Ok(Keys(keys))
     }
+}
+
+fn parse_document(json: &[u8]) -> Result<Document, JwksError> {
+    if json.len() > BUNDLE_BYTES_MAX {
+        return Err(JwksError::TooLarge { bytes: json.len() });
+    }
+    serde_json::from_slice(json).map_err(|error| JwksError::Json(error.to_string()))
 }
 
 fn print(document: &Document) -> String {
