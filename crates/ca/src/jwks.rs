@@ -95,8 +95,9 @@ pub fn print_spiffe_bundle_compact(bundle: &Bundle) -> Result<String, JwksError>
 /// Every authority as a key of a plain key set, in one line: nothing in it is SPIFFE's own, such as `use`.
 pub fn print_plain_bundle_compact(bundle: &Bundle) -> Result<String, JwksError> {
     let document = spiffe_document(bundle)?;
-    let keys = document.keys.into_iter().flatten().map(|jwk| Jwk { usage: String::new(), ..jwk }).collect();
-    Ok(print_compact(&Document { keys: Some(keys), spiffe_sequence: 0, spiffe_refresh_hint: 0 }))
+    let all = document.keys.into_iter().flat_map(|keys| keys.0);
+    let keys = all.map(|jwk| Jwk { usage: String::new(), ..jwk }).collect();
+    Ok(print_compact(&Document { keys: Some(Keys(keys)), spiffe_sequence: 0, spiffe_refresh_hint: 0 }))
 }
 
 fn spiffe_document(bundle: &Bundle) -> Result<Document, JwksError> {
