@@ -101,13 +101,17 @@ enum Damage {
     Splice(Index, Index),
 }
 
+fn some_bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 1..9)
+}
+
 fn damage() -> impl Strategy<Value = Damage> {
     prop_oneof![
         3 => (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Damage::Set(at, byte)),
         3 => (any::<Index>(), 0..8_u8).prop_map(|(at, bit)| Damage::Flip(at, bit)),
         1 => any::<Index>().prop_map(Damage::Cut),
         1 => (any::<Index>(), 1..9_usize).prop_map(|(at, count)| Damage::Remove(at, count)),
-        1 => (any::<Index>(), prop::collection::vec(any::<u8>(), 1..9)).prop_map(|(at, bytes)| Damage::Insert(at, bytes)),
+        1 => (any::<Index>(), some_bytes()).prop_map(|(at, bytes)| Damage::Insert(at, bytes)),
         1 => (any::<Index>(), 1..40_usize).prop_map(|(at, count)| Damage::Repeat(at, count)),
         1 => (any::<Index>(), any::<Index>()).prop_map(|(at, from)| Damage::Splice(at, from)),
     ]

@@ -138,7 +138,7 @@ func TestWITIsNotServed(t *testing.T) {
 		Params: []*svidv1.NewWITSVIDParams{{EntryId: "x", PublicKey: public, SigningAlgorithm: "ES256"}},
 	})
 	require.NoError(t, err)
-	requireResult(t, codes.Internal, batch.Results[0].Status)
+	requireResult(t, codes.NotFound, batch.Results[0].Status)
 	require.Nil(t, batch.Results[0].Svid)
 }
 

@@ -36,7 +36,7 @@ pub fn ssh_certificate(data: &[u8]) -> Verdict {
         let authorities = Authorities::parse([issued::SSH_AUTHORITY]).expect("a key");
         SshPopServer::new(issued::trust_domain(), SshPopSettings::new(authorities), Arc::new(Standstill))
     });
-    let payload = serde_json::json!({ "certificate": STANDARD.encode(data) }).to_string().into_bytes();
+    let payload = serde_json::json!({ "Certificate": STANDARD.encode(data) }).to_string().into_bytes();
     // A principal without a letter takes four bytes there, and a string here.
     within(40, &payload, || challenged(&*SERVER, &payload))
 }

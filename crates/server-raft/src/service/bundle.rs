@@ -146,6 +146,7 @@ impl BundleApi for BundleService {
     ) -> Result<Response<BatchCreateFederatedBundleResponse>, Status> {
         let caller = authorized(&request)?;
         let request = request.into_inner();
+        failure::refuse_endless(request.bundle.len())?;
         let (items, bundles) = self.drafts(&caller, &request.bundle, "creating");
         let results =
             self.batch(&caller, items, (!bundles.is_empty()).then_some(CommandKind::CreateBundles { bundles })).await?;
@@ -163,6 +164,7 @@ impl BundleApi for BundleService {
     ) -> Result<Response<BatchUpdateFederatedBundleResponse>, Status> {
         let caller = authorized(&request)?;
         let request = request.into_inner();
+        failure::refuse_endless(request.bundle.len())?;
         let input_mask = request.input_mask.as_ref();
         let (items, bundles) = self.drafts(&caller, &request.bundle, "updating");
         let mask = input_mask.map_or(BundleMask::ALL, mask_from_wire);
@@ -183,6 +185,7 @@ impl BundleApi for BundleService {
     ) -> Result<Response<BatchSetFederatedBundleResponse>, Status> {
         let caller = authorized(&request)?;
         let request = request.into_inner();
+        failure::refuse_endless(request.bundle.len())?;
         let (items, bundles) = self.drafts(&caller, &request.bundle, "setting");
         let results =
             self.batch(&caller, items, (!bundles.is_empty()).then_some(CommandKind::SetBundles { bundles })).await?;
@@ -203,6 +206,7 @@ impl BundleApi for BundleService {
     ) -> Result<Response<BatchDeleteFederatedBundleResponse>, Status> {
         let caller = authorized(&request)?;
         let request = request.into_inner();
+        failure::refuse_endless(request.trust_domains.len())?;
         let mode = match Mode::try_from(request.mode) {
             Ok(Mode::Restrict) => DeleteMode::Restrict,
             Ok(Mode::Delete) => DeleteMode::Delete,

