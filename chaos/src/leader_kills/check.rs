@@ -14,10 +14,7 @@ use crate::journal;
 /// Whether the run kept its promises. Prints the report.
 pub async fn check(args: CheckArgs) -> anyhow::Result<bool> {
     let history: Vec<Line> = journal::read(&args.history)?;
-    let mut replicas = Vec::with_capacity(args.replicas.len());
-    for socket in &args.replicas {
-        replicas.push(read_back(socket).await.with_context(|| socket.display().to_string())?);
-    }
+    let replicas = read_back(&args.replicas).await?;
     let report = Report::new(Figures::of(&history), judge(&history, &replicas), !args.answers_only);
     let file =
         std::fs::File::create(&args.report).with_context(|| format!("cannot write {}", args.report.display()))?;

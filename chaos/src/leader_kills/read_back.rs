@@ -1,9 +1,11 @@
-//! What a replica holds after the load.
+//! What the replicas hold after the load.
 
-use std::path::Path;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
 
 use steeple_api::server::entry::ListEntriesRequest;
-use steeple_testkit::Admin;
+use steeple_testkit::{Admin, states_at_one_index};
 use tonic::Request;
 
 use super::history::Key;
@@ -12,9 +14,22 @@ use super::judge::ReadBack;
 /// Small enough for the message limit whatever the entries hold.
 const PAGE_ENTRIES: i32 = 1_000;
 
-/// Reads all entries from one replica, page by page, and the state that it says to have.
-pub(super) async fn read_back(socket: &Path) -> anyhow::Result<ReadBack> {
-    let admin = Admin::at(socket);
+/// Reads all entries from each replica, and then the states that they say to have at one index.
+pub(super) async fn read_back(sockets: &[PathBuf]) -> anyhow::Result<Vec<ReadBack>> {
+    let admins: Vec<Admin> = sockets.iter().map(|socket| Admin::at(socket)).collect();
+    let mut replicas = Vec::with_capacity(admins.len());
+    for (admin, socket) in admins.iter().zip(sockets) {
+        replicas.push(entries(admin).await.with_context(|| socket.display().to_string())?);
+    }
+    for (read, state) in replicas.iter_mut().zip(states_at_one_index(&admins).await?) {
+        read.applied_index = state.applied_index;
+        read.state_hash = state.state_hash;
+    }
+    Ok(replicas)
+}
+
+/// All entries of one replica, page by page.
+async fn entries(admin: &Admin) -> anyhow::Result<ReadBack> {
     let mut read = ReadBack::default();
     let mut page_token = String::new();
     loop {
@@ -29,9 +44,7 @@ pub(super) async fn read_back(socket: &Path) -> anyhow::Result<ReadBack> {
         }
         page_token = page.next_page_token;
         if page_token.is_empty() {
-            break;
+            return Ok(read);
         }
     }
-    let status = admin.status().await?;
-    Ok(ReadBack { applied_index: status.applied_index, state_hash: status.state_hash, ..read })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use steeple_api::steeple::server::StatusResponse;
 
-use crate::{Binaries, ClusterRole, ExtraLines, Server, ServerSpec, until};
+use crate::{Admin, Binaries, ClusterRole, ExtraLines, Server, ServerSpec, until};
 
 /// A few elections on a busy machine.
 const LEADER_MAX: Duration = Duration::from_secs(60);
@@ -24,6 +24,29 @@ pub struct Cluster {
 pub struct StateAt {
     pub applied_index: u64,
     pub state_hash: String,
+}
+
+/// What each replica says of its state once all of them are at one log index, by position. Without any load the leader
+/// still writes now and then, so that replicas asked one after the other may differ by an index.
+pub async fn states_at_one_index(replicas: &[Admin]) -> anyhow::Result<Vec<StateAt>> {
+    at_one_index(async || {
+        let mut states = Vec::with_capacity(replicas.len());
+        for replica in replicas {
+            states.push(StateAt::of(&replica.status().await?));
+        }
+        Ok(states)
+    })
+    .await
+}
+
+async fn at_one_index(mut ask: impl AsyncFnMut() -> anyhow::Result<Vec<StateAt>>) -> anyhow::Result<Vec<StateAt>> {
+    until("all replicas are at one index", CAUGHT_UP_MAX, async || {
+        let states = ask().await?;
+        let index = states.first().map(|state| state.applied_index);
+        ensure!(states.iter().all(|state| Some(state.applied_index) == index), "{states:?}");
+        Ok::<_, anyhow::Error>(states)
+    })
+    .await
 }
 
 impl Cluster {
@@ -97,16 +120,8 @@ impl Cluster {
 
     /// Waits until all replicas are at one log index, and demands one hash there. Answers by position.
     pub async fn converged(&self) -> anyhow::Result<Vec<StateAt>> {
-        let states = until("all replicas are at one index", CAUGHT_UP_MAX, async || {
-            let mut states = Vec::with_capacity(self.servers.len());
-            for server in &self.servers {
-                states.push(StateAt::of(&server.admin().status().await?));
-            }
-            let index = states.first().map(|state| state.applied_index);
-            ensure!(states.iter().all(|state| Some(state.applied_index) == index), "{states:?}");
-            Ok::<_, anyhow::Error>(states)
-        })
-        .await?;
+        let admins: Vec<Admin> = self.servers.iter().map(|server| server.admin().clone()).collect();
+        let states = states_at_one_index(&admins).await?;
         ensure!(
             states.windows(2).all(|pair| pair[0] == pair[1]),
             "replicas have different states at one index: {states:?}"
@@ -158,4 +173,20 @@ impl StateAt {
 
 fn leads(status: &StatusResponse) -> bool {
     status.leader_id != 0 && status.leader_id == status.node_id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn states(indexes: [u64; 3]) -> Vec<StateAt> {
+        indexes.map(|applied_index| StateAt { applied_index, state_hash: format!("at {applied_index}") }).to_vec()
+    }
+
+    #[tokio::test]
+    async fn a_write_between_two_questions_is_no_difference() {
+        let mut answers = [states([5, 5, 6]), states([6, 6, 6])].into_iter();
+        let told = at_one_index(async || answers.next().context("asked too often")).await;
+        assert_eq!(told.ok(), Some(states([6, 6, 6])));
+    }
 }

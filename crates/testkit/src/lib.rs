@@ -50,7 +50,7 @@ pub use agent::{Agent, AgentSpec, Attestation};
 pub use binaries::{Binaries, stock_program};
 pub use canary::Canary;
 pub use cgroup::Cgroup;
-pub use cluster::{Cluster, StateAt};
+pub use cluster::{Cluster, StateAt, states_at_one_index};
 pub use committed::assert_committed;
 pub use container::Container;
 pub use dice::Dice;
