@@ -2,7 +2,7 @@
 
 use crate::codec::{self, AuthorityRow, BundleRow, EntryRow, RelationshipRow, Row, SealedRow, Slot};
 use crate::{SealedName, State, Table};
-use steeple_core::{AcmeAccount, AcmeChallenge, AttestedAgent, AuthorityKind, JoinToken, WebCertificate};
+use steeple_core::{AcmeAccount, AcmeChallenge, AuthorityKind, JoinToken, WebCertificate};
 
 /// One row with its table.
 pub type StateRow = (Table, Vec<u8>, Vec<u8>);
@@ -17,7 +17,7 @@ impl State {
         for (number, entry) in self.entries.after(0) {
             put(&mut rows, &EntryRow { number, entry: entry.clone() });
         }
-        self.agents.values().for_each(|agent| put::<AttestedAgent>(&mut rows, agent));
+        self.agents.rows().for_each(|agent| put(&mut rows, agent));
         for (value, expires_at) in &self.join_tokens {
             put(&mut rows, &JoinToken { value: value.clone(), expires_at: *expires_at });
         }

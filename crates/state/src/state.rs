@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use steeple_core::{
-    AcmeAccount, AcmeChallenge, AttestedAgent, Authority, AuthorityKind, AuthoritySet, Bundle, FederationRelationship,
-    JoinToken, SpiffeId, Timestamp, WebCertificate,
+    AcmeAccount, AcmeChallenge, Authority, AuthorityKind, AuthoritySet, Bundle, FederationRelationship, JoinToken,
+    Timestamp, WebCertificate,
 };
 
 use crate::codec::{self, DecodeError, Meta, Row, SealedRow, Slot};
-use crate::index::{ByDomain, EntryIndex};
+use crate::index::{AgentIndex, ByDomain, EntryIndex};
 use crate::requests::Requests;
 use crate::{Cluster, Member, Sealed, SealedName, StateHash, Table};
 
@@ -20,7 +20,7 @@ pub struct State {
     pub(crate) applied_index: u64,
     pub(crate) hash: StateHash,
     pub(crate) entries: EntryIndex,
-    pub(crate) agents: BTreeMap<SpiffeId, Arc<AttestedAgent>>,
+    pub(crate) agents: AgentIndex,
     /// Token to its expiry, in Unix seconds.
     pub(crate) join_tokens: BTreeMap<String, i64>,
     pub(crate) bundles: ByDomain<Arc<Bundle>>,
@@ -143,8 +143,11 @@ impl State {
                 self.entries.insert(row.number, Arc::unwrap_or_clone(row.entry));
             }
             Table::Agents => {
-                let agent = self.decode::<AttestedAgent>(key, value)?;
-                self.agents.insert(agent.id.clone(), Arc::new(agent));
+                let row = self.decode::<codec::AgentRow>(key, value)?;
+                if self.agents.holds_number(row.number) {
+                    return Err(DecodeError::DuplicateRow { table });
+                }
+                self.agents.insert(row);
             }
             Table::JoinTokens => {
                 let token = self.decode::<JoinToken>(key, value)?;

@@ -11,9 +11,11 @@ use crate::CommandKind;
 /// What every cluster can do, and the version of one that never was raised.
 pub const CLUSTER_VERSION_FIRST: u32 = 1;
 /// The highest that this program can take part in.
-pub const CLUSTER_VERSION_MAX: u32 = 3;
+pub const CLUSTER_VERSION_MAX: u32 = 4;
 /// From which on there are authorities for WIT-SVIDs.
 pub const CLUSTER_VERSION_WIT: u32 = 3;
+/// From which on agents that attest for the first time get a record number.
+pub const CLUSTER_VERSION_AGENT_NUMBERS: u32 = 4;
 
 impl CommandKind {
     /// The cluster version from which on this may be proposed.

@@ -4,8 +4,9 @@ mod common;
 
 use common::{Replica, agent, bundle, create, entry, id};
 use proptest::prelude::*;
+use steeple_core::SpiffeId;
 use steeple_state::view::{AgentFilter, EntryFilter, PageRequest, TokenError};
-use steeple_state::{Attestation, CommandKind};
+use steeple_state::{Attestation, CLUSTER_VERSION_AGENT_NUMBERS, CommandKind, State};
 
 proptest! {
     #[test]
@@ -56,6 +57,49 @@ fn tokens_that_were_never_given_out_are_refused() {
     assert_eq!(replica.state.federated_bundles(request).unwrap_err(), refused);
     assert_eq!(replica.state.relationships(request).unwrap_err(), refused);
     assert_eq!(refused.to_string(), "could not parse token 'not a token'");
+    let signed = PageRequest { size: 2, token: "+1" };
+    assert!(replica.state.entries(&EntryFilter::default(), signed).is_err());
+    assert!(replica.state.agents(&AgentFilter::default(), signed).is_err());
+    assert!(replica.state.federated_bundles(signed).is_err());
+    let beyond = PageRequest { size: 2, token: "18446744073709551615" };
+    assert_eq!(replica.state.agents(&AgentFilter::default(), beyond).unwrap().items, []);
+}
+
+#[test]
+fn agents_come_in_the_order_of_their_first_attestation() {
+    let mut replica = Replica::new();
+    let attest = |replica: &mut Replica, name: &str| {
+        let agent = agent(&format!("/spire/agent/{name}"), "1");
+        replica.run(CommandKind::AttestAgent(Attestation { agent, join_token: None, first_use: false }));
+    };
+    for name in ["old-b", "old-a"] {
+        attest(&mut replica, name);
+    }
+    replica.run(CommandKind::SetClusterVersion { version: CLUSTER_VERSION_AGENT_NUMBERS });
+    for name in ["z", "again", "m", "z", "old-b"] {
+        attest(&mut replica, name);
+    }
+    replica.run(CommandKind::DeleteAgent { id: id("/spire/agent/again") });
+    attest(&mut replica, "again");
+
+    let expected = ["old-a", "old-b", "z", "m", "again"].map(|name| id(&format!("/spire/agent/{name}")));
+    for size in 1..=6 {
+        assert_eq!(agents_in_pages(&replica.state, size), expected, "pages of {size}");
+    }
+    let reloaded = State::from_rows(replica.state.applied_index(), replica.state.rows()).unwrap();
+    assert_eq!(agents_in_pages(&reloaded, 2), expected, "after a restart");
+}
+
+fn agents_in_pages(state: &State, size: usize) -> Vec<SpiffeId> {
+    let (mut ids, mut token) = (Vec::new(), String::new());
+    loop {
+        let page = state.agents(&AgentFilter::default(), PageRequest { size, token: &token }).unwrap();
+        ids.extend(page.items.iter().map(|agent| agent.id.clone()));
+        match page.next {
+            Some(next) => token = next,
+            None => return ids,
+        }
+    }
 }
 
 #[test]
@@ -66,15 +110,7 @@ fn agents_and_bundles_come_in_pages_too() {
         replica.run(CommandKind::AttestAgent(Attestation { agent, join_token: None, first_use: false }));
         replica.run(CommandKind::SetBundles { bundles: vec![bundle(&format!("{name}.test")).into()] });
     }
-    let mut names = Vec::new();
-    let mut token = String::new();
-    while let Some(next) = {
-        let page = replica.state.agents(&AgentFilter::default(), PageRequest { size: 2, token: &token }).unwrap();
-        names.extend(page.items.iter().map(|agent| agent.id.clone()));
-        page.next
-    } {
-        token = next;
-    }
+    let names = agents_in_pages(&replica.state, 2);
     assert_eq!(names, [id("/spire/agent/one"), id("/spire/agent/three"), id("/spire/agent/two")]);
 
     let first = replica.state.federated_bundles(PageRequest { size: 2, token: "" }).unwrap();

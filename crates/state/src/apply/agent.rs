@@ -118,7 +118,8 @@ pub(super) fn prune(writer: &mut Writer<'_>, expired_before: i64, include_tofu: 
     let prunable = |agent: &&Arc<AttestedAgent>| {
         agent.not_after < expired_before && !agent.is_banned() && (include_tofu || agent.can_reattest)
     };
-    let mut expired: Vec<_> = writer.state().agents.values().filter(prunable).take(items_max + 1).cloned().collect();
+    let agents = writer.state().agents.rows().map(|row| &row.agent);
+    let mut expired: Vec<_> = agents.filter(prunable).take(items_max + 1).cloned().collect();
     let mut more = expired.len() > items_max;
     expired.truncate(items_max);
     let mut items = 0;

@@ -182,7 +182,7 @@ fn taint_in(bundle: &mut Bundle, authority: &Authority) -> Result<(), Rejection>
         AuthorityKind::X509 => {
             let failed = |reason| Rejection::internal(format!("failed to taint X.509 authority: {reason}"));
             let root = bundle.x509_authorities.iter_mut().find(|root| root.der == authority.certificate);
-            let root = root.ok_or_else(|| failed(ROOT_MISSING))?;
+            let root = root.ok_or_else(|| failed(TAINT_ROOT_MISSING))?;
             if std::mem::replace(&mut root.tainted, true) { Err(failed("root CA is already tainted")) } else { Ok(()) }
         }
         kind @ AuthorityKind::Jwt => taint_key(&mut bundle.jwt_authorities, kind, &authority.id),
@@ -248,4 +248,6 @@ fn key_missing(kind: AuthorityKind) -> String {
 }
 
 const NO_ID: &str = "no authority ID provided";
+/// SPIRE's words, which differ from those of a revocation.
+pub(super) const TAINT_ROOT_MISSING: &str = "no ca found with provided subject key ID";
 pub(super) const ROOT_MISSING: &str = "no root CA found with provided subject key ID";

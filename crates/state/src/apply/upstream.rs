@@ -2,7 +2,7 @@
 
 use steeple_core::{Authority, AuthorityKind, AuthorityStatus, Bundle};
 
-use super::authority::{ROOT_MISSING, change_own};
+use super::authority::{ROOT_MISSING, TAINT_ROOT_MISSING, change_own};
 use super::bundle;
 use super::writer::Writer;
 use crate::{Outcome, Rejection, UpstreamChanges};
@@ -14,7 +14,7 @@ pub(super) fn taint(writer: &mut Writer<'_>, subject_key_id: &str, roots: &[Vec<
     change_own(writer, |bundle| {
         let known: Vec<_> = bundle.x509_authorities.iter_mut().filter(|root| roots.contains(&root.der)).collect();
         if known.is_empty() {
-            return Err(failed(ROOT_MISSING));
+            return Err(failed(TAINT_ROOT_MISSING));
         }
         if known.iter().all(|root| root.tainted) {
             return Err(failed("root CA is already tainted"));

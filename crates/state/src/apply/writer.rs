@@ -8,9 +8,12 @@ use steeple_core::{
     JoinToken, SpiffeId, Timestamp, TrustDomain, WebCertificate,
 };
 
-use crate::codec::{self, AuthorityRow, BundleRow, EntryRow, Meta, RelationshipRow, RequestRow, Row, SealedRow, Slot};
+use crate::codec::{
+    self, AgentRow, AuthorityRow, BundleRow, EntryRow, Meta, RelationshipRow, RequestRow, Row, SealedRow, Slot,
+};
 use crate::{
-    AgentChange, Applied, Change, Cluster, Event, Member, Outcome, Rejection, RowChange, Sealed, SealedName, State,
+    AgentChange, Applied, CLUSTER_VERSION_AGENT_NUMBERS, Change, Cluster, Event, Member, Outcome, Rejection, RowChange,
+    Sealed, SealedName, State,
 };
 
 pub(super) struct Writer<'a> {
@@ -81,17 +84,19 @@ impl<'a> Writer<'a> {
     // === Agents and join tokens ===
 
     pub(super) fn put_agent(&mut self, agent: AttestedAgent, change: AgentChange) -> Arc<AttestedAgent> {
-        let (id, after) = (agent.id.clone(), Arc::new(agent));
-        let before = self.state.agents.insert(id.clone(), after.clone());
-        if self.record(before.as_deref(), Some(&*after)) {
+        let id = agent.id.clone();
+        let number = self.state.agents.number_of(&id).unwrap_or_else(|| self.next_agent_number());
+        let after = AgentRow { number, agent: Arc::new(agent) };
+        let before = self.state.agents.insert(after.clone());
+        if self.record(before.as_ref(), Some(&after)) {
             self.event(Change::Agent { id, change });
         }
-        after
+        after.agent
     }
 
     pub(super) fn remove_agent(&mut self, id: &SpiffeId) {
         if let Some(before) = self.state.agents.remove(id) {
-            self.record(Some(&*before), None);
+            self.record(Some(&before), None);
             self.event(Change::Agent { id: id.clone(), change: AgentChange::Deleted });
         }
     }
@@ -249,6 +254,14 @@ impl<'a> Writer<'a> {
     fn next_number(&mut self) -> u64 {
         self.state.meta.number_last += 1;
         self.state.meta.number_last
+    }
+
+    /// 0, which is none, until every member knows of them.
+    fn next_agent_number(&mut self) -> u64 {
+        match self.state.cluster_version() {
+            CLUSTER_VERSION_AGENT_NUMBERS.. => self.next_number(),
+            _ => 0,
+        }
     }
 
     fn event(&mut self, change: Change) {

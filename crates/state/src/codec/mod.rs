@@ -13,5 +13,7 @@ mod v1;
 pub use error::DecodeError;
 pub use frame::{FORMAT_VERSION, command_len, decode_commands, decode_outcome, encode_commands, encode_outcome};
 pub(crate) use frame::{decode_row, encode_row};
-pub(crate) use row::{AuthorityRow, BundleRow, EntryRow, Meta, RelationshipRow, RequestRow, Row, SealedRow, Slot};
+pub(crate) use row::{
+    AgentRow, AuthorityRow, BundleRow, EntryRow, Meta, RelationshipRow, RequestRow, Row, SealedRow, Slot,
+};
 pub(crate) use stored::{StoredCreation, StoredOutcome};

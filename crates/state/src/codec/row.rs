@@ -33,6 +33,13 @@ pub(crate) struct EntryRow {
     pub(crate) entry: Arc<Entry>,
 }
 
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct AgentRow {
+    /// 0: none.
+    pub(crate) number: u64,
+    pub(crate) agent: Arc<AttestedAgent>,
+}
+
 pub(crate) struct BundleRow {
     pub(crate) number: u64,
     pub(crate) bundle: Arc<Bundle>,
@@ -112,20 +119,20 @@ impl Row for EntryRow {
     }
 }
 
-impl Row for AttestedAgent {
+impl Row for AgentRow {
     const TABLE: Table = Table::Agents;
     type Message = v1::Agent;
 
     fn key(&self) -> Vec<u8> {
-        self.id.as_str().as_bytes().to_vec()
+        self.agent.id.as_str().as_bytes().to_vec()
     }
 
     fn to_message(&self) -> v1::Agent {
-        self.into()
+        v1::Agent { number: self.number, ..(&*self.agent).into() }
     }
 
     fn from_message(message: v1::Agent) -> Result<Self, DecodeError> {
-        message.try_into()
+        Ok(Self { number: message.number, agent: Arc::new(message.try_into()?) })
     }
 }
 

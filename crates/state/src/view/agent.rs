@@ -1,10 +1,10 @@
 //! Attested agents and join tokens.
 
-use std::ops::Bound;
 use std::sync::Arc;
 
 use steeple_core::{AttestedAgent, IdPattern, JoinToken, MatchBehavior, SpiffeId};
 
+use super::page::number;
 use super::{Page, PageRequest, SelectorFilter, TokenError};
 use crate::State;
 
@@ -21,23 +21,33 @@ pub struct AgentFilter {
     pub within: Option<Arc<[IdPattern]>>,
 }
 
+/// The last agent of the page before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AgentCursor {
+    Start,
+    /// Of one that has no number.
+    Id(SpiffeId),
+    Number(u64),
+}
+
 impl State {
     pub fn agent(&self, id: &SpiffeId) -> Option<&Arc<AttestedAgent>> {
         self.agents.get(id)
     }
 
-    /// In the order of their IDs; the token is the last ID.
+    /// In the order of their first attestation; the token is a record number, or the ID of an agent without one.
     pub fn agents(&self, filter: &AgentFilter, page: PageRequest<'_>) -> Result<Page<Arc<AttestedAgent>>, TokenError> {
-        let from = match page.after_agent()? {
-            Some(last) => Bound::Excluded(last),
-            None => Bound::Unbounded,
-        };
-        let agents = self.agents.range((from, Bound::Unbounded)).map(|(_, agent)| agent.clone());
-        Ok(page.take(agents.filter(|agent| filter.admits(agent)), |agent| agent.id.to_string()))
+        let cursor = page.after_agent()?;
+        let wanted = self.agents.after(&cursor).filter(|row| filter.admits(&row.agent));
+        let rows = page.take(wanted, |row| match row.number {
+            0 => row.agent.id.to_string(),
+            number => number.to_string(),
+        });
+        Ok(Page { items: rows.items.into_iter().map(|row| row.agent.clone()).collect(), next: rows.next })
     }
 
     pub fn count_agents(&self, filter: &AgentFilter) -> usize {
-        self.agents.values().filter(|agent| filter.admits(agent)).count()
+        self.agents.rows().filter(|row| filter.admits(&row.agent)).count()
     }
 
     pub fn join_token(&self, value: &str) -> Option<JoinToken> {
@@ -52,9 +62,14 @@ impl State {
 }
 
 impl PageRequest<'_> {
-    /// The last agent of the page before.
-    pub fn after_agent(self) -> Result<Option<SpiffeId>, TokenError> {
-        self.cursor(|token| SpiffeId::parse(token).ok())
+    pub fn after_agent(self) -> Result<AgentCursor, TokenError> {
+        let parse = |token: &str| match number(token) {
+            // What lies before all numbers.
+            Some(0) => Some(AgentCursor::Start),
+            Some(number) => Some(AgentCursor::Number(number)),
+            None => SpiffeId::parse(token).ok().map(AgentCursor::Id),
+        };
+        Ok(self.cursor(parse)?.unwrap_or(AgentCursor::Start))
     }
 }
 

@@ -31,7 +31,7 @@ impl State {
     ) -> Result<Page<Arc<Bundle>>, TokenError> {
         let own = self.trust_domain();
         let is_wanted = |name: &TrustDomain| Some(name) != own && admits(name);
-        let bundles = self.bundles.after(cursor(page)?).filter(|(_, bundle)| is_wanted(&bundle.trust_domain));
+        let bundles = self.bundles.after(page.after_number()?).filter(|(_, bundle)| is_wanted(&bundle.trust_domain));
         let numbered = page.take(bundles, |(number, _)| number.to_string());
         Ok(Page { items: numbered.items.into_iter().map(|(_, bundle)| bundle.clone()).collect(), next: numbered.next })
     }
@@ -61,7 +61,7 @@ impl State {
         page: PageRequest<'_>,
         admits: impl Fn(&TrustDomain) -> bool,
     ) -> Result<Page<Relationship>, TokenError> {
-        let wanted = self.relationships.after(cursor(page)?).filter(|(_, found)| admits(&found.trust_domain));
+        let wanted = self.relationships.after(page.after_number()?).filter(|(_, found)| admits(&found.trust_domain));
         let numbered = page.take(wanted, |(number, _)| number.to_string());
         let items = numbered.items.into_iter().map(|(_, relationship)| Relationship {
             relationship: relationship.clone(),
@@ -69,9 +69,4 @@ impl State {
         });
         Ok(Page { items: items.collect(), next: numbered.next })
     }
-}
-
-/// Numbers begin at 1.
-fn cursor(page: PageRequest<'_>) -> Result<u64, TokenError> {
-    Ok(page.cursor(|token| token.parse().ok())?.unwrap_or(0))
 }

@@ -49,8 +49,7 @@ impl State {
 
     /// In the order of creation; the token is a record number.
     pub fn entries(&self, filter: &EntryFilter, page: PageRequest<'_>) -> Result<Page<Arc<Entry>>, TokenError> {
-        let cursor = page.cursor(|token| token.parse::<u64>().ok())?.unwrap_or(0);
-        let numbered = page.take(self.matching(filter, cursor), |(number, _)| number.to_string());
+        let numbered = page.take(self.matching(filter, page.after_number()?), |(number, _)| number.to_string());
         Ok(Page { items: numbered.items.into_iter().map(|(_, entry)| entry.clone()).collect(), next: numbered.next })
     }
 

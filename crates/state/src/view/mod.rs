@@ -11,7 +11,7 @@ mod onlookers;
 mod page;
 mod web;
 
-pub use agent::AgentFilter;
+pub use agent::{AgentCursor, AgentFilter};
 pub use authorized::is_node_alias;
 pub use caller::CallerFlags;
 pub use entry::{EntryFilter, EntryScope, SelectorFilter, TrustDomainFilter};

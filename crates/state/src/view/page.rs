@@ -36,6 +36,11 @@ impl PageRequest<'_> {
         Page { items, next }
     }
 
+    /// The record number in the token, or 0 when this is the first page: numbers begin at 1.
+    pub(crate) fn after_number(self) -> Result<u64, TokenError> {
+        Ok(self.cursor(number)?.unwrap_or(0))
+    }
+
     /// The token as `parse` reads it, or `None` when this is the first page.
     pub(crate) fn cursor<C>(self, parse: impl Fn(&str) -> Option<C>) -> Result<Option<C>, TokenError> {
         match self.token {
@@ -43,4 +48,9 @@ impl PageRequest<'_> {
             token => parse(token).map(Some).ok_or_else(|| TokenError(token.to_owned())),
         }
     }
+}
+
+/// Digits alone: what else `u64` would take, no server gave out.
+pub(crate) fn number(token: &str) -> Option<u64> {
+    token.bytes().all(|byte| byte.is_ascii_digit()).then(|| token.parse().ok()).flatten()
 }

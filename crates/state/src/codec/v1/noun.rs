@@ -75,6 +75,9 @@ pub(crate) struct Agent {
     pub(crate) selectors: Vec<Selector>,
     #[prost(string, tag = "9")]
     pub(crate) agent_version: String,
+    /// Of a row, from cluster version 4 on.
+    #[prost(uint64, tag = "80")]
+    pub(crate) number: u64,
 }
 
 /// Its `Debug` must not show the value, which is a credential.
@@ -256,6 +259,7 @@ impl From<&core::AttestedAgent> for Agent {
             can_reattest: agent.can_reattest,
             selectors: selectors(&agent.selectors),
             agent_version: agent.agent_version.clone(),
+            number: 0,
         }
     }
 }
