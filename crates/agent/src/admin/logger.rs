@@ -21,8 +21,8 @@ impl LoggerApi for LoggerService {
         if wanted == types::LogLevel::Unspecified as i32 {
             return Err(Status::invalid_argument("newLevel value cannot be LogLevel_UNSPECIFIED"));
         }
-        let level = Level::from_number(wanted)
-            .ok_or_else(|| Status::invalid_argument(format!("unsupported log level: {wanted}")))?;
+        let level = Level::from_number(wanted);
+        let level = level.ok_or_else(|| Status::invalid_argument("unsupported log level"))?;
         self.levels.set(level);
         Ok(Response::new(self.answer()))
     }

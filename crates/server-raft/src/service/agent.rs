@@ -12,9 +12,9 @@ use steeple_state::view::{AgentFilter, PageRequest, SelectorFilter};
 use steeple_state::{CommandKind, limits};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::attest;
 use super::query::{bad_token, invalid, page, unhandled};
 use super::shared::Shared;
-use super::{attest, go_time};
 use crate::authz::{Authorized, Denial, Rights, authorized};
 use crate::issue::agent_svid;
 
@@ -231,9 +231,10 @@ pub(super) async fn note_version(shared: &Shared, caller: &Authorized, version: 
     Ok(())
 }
 
+/// Bytes, whatever the text says (SPIRE behaviour).
 fn check_version(version: &str) -> Result<(), Status> {
     let most = limits::AGENT_VERSION_CHARS_MAX;
-    if version.chars().count() > most {
+    if version.len() > most {
         return Err(Status::invalid_argument(format!("agent version is too long (max {most} characters)")));
     }
     Ok(())
@@ -246,15 +247,15 @@ async fn record(shared: &Shared, id: &SpiffeId) -> Result<Arc<AttestedAgent>, St
     record.ok_or_else(not_found)
 }
 
-/// An empty selector set is `Internal` here, unlike for entries; a date that cannot be read filters nothing (both are
-/// SPIRE behaviour).
+/// An empty selector set is `Internal` here, unlike for entries; a date that cannot be read, or is Go's zero time,
+/// filters nothing (SPIRE behaviour).
 /// In the order in which SPIRE reads it: a page token comes before the kind of match.
 fn list_filter(wire: list_agents_request::Filter, page: PageRequest<'_>, what: &str) -> Result<AgentFilter, Status> {
     let mut filter = AgentFilter {
         attestation_type: Some(wire.by_attestation_type).filter(|name| !name.is_empty()),
         banned: wire.by_banned,
         can_reattest: wire.by_can_reattest,
-        expires_before: go_time::parse(&wire.by_expires_before),
+        expires_before: steeple_cli::parse_offset_time(&wire.by_expires_before).filter(|time| *time != GO_ZERO_TIME),
         ..AgentFilter::default()
     };
     if let Some(selectors) = wire.by_selector_match.as_ref() {
@@ -283,5 +284,7 @@ fn not_found() -> Status {
 
 /// It becomes part of a SPIFFE ID, whose length is bounded too.
 const JOIN_TOKEN_BYTES_MAX: usize = 1024;
+/// The first of January of the year 1, in Unix seconds.
+const GO_ZERO_TIME: i64 = -62_135_596_800;
 /// Stands for one that the server chooses.
 const ANY_TOKEN: &str = "00000000-0000-0000-0000-000000000000";

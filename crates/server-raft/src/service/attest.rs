@@ -141,17 +141,27 @@ async fn challenge(
     let attestor = shared.attestors.get(kind).ok_or_else(|| {
         Status::failed_precondition(format!("error getting node attestor: could not find node attestor type {kind:?}"))
     })?;
-    let mut channel = Channel { requests, responses };
-    attestor
-        .attest(payload, peer, &mut channel)
-        .await
-        .map_err(|error| Status::new(status_code(error.status), format!("nodeattestor({kind}): {}", error.message)))
+    let mut channel = Channel { requests, responses, broken: None };
+    let attested = attestor.attest(payload, peer, &mut channel).await;
+    attested.map_err(|error| {
+        let refused = || Status::new(status_code(error.status), format!("nodeattestor({kind}): {}", error.message));
+        channel.broken.take().unwrap_or_else(refused)
+    })
 }
 
 /// The stream, as an attestor sees it.
 struct Channel<'a> {
     requests: Streaming<AttestAgentRequest>,
     responses: &'a mpsc::Sender<Result<AttestAgentResponse, Status>>,
+    /// Set when the stream failed: no fault of the attestor's, and told without its name.
+    broken: Option<Status>,
+}
+
+impl Channel<'_> {
+    fn failed(&mut self, why: String) -> AttestError {
+        self.broken = Some(Status::internal(why.clone()));
+        AttestError::internal(why)
+    }
 }
 
 impl ChallengeChannel for Channel<'_> {
@@ -159,17 +169,18 @@ impl ChallengeChannel for Channel<'_> {
         Box::pin(async move {
             let step = attest_agent_response::Step::Challenge(challenge);
             let message = Ok(AttestAgentResponse { step: Some(step) });
-            let gone = |_| AttestError::internal("failed to send challenge to agent");
-            self.responses.send(message).await.map_err(gone)?;
-            let failed = |why: String| AttestError::internal(format!("failed to receive challenge from agent: {why}"));
-            match self.requests.message().await {
+            if self.responses.send(message).await.is_err() {
+                return Err(self.failed("failed to send challenge to agent".to_owned()));
+            }
+            let lost = match self.requests.message().await {
                 Ok(Some(AttestAgentRequest {
                     step: Some(attest_agent_request::Step::ChallengeResponse(response)),
-                })) => Ok(response),
-                Ok(Some(_)) => Ok(Vec::new()),
-                Ok(None) => Err(failed("EOF".to_owned())),
-                Err(status) => Err(failed(status.to_string())),
-            }
+                })) => return Ok(response),
+                Ok(Some(_)) => return Ok(Vec::new()),
+                Ok(None) => "EOF".to_owned(),
+                Err(status) => status.to_string(),
+            };
+            Err(self.failed(format!("failed to receive challenge from agent: {lost}")))
         })
     }
 }

@@ -22,8 +22,8 @@ impl LoggerApi for LoggerService {
         if wanted == types::LogLevel::Unspecified as i32 {
             return Err(Status::invalid_argument("newLevel value cannot be LogLevel_UNSPECIFIED"));
         }
-        let level = Level::from_number(wanted)
-            .ok_or_else(|| Status::invalid_argument(format!("unsupported log level: {wanted}")))?;
+        let level = Level::from_number(wanted);
+        let level = level.ok_or_else(|| Status::invalid_argument("unsupported log level"))?;
         // At the old level: whoever asks for less has the question on record.
         tracing::info!(new_log_level = level.name(), "SetLogLevel Called");
         self.levels.set(level);

@@ -14,7 +14,6 @@ mod entries;
 mod entry;
 mod entry_filter;
 pub mod failure;
-mod go_time;
 mod health;
 mod import;
 mod local_authority;

@@ -36,7 +36,7 @@ async fn run(
     entries: Vec<Arc<Entry>>,
     responses: &mpsc::Sender<Result<SyncAuthorizedEntriesResponse, Status>>,
 ) -> Result<(), Status> {
-    let first = requests.message().await?.ok_or_else(|| Status::invalid_argument("missing initial request"))?;
+    let first = requests.message().await?.ok_or_else(|| Status::unknown("EOF"))?;
     if !first.ids.is_empty() {
         return Err(Status::invalid_argument("specifying IDs on initial request is not supported"));
     }
