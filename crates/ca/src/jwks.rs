@@ -106,8 +106,10 @@ fn spiffe_document(bundle: &Bundle) -> Result<Document, JwksError> {
         let jwk = jwt_jwk(authority)?;
         Ok(Jwk { usage: USE_JWT_SVID.into(), ..jwk })
     });
-    let keys = x509.chain(jwt).collect::<Result<_, PublicKeyError>>()?;
-    Ok(Document { keys: Some(Keys(keys)), spiffe_sequence: bundle.sequence, spiffe_refresh_hint: bundle.refresh_hint })
+    let keys = x509.chain(jwt).collect::<Result<Vec<_>, PublicKeyError>>()?;
+    // Without a key it is null (SPIRE behaviour).
+    let keys = Some(keys).filter(|keys| !keys.is_empty()).map(Keys);
+    Ok(Document { keys, spiffe_sequence: bundle.sequence, spiffe_refresh_hint: bundle.refresh_hint })
 }
 
 /// The Workload API's JWT bundle: a standard key set without `use`, sequence and hint. `keys` is never null.

@@ -11,6 +11,15 @@ pub enum OutputFormat {
     Pretty,
 }
 
+impl OutputFormat {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Pretty => "pretty",
+        }
+    }
+}
+
 /// The flag that every command with a result has.
 pub const OUTPUT: Flag =
     Flag { name: "output", kind: Kind::Output(OutputFormat::Pretty), help: "How to print the result: pretty or json" };

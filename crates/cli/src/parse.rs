@@ -151,8 +151,11 @@ impl Entry {
     fn set(&mut self, text: String) -> Result<(), FlagError> {
         let name = self.flag.name;
         let invalid = |reason: String| FlagError::InvalidValue { name, value: text.clone(), reason };
-        self.given = true;
+        let given = std::mem::replace(&mut self.given, true);
         match &mut self.value {
+            Value::Output(value) if given && value.name() != text => {
+                return Err(invalid(format!("the output format has already been set to {:?}", value.name())));
+            }
             Value::Bool(value) => {
                 *value = parse_bool(&text).ok_or(FlagError::InvalidBool { name, value: text })?;
             }
@@ -244,6 +247,14 @@ mod tests {
         assert_eq!((values.bool("admin"), values.int("count"), values.text("mode")), (false, 7, "restrict"));
         assert_eq!(values.duration("ttl"), GoDuration::from_secs(5));
         assert!(values.texts("dns").is_empty() && !values.given("mode"));
+    }
+
+    #[test]
+    fn the_output_format_is_set_once() {
+        assert_eq!(parse("-output json -output json").unwrap().output("output"), OutputFormat::Json);
+        let refused = parse("-output json -output pretty").unwrap_err().to_string();
+        let reason = "the output format has already been set to \"json\"";
+        assert_eq!(refused, format!("invalid value \"pretty\" for flag -output: {reason}"));
     }
 
     #[test]

@@ -16,9 +16,9 @@ pub struct SocketNames {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SocketError {
-    #[error("-instance needs the environment variable {0} to be set to a socket path that contains %i")]
+    #[error("you must define {0} to use the instance flag")]
     NoTemplate(&'static str),
-    #[error("the environment variable {0} must contain %i, which -instance replaces")]
+    #[error("failed to find %i in {0}")]
     NoPlaceholder(&'static str),
 }
 

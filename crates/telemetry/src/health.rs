@@ -121,7 +121,7 @@ pub fn router(checks: Checks, live_path: String, ready_path: String) -> Router {
             } else if uri.path() == paths.1 {
                 checks.answer(|report| report.ready).await
             } else {
-                StatusCode::NOT_FOUND.into_response()
+                (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
             }
         }
     })

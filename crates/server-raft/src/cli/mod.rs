@@ -30,6 +30,7 @@ mod columns;
 mod debug;
 mod entry;
 mod federation;
+mod go_json;
 mod healthcheck;
 mod import;
 mod jwt;

@@ -9,6 +9,12 @@ pub(super) const SELECTOR: Flag = Flag::texts("selector", "A selector as type:va
 pub(super) const MATCH_SELECTORS_ON: Flag =
     Flag::text_or("matchSelectorsOn", "superset", "How sets of selectors are compared: exact, any, superset or subset");
 
+/// A number that the API has 32 bits for, in SPIRE's words when it has more.
+pub(super) fn int32(what: &str, number: i64) -> Result<i32, Failure> {
+    let overflow = |_| format!("invalid value for {what}: overflow converting int({number}) to int32");
+    i32::try_from(number).map_err(overflow).map_err(Failure::Message)
+}
+
 /// `type:value`; the value may contain further colons.
 pub(super) fn parse_selector(text: &str) -> Result<Selector, Failure> {
     let (kind, value) = text

@@ -8,7 +8,7 @@ use steeple_cli::{Call, Command, Failure, Flag};
 use tonic::transport::Channel;
 
 use super::Action;
-use super::selectors::parse_id;
+use super::selectors::{int32, parse_id};
 use super::table::{COMMON_FLAGS, remote};
 
 pub(super) const COMMANDS: &[Command<Action>] = &[Command {
@@ -26,8 +26,7 @@ const FLAGS: &[Flag] = &[
 async fn generate(call: &mut Call, channel: Channel) -> Result<(), Failure> {
     let agent_id = call.values.text_if_any("spiffeID").map(parse_id).transpose().map_err(Failure::message)?;
     let without_id = agent_id.is_none();
-    let ttl = i32::try_from(call.values.int("ttl"))
-        .map_err(|_| Failure::Message(format!("-ttl is more than {} seconds", i32::MAX)))?;
+    let ttl = int32("TTL", call.values.int("ttl"))?;
     let request = CreateJoinTokenRequest { ttl, token: String::new(), agent_id };
     let token = AgentClient::new(channel).create_join_token(request).await?.into_inner();
     call.print(&token, |streams, token| {

@@ -9,7 +9,7 @@ use steeple_cli::{Call, Failure, Flag, Streams, Values};
 use super::data::parse_entries;
 use super::print::print_entry;
 use crate::cli::reply::{described, is_ok};
-use crate::cli::selectors::{SELECTOR, parse_id, parse_selector};
+use crate::cli::selectors::{SELECTOR, int32, parse_id, parse_selector};
 
 pub(super) const FLAGS: &[Flag] = &[
     Flag::bool("admin", "Let holders of the SPIFFE ID use the server's management API"),
@@ -35,7 +35,7 @@ pub(super) fn entries_from_data(call: &mut Call) -> Result<Option<Vec<Entry>>, F
     let Some(path) = call.values.text_if_any("data").map(str::to_owned) else {
         return Ok(None);
     };
-    let parsed = parse_entries(&call.read(&path, "-")?)?;
+    let parsed = parse_entries(&call.read(&path, "-")?).map_err(Failure::message)?;
     for warning in parsed.warnings {
         writeln!(call.streams.stderr, "Warning: {warning}")?;
     }
@@ -58,10 +58,6 @@ pub(super) fn entry_from_flags(
     values: &Values,
     parent_id: impl FnOnce(&Spiffeid) -> Result<Spiffeid, Failure>,
 ) -> Result<Entry, Failure> {
-    let seconds = |name: &str| {
-        i32::try_from(values.int(name))
-            .map_err(|_| Failure::Message(format!("-{name} is more than {} seconds", i32::MAX)))
-    };
     let spiffe_id = parse_id(values.text("spiffeID")).map_err(Failure::message)?;
     let parent_id = parent_id(&spiffe_id)?;
     let attributes = AdditionalAttributes {
@@ -70,8 +66,8 @@ pub(super) fn entry_from_flags(
     };
     Ok(Entry {
         id: values.text("entryID").to_owned(),
-        x509_svid_ttl: seconds("x509SVIDTTL")?,
-        jwt_svid_ttl: seconds("jwtSVIDTTL")?,
+        x509_svid_ttl: int32("X509 SVID TTL", values.int("x509SVIDTTL"))?,
+        jwt_svid_ttl: int32("JWT SVID TTL", values.int("jwtSVIDTTL"))?,
         selectors: values.texts("selector").iter().map(|text| parse_selector(text)).collect::<Result<_, _>>()?,
         spiffe_id: Some(spiffe_id),
         parent_id: Some(parent_id),

@@ -6,14 +6,24 @@ use serde::Deserialize;
 use serde_json::Value;
 use steeple_api::types::entry::AdditionalAttributes;
 use steeple_api::types::{Entry, Selector};
-use steeple_cli::{Context, Failure};
+use steeple_cli::Failure;
 
+use crate::cli::go_json::from_go_json;
 use crate::cli::selectors::parse_id;
 
 pub(super) struct Parsed {
     pub entries: Vec<Entry>,
     /// Members that nothing reads. SPIRE ignores them in silence.
     pub warnings: Vec<String>,
+}
+
+/// SPIRE's words: it does not tell which entry is the bad one.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DataError {
+    #[error("{why}")]
+    Entry { at: usize, why: String },
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
 }
 
 #[derive(Deserialize)]
@@ -34,7 +44,7 @@ struct FileEntry {
     entry_id: String,
     admin: bool,
     downstream: bool,
-    #[serde(rename = "entryExpiry", alias = "entry_expiry")]
+    #[serde(rename = "entryexpiry")]
     entry_expiry: i64,
     dns_names: Vec<String>,
     store_svid: bool,
@@ -62,26 +72,34 @@ struct FileAttributes {
     jwt_svid_include_jti: bool,
 }
 
-pub(super) fn parse_entries(json: &[u8]) -> Result<Parsed, Failure> {
-    let file: File =
-        serde_json::from_slice(json).map_err(|error| Failure::Message(format!("failed to parse JSON: {error}")))?;
+impl DataError {
+    /// As who looks into a repository of entries needs it.
+    pub(super) fn located(self) -> Failure {
+        match self {
+            Self::Entry { at, why } => Failure::Message(format!("could not parse entry {at}: {why}")),
+            Self::Json(error) => Failure::Message(format!("failed to parse JSON: {error}")),
+        }
+    }
+}
+
+pub(super) fn parse_entries(json: &[u8]) -> Result<Parsed, DataError> {
+    let file: File = from_go_json(json, &[])?;
     let mut warnings = Vec::new();
     let mut entries = Vec::with_capacity(file.entries.len());
     for (at, entry) in file.entries.into_iter().enumerate() {
         warnings
             .extend(entry.other.keys().map(|name| format!("member {name:?} of entry {at} is unknown and not used")));
-        entries.push(converted(entry).context(format!("could not parse entry {at}"))?);
+        entries.push(converted(entry).map_err(|why| DataError::Entry { at, why })?);
     }
     Ok(Parsed { entries, warnings })
 }
 
-fn converted(entry: FileEntry) -> Result<Entry, Failure> {
-    let id =
-        |name: &str, text: &str| parse_id(text).map_err(|error| Failure::Message(format!("{name} {text:?}: {error}")));
+fn converted(entry: FileEntry) -> Result<Entry, String> {
+    let id = |name: &str, text: &str| parse_id(text).map_err(|error| format!("invalid {name}: {error}"));
     Ok(Entry {
         id: entry.entry_id,
-        spiffe_id: Some(id("spiffe_id", &entry.spiffe_id)?),
-        parent_id: Some(id("parent_id", &entry.parent_id)?),
+        spiffe_id: Some(id("SPIFFE ID", &entry.spiffe_id)?),
+        parent_id: Some(id("parent ID", &entry.parent_id)?),
         selectors: entry
             .selectors
             .into_iter()
@@ -124,10 +142,23 @@ mod tests {
     }
 
     #[test]
+    fn names_in_any_case_and_members_that_are_not_set() {
+        let json = br#"{"Entries": [{
+            "SELECTORS": [{"Type": "unix", "VALUE": "uid:1"}], "Spiffe_ID": "spiffe://example.org/a", "dns_names": null,
+            "PARENT_ID": "spiffe://example.org/p", "EntryExpiry": 7, "additional_attributes": null
+        }]}"#;
+        let entry = parse_entries(json).unwrap().entries.remove(0);
+        assert_eq!((entry.spiffe_id.unwrap().path.as_str(), entry.expires_at), ("/a", 7));
+        assert_eq!((entry.selectors[0].value.as_str(), entry.additional_attributes), ("uid:1", None));
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
-        let text = |json: &[u8]| parse_entries(json).err().unwrap().to_string();
-        assert!(text(b"nonsense").starts_with("failed to parse JSON: "));
+        let error = |json: &[u8]| parse_entries(json).err().unwrap();
+        assert!(error(b"nonsense").located().to_string().starts_with("failed to parse JSON: "));
         let json = br#"{"entries": [{"spiffe_id": "w", "parent_id": "spiffe://example.org/p"}]}"#;
-        assert_eq!(text(json), "could not parse entry 0: spiffe_id \"w\": scheme is missing or invalid");
+        assert_eq!(error(json).to_string(), "invalid SPIFFE ID: scheme is missing or invalid");
+        let located = "could not parse entry 0: invalid SPIFFE ID: scheme is missing or invalid";
+        assert_eq!(error(json).located().to_string(), located);
     }
 }

@@ -8,6 +8,7 @@ use steeple_api::server::entry::{BatchDeleteEntryRequest, BatchDeleteEntryRespon
 use steeple_cli::{Call, Failure, Flag, Streams};
 use tonic::transport::Channel;
 
+use crate::cli::go_json::from_go_json;
 use crate::cli::reply::{described, is_ok};
 
 pub(super) const FLAGS: &[Flag] = &[
@@ -15,7 +16,8 @@ pub(super) const FLAGS: &[Flag] = &[
     Flag::text("file", "File with {\"ids\": [...]}, - for standard input, instead of -entryID"),
 ];
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct File {
     ids: Vec<String>,
 }
@@ -30,7 +32,7 @@ pub(super) async fn delete(call: &mut Call, channel: Channel) -> Result<(), Fail
 fn ids(call: &mut Call) -> Result<Vec<String>, Failure> {
     if let Some(path) = call.values.text_if_any("file").map(str::to_owned) {
         let json = call.read(&path, "-")?;
-        let file: Result<File, _> = serde_json::from_slice(&json);
+        let file: Result<File, _> = from_go_json(&json, &[]);
         return file.map(|file| file.ids).map_err(|error| Failure::Message(format!("failed to parse JSON: {error}")));
     }
     match call.values.text_if_any("entryID") {

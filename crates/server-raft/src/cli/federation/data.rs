@@ -8,6 +8,7 @@ use steeple_cli::{Call, Context, Failure, Flag, Values};
 use steeple_core::SpiffeId;
 
 use crate::cli::bundle_data::{BundleFormat, bundle_format, parse_bundle};
+use crate::cli::go_json::from_go_json;
 
 pub(super) const FLAGS: &[Flag] = &[
     Flag::text("bundleEndpointProfile", "How the endpoint is authenticated: https_web or https_spiffe"),
@@ -21,22 +22,26 @@ pub(super) const FLAGS: &[Flag] = &[
 
 #[derive(Deserialize)]
 struct File {
-    #[serde(rename = "federationRelationships", default)]
+    #[serde(rename = "federationrelationships", default)]
     relationships: Vec<Relationship>,
 }
 
-/// SPIRE's JSON members; the flags fill the same.
+/// SPIRE's JSON members, in lower case as [`from_go_json`] gives them; the flags fill the same.
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 struct Relationship {
+    #[serde(rename = "trustdomain")]
     trust_domain: String,
-    #[serde(rename = "bundleEndpointURL")]
+    #[serde(rename = "bundleendpointurl")]
     bundle_endpoint_url: String,
+    #[serde(rename = "bundleendpointprofile")]
     bundle_endpoint_profile: String,
-    #[serde(rename = "endpointSPIFFEID", alias = "endpointSpiffeID")]
+    #[serde(rename = "endpointspiffeid")]
     endpoint_spiffe_id: String,
     /// A string of PEM, or a SPIFFE document.
+    #[serde(rename = "trustdomainbundle")]
     trust_domain_bundle: Option<Value>,
+    #[serde(rename = "trustdomainbundleformat")]
     trust_domain_bundle_format: String,
 }
 
@@ -76,8 +81,8 @@ fn from_flags(values: &Values) -> Result<FederationRelationship, Failure> {
 }
 
 fn from_json(json: &[u8]) -> Result<Vec<FederationRelationship>, Failure> {
-    let file: File =
-        serde_json::from_slice(json).map_err(|error| Failure::Message(format!("failed to parse JSON: {error}")))?;
+    let file: Result<File, _> = from_go_json(json, &["trustdomainbundle"]);
+    let file = file.map_err(|error| Failure::Message(format!("failed to parse JSON: {error}")))?;
     let one = |(at, mut relationship): (usize, Relationship)| {
         let bundle = relationship.trust_domain_bundle.take();
         let bundle = bundle.map(|value| inline_bundle(&relationship, &value)).transpose();

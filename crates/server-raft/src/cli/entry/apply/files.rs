@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use steeple_api::types::Entry;
 use steeple_cli::{Call, Context, Failure};
 
-use crate::cli::entry::data::parse_entries;
+use crate::cli::entry::data::{DataError, parse_entries};
 
 /// An entry, and where it stands.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub(super) struct Wanted {
 pub(super) fn read(call: &mut Call, path: &str) -> Result<Vec<Wanted>, Failure> {
     let mut wanted = Vec::new();
     for file in files(path)? {
-        let parsed = parse_entries(&call.read(&file, "-")?).context(&file)?;
+        let parsed = parse_entries(&call.read(&file, "-")?).map_err(DataError::located).context(&file)?;
         if let Some(warning) = parsed.warnings.first() {
             return Err(Failure::Message(format!("{file}: {warning}; correct its name, or remove it")));
         }
