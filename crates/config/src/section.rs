@@ -8,8 +8,7 @@ use crate::{DecodeError, Node, Span, Tree, Value};
 /// A block of a configuration. Blocks that stand several times are read as one, as SPIRE does: the last scalar wins,
 /// lists add up. Keys match whatever their case.
 ///
-/// The reading is weak in the way HCL1's decoder is (`"8081"` is an int, `8081` is a string), and a little weaker for
-/// bools (`"true"`, `1`), which helps files that expand environment variables.
+/// The reading is weak in the way HCL1's decoder is: `"8081"` is an int, `8081` is a string, but `"true"` is no bool.
 pub struct Section<'t> {
     /// Dotted, for messages; empty for the file itself.
     path: String,
@@ -39,11 +38,6 @@ impl<'t> Section<'t> {
     pub fn flag(&mut self, key: &'static str) -> Result<Option<bool>, DecodeError> {
         self.scalar(key, "true or false", |value| match value {
             Value::Bool(flag) => Some(*flag),
-            Value::Text(word) | Value::Number(word) => match word.as_str() {
-                "true" | "1" => Some(true),
-                "false" | "0" => Some(false),
-                _ => None,
-            },
             _ => None,
         })
     }
@@ -82,8 +76,12 @@ impl<'t> Section<'t> {
         Ok(all)
     }
 
-    /// The block under `key`; `None` when it is absent.
+    /// The block under `key`; `None` when it is absent. Only JSON has a list for a block that stands several times.
     pub fn section(&mut self, key: &'static str) -> Result<Option<Section<'t>>, DecodeError> {
+        let is_hcl_list = |node: &&&Node| node.span.is_known() && matches!(node.value, Value::List(_));
+        if let Some(node) = self.named(key).find(is_hcl_list) {
+            return Err(self.wrong_kind(node, "a block"));
+        }
         let trees = self.trees(key)?;
         Ok((!trees.is_empty()).then(|| Section::from_trees(self.dotted(key), trees)))
     }
@@ -110,7 +108,7 @@ impl<'t> Section<'t> {
 
     /// The one labelled block under `key`, such as `profile "https_web" { … }`.
     pub fn one_labelled(&mut self, key: &'static str) -> Result<Option<(&'t str, Section<'t>)>, DecodeError> {
-        let span = self.nodes.iter().find(|node| node.key.eq_ignore_ascii_case(key)).map(|node| node.span);
+        let span = self.named(key).next().map(|node| node.span);
         let Some(span) = span else {
             self.asked.push(key);
             return Ok(None);
@@ -131,8 +129,7 @@ impl<'t> Section<'t> {
 
     /// Where `key` stands, the first time; unknown when it does not.
     pub(crate) fn span_of(&self, key: &str) -> Span {
-        let mut nodes = self.nodes.iter().filter(|node| node.key.eq_ignore_ascii_case(key));
-        nodes.next().map_or(Span::UNKNOWN, |node| node.span)
+        self.named(key).next().map_or(Span::UNKNOWN, |node| node.span)
     }
 
     /// Reports what nobody asked for under `name`.
@@ -169,7 +166,11 @@ impl<'t> Section<'t> {
 
     fn asked(&mut self, key: &'static str) -> Vec<&'t Node> {
         self.asked.push(key);
-        self.nodes.iter().copied().filter(|node| node.key.eq_ignore_ascii_case(key)).collect()
+        self.named(key).copied().collect()
+    }
+
+    fn named(&self, key: &str) -> impl Iterator<Item = &&'t Node> {
+        self.nodes.iter().filter(move |node| node.key.eq_ignore_ascii_case(key))
     }
 
     fn trees(&mut self, key: &'static str) -> Result<Vec<&'t Tree>, DecodeError> {
@@ -223,7 +224,7 @@ mod tests {
     #[test]
     fn reads_weakly_and_reports_strangers() {
         let text = r#"
-            port = "8081" name = 5 on = "true" off = false
+            port = "8081" name = 5 on = true off = false
             ids = ["a"] ids = ["b"] block { x = 1 } block { y = 2 }
             Nmae = "oops" zzz = 1
         "#;
@@ -251,5 +252,24 @@ mod tests {
         assert_eq!(error, "At 1:1: server.port: a number is expected, not a list");
         let error = section.text("name").unwrap_err().to_string();
         assert_eq!(error, "At 2:3: server.name: a string is expected, not a bool");
+    }
+
+    #[test]
+    fn only_bools_are_bools() {
+        for text in [r#"on = "true""#, "on = 1", "on = [true]"] {
+            let tree = parse(text.as_bytes()).unwrap();
+            assert!(Section::new("server", &tree).flag("on").is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_blocks_is_one_block_in_json_alone() {
+        let tree = parse(br#"subject = [{ x = 1 }]"#).unwrap();
+        let mut section = Section::new("server", &tree);
+        assert!(section.section("subject").is_err());
+        assert_eq!(section.sections("subject").unwrap().len(), 1, "where several may stand, a list is as good");
+        let tree = parse(br#"{"subject": [{"x": 1}]}"#).unwrap();
+        let mut subject = Section::new("server", &tree).section("subject").unwrap().unwrap();
+        assert_eq!(subject.int("x"), Ok(Some(1)));
     }
 }

@@ -8,7 +8,7 @@ use steeple_core::{KeyType, Secret, SpiffeId, TrustDomain};
 use super::{AgentFile, AgentOverrides, AgentSettings, RebootstrapMode, TrustBootstrap};
 use crate::common::{absolute, feature_flags, given, lasting, trust_domain};
 use crate::notice::Notice;
-use crate::plugin::check_agent;
+use crate::plugin::{check_agent, check_declared_once};
 use crate::quote::go_quoted;
 use crate::unknown::UnknownKeys;
 use crate::{
@@ -119,6 +119,7 @@ impl AgentSettings {
             ));
         }
         let workload_key_type = workload_key_type(&file.workload_x509_svid_key_type)?;
+        check_declared_once(&plugins)?;
         if !unknown.is_empty() {
             return Err(UnknownConfiguration(unknown).into());
         }

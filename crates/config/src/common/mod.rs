@@ -15,5 +15,5 @@ pub(crate) use endpoint::check_endpoint;
 pub use health::{HealthFile, HealthSettings};
 pub use log::{LogFile, LogFormat, LogLevel, LogSettings};
 pub use profiling::ProfilingSettings;
-pub(crate) use read::{WIT_SVID, absolute, duration, feature_flags, given, lasting, trust_domain};
+pub(crate) use read::{WIT_SVID, absolute, duration, feature_flags, given, lasting, present_duration, trust_domain};
 pub use telemetry::{PrometheusSettings, PrometheusTls, SinkSettings, TelemetryFile, TelemetrySettings};

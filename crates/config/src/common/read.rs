@@ -15,11 +15,17 @@ pub(crate) fn given(text: &Option<String>) -> Option<&str> {
 
 /// A duration in Go's notation under SPIRE's name for it; `None` when not set.
 pub(crate) fn duration(what: &'static str, text: &Option<String>) -> Result<Option<GoDuration>, ConfigError> {
-    let Some(value) = given(text) else {
-        return Ok(None);
-    };
+    given(text).map(|value| parsed_duration(what, value)).transpose()
+}
+
+/// As [`duration`], for a key that may be absent but not empty.
+pub(crate) fn present_duration(what: &'static str, text: &Option<String>) -> Result<Option<GoDuration>, ConfigError> {
+    text.as_deref().map(|value| parsed_duration(what, value)).transpose()
+}
+
+fn parsed_duration(what: &'static str, value: &str) -> Result<GoDuration, ConfigError> {
     let parsed: Result<GoDuration, DurationError> = value.parse();
-    parsed.map(Some).map_err(|error| ConfigError::Duration { what, value: value.into(), error })
+    parsed.map_err(|error| ConfigError::Duration { what, value: value.into(), error })
 }
 
 /// A duration that must not be negative; zero means the default.

@@ -12,7 +12,6 @@ pub(crate) fn check_server(
     supported: &Supported<'_>,
     own_file: bool,
 ) -> Result<Vec<Notice>, PluginError> {
-    check_declared_once(blocks)?;
     let stores = enabled(blocks, "DataStore");
     match stores.as_slice() {
         [] if !own_file => return Err(PluginError::NoDataStore),
@@ -47,7 +46,6 @@ pub(crate) fn check_server(
 
 /// Checks an agent's plugins.
 pub(crate) fn check_agent(blocks: &[PluginBlock], supported: &Supported<'_>) -> Result<(), PluginError> {
-    check_declared_once(blocks)?;
     if supported.plugins.is_none() {
         return Ok(());
     }
@@ -92,7 +90,8 @@ fn notices(stores: &[&PluginBlock], key_managers: &[&PluginBlock]) -> Vec<Notice
     notices
 }
 
-fn check_declared_once(blocks: &[PluginBlock]) -> Result<(), PluginError> {
+/// What SPIRE tells while it reads the file, before all that it checks.
+pub(crate) fn check_declared_once(blocks: &[PluginBlock]) -> Result<(), PluginError> {
     for (at, block) in blocks.iter().enumerate() {
         let (kind, name) = (block.kind.clone(), block.name.clone());
         if blocks[..at].iter().any(|other| other.kind == block.kind && other.name == block.name) {

@@ -6,5 +6,5 @@ mod error;
 mod instead;
 
 pub use block::PluginBlock;
-pub(crate) use check::{check_agent, check_server};
+pub(crate) use check::{check_agent, check_declared_once, check_server};
 pub use error::PluginError;

@@ -151,7 +151,8 @@ fn resolve_profile(file: &BundleEndpointFile, notices: &mut Vec<Notice>) -> Resu
             ));
             Ok(EndpointProfile::HttpsSpiffe)
         }
-        (None, Some(profile)) => match profile.name.as_str() {
+        // The name is a key, and keys have any case.
+        (None, Some(profile)) => match profile.name.to_ascii_lowercase().as_str() {
             "https_spiffe" => Ok(EndpointProfile::HttpsSpiffe),
             "https_web" => resolve_web_profile(profile),
             _ => Err(invalid(
@@ -199,7 +200,7 @@ fn resolve_relationship(file: &FederatesWithFile) -> Result<FederationRelationsh
     };
     let malformed =
         |reason: String| invalid(format!("error parsing federation relationship for trust domain {quoted}: {reason}"));
-    let profile = match name.as_str() {
+    let profile = match name.to_ascii_lowercase().as_str() {
         "https_web" => BundleEndpointProfile::HttpsWeb,
         "https_spiffe" => BundleEndpointProfile::HttpsSpiffe {
             endpoint_spiffe_id: SpiffeId::parse(endpoint_spiffe_id)

@@ -9,9 +9,9 @@ use super::{
     CaSettings, CaSubject, DEFAULT_SERVER_SOCKET, FederationSettings, PruneSettings, RateLimitSettings, ServerFile,
     ServerOverrides, ServerSettings, TtlSettings, WitSettings, cluster, federation, notices, ttl,
 };
-use crate::common::{absolute, duration, feature_flags, given, lasting, trust_domain};
+use crate::common::{absolute, duration, feature_flags, given, lasting, present_duration, trust_domain};
 use crate::notice::Notice;
-use crate::plugin::check_server;
+use crate::plugin::{check_declared_once, check_server};
 use crate::quote::go_quoted;
 use crate::unknown::UnknownKeys;
 use crate::{Cidr, ConfigError, GoDuration, HostPort, Loaded, OidcSettings, Supported, UnknownConfiguration};
@@ -85,12 +85,14 @@ impl ServerSettings {
             Some(federation) => federation::resolve(federation, &trust_domain, &mut said)?,
             None => FederationSettings::default(),
         };
-        let staleness = duration("max attested node staleness", &file.max_attested_node_info_staleness)?;
+        // Unlike others, this one must not be empty when it is given.
+        let staleness = present_duration("max attested node staleness", &file.max_attested_node_info_staleness)?;
         let max_attested_node_info_staleness = lasting("max_attested_node_info_staleness", staleness, Duration::ZERO)?;
         let admin_ids = admin_ids(&file.admin_ids)?;
         let ttl = ttl_settings(file, &mut said)?;
         let ca = ca_settings(file, &mut said)?;
         let wit_key_type = key_type("wit_key_type", &experimental.wit_key_type)?.unwrap_or(ca.key_type);
+        check_declared_once(&plugins)?;
         let prune_attested_nodes = prune_settings(file)?;
         if !unknown.is_empty() {
             return Err(UnknownConfiguration(unknown).into());
