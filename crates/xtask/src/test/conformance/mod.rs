@@ -1,5 +1,6 @@
-//! SPIRE's recorded behaviour. The engine and its cases lie beside the checkout, `../shared/conformance`; which cases
-//! must pass is committed in `interop/conformance/`, and why each of the others does not yet.
+//! SPIRE's recorded behaviour. The engine and its cases lie beside the checkout, `../shared/conformance`. Committed in
+//! `interop/conformance/` are cases of our own, recorded from SPIRE by the same engine, which cases must pass, and why
+//! each of the others does not yet.
 
 mod judge;
 mod lists;
@@ -64,7 +65,10 @@ fn play(workshop: &Workshop, folder: &Path, filter: &str) -> Result<Outcomes> {
     workshop.succeed("conformance: build", build)?;
 
     let mut command = in_own_network(&engine);
-    command.args(["run", "-v", "-jobs", JOBS, "-filter", filter, "-cases"]).arg(folder.join("cases"));
+    command.args(["run", "-v", "-jobs", JOBS, "-filter", filter]);
+    for home in [folder, &checkout::root().join(LISTS)] {
+        command.arg("-cases").arg(home.join("cases"));
+    }
     command.arg("-server").arg(artifacts.program("steeple-server")?);
     command.arg("-agent").arg(artifacts.program("steeple-agent")?);
     command.arg("-oidc").arg(oidc_provider(workshop, artifacts.program("steeple-server")?)?);
