@@ -4,16 +4,17 @@
 use serde::de::{DeserializeOwned, Error};
 use serde_json::{Map, Value};
 
-/// Reads an object into a type whose members have names in lower case throughout. What the members in `raw` hold, also
+/// Reads an object, or `null` for an empty one, into a type whose members have names in lower case throughout. What the members in `raw` hold, also
 /// named in lower case, is left as it is.
 ///
 /// # Errors
 /// The text is no JSON, no object, or one whose members have values of another type.
 pub(super) fn from_go_json<T: DeserializeOwned>(json: &[u8], raw: &[&str]) -> Result<T, serde_json::Error> {
-    let document: Value = serde_json::from_slice(json)?;
-    // A list would be taken for the members of a struct in their order.
-    let Value::Object(members) = document else {
-        return Err(serde_json::Error::custom("an object is expected"));
+    let members = match serde_json::from_slice(json)? {
+        Value::Object(members) => members,
+        Value::Null => Map::new(),
+        // A list would be taken for the members of a struct in their order.
+        _ => return Err(serde_json::Error::custom("an object is expected")),
     };
     serde_json::from_value(Value::Object(folded_members(members, raw)))
 }
@@ -70,7 +71,8 @@ mod tests {
 
     #[test]
     fn only_an_object_is_read() {
-        for json in ["[]", r#"["x"]"#, "null", "1", "{", r#"{"name": 1}"#, "{} {}"] {
+        assert_eq!(read("null").unwrap(), Read::default());
+        for json in ["[]", r#"["x"]"#, "1", "{", r#"{"name": 1}"#, "{} {}"] {
             assert!(read(json).is_err(), "{json}");
         }
     }

@@ -46,6 +46,7 @@ impl LocalAuthorityApi for LocalAuthorityService {
         &self,
         request: Request<ActivateJwtAuthorityRequest>,
     ) -> Result<Response<ActivateJwtAuthorityResponse>, Status> {
+        self.require_jwt()?;
         let caller = authorized(&request)?;
         let id = request.into_inner().authority_id;
         let activated = self.activate(&caller, AuthorityKind::Jwt, id).await?;
@@ -56,6 +57,7 @@ impl LocalAuthorityApi for LocalAuthorityService {
         &self,
         request: Request<TaintJwtAuthorityRequest>,
     ) -> Result<Response<TaintJwtAuthorityResponse>, Status> {
+        self.require_jwt()?;
         let caller = authorized(&request)?;
         let id = request.into_inner().authority_id;
         let kind = CommandKind::TaintAuthority { kind: AuthorityKind::Jwt, id };
@@ -68,6 +70,7 @@ impl LocalAuthorityApi for LocalAuthorityService {
         &self,
         request: Request<RevokeJwtAuthorityRequest>,
     ) -> Result<Response<RevokeJwtAuthorityResponse>, Status> {
+        self.require_jwt()?;
         let caller = authorized(&request)?;
         let id = request.into_inner().authority_id;
         let kind = CommandKind::RevokeAuthority { kind: AuthorityKind::Jwt, id };
