@@ -4,8 +4,8 @@
 use serde::de::{DeserializeOwned, Error};
 use serde_json::{Map, Value};
 
-/// Reads an object, or `null` for an empty one, into a type whose members have names in lower case throughout. What the members in `raw` hold, also
-/// named in lower case, is left as it is.
+/// Reads an object, or `null` for an empty one, into a type whose members have names in lower case throughout. What the
+/// members in `raw` hold, also named in lower case, is left as it is.
 ///
 /// # Errors
 /// The text is no JSON, no object, or one whose members have values of another type.
