@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use pem::{EncodeConfig, LineEnding, Pem};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use steeple_core::Secret;
+use steeple_core::{Secret, unreadable};
 use steeple_files::write_private_file;
 use zeroize::Zeroizing;
 
@@ -157,7 +157,7 @@ fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, ReadError> {
         _ => {}
     }
     let read = std::fs::read(path).map(Zeroizing::new);
-    read.map_err(|error| ReadError::Unusable(format!("open {}: {error}", path.display())))
+    read.map_err(|error| ReadError::Unusable(unreadable(path, &error)))
 }
 
 /// Go writes the form of SEC 1.

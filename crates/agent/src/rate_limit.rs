@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::counter;
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use parking_lot::Mutex;
 use steeple_config::WorkloadApiRateLimits;
@@ -32,7 +33,9 @@ pub struct CallerLimits {
 
 impl CallerLimits {
     pub fn new(configured: WorkloadApiRateLimits) -> Self {
-        let buckets = Cache::builder().max_capacity(BUCKETS_MAX).time_to_idle(BUCKET_IDLE_MAX).build();
+        // The bucket of a new caller must be kept also when there are many.
+        let (lru, idle_max) = (EvictionPolicy::lru(), BUCKET_IDLE_MAX);
+        let buckets = Cache::builder().max_capacity(BUCKETS_MAX).time_to_idle(idle_max).eviction_policy(lru).build();
         let limits = Self { configured, buckets };
         for call in LimitedCall::ALL {
             let limit = limits.per_second(call);

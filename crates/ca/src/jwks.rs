@@ -112,9 +112,13 @@ fn spiffe_document(bundle: &Bundle) -> Result<Document, JwksError> {
     Ok(Document { keys, spiffe_sequence: bundle.sequence, spiffe_refresh_hint: bundle.refresh_hint })
 }
 
-/// The Workload API's JWT bundle: a standard key set without `use`, sequence and hint. `keys` is never null.
+/// The Workload API's JWT bundle: a standard key set without `use`, sequence and hint, sorted by key ID. `keys` is never
+/// null.
 pub fn print_jwt_bundle(bundle: &Bundle) -> Result<String, JwksError> {
-    let keys = bundle.jwt_authorities.iter().map(jwt_jwk).collect::<Result<_, _>>()?;
+    // In no order of its own in SPIRE.
+    let mut authorities: Vec<&JwtAuthority> = bundle.jwt_authorities.iter().collect();
+    authorities.sort_by(|a, b| a.key_id.cmp(&b.key_id));
+    let keys = authorities.into_iter().map(jwt_jwk).collect::<Result<_, _>>()?;
     Ok(print(&Document { keys: Some(Keys(keys)), spiffe_sequence: 0, spiffe_refresh_hint: 0 }))
 }
 
@@ -139,19 +143,19 @@ pub fn parse_jwt_bundle(json: &[u8]) -> Result<Vec<JwtAuthority>, JwksError> {
 /// Reads a SPIFFE bundle document. One bad key refuses the whole of it. The sequence is ignored and JWT keys get no
 /// expiry (SPIRE behaviour); keys for WIT-SVIDs are skipped.
 pub fn parse_spiffe_bundle(trust_domain: &TrustDomain, json: &[u8]) -> Result<Bundle, JwksError> {
-    let authorities = parse_authorities(json)?;
-    Ok(Bundle {
-        x509_authorities: authorities.x509,
-        jwt_authorities: authorities.jwt,
-        refresh_hint: authorities.refresh_hint,
-        ..Bundle::empty(trust_domain.clone())
-    })
+    parse_authorities(json, UnknownUses::Refused).map(|authorities| authorities.of(trust_domain))
+}
+
+/// The same, but keys without a use, or with one that nobody knows, are skipped: as go-spiffe, and so SPIRE's commands,
+/// read what an operator gives them.
+pub fn parse_spiffe_bundle_leniently(trust_domain: &TrustDomain, json: &[u8]) -> Result<Bundle, JwksError> {
+    parse_authorities(json, UnknownUses::Skipped).map(|authorities| authorities.of(trust_domain))
 }
 
 /// The JWT authorities of a SPIFFE bundle document, which does not say whose it is. As strict as
 /// [`parse_spiffe_bundle`].
 pub fn parse_jwt_authorities(json: &[u8]) -> Result<Vec<JwtAuthority>, JwksError> {
-    Ok(parse_authorities(json)?.jwt)
+    Ok(parse_authorities(json, UnknownUses::Refused)?.jwt)
 }
 
 impl Jwk {
@@ -168,7 +172,24 @@ struct Authorities {
     refresh_hint: i64,
 }
 
-fn parse_authorities(json: &[u8]) -> Result<Authorities, JwksError> {
+impl Authorities {
+    fn of(self, trust_domain: &TrustDomain) -> Bundle {
+        Bundle {
+            x509_authorities: self.x509,
+            jwt_authorities: self.jwt,
+            refresh_hint: self.refresh_hint,
+            ..Bundle::empty(trust_domain.clone())
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum UnknownUses {
+    Refused,
+    Skipped,
+}
+
+fn parse_authorities(json: &[u8], unknown_uses: UnknownUses) -> Result<Authorities, JwksError> {
     let document = parse_document(json)?;
     if document.spiffe_refresh_hint < 0 {
         return Err(JwksError::RefreshHint(document.spiffe_refresh_hint));
@@ -179,6 +200,7 @@ fn parse_authorities(json: &[u8]) -> Result<Authorities, JwksError> {
             USE_X509_SVID => read.x509.push(read_x509(entry, &jwk)?),
             USE_JWT_SVID => read.jwt.push(read_jwt(entry, jwk)?),
             USE_WIT_SVID => {}
+            _ if unknown_uses == UnknownUses::Skipped => {}
             "" => return Err(JwksError::MissingUse { entry }),
             _ => return Err(JwksError::UnknownUse { entry, usage: jwk.usage }),
         }

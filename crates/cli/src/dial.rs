@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
+use steeple_core::system_words;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint};
-
-use crate::files::system_words;
 
 /// The socket did not take the connection.
 #[derive(Debug, thiserror::Error)]

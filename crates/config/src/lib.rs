@@ -37,7 +37,7 @@ pub use agent::{
 };
 pub use common::{
     Cidr, HealthFile, HealthSettings, HostPort, LogFile, LogFormat, LogLevel, LogSettings, ProfilingSettings,
-    PrometheusSettings, PrometheusTls, SinkSettings, TelemetryFile, TelemetrySettings,
+    PrometheusSettings, PrometheusTls, SinkSettings, TelemetryFile, TelemetrySettings, domain_fault,
 };
 pub use duration::{DurationError, GoDuration};
 pub use error::{ConfigError, DecodeError, validation_notes};

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use steeple_core::unreadable;
+
 use crate::common::{absolute, given};
 use crate::expand::expand_env;
 use crate::notice::Notice;
@@ -148,7 +150,10 @@ fn read_tree(
                 None => Ok(None),
             };
         }
-        Err(error) => return Err(ConfigError::Unreadable { path, reason: error.to_string() }),
+        Err(error) => {
+            let reason = unreadable(&path, &error);
+            return Err(ConfigError::Unreadable { path, reason });
+        }
     };
     let parsed = match std::str::from_utf8(&bytes) {
         Ok(text) if expand => parse(expand_env(text, |name| std::env::var(name).ok()).as_bytes()),

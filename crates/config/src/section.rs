@@ -58,12 +58,15 @@ impl<'t> Section<'t> {
         Ok(last)
     }
 
-    /// A list of strings; `None` when the key is absent.
+    /// A list of strings; `None` when the key is absent. An empty object of a JSON file is an empty list (SPIRE
+    /// behaviour).
     pub fn texts(&mut self, key: &'static str) -> Result<Option<Vec<String>>, DecodeError> {
         let mut all = None;
         for node in self.asked(key) {
-            let Value::List(items) = &node.value else {
-                return Err(self.wrong_kind(node, "a list of strings"));
+            let items = match &node.value {
+                Value::List(items) => items.as_slice(),
+                Value::Object(tree) if tree.is_empty() && !node.span.is_known() => &[],
+                _ => return Err(self.wrong_kind(node, "a list of strings")),
             };
             let all = all.get_or_insert_with(Vec::new);
             for item in items {
@@ -260,6 +263,17 @@ mod tests {
             let tree = parse(text.as_bytes()).unwrap();
             assert!(Section::new("server", &tree).flag("on").is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn json_numbers_with_a_fraction_are_no_ints_and_an_empty_object_is_an_empty_list() {
+        let tree = parse(br#"{"port": 8081.0, "other": 8.081e3, "whole": 8081, "ids": {}}"#).unwrap();
+        let mut section = Section::new("server", &tree);
+        assert!(section.int("port").is_err() && section.int("other").is_err());
+        assert_eq!(section.int("whole"), Ok(Some(8081)));
+        assert_eq!(section.texts("ids"), Ok(Some(Vec::new())));
+        let tree = parse(b"ids {}").unwrap();
+        assert!(Section::new("server", &tree).texts("ids").is_err());
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub(crate) fn discovery_document(settings: &OidcSettings, reached: &Reached) -> 
     let own = BaseUrl {
         scheme: scheme.to_owned(),
         host: reached.host.clone(),
-        path: settings.path_prefix.clone(),
+        path: settings.issuer_path.clone(),
         rest: String::new(),
     };
     let issuer = settings.jwt_issuer.as_ref().unwrap_or(&own);
@@ -42,6 +42,7 @@ pub(crate) mod tests {
             jwt_issuer: None,
             jwks_uri: None,
             path_prefix: String::new(),
+            issuer_path: String::new(),
             log_requests: false,
             log: LogSettings { level: LogLevel::Info, format: LogFormat::Text, file: None, source_location: false },
             health: None,
@@ -63,8 +64,8 @@ pub(crate) mod tests {
     fn urls_follow_the_request_unless_they_are_configured() {
         let plain = settings();
         assert_eq!(urls(&plain), ("https://issuer.test:8443".into(), "https://issuer.test:8443/keys".into()));
-        let insecure = OidcSettings { allow_insecure_scheme: true, path_prefix: "/x".into(), ..plain.clone() };
-        assert_eq!(urls(&insecure), ("http://issuer.test:8443/x".into(), "http://issuer.test:8443/x/keys".into()));
+        let insecure = OidcSettings { allow_insecure_scheme: true, issuer_path: "/x/".into(), ..plain.clone() };
+        assert_eq!(urls(&insecure), ("http://issuer.test:8443/x/".into(), "http://issuer.test:8443/x/keys".into()));
         let named = OidcSettings { jwt_issuer: base("other.test", "/y"), ..insecure };
         assert_eq!(urls(&named), ("https://other.test/y".into(), "https://other.test/y/keys".into()));
         let both = OidcSettings { jwks_uri: base("keys.test", "/z"), ..named };

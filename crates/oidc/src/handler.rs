@@ -1,16 +1,17 @@
 //! The two documents over HTTP, with SPIRE's statuses, texts and headers.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, EXPIRES, LAST_MODIFIED, PRAGMA, USER_AGENT,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    PRAGMA, USER_AGENT, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use steeple_ca::jwks::print_oidc_keys;
-use steeple_config::{OidcSettings, go_quoted};
+use steeple_config::{OidcSettings, domain_fault, go_quoted};
 
 use crate::KeySet;
 use crate::document::discovery_document;
@@ -43,23 +44,24 @@ impl Handler {
                 refuse(StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
             }
             Some(DISCOVERY_PATH) => self.discovery(request),
-            Some(KEYS_PATH) => self.keys(),
+            Some(KEYS_PATH) => self.keys(request.headers()),
             _ => refuse(StatusCode::NOT_FOUND, "404 page not found"),
         }
     }
 
     fn discovery<B>(&self, request: &Request<B>) -> Response {
         let reached = Reached::of(request, self.over_tls);
-        let allowed = |domain: &str| self.settings.domains.iter().any(|own| own == domain);
-        if !reached.domain().is_some_and(allowed) {
-            let domain = go_quoted(reached.domain().unwrap_or(&reached.host));
-            return refuse(StatusCode::BAD_REQUEST, &format!("domain {domain} is not allowed"));
+        let domain = reached.domain();
+        let is_allowed = self.settings.domains.iter().any(|own| own == domain);
+        let not_allowed = || (!is_allowed).then(|| format!("domain {} is not allowed", go_quoted(domain)));
+        if let Some(fault) = domain_fault(domain).or_else(not_allowed) {
+            return refuse(StatusCode::BAD_REQUEST, &fault);
         }
         let headers = [(CONTENT_TYPE, "application/json"), (ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
         (headers, discovery_document(&self.settings, &reached)).into_response()
     }
 
-    fn keys(&self) -> Response {
+    fn keys(&self, asked: &HeaderMap) -> Response {
         let Some(published) = self.keys.published() else {
             return refuse(StatusCode::INTERNAL_SERVER_ERROR, "document not available");
         };
@@ -74,7 +76,6 @@ impl Handler {
             }
         };
         let headers = [
-            (CONTENT_TYPE, "application/json".to_owned()),
             (ACCESS_CONTROL_ALLOW_ORIGIN, "*".to_owned()),
             // A relying party must see a revoked key go.
             (CACHE_CONTROL, "no-cache, no-store, must-revalidate".to_owned()),
@@ -82,8 +83,19 @@ impl Handler {
             (EXPIRES, "0".to_owned()),
             (LAST_MODIFIED, httpdate::fmt_http_date(published.since)),
         ];
-        (headers, keys).into_response()
+        if is_unchanged(asked, published.since) {
+            return (StatusCode::NOT_MODIFIED, headers).into_response();
+        }
+        (headers, [(CONTENT_TYPE, "application/json")], keys).into_response()
     }
+}
+
+/// RFC 9110, section 13.1.3: whoever sends both dates and tags asks for the tags, and there are none.
+fn is_unchanged(asked: &HeaderMap, since: SystemTime) -> bool {
+    let date = asked.get(IF_MODIFIED_SINCE).filter(|_| !asked.contains_key(IF_NONE_MATCH));
+    let seen = date.and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+    let seconds = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    seen.is_some_and(|seen| seconds(since) <= seconds(seen))
 }
 
 /// As Go's `http.Error` writes it.
@@ -122,6 +134,20 @@ mod tests {
         let handler = handler(settings());
         handler.keys.set(vec![JwtAuthority { public_key: vec![1], key_id: "x".into(), expires_at: 0, tainted: false }]);
         assert_eq!(handler.answer(&get("/keys")).status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+
+    #[test]
+    fn keys_that_have_not_changed_are_not_sent_again() {
+        let at = |secs| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(secs);
+        let asked = |name: http::HeaderName, secs| {
+            HeaderMap::from_iter([(name, httpdate::fmt_http_date(at(secs)).parse().unwrap())])
+        };
+        assert!(is_unchanged(&asked(IF_MODIFIED_SINCE, 100), at(100) + std::time::Duration::from_millis(900)));
+        assert!(!is_unchanged(&asked(IF_MODIFIED_SINCE, 99), at(100)));
+        assert!(!is_unchanged(&HeaderMap::new(), at(100)));
+        let mut both = asked(IF_MODIFIED_SINCE, 100);
+        both.extend(asked(IF_NONE_MATCH, 0));
+        assert!(!is_unchanged(&both, at(100)));
     }
 
     #[test]

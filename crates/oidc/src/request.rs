@@ -27,12 +27,15 @@ impl Reached {
         Self { host, is_https: over_tls || proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https")) }
     }
 
-    /// The host without its port; `None` when what follows the colon is no port.
-    pub(crate) fn domain(&self) -> Option<&str> {
-        match self.host.rsplit_once(':') {
-            Some((domain, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => Some(domain),
-            Some(_) => None,
-            None => Some(&self.host),
+    /// The host without its port and brackets; all of it when it is not of the form `host:port`.
+    pub(crate) fn domain(&self) -> &str {
+        let Some((domain, port)) = self.host.rsplit_once(':') else { return &self.host };
+        let bare = domain.strip_prefix('[').and_then(|domain| domain.strip_suffix(']'));
+        match bare {
+            _ if !port.bytes().all(|byte| byte.is_ascii_digit()) => &self.host,
+            Some(bare) => bare,
+            None if domain.contains(':') => &self.host,
+            None => domain,
         }
     }
 }
@@ -62,9 +65,9 @@ mod tests {
     #[test]
     fn proxies_tell_how_they_were_reached() {
         let plain = reached(&[("host", "a.test:8080")]);
-        assert_eq!((plain.domain(), plain.is_https), (Some("a.test"), false));
+        assert_eq!((plain.domain(), plain.is_https), ("a.test", false));
         let proxied = reached(&[("host", "a.test"), ("x-forwarded-host", "b.test"), ("x-forwarded-proto", "HTTPS")]);
-        assert_eq!((proxied.domain(), proxied.is_https), (Some("b.test"), true));
+        assert_eq!((proxied.domain(), proxied.is_https), ("b.test", true));
         assert!(reached(&[("forwarded", "for=1.2.3.4; Proto=\"https\", for=5.6.7.8;proto=http")]).is_https);
         assert!(reached(&[("x-forwarded-scheme", "https")]).is_https);
         assert!(!reached(&[("forwarded", "for=1.2.3.4")]).is_https);
@@ -72,7 +75,14 @@ mod tests {
 
     #[test]
     fn a_port_is_a_number() {
-        assert_eq!(reached(&[("host", "a.test:80\"x")]).domain(), None);
-        assert_eq!(reached(&[]).domain(), Some(""));
+        for (host, domain) in [
+            ("a.test:80\"x", "a.test:80\"x"),
+            ("a.test:80:90", "a.test:80:90"),
+            ("[::1]:80", "::1"),
+            ("a.test:", "a.test"),
+        ] {
+            assert_eq!(reached(&[("host", host)]).domain(), domain);
+        }
+        assert_eq!(reached(&[]).domain(), "");
     }
 }

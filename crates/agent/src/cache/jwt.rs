@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache as Lru;
 use steeple_core::{SpiffeId, Timestamp};
 
@@ -48,7 +49,9 @@ impl CachedJwt {
 
 impl JwtCache {
     pub fn new(tokens_max: usize) -> Self {
-        Self { tokens: Lru::new(u64::try_from(tokens_max).unwrap_or(u64::MAX)) }
+        let tokens_max = u64::try_from(tokens_max).unwrap_or(u64::MAX);
+        // By default moka prefers what is asked for often, and would not take a new token into a full cache.
+        Self { tokens: Lru::builder().max_capacity(tokens_max).eviction_policy(EvictionPolicy::lru()).build() }
     }
 
     pub fn get(&self, key: &JwtKey) -> Option<Arc<CachedJwt>> {
@@ -58,6 +61,8 @@ impl JwtCache {
     pub fn put(&self, key: JwtKey, token: CachedJwt) -> Arc<CachedJwt> {
         let token = Arc::new(token);
         self.tokens.insert(key, Arc::clone(&token));
+        // Otherwise what has to leave stays until later.
+        self.tokens.run_pending_tasks();
         token
     }
 
@@ -94,16 +99,21 @@ impl std::fmt::Debug for CachedJwt {
 mod tests {
     use super::*;
 
+    fn key(audience: &[&str]) -> JwtKey {
+        let audience: Vec<String> = audience.iter().map(|name| (*name).to_owned()).collect();
+        JwtKey::new(SpiffeId::parse("spiffe://td/a").unwrap(), &audience)
+    }
+
+    fn token() -> CachedJwt {
+        let at = Timestamp::from_secs;
+        CachedJwt { token: "t".into(), key_id: "k".into(), issued_at: at(0), expires_at: at(100) }
+    }
+
     #[test]
     fn the_order_of_audiences_does_not_matter_and_tainted_keys_are_forgotten() {
         let cache = JwtCache::new(10);
-        let id = SpiffeId::parse("spiffe://td/a").unwrap();
-        let key = |audience: &[&str]| {
-            JwtKey::new(id.clone(), &audience.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
-        };
         let at = Timestamp::from_secs;
-        let token = CachedJwt { token: "t".into(), key_id: "k".into(), issued_at: at(0), expires_at: at(100) };
-        let token = cache.put(key(&["a", "b"]), token);
+        let token = cache.put(key(&["a", "b"]), token());
         assert!(cache.get(&key(&["b", "a"])).is_some());
         assert!(cache.get(&key(&["a"])).is_none());
         assert!(
@@ -113,5 +123,22 @@ mod tests {
         assert_eq!(cache.len(), 1);
         cache.forget_keys(&["k".into()]);
         assert!(cache.is_empty());
+    }
+
+    #[test]
+    fn a_full_cache_drops_the_token_that_was_used_longest_ago() {
+        let cache = JwtCache::new(2);
+        for audience in ["a", "b"] {
+            cache.put(key(&[audience]), token());
+        }
+        for _ in 0..5 {
+            assert!(cache.get(&key(&["a"])).is_some());
+        }
+        cache.put(key(&["c"]), token());
+        let held = ["a", "b", "c"].map(|audience| cache.get(&key(&[audience])).is_some());
+        assert_eq!(held, [true, false, true]);
+        cache.put(key(&["d"]), token());
+        let held = ["a", "c", "d"].map(|audience| cache.get(&key(&[audience])).is_some());
+        assert_eq!(held, [false, true, true], "however often it was used before");
     }
 }

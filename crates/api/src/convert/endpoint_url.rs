@@ -1,14 +1,13 @@
 //! The URL of a bundle endpoint as SPIRE stores it: read by Go's `net/url` and written again, with Go's texts.
 
-use std::fmt::Write;
-
 use http::Uri;
+use steeple_core::GoUrl;
 
 use super::ConvertError;
 
 /// An https URL with a host and without user information, as SPIFFE Federation, section 5.1, demands.
 pub(super) fn endpoint_url(text: &str) -> Result<String, ConvertError> {
-    let url = Parts::read(text).map_err(|why| ConvertError::new(format!("{UNREADABLE}: parse {text:?}: {why}")))?;
+    let url = GoUrl::parse(text).map_err(|why| ConvertError::new(format!("{UNREADABLE}: parse {text:?}: {why}")))?;
     if !url.scheme.eq_ignore_ascii_case("https") {
         return Err(ConvertError::new("bundle endpoint URL must use the https scheme"));
     }
@@ -27,107 +26,6 @@ pub(super) fn endpoint_url(text: &str) -> Result<String, ConvertError> {
     // Go takes more than a request can be made of.
     written.parse::<Uri>().map_err(|error| ConvertError::new(format!("{UNREADABLE}: {error}: {text:?}")))?;
     Ok(written)
-}
-
-struct Parts<'a> {
-    /// Empty when there is none.
-    scheme: &'a str,
-    user: Option<&'a str>,
-    /// With the port.
-    host: &'a str,
-    path: String,
-    query: Option<&'a str>,
-    fragment: String,
-}
-
-impl<'a> Parts<'a> {
-    fn read(text: &'a str) -> Result<Self, String> {
-        let (rest, fragment) = text.split_once('#').unwrap_or((text, ""));
-        if rest.bytes().any(|byte| byte.is_ascii_control()) {
-            return Err("net/url: invalid control character in URL".to_owned());
-        }
-        let (scheme, rest) = split_scheme(rest)?;
-        let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
-        let (authority, path) = match rest.strip_prefix("//") {
-            Some(rest) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
-            None => ("", rest),
-        };
-        let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
-        check_host(host)?;
-        let path = rewritten(path, |byte| b"-_.~$&+,/:;=@".contains(&byte))?;
-        let fragment = rewritten(fragment, |byte| b"-_.~$&+,/:;=?@!()*".contains(&byte))?;
-        Ok(Self { scheme, user, host, path, query, fragment })
-    }
-}
-
-fn split_scheme(text: &str) -> Result<(&str, &str), String> {
-    let Some((scheme, rest)) = text.split_once(':') else { return Ok(("", text)) };
-    if scheme.is_empty() {
-        return Err("missing protocol scheme".to_owned());
-    }
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
-    if scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(allowed) {
-        return Ok((scheme, rest));
-    }
-    if scheme.contains('/') {
-        return Ok(("", text));
-    }
-    Err("first path segment in URL cannot contain colon".to_owned())
-}
-
-fn check_host(host: &str) -> Result<(), String> {
-    let port = match host.strip_prefix('[') {
-        Some(bracketed) => bracketed.rsplit_once(']').ok_or("missing ']' in host")?.1,
-        None => host.rfind(':').map_or("", |colon| &host[colon..]),
-    };
-    let digits = port.strip_prefix(':').unwrap_or(port);
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) || (port == digits && !port.is_empty()) {
-        return Err(format!("invalid port {port:?} after host"));
-    }
-    let refused = |character: &char| character.is_ascii() && !character.is_ascii_alphanumeric();
-    match host.chars().filter(refused).find(|character| !"-_.~!$&'()*+,;=:[]<>\"%".contains(*character)) {
-        Some(character) => Err(format!("invalid character \"{}\" in host name", character.escape_default())),
-        None => Ok(()),
-    }
-}
-
-/// As it came when nothing in it must be escaped; else unescaped and escaped anew, as Go does.
-fn rewritten(part: &str, plain: impl Fn(u8) -> bool) -> Result<String, String> {
-    let content = unescaped(part)?;
-    let kept = |byte: u8| byte.is_ascii_alphanumeric() || plain(byte);
-    if part.bytes().all(|byte| kept(byte) || b"!'()*[]%".contains(&byte)) {
-        return Ok(part.to_owned());
-    }
-    let mut escaped = String::with_capacity(content.len());
-    for byte in content {
-        if kept(byte) {
-            escaped.push(char::from(byte));
-        } else {
-            let _ = write!(escaped, "%{byte:02X}");
-        }
-    }
-    Ok(escaped)
-}
-
-fn unescaped(part: &str) -> Result<Vec<u8>, String> {
-    let mut content = Vec::with_capacity(part.len());
-    let mut rest = part.as_bytes();
-    while let Some((&first, behind)) = rest.split_first() {
-        rest = behind;
-        if first != b'%' {
-            content.push(first);
-            continue;
-        }
-        let digits = rest.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let value = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        let Some(value) = value.and_then(|digits| u8::from_str_radix(digits, 16).ok()) else {
-            let shown = String::from_utf8_lossy(&rest[..rest.len().min(2)]);
-            return Err(format!("invalid URL escape \"%{shown}\""));
-        };
-        content.push(value);
-        rest = &rest[2..];
-    }
-    Ok(content)
 }
 
 const UNREADABLE: &str = "failed to parse bundle endpoint URL";

@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+use steeple_core::GoUrl;
+
 use super::TrustBundleFile;
 use crate::ConfigError;
 use crate::common::{check_endpoint, given};
+use crate::quote::go_quoted;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TrustBootstrap {
@@ -134,18 +137,18 @@ impl TrustBundleFile {
     }
 }
 
-fn check_url(url: &str, over_unix_socket: bool) -> Result<(), ConfigError> {
-    let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase()).unwrap_or_default();
+fn check_url(text: &str, over_unix_socket: bool) -> Result<(), ConfigError> {
+    let url = GoUrl::parse(text)
+        .map_err(|why| invalid(format!("unable to parse trust bundle URL: parse {}: {why}", go_quoted(text))))?;
     if !over_unix_socket {
-        let https = scheme == "https";
+        let https = url.scheme.eq_ignore_ascii_case("https");
         return if https { Ok(()) } else { Err(invalid("trust bundle URL must start with https://")) };
     }
-    if scheme != "http" {
+    if !url.scheme.eq_ignore_ascii_case("http") {
         return Err(invalid("trust bundle URL must start with http:// when used with trust bundle unix socket"));
     }
-    let query = url.split_once('?').map_or("", |(_, query)| query.split('#').next().unwrap_or_default());
     for reserved in ["spiffe-", "spire-"] {
-        if query.split('&').any(|parameter| parameter.starts_with(reserved)) {
+        if url.query.unwrap_or_default().split('&').any(|parameter| parameter.starts_with(reserved)) {
             return Err(invalid(format!("trust_bundle_url query params can not start with {reserved}")));
         }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use steeple_core::{KeyType, Secret, SpiffeId, TrustDomain};
+use steeple_core::{KeyType, Secret, SpiffeId, TrustDomain, unreadable};
 
 use super::{AgentFile, AgentOverrides, AgentSettings, RebootstrapMode, TrustBootstrap};
 use crate::common::{absolute, feature_flags, given, lasting, trust_domain};
@@ -247,7 +247,8 @@ fn check_admin_socket(admin: Option<&Path>, public: Option<&Path>) -> Result<(),
 fn read_token(path: &str) -> Result<Secret, ConfigError> {
     let invalid = |message: String| ConfigError::invalid("join_token_file", message);
     let bytes = std::fs::read(path)
-        .map_err(|error| invalid(format!("unable to read join token file {}: {error}", go_quoted(path))))?;
+        .map_err(|error| unreadable(Path::new(path), &error))
+        .map_err(|why| invalid(format!("unable to read join token file {}: {why}", go_quoted(path))))?;
     let bytes = Secret::new(bytes);
     let token = bytes.expose().trim_ascii();
     if token.is_empty() {

@@ -10,6 +10,7 @@ mod read;
 mod telemetry;
 
 pub use address::{Cidr, HostPort};
+pub use domain::domain_fault;
 pub(crate) use domain::{acme_directory, check_domain};
 pub(crate) use endpoint::check_endpoint;
 pub use health::{HealthFile, HealthSettings};

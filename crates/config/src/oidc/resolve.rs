@@ -120,10 +120,19 @@ impl OidcSettings {
             jwt_issuer,
             jwks_uri,
             path_prefix: if prefix.is_empty() { String::new() } else { format!("/{prefix}") },
+            issuer_path: issuer_path(&file.server_path_prefix),
             log_requests: file.log_requests,
             log: file.log.resolve(&LogFile::default())?,
             health,
         })
+    }
+}
+
+fn issuer_path(prefix: &str) -> String {
+    match prefix {
+        "" | "/" => String::new(),
+        _ if prefix.starts_with('/') => prefix.to_owned(),
+        _ => format!("/{prefix}"),
     }
 }
 
@@ -348,7 +357,7 @@ mod tests {
         let Loaded { settings: (settings, source), notices } = load(&text).unwrap();
         assert_eq!(settings.domains, ["a.test", "b.test"]);
         assert_eq!(settings.listener, OidcListener::Insecure(HostPort::new("::", 8080)));
-        assert_eq!(settings.path_prefix, "/oidc");
+        assert_eq!((settings.path_prefix.as_str(), settings.issuer_path.as_str()), ("/oidc", "/oidc/"));
         let issuer = settings.jwt_issuer.unwrap();
         assert_eq!((issuer.to_string(), issuer.join("keys").to_string()).1, "https://issuer.test/x/keys");
         assert_eq!(settings.health.unwrap().listen.port, 9000);

@@ -24,6 +24,8 @@ pub struct OidcSettings {
     pub jwks_uri: Option<BaseUrl>,
     /// Begins with `/` and has none at its end; empty for no prefix.
     pub path_prefix: String,
+    /// The path of the issuer that follows from the request: the prefix as it was given, also with a `/` at its end.
+    pub issuer_path: String,
     pub log_requests: bool,
     pub log: LogSettings,
     pub health: Option<OidcHealthSettings>,

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use steeple_core::unreadable;
+
 use crate::section::{Section, blocks_of};
 use crate::unknown::UnknownKeys;
 use crate::{DecodeError, Node, PluginError, Span, Tree, parse};
@@ -37,7 +39,7 @@ impl PluginBlock {
     pub fn data_file_content(&self) -> Result<Option<Vec<u8>>, PluginError> {
         self.data_file
             .as_ref()
-            .map(|path| std::fs::read(path).map_err(|error| self.data_file_error(&error)))
+            .map(|path| std::fs::read(path).map_err(|error| self.data_file_error(unreadable(path, &error))))
             .transpose()
     }
 
@@ -47,13 +49,12 @@ impl PluginBlock {
     }
 
     fn parse_data(&self, content: &[u8]) -> Result<Tree, PluginError> {
-        parse(content).map_err(|error| self.data_file_error(&error))
+        let path = self.data_file.as_deref().unwrap_or(Path::new("")).display();
+        parse(content).map_err(|error| self.data_file_error(format!("{path}: {error}")))
     }
 
-    fn data_file_error(&self, why: &dyn std::fmt::Display) -> PluginError {
-        let path = self.data_file.as_deref().unwrap_or(Path::new("")).display();
-        let (kind, name) = (self.kind.clone(), self.name.clone());
-        PluginError::DataFile { kind, name, reason: format!("{path}: {why}") }
+    fn data_file_error(&self, reason: String) -> PluginError {
+        PluginError::DataFile { kind: self.kind.clone(), name: self.name.clone(), reason }
     }
 
     /// Reads the plugin's own settings; keys that `read` does not ask for are refused by name.

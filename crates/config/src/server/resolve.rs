@@ -1,5 +1,6 @@
 //! From what the file and the flags said to complete settings.
 
+use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -97,6 +98,7 @@ impl ServerSettings {
         if !unknown.is_empty() {
             return Err(UnknownConfiguration(unknown).into());
         }
+        notices::remark(file, &mut said)?;
         said.extend(check_server(&plugins, supported, own_file)?);
         if *experimental != Default::default() {
             said.push(Notice::warn(
@@ -104,7 +106,6 @@ impl ServerSettings {
                  considerations for experimental features.",
             ));
         }
-        notices::remark(file, &mut said)?;
 
         let around = cluster::Surroundings { api_bind: &bind, data_dir: &data_dir, working_dir };
         let cluster = cluster::resolve(file.cluster.as_ref(), &around, &mut said)?;
@@ -152,12 +153,17 @@ impl ServerSettings {
     }
 }
 
+/// SPIRE resolves a name here, before it looks at anything that follows.
 fn bind(address: &str, port: i64) -> Result<HostPort, ConfigError> {
-    let port = u16::try_from(port).map_err(|_| {
-        let message = format!("could not resolve bind address \"{address}:{port}\": address {port}: invalid port");
-        ConfigError::invalid("bind_port", message)
-    })?;
-    Ok(HostPort::new(address, port))
+    let refused = |key: &'static str, why: String| {
+        ConfigError::invalid(key, format!("could not resolve bind address \"{address}:{port}\": {why}"))
+    };
+    let number = u16::try_from(port).map_err(|_| refused("bind_port", format!("address {port}: invalid port")))?;
+    let bind = HostPort::new(address, number);
+    match (bind.host.as_str(), bind.port).to_socket_addrs() {
+        Ok(_) => Ok(bind),
+        Err(_) => Err(refused("bind_address", format!("lookup {address}: no such host"))),
+    }
 }
 
 fn cidrs(texts: &[String]) -> Result<Vec<Cidr>, ConfigError> {

@@ -275,7 +275,7 @@ mod tests {
             (with("jwt_svids = [{ jwt_audience = \"a\" }]"), "'jwt_svid_file_name' is required in 'jwt_svids'"),
             (with("jwt_svids = [{ jwt_svid_file_name = \"a\" }]"), "'jwt_audience' is required in 'jwt_svids'"),
             (
-                with("agent_address = \"tcp:host:1\""),
+                with("agent_address = \"tcp://host:1\""),
                 "agent_address: workload endpoint tcp socket URI host component must be an IP:port",
             ),
             (

@@ -77,8 +77,9 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
         Ok(Some(Value::Number(value.to_string())))
     }
 
+    /// `8081.0` stays what no int is made of.
     fn visit_f64<E: Error>(self, value: f64) -> Result<Self::Value, E> {
-        Ok(Some(Value::Number(value.to_string())))
+        Ok(Some(Value::Number(format!("{value:?}"))))
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Self::Value, E> {

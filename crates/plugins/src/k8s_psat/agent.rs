@@ -38,7 +38,7 @@ impl K8sPsatAgent {
     /// As it is in the file: not even a newline is removed (SPIRE behaviour).
     fn token(&self) -> Result<Zeroizing<String>, String> {
         let path = &self.token_path;
-        let unreadable = |error: io::Error| format!("open {}: {error}", path.display());
+        let unreadable = |error: io::Error| steeple_core::unreadable(path, &error);
         let mut token = Zeroizing::new(String::new());
         let file = File::open(path).map_err(unreadable)?;
         file.take(TOKEN_BYTES_MAX + 1).read_to_string(&mut token).map_err(unreadable)?;

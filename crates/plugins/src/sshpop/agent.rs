@@ -6,6 +6,7 @@ use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use steeple_core::plugin::{AgentChannel, AgentNodeAttestor, AttestError, BoxFuture};
+use steeple_core::unreadable;
 use zeroize::Zeroizing;
 
 use super::NAME;
@@ -98,7 +99,7 @@ fn answer(key: &HostKey, challenge: &[u8]) -> Result<Vec<u8>, AttestError> {
 
 fn read(path: &Path, what: &str) -> Result<Vec<u8>, AttestError> {
     std::fs::read(path)
-        .map_err(|error| AttestError::invalid(format!("failed to read {what} file: open {}: {error}", path.display())))
+        .map_err(|error| AttestError::invalid(format!("failed to read {what} file: {}", unreadable(path, &error))))
 }
 
 /// The second field of a `.pub` file.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use steeple_ca::{CaIssuer, IssueError, SigningKey};
 use steeple_core::plugin::UpstreamError;
-use steeple_core::{Secret, Timestamp, TrustDomain};
+use steeple_core::{Secret, Timestamp, TrustDomain, unreadable};
 
 use super::DiskFiles;
 use crate::ca_check::check_ca;
@@ -76,6 +76,6 @@ fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, String> {
 
 fn read_pem(path: &Path) -> Result<Vec<pem::Pem>, String> {
     let text = std::fs::read(path).map(zeroize::Zeroizing::new);
-    let text = text.map_err(|error| format!("open {}: {error}", path.display()))?;
+    let text = text.map_err(|error| unreadable(path, &error))?;
     pem::parse_many(text.as_slice()).map_err(|error| format!("{}: {error}", path.display()))
 }

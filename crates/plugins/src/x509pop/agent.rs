@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
-use steeple_core::Secret;
 use steeple_core::plugin::{AgentChannel, AgentNodeAttestor, AttestError, BoxFuture};
+use steeple_core::{Secret, unreadable};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::NAME;
@@ -134,7 +134,7 @@ fn private_key(path: &Path) -> Result<ProofKey, AttestError> {
 fn read_pem(path: &Path, what: &str) -> Result<Vec<pem::Pem>, AttestError> {
     let text = std::fs::read(path)
         .map(zeroize::Zeroizing::new)
-        .map_err(|error| AttestError::invalid(format!("{what}: open {}: {error}", path.display())))?;
+        .map_err(|error| AttestError::invalid(format!("{what}: {}", unreadable(path, &error))))?;
     pem::parse_many(text.as_slice())
         .map_err(|error| AttestError::invalid(format!("{what}: {}: {error}", path.display())))
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use serde::Deserialize;
 use steeple_api::convert::{bundle_from_wire, bundle_to_wire};
 use steeple_api::types::{Bundle, X509Certificate};
-use steeple_ca::jwks::{parse_spiffe_bundle, print_spiffe_bundle};
+use steeple_ca::jwks::{JwksError, parse_spiffe_bundle_leniently, print_spiffe_bundle};
 use steeple_cli::{Context, Failure, pem_text};
 use steeple_core::TrustDomain;
 
@@ -39,14 +39,24 @@ pub(super) fn parse_bundle(id: &str, data: &[u8], format: BundleFormat) -> Resul
         }
         BundleFormat::Spiffe => {
             let trust_domain = TrustDomain::parse(id).map_err(Failure::message)?;
-            let parsed = parse_spiffe_bundle(&trust_domain, data).map_err(Failure::message);
-            let mut bundle = parsed.context("unable to parse to spiffe bundle")?;
+            let mut bundle = parse_spiffe_bundle_leniently(&trust_domain, data).map_err(not_spiffe)?;
             // A server that polls makes up its own sequence; an operator's file says it (SPIRE behaviour).
             let sequence: Sequence = serde_json::from_slice(data).map_err(Failure::message)?;
             bundle.sequence = sequence.spiffe_sequence;
             Ok(bundle_to_wire(&bundle, None))
         }
     }
+}
+
+/// In go-spiffe's words, which SPIRE's commands pass on.
+fn not_spiffe(error: JwksError) -> Failure {
+    let why = match error {
+        JwksError::Json(reason) => format!("unable to parse JWKS: {reason}"),
+        JwksError::MissingKeyId { entry } => format!("error adding authority {entry} of JWKS: keyID cannot be empty"),
+        error @ JwksError::BadKey { .. } => format!("unable to parse JWKS: {error}"),
+        error => error.to_string(),
+    };
+    Failure::Message(format!("unable to parse to spiffe bundle: spiffebundle: {why}"))
 }
 
 pub(super) fn print_bundle(out: &mut dyn Write, bundle: &Bundle, format: BundleFormat) -> Result<(), Failure> {
@@ -101,6 +111,21 @@ mod tests {
     fn a_documents_sequence_is_kept() {
         let bundle = parse_bundle("one.test", br#"{"keys": [], "spiffe_sequence": 4}"#, BundleFormat::Spiffe).unwrap();
         assert_eq!((bundle.trust_domain.as_str(), bundle.sequence_number), ("one.test", 4));
+    }
+
+    #[test]
+    fn keys_for_other_uses_are_skipped_and_the_words_are_go_spiffes() {
+        let parse = |json: &str| parse_bundle("one.test", json.as_bytes(), BundleFormat::Spiffe);
+        let bundle = parse(r#"{"keys": [{"kty": "EC"}, {"kty": "EC", "use": "sig"}]}"#).unwrap();
+        assert!(bundle.x509_authorities.is_empty() && bundle.jwt_authorities.is_empty());
+        for (json, why) in [
+            ("{}", "no authorities found"),
+            (r#"{"keys": [{"use": "x509-svid"}]}"#, "expected a single certificate in x509-svid entry 0; got 0"),
+            (r#"{"keys": [{"use": "jwt-svid"}]}"#, "error adding authority 0 of JWKS: keyID cannot be empty"),
+        ] {
+            let told = parse(json).unwrap_err().to_string();
+            assert_eq!(told, format!("unable to parse to spiffe bundle: spiffebundle: {why}"));
+        }
     }
 
     #[test]

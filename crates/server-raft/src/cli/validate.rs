@@ -1,13 +1,14 @@
 //! `validate`: the settings, and what `run` tries before it takes a port or a directory.
 
-use std::net::ToSocketAddrs;
+use std::fmt::Display;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use steeple_cli::one_line_of;
-use steeple_config::{PluginBlock, ServerSettings, validation_notes};
+use steeple_config::{EndpointProfile, PluginBlock, ServerSettings, validation_notes};
 use steeple_core::{Clock, SystemClock};
 use steeple_telemetry::log;
+use steeple_transport::tls::CertFiles;
 
 use super::RunFlags;
 use crate::authz::Policy;
@@ -37,14 +38,16 @@ fn refusal_of(settings: &ServerSettings) -> Option<String> {
     if let Some(refusal) = log::refusal_of(&settings.log, PROGRAM) {
         return Some(refusal);
     }
-    let bind = settings.bind.to_string();
-    if let Err(error) = bind.to_socket_addrs() {
-        let why = format!("could not resolve bind address \"{bind}\": {error}");
-        return Some(format!("SPIRE {PROGRAM} configuration file is invalid: {why}\n"));
+    let invalid = |why: &dyn Display| Some(format!("SPIRE {PROGRAM} configuration file is invalid: {why}\n"));
+    let endpoint = settings.federation.bundle_endpoint.as_ref();
+    if let Some(EndpointProfile::WebServingCert(serving)) = endpoint.map(|endpoint| &endpoint.profile)
+        && let Err(error) = CertFiles::load(&serving.cert_file_path, &serving.key_file_path)
+    {
+        return invalid(&format_args!("failed to load certificate: {error}"));
     }
     let policy = settings.policy.as_ref().map(|policy| Policy::resolve(policy, &settings.admin_ids));
     if let Some(Err(error)) = policy {
-        return Some(format!("SPIRE {PROGRAM} configuration file is invalid: {error}\n"));
+        return invalid(&error);
     }
     let notes: Vec<(String, String)> = settings
         .plugins
@@ -102,9 +105,20 @@ mod tests {
     fn a_log_file_that_cannot_be_opened_is_refused() {
         let told = refusal("log_file = \"/nowhere/at/all.log\"", "").unwrap();
         assert!(
-            told.starts_with("SPIRE server configuration file is invalid: cannot open the log file /nowhere/"),
+            told.starts_with(
+                "SPIRE server configuration file is invalid: open /nowhere/at/all.log: no such file or directory"
+            ),
             "{told}"
         );
+    }
+
+    #[test]
+    fn certificate_files_of_the_bundle_endpoint_are_read() {
+        let federation = "federation { bundle_endpoint { port = 8443 profile \"https_web\" { serving_cert_file { \
+                          cert_file_path = \"/none/c\" key_file_path = \"/none/k\" } } } }";
+        let told = "SPIRE server configuration file is invalid: failed to load certificate: open /none/c: no such file \
+                    or directory\n";
+        assert_eq!(refusal(federation, "").as_deref(), Some(told));
     }
 
     #[test]
@@ -219,9 +233,5 @@ mod tests {
             let note = report.strip_prefix(&start).unwrap_or_else(|| panic!("{report}"));
             assert!(note.contains(why) && !note.contains("x509pop: ") && note.lines().count() == 1, "{report}");
         }
-        let report = refusal("bind_address = \"no port in here\"", "").unwrap();
-        let start =
-            "SPIRE server configuration file is invalid: could not resolve bind address \"no port in here:8081\": ";
-        assert!(report.starts_with(start), "{report}");
     }
 }

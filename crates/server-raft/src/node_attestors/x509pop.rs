@@ -57,7 +57,7 @@ fn certificates(paths: &[String]) -> anyhow::Result<Vec<Vec<u8>>> {
     let mut certificates = Vec::new();
     for path in paths {
         let unreadable = || format!("x509pop: unable to load trust bundle {path:?}");
-        let text = std::fs::read(path).with_context(unreadable)?;
+        let text = steeple_cli::read_file(path).with_context(unreadable)?;
         let blocks = pem::parse_many(&text).with_context(unreadable)?;
         let before = certificates.len();
         certificates

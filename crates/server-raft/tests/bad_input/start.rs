@@ -278,7 +278,7 @@ async fn a_bundle_endpoint_that_cannot_be_served_is_named() {
     let files = format!("cert_file_path = \"{path}\" key_file_path = \"{path}\"");
     let web = format!("profile \"https_web\" {{ serving_cert_file {{ {files} }} }}");
     let text = bench.refused(&endpoint("files", &web), &[]).await;
-    assert_says(&text, &["bundle endpoint: failed to load certificate: cannot read", &path]);
+    assert_says(&text, &["bundle endpoint: failed to load certificate: open", &path]);
 
     let acme = "acme { domain_name = \"not a name\" email = \"a@a.test\" tos_accepted = true }";
     for (name, rest) in [("old", acme.to_owned()), ("new", format!("profile \"https_web\" {{ {acme} }}"))] {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use steeple_config::{LogFormat, LogSettings};
+use steeple_core::system_words;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Subscriber;
 use tracing_subscriber::layer::SubscriberExt;
@@ -14,7 +15,8 @@ use super::{Ledger, Levels, Sink};
 
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    #[error("cannot open the log file {}: {source}", path.display())]
+    /// SPIRE's text.
+    #[error("open {}: {}", path.display(), system_words(source))]
     File { path: PathBuf, source: io::Error },
     #[error("logging was started before in this process")]
     StartedBefore,

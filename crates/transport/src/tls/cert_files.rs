@@ -30,7 +30,7 @@ pub struct CertFiles {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertFilesError {
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("{}", steeple_core::unreadable(path, source))]
     Io { path: PathBuf, source: io::Error },
     #[error("{} is no PEM file of {what}: {source}", path.display())]
     Pem { path: PathBuf, what: &'static str, source: pem::Error },

@@ -7,7 +7,7 @@ use steeple_api::types::{Bundle, FederationRelationship, HttpsWebProfile, Httpss
 use steeple_cli::{Call, Context, Failure, Flag, Values};
 use steeple_core::SpiffeId;
 
-use crate::cli::bundle_data::{BundleFormat, bundle_format, parse_bundle};
+use crate::cli::bundle_data::{BundleFormat, parse_bundle};
 use crate::cli::go_json::from_go_json;
 
 pub(super) const FLAGS: &[Flag] = &[
@@ -68,40 +68,46 @@ fn from_flags(values: &Values) -> Result<FederationRelationship, Failure> {
         trust_domain_bundle: None,
         trust_domain_bundle_format: text("trustDomainBundleFormat"),
     };
-    let bundle = match values.text_if_any("trustDomainBundlePath") {
-        None => None,
-        Some(path) => {
-            let data = steeple_cli::read_file(path).context("cannot read bundle file")?;
-            let format = bundle_format(&relationship.trust_domain_bundle_format)?;
-            let bundle = parse_bundle(bundle_domain(&relationship)?.as_str(), &data, format);
-            Some(bundle.context("cannot parse bundle file")?)
-        }
-    };
-    converted(relationship, bundle)
+    let mut converted = converted(&relationship)?;
+    if let Some(path) = values.text_if_any("trustDomainBundlePath") {
+        let data = steeple_cli::read_file(path).context("cannot read bundle file")?;
+        // Whatever is not PEM is a SPIFFE document (SPIRE behaviour).
+        let is_pem = relationship.trust_domain_bundle_format == FORMAT_PEM;
+        let format = if is_pem { BundleFormat::Pem } else { BundleFormat::Spiffe };
+        let bundle = parse_bundle(bundle_domain(&relationship)?.as_str(), &data, format);
+        converted.trust_domain_bundle = Some(bundle.context("cannot parse bundle file")?);
+    }
+    Ok(converted)
 }
 
 fn from_json(json: &[u8]) -> Result<Vec<FederationRelationship>, Failure> {
     let file: Result<File, _> = from_go_json(json, &["trustdomainbundle"]);
     let file = file.map_err(|error| Failure::Message(format!("failed to parse JSON: {error}")))?;
-    let one = |(at, mut relationship): (usize, Relationship)| {
-        let bundle = relationship.trust_domain_bundle.take();
-        let bundle = bundle.map(|value| inline_bundle(&relationship, &value)).transpose();
-        let converted = bundle.and_then(|bundle| converted(relationship, bundle));
-        converted.context(format!("could not parse item {at}"))
+    let one = |(at, relationship): (usize, &Relationship)| {
+        with_inline_bundle(relationship).context(format!("could not parse item {at}"))
     };
-    file.relationships.into_iter().enumerate().map(one).collect()
+    file.relationships.iter().enumerate().map(one).collect()
+}
+
+fn with_inline_bundle(relationship: &Relationship) -> Result<FederationRelationship, Failure> {
+    let mut converted = converted(relationship)?;
+    if let Some(value) = &relationship.trust_domain_bundle {
+        let bundle = inline_bundle(relationship, value).context("cannot parse bundle raw message")?;
+        converted.trust_domain_bundle = Some(bundle);
+    }
+    Ok(converted)
 }
 
 fn inline_bundle(relationship: &Relationship, value: &Value) -> Result<Bundle, Failure> {
     let domain = bundle_domain(relationship)?;
-    let bundle = match bundle_format(&relationship.trust_domain_bundle_format)? {
-        BundleFormat::Pem => {
-            let pem = value.as_str().ok_or_else(|| Failure::message("a bundle in PEM form is a string"))?;
-            parse_bundle(&domain, pem.as_bytes(), BundleFormat::Pem)
+    match relationship.trust_domain_bundle_format.as_str() {
+        FORMAT_PEM => {
+            let no_string = || Failure::message("failed to unmarshal json: a bundle in PEM form is a string");
+            parse_bundle(&domain, value.as_str().ok_or_else(no_string)?.as_bytes(), BundleFormat::Pem)
         }
-        BundleFormat::Spiffe => parse_bundle(&domain, value.to_string().as_bytes(), BundleFormat::Spiffe),
-    };
-    bundle.context("cannot parse bundle raw message")
+        FORMAT_SPIFFE => parse_bundle(&domain, value.to_string().as_bytes(), BundleFormat::Spiffe),
+        other => Err(Failure::Message(format!("bundle format {other:?} is unsupported"))),
+    }
 }
 
 /// With https_spiffe the bundle is that of the endpoint's trust domain (SPIRE behaviour).
@@ -112,7 +118,8 @@ fn bundle_domain(relationship: &Relationship) -> Result<String, Failure> {
     Ok(endpoint_id(relationship)?.trust_domain_name().to_owned())
 }
 
-fn converted(relationship: Relationship, bundle: Option<Bundle>) -> Result<FederationRelationship, Failure> {
+/// Without the bundle.
+fn converted(relationship: &Relationship) -> Result<FederationRelationship, Failure> {
     if relationship.trust_domain.is_empty() {
         return Err(Failure::message("trust domain is required"));
     }
@@ -122,15 +129,15 @@ fn converted(relationship: Relationship, bundle: Option<Bundle>) -> Result<Feder
     let profile = match relationship.bundle_endpoint_profile.as_str() {
         PROFILE_WEB => BundleEndpointProfile::HttpsWeb(HttpsWebProfile {}),
         PROFILE_SPIFFE => {
-            let endpoint_spiffe_id = endpoint_id(&relationship)?.to_string();
+            let endpoint_spiffe_id = endpoint_id(relationship)?.to_string();
             BundleEndpointProfile::HttpsSpiffe(HttpsspiffeProfile { endpoint_spiffe_id })
         }
         other => return Err(Failure::Message(format!("unknown bundle endpoint profile type: {other:?}"))),
     };
     Ok(FederationRelationship {
-        trust_domain: relationship.trust_domain,
-        bundle_endpoint_url: relationship.bundle_endpoint_url,
-        trust_domain_bundle: bundle,
+        trust_domain: relationship.trust_domain.clone(),
+        bundle_endpoint_url: relationship.bundle_endpoint_url.clone(),
+        trust_domain_bundle: None,
         bundle_endpoint_profile: Some(profile),
     })
 }
@@ -144,6 +151,8 @@ fn endpoint_id(relationship: &Relationship) -> Result<SpiffeId, Failure> {
         .context("cannot parse bundle endpoint SPIFFE ID")
 }
 
+const FORMAT_PEM: &str = "pem";
+const FORMAT_SPIFFE: &str = "spiffe";
 const PROFILE_SPIFFE: &str = "https_spiffe";
 const PROFILE_WEB: &str = "https_web";
 
@@ -186,5 +195,12 @@ mod tests {
         let relationships = from_json(json.as_bytes()).unwrap();
         assert_eq!(relationships[0].trust_domain_bundle.as_ref().unwrap().trust_domain, "a.test");
         assert_eq!(relationships[1].trust_domain_bundle, None);
+        for format in ["", "der"] {
+            let other = json.replace("Format\": \"spiffe\"", &format!("Format\": \"{format}\""));
+            let told = format!(
+                "could not parse item 0: cannot parse bundle raw message: bundle format {format:?} is unsupported"
+            );
+            assert_eq!(from_json(other.as_bytes()).unwrap_err().to_string(), told);
+        }
     }
 }
