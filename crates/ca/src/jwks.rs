@@ -112,8 +112,8 @@ fn spiffe_document(bundle: &Bundle) -> Result<Document, JwksError> {
     Ok(Document { keys, spiffe_sequence: bundle.sequence, spiffe_refresh_hint: bundle.refresh_hint })
 }
 
-/// The Workload API's JWT bundle: a standard key set without `use`, sequence and hint, sorted by key ID. `keys` is never
-/// null.
+/// The Workload API's JWT bundle: a standard key set without `use`, sequence and hint, sorted by key ID. `keys` is
+/// never null.
 pub fn print_jwt_bundle(bundle: &Bundle) -> Result<String, JwksError> {
     // In no order of its own in SPIRE.
     let mut authorities: Vec<&JwtAuthority> = bundle.jwt_authorities.iter().collect();

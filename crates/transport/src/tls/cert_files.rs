@@ -42,7 +42,8 @@ pub enum CertFilesError {
     TooLarge(PathBuf),
     #[error("the key in {} cannot be used: it must be EC P-256, P-384, P-521, RSA or Ed25519", .0.display())]
     UnusableKey(PathBuf),
-    #[error("the key in {} does not belong to the first certificate in {}", key.display(), certificate.display())]
+    /// Go's text.
+    #[error("tls: private key does not match public key")]
     KeyMismatch { certificate: PathBuf, key: PathBuf },
 }
 

@@ -13,7 +13,8 @@ use super::print::{Kind, print_all, print_one};
 
 pub(super) async fn show(call: &mut Call, channel: Channel) -> Result<(), Failure> {
     let response = LocalAuthorityClient::new(channel).get_jwt_authority_state(GetJwtAuthorityStateRequest {}).await;
-    let response = response.context("could not get JWT authorities")?.into_inner();
+    // Alone of the commands here without a word of its own (SPIRE behaviour).
+    let response = response?.into_inner();
     call.print(&response, |streams, response| {
         print_all(streams, KIND, [response.active.as_ref(), response.prepared.as_ref(), response.old.as_ref()])
     })
