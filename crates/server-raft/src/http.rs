@@ -117,6 +117,8 @@ pub fn observe(settings: &ServerSettings, recorder: &Metrics, observed: Observed
         let (replica, clock) = (observed.replica.clone(), Arc::clone(&observed.clock));
         recorder.before_render_under(prefix, move || metrics::observe_expiry(&replica, clock.now()));
     }
+    let meter = observed.meter.clone();
+    recorder.show_tally(metrics::WAL_SYNC_SECS, move || metrics::wal_syncs(&meter));
     recorder.before_render(move || observed.observe());
 }
 

@@ -13,7 +13,7 @@ mod observed;
 mod recorded;
 
 pub use names::*;
-pub use observed::{Observed, observe_expiry};
+pub use observed::{Observed, observe_expiry, wal_syncs};
 pub use recorded::{
     acme_order, activated, activated_without, activation_waits, backup_failed, backup_known, backup_taken,
     bundle_published, bundle_publisher_rests, declare, federated_bundle_updated, leader_changed, preparation, proposed,

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use metrics::{counter, gauge};
+use metrics::gauge;
 use steeple_ca::certificate;
 use steeple_core::{AuthorityKind, Bundle, Clock, Timestamp};
 use steeple_state::State;
 use steeple_state::view::{AgentFilter, EntryFilter};
-use steeple_storage::{FLUSH_BUCKETS_US, Meter, Stats};
+use steeple_storage::{FLUSH_BUCKETS_US, Meter};
+use steeple_telemetry::metric::Tally;
 
 use super::names::*;
 use crate::driver::federation::BundleAges;
@@ -68,7 +69,7 @@ impl Observed {
 
     fn observe_storage(&self) {
         if let Some(stats) = self.meter.stats() {
-            observe_syncs(&stats);
+            gauge!(WAL_SYNC_QUEUE).set(stats.flush_queue_len as f64);
         }
         if let Some(space) = self.meter.space() {
             gauge!(VOLUME_SIZE_BYTES).set(space.total_bytes as f64);
@@ -107,6 +108,14 @@ impl Observed {
             }
         }
     }
+}
+
+/// Syncs of the write-ahead log, in seconds, while there is a store.
+pub fn wal_syncs(meter: &Meter) -> Option<Tally> {
+    let stats = meter.stats()?;
+    let [within @ .., beyond] = stats.flush_buckets;
+    let bounds = FLUSH_BUCKETS_US.map(|us| us as f64 / 1e6);
+    Some(Tally { buckets: bounds.into_iter().zip(within).collect(), beyond, sum: stats.flush_total_ns as f64 / 1e9 })
 }
 
 /// Sets the seconds that each authority has left. Apart from [`Observed::observe`] because alerts rely on
@@ -171,19 +180,6 @@ fn count_agents(state: &State, now: Timestamp, agent_ttl: Duration) -> [(&'stati
     let ending = of(false, Some(now.saturating_add(agent_ttl / 6)));
     let all = of(false, None);
     [("current", all - ending), ("late", ending - expired), ("expired", expired), ("banned", of(true, None))]
-}
-
-/// The buckets as Prometheus has them: each counts all that are no longer than its bound.
-fn observe_syncs(stats: &Stats) {
-    gauge!(WAL_SYNC_QUEUE).set(stats.flush_queue_len as f64);
-    let bounds = FLUSH_BUCKETS_US.iter().map(|us| format!("{}", *us as f64 / 1e6)).chain(["+Inf".to_owned()]);
-    let mut so_far = 0;
-    for (bound, count) in bounds.zip(stats.flush_buckets) {
-        so_far += count;
-        counter!(format!("{WAL_SYNC_SECS}_bucket"), "le" => bound).absolute(so_far);
-    }
-    gauge!(format!("{WAL_SYNC_SECS}_sum")).set(stats.flush_total_ns as f64 / 1e9);
-    counter!(format!("{WAL_SYNC_SECS}_count")).absolute(so_far);
 }
 
 fn last_root_end(bundle: &Bundle) -> Option<Timestamp> {

@@ -90,6 +90,7 @@ async fn https_web_trusts_the_systems_roots_and_reloads_its_files() {
         "steeple_jwt_key_lifetime_seconds{",
         "steeple_raft_leader_changes_total{",
         "steeple_raft_proposals_total{",
+        "# TYPE steeple_wal_sync_seconds histogram",
         "steeple_wal_sync_seconds_bucket{",
         "steeple_x509_svid_ttl_max_seconds{",
     ] {

@@ -13,6 +13,7 @@ mod sending;
 mod series;
 mod sink;
 mod statsd;
+mod tally;
 mod tls;
 mod udp;
 
@@ -25,4 +26,5 @@ pub use recorder::{MetricSettings, Metrics, MetricsError};
 pub use rpc::{CountCalls, CountedBody};
 pub use sink::{Event, Sink};
 pub use statsd::Flavor;
+pub use tally::Tally;
 pub use tls::{MetricTlsError, OwnTls};

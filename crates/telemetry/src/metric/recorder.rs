@@ -10,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use super::naming::{label_value, metric_name};
 use super::sending::{Sending, Sent};
 use super::series::{Series, full_name};
-use super::{Filter, Sink};
+use super::{Filter, Sink, Tally};
 
 /// The `telemetry` section of a configuration, as far as it shapes names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +39,7 @@ pub enum MetricsError {
 pub struct Metrics(Arc<Inner>);
 
 type Hook = Box<dyn Fn() + Send + Sync>;
+type Count = Box<dyn Fn() -> Option<Tally> + Send + Sync>;
 
 struct Inner {
     settings: MetricSettings,
@@ -46,6 +47,8 @@ struct Inner {
     sending: Option<Arc<Sending>>,
     /// With the prefix of what they set.
     before_render: RwLock<Vec<(String, Hook)>>,
+    /// By full name.
+    tallies: RwLock<Vec<(String, Count)>>,
     last_upkeep: Mutex<Instant>,
 }
 
@@ -61,6 +64,7 @@ impl Metrics {
             prometheus: settings.labelled(PrometheusBuilder::new().set_quantiles(&QUANTILES)?).build_recorder(),
             sending: Sending::to(sinks, settings.common_labels()),
             before_render: RwLock::default(),
+            tallies: RwLock::default(),
             last_upkeep: Mutex::new(Instant::now()),
         })))
     }
@@ -82,11 +86,23 @@ impl Metrics {
         self.0.before_render.write().push((prefix.to_owned(), Box::new(hook)));
     }
 
+    /// Shows the histogram `name` as `count` knows it at each rendering, where it knows it. It is not sent to the sinks,
+    /// which want samples.
+    pub fn show_tally(&self, name: &str, count: impl Fn() -> Option<Tally> + Send + Sync + 'static) {
+        let name = full_name(name, &self.0.settings.prefix);
+        if self.0.settings.filter.admits(&name) {
+            self.0.tallies.write().push((metric_name(&name), Box::new(count)));
+        }
+    }
+
     /// The Prometheus text.
     pub fn render(&self) -> String {
         let moment = self.0.settings.labelled(PrometheusBuilder::new()).build_recorder();
         self.run_hooks(&moment, None);
-        self.0.prometheus.handle().render() + &moment.handle().render()
+        let labels = self.0.settings.common_labels();
+        let shown = |(name, count): &(String, Count)| Some(count()?.render(name, &labels));
+        let tallies: String = self.0.tallies.read().iter().filter_map(shown).collect();
+        self.0.prometheus.handle().render() + &moment.handle().render() + &tallies
     }
 
     /// Sends what hooks record, which nothing else would.
@@ -255,13 +271,15 @@ mod tests {
     }
 
     #[test]
-    fn own_names_keep_their_prefix_and_bounds_stay_numbers() {
+    fn own_names_keep_their_prefix() {
         let metrics = metrics();
-        metrics::with_local_recorder(&metrics, || {
-            metrics::counter!("steeple_wal_sync_seconds_bucket", "le" => "0.002").absolute(3);
-        });
+        metrics::with_local_recorder(&metrics, || metrics::counter!("steeple_proposals_total").absolute(3));
+        metrics.show_tally("steeple_sync_seconds", || Some(Tally { buckets: vec![(0.002, 3)], ..Tally::default() }));
+        metrics.show_tally("unknown_seconds", || None);
         let text = metrics.render();
-        assert!(text.contains("\nsteeple_wal_sync_seconds_bucket{host=\"node-1.test\",le=\"0.002\"} 3\n"), "{text}");
+        assert!(text.contains("\nsteeple_proposals_total{host=\"node-1.test\"} 3\n"), "{text}");
+        assert!(text.contains("\nsteeple_sync_seconds_bucket{host=\"node-1.test\",le=\"0.002\"} 3\n"), "{text}");
+        assert!(!text.contains("unknown"), "{text}");
     }
 
     #[test]
@@ -294,6 +312,7 @@ mod tests {
         let filter = filter.with_labels(&[], &["host".to_owned(), "secret".to_owned()]);
         let settings = MetricSettings { filter, host: Some("node".into()), ..metrics().0.settings.clone() };
         let metrics = Metrics::new(&settings).unwrap();
+        metrics.show_tally("rpc.seconds", || Some(Tally::default()));
         metrics::with_local_recorder(&metrics, || {
             metrics::counter!("rpc.agent.v1.agent.attest_agent").increment(1);
             metrics::counter!("started", "secret" => "x", "version" => "1").increment(1);

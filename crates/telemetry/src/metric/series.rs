@@ -19,14 +19,8 @@ impl Series {
         if !settings.filter.admits(&name) {
             return None;
         }
-        let labels = key.labels().filter(|label| settings.filter.admits_label(label.key())).map(|label| {
-            let value = match label.key() {
-                // The bound of a histogram's bucket is a number.
-                "le" => label.value().to_owned(),
-                _ => label_value(label.value()),
-            };
-            (label.key().to_owned(), value)
-        });
+        let labels = key.labels().filter(|label| settings.filter.admits_label(label.key()));
+        let labels = labels.map(|label| (label.key().to_owned(), label_value(label.value())));
         Some(Self { key: name, labels: labels.collect() })
     }
 
