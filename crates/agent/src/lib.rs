@@ -12,7 +12,7 @@
 //! * [`cache`]: entries, SVIDs and bundles in memory, with views for each workload.
 //! * `persist`: the same on disk, sealed, where it is wanted.
 //! * [`attest`]: from a process to selectors.
-//! * [`workload_api`], [`sds`], [`delegated_identity`], [`admin`], [`http`]: what is served.
+//! * [`workload_api`], [`sds`], [`delegated_identity`], [`admin`], [`http`]: what is served; `reflection` tells of it.
 //! * [`cli`]: commands, the clients of a Workload API and spiffe-helper among them.
 
 pub mod admin;
@@ -32,6 +32,7 @@ pub mod metrics;
 mod persist;
 mod plugins;
 mod rate_limit;
+mod reflection;
 pub mod sds;
 mod shared;
 mod sockets;

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
+use tonic_reflection::pb::v1::server_reflection_server::ServerReflectionServer;
 use tower::ServiceBuilder;
 
 use crate::admin::{DebugService, LoggerService};
@@ -26,6 +27,7 @@ use crate::delegated_identity::{DelegatedIdentity, Delegates};
 use crate::http::HealthService;
 use crate::metrics;
 use crate::rate_limit::CallerLimits;
+use crate::reflection::{FormerName, Reflection};
 use crate::sds::SecretDiscovery;
 use crate::shared::Shared;
 use crate::workload_api::{SecurityHeader, WorkloadApi, WorkloadPolicy};
@@ -83,8 +85,9 @@ pub fn serve_workloads(
         }));
     }
     routes.add_service(HealthServer::new(HealthService { cache: Arc::clone(&shared.cache) }));
-    routes.add_service(reflection(&services).build_v1()?);
-    routes.add_service(reflection(&services).build_v1alpha()?);
+    let reflection = ServerReflectionServer::new(Reflection::of(&[services.as_slice(), &REFLECTION_APIS].concat()));
+    routes.add_service(FormerName(reflection.clone()));
+    routes.add_service(reflection);
     let known = methods_of(&services).into_iter().chain(REFLECTION_METHODS.map(str::to_owned));
     let service = ServiceBuilder::new()
         .layer(KnownMethods::of(known))
@@ -150,18 +153,6 @@ fn public_services(settings: &AgentSettings) -> Vec<&'static str> {
     let offered =
         [(HEALTH_API, true), (WORKLOAD_API, !settings.disable_workload_api), (SDS_API, !settings.disable_sds_api)];
     offered.into_iter().filter_map(|(service, enabled)| enabled.then_some(service)).collect()
-}
-
-/// What `grpcurl` asks for.
-fn reflection(services: &[&str]) -> tonic_reflection::server::Builder<'static> {
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(steeple_api::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET);
-    services
-        .iter()
-        .chain(&REFLECTION_APIS)
-        .fold(reflection, |reflection, service| reflection.with_service_name(*service))
 }
 
 const HEALTH_API: &str = "grpc.health.v1.Health";

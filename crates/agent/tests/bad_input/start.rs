@@ -1,4 +1,4 @@
-//! Real agents and bad input: each refusal says what to do, and leaves everything as it was.
+//! Agents that must not start, or not attest.
 
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
@@ -6,26 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use steeple_api::server::entry::CountEntriesRequest;
-use steeple_api::server::entry::entry_client::EntryClient;
-use steeple_api::workload::spiffe_workload_api_client::SpiffeWorkloadApiClient;
-use steeple_api::workload::{JwtsvidRequest, ValidateJwtsvidRequest, X509svidRequest};
-use steeple_testkit::{
-    Agent, AgentSpec, Attestation, Binaries, NodeCertificateAuthority, Scratch, Server, ServerSpec, WorkloadStream,
-    own_uid_selector, until, workload_entry,
-};
-use steeple_transport::client::uds_channel;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::UnixStream;
+use steeple_testkit::{NodeCertificateAuthority, Scratch, until};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
-use tonic::{Code, Request};
+
+use crate::site::{EVENT_MAX, World};
 
 /// A refusal is a matter of milliseconds; a command that hangs is a finding.
 const REFUSAL_MAX: Duration = Duration::from_secs(60);
-const EVENT_MAX: Duration = Duration::from_secs(60);
-/// The agent drops a client that says nothing sensible after 10 s at the latest.
-const DROPPED_MAX: Duration = Duration::from_secs(60);
-const TOKEN_TTL: Duration = Duration::from_secs(600);
 
 /// A configuration of an agent whose server does not exist, `lines` added to its `agent` section.
 fn config(scratch: &Scratch, lines: &str) -> PathBuf {
@@ -194,54 +182,6 @@ async fn damaged_files_of_an_agent_are_named_and_kept() {
     }
 }
 
-/// A server, and what an agent needs to attest there.
-struct World {
-    scratch: Scratch,
-    binaries: Binaries,
-    server: Server,
-    bundle: PathBuf,
-}
-
-impl World {
-    async fn new() -> Self {
-        let scratch = Scratch::new().expect("a directory");
-        let binaries = Binaries::find().expect("the programs");
-        let spec = ServerSpec {
-            name: "server".to_owned(),
-            trust_domain: "example.org".to_owned(),
-            cluster: None,
-            x509pop_root: None,
-            jwt_issuer: None,
-            log_level: "info".to_owned(),
-            env: Vec::new(),
-        };
-        let mut server = Server::start(&binaries, scratch.path(), &spec).expect("the server starts");
-        server.ready().await.expect("the server becomes ready");
-        let roots = server.admin().bundle().await.expect("a bundle").x509_authorities;
-        let blocks: Vec<_> = roots.into_iter().map(|root| pem::Pem::new("CERTIFICATE", root.asn1)).collect();
-        let bundle = scratch.join("bundle.pem");
-        std::fs::write(&bundle, pem::encode_many(&blocks)).expect("a file");
-        Self { scratch, binaries, server, bundle }
-    }
-
-    fn agent(&self, name: &str, token: &str, trust_bundle: &Path) -> Agent {
-        let spec = AgentSpec {
-            name: name.to_owned(),
-            trust_domain: "example.org".to_owned(),
-            servers: vec![self.server.api_address()],
-            trust_bundle: trust_bundle.to_owned(),
-            attestation: Attestation::JoinToken(token.to_owned()),
-            log_level: "info".to_owned(),
-            lines: Vec::new(),
-        };
-        Agent::start(&self.binaries, self.scratch.path(), &spec).expect("the agent starts")
-    }
-
-    async fn token(&self) -> String {
-        self.server.admin().create_join_token(TOKEN_TTL).await.expect("a token")
-    }
-}
-
 #[tokio::test]
 async fn a_wrong_trust_bundle_spends_no_join_token() {
     let world = World::new().await;
@@ -277,76 +217,4 @@ async fn a_spent_join_token_ends_the_agent() {
     );
     assert_eq!(world.server.admin().agent_ids("join_token").await.expect("a list").len(), 1);
     first.stop().await.expect("the other one is unharmed");
-}
-
-#[tokio::test]
-async fn bad_workloads_are_told_and_others_are_served() {
-    let world = World::new().await;
-    let token = world.token().await;
-    let mut agent = world.agent("agent", &token, &world.bundle);
-    agent.ready().await.expect("the agent attests");
-    let admin = world.server.admin();
-    let parent = admin.agent_ids("join_token").await.expect("a list").remove(0);
-    admin.create_entry(workload_entry("w", &parent, "/w", vec![own_uid_selector()])).await.expect("an entry");
-    let mut stream = until("the workload is known", EVENT_MAX, async || {
-        let mut stream = WorkloadStream::open(&agent.socket()).await?;
-        stream.wait_for("spiffe://example.org/w", EVENT_MAX).await?;
-        Ok::<_, anyhow::Error>(stream)
-    })
-    .await
-    .expect("an SVID");
-
-    let mut client = SpiffeWorkloadApiClient::new(uds_channel(&agent.socket()));
-    let status = client.fetch_x509svid(X509svidRequest {}).await.expect_err("no header");
-    assert_eq!((status.code(), status.message()), (Code::InvalidArgument, "security header missing from request"));
-
-    for (audience, part) in [
-        (Vec::new(), "audience must be specified"),
-        (vec!["x".repeat(1 << 20)], "the audience has more than 1000 members or 65536 bytes"),
-    ] {
-        let request = JwtsvidRequest { audience, spiffe_id: String::new() };
-        let status = client.fetch_jwtsvid(with_header(request)).await.expect_err(part);
-        assert!(status.message().contains(part), "{status}");
-    }
-    let request = JwtsvidRequest { audience: vec!["a".to_owned()], spiffe_id: "not an id".to_owned() };
-    let status = client.fetch_jwtsvid(with_header(request)).await.expect_err("a bad SPIFFE ID");
-    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
-    let request = ValidateJwtsvidRequest { audience: "a".to_owned(), svid: "a.b.c".to_owned() };
-    let status = client.validate_jwtsvid(with_header(request)).await.expect_err("no token");
-    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
-    let request = ValidateJwtsvidRequest { audience: "a".to_owned(), svid: "x".repeat(5 << 20) };
-    let status = client.validate_jwtsvid(with_header(request)).await.expect_err("5 MiB");
-    let text = "grpc: received message larger than max (5242888 vs. 4194304)";
-    assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, text));
-    let status = EntryClient::new(uds_channel(&agent.socket())).count_entries(CountEntriesRequest::default()).await;
-    let status = status.expect_err("a service of servers");
-    let text = "unknown service spire.api.server.entry.v1.Entry";
-    assert_eq!((status.code(), status.message()), (Code::Unimplemented, text));
-
-    let garbage: [&[u8]; 3] = [
-        b"GET / HTTP/1.1\r\n\r\n",
-        &[0xff; 4096],
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x20\x01\x04\x00\x00\x00\x01\x82",
-    ];
-    for bytes in garbage {
-        let mut stream = UnixStream::connect(agent.socket()).await.expect("the socket is open");
-        let _ = stream.write_all(bytes).await;
-        let _ = stream.shutdown().await;
-        let mut answer = Vec::new();
-        let ended = tokio::time::timeout(DROPPED_MAX, stream.read_to_end(&mut answer)).await;
-        assert!(ended.is_ok(), "a connection that said {:?} is kept", String::from_utf8_lossy(bytes));
-    }
-
-    // Those who behave are served, old stream and new.
-    admin.create_entry(workload_entry("v", &parent, "/v", vec![own_uid_selector()])).await.expect("an entry");
-    stream.wait_for("spiffe://example.org/v", EVENT_MAX).await.expect("an update on the old stream");
-    let mut fresh = WorkloadStream::open(&agent.socket()).await.expect("a new stream");
-    fresh.next().await.expect("an answer");
-    agent.stop().await.expect("it stops");
-}
-
-fn with_header<T>(message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.metadata_mut().insert("workload.spiffe.io", "true".parse().expect("ASCII"));
-    request
 }

@@ -1,0 +1,6 @@
+//! Real agents and bad input: each refusal says what to do, and leaves everything as it was.
+
+mod reflection;
+mod site;
+mod start;
+mod workloads;
