@@ -101,6 +101,13 @@ impl Process {
         read().unwrap_or_else(|error| format!("({}: {error})", self.log.display()))
     }
 
+    /// The most that it ever had in memory, MiB.
+    pub fn peak_mib(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel tells no peak")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? / 1024)
+    }
+
     fn signal(&self, signal: Signal) {
         // Fails only for a group that is gone; the id cannot be another's before the child is reaped.
         if self.child.id().is_some() {

@@ -1,5 +1,6 @@
 //! Real agents and bad input: each refusal says what to do, and leaves everything as it was.
 
+mod floods;
 mod reflection;
 mod site;
 mod start;

@@ -5,7 +5,6 @@ mod canary;
 mod disk;
 mod diverged;
 mod floods;
-mod http2;
 mod join;
 mod removed;
 mod replica_away;

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, SanType};
 use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
@@ -17,7 +16,7 @@ use steeple_api::server::agent::ListAgentsRequest;
 use steeple_api::server::entry::ListEntriesRequest;
 use steeple_api::server::svid::{MintJwtsvidRequest, MintX509svidRequest};
 use steeple_api::types;
-use steeple_testkit::{ClusterRole, Server, ServerSpec};
+use steeple_testkit::{Binaries, ClusterRole, Server, ServerSpec, raw_call};
 use steeple_transport::client::uds_channel;
 use steeple_transport::tls::danger::AnyServer;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -28,7 +27,6 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::body::Body;
 use tonic::{Code, Status};
-use tower::ServiceExt as _;
 
 use crate::bench::{Bench, assert_unharmed, create, entry, spec};
 
@@ -109,19 +107,9 @@ async fn an_oversized_message_is_refused_before_it_is_read() {
 }
 
 /// The end of a call with `body`, which is framed already.
-pub async fn call(server: &Server, path: &str, encoding: &str, body: Bytes) -> Status {
-    let request = Request::post(format!("http://localhost{path}"))
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .header("grpc-encoding", encoding)
-        .body(Body::new(Full::new(body)))
-        .expect("a request");
-    let response = uds_channel(&server.admin_socket()).oneshot(request).await.expect("an answer");
-    if let Some(status) = Status::from_header_map(response.headers()) {
-        return status;
-    }
-    let answer = response.into_body().collect().await.expect("a body");
-    answer.trailers().and_then(Status::from_header_map).expect("a status")
+async fn call(server: &Server, path: &str, encoding: &str, body: Bytes) -> Status {
+    let (channel, body) = (uds_channel(&server.admin_socket()), Body::new(Full::new(body)));
+    raw_call(channel, path, &[("grpc-encoding", encoding)], body).await.expect("a status")
 }
 
 #[tokio::test]
@@ -271,6 +259,30 @@ async fn a_spiffe_certificate_does_not_open_the_peer_port() {
     assert_unharmed(&server, &["kept"]).await;
 }
 
+/// Names of servers are SPIFFE IDs: what a client calls the host, and whether it does, is nobody's business. A stock
+/// server sees it like this too, where one is named.
+#[tokio::test]
+async fn any_name_is_shown_the_same_svid() {
+    let bench = Bench::new();
+    let mut servers = vec![bench.server("server").await];
+    if let Some(stock) = Binaries::stock() {
+        let mut server = Server::start(&stock, bench.scratch.path(), &spec("stock")).expect("the stock server starts");
+        server.ready().await.expect("it becomes ready");
+        servers.push(server);
+    }
+    for server in servers {
+        let mut shown = BTreeSet::new();
+        // The last one is an address, which is no name for TLS: nothing is sent.
+        for name in ["server.test", "xn--nxasmq6b.test", "localhost", "127.0.0.1"] {
+            let stream = TcpStream::connect(server.api_address()).await.expect("the port is open");
+            let tls = tls_with(stream, name, None, H2).await.expect("a handshake");
+            let chain = tls.get_ref().1.peer_certificates().expect("a chain");
+            shown.insert(chain.iter().map(|der| der.to_vec()).collect::<Vec<_>>());
+        }
+        assert_eq!(shown.len(), 1, "{}", server.name());
+    }
+}
+
 #[tokio::test]
 async fn malformed_requests_have_their_codes_and_change_nothing() {
     let bench = Bench::new();
@@ -351,6 +363,16 @@ pub async fn tls(address: &str, identity: Option<Identity>, protocol: &[u8]) -> 
 }
 
 async fn over_tls(stream: TcpStream, identity: Option<Identity>, protocol: &[u8]) -> io::Result<TlsStream<TcpStream>> {
+    tls_with(stream, "server.test", identity, protocol).await
+}
+
+/// `name` goes out as SNI, if it is one.
+async fn tls_with(
+    stream: TcpStream,
+    name: &'static str,
+    identity: Option<Identity>,
+    protocol: &[u8],
+) -> io::Result<TlsStream<TcpStream>> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -366,6 +388,6 @@ async fn over_tls(stream: TcpStream, identity: Option<Identity>, protocol: &[u8]
         None => config.with_no_client_auth(),
     };
     config.alpn_protocols = vec![protocol.to_vec()];
-    let name = ServerName::try_from("server.test").expect("a name");
+    let name = ServerName::try_from(name).expect("a name");
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }

@@ -22,6 +22,7 @@ use super::leaving::Leaving;
 use super::limits::ServeLimits;
 use super::messages::{Encoding, Messages};
 use super::preface::Prefaced;
+use super::room::Share;
 use crate::client::random;
 
 /// What connections are told of the server's end, each by the end of a sender.
@@ -34,7 +35,7 @@ pub(super) struct Ending {
 }
 
 /// Ends when the connection does.
-pub(super) async fn drive<IO, S, B>(io: IO, service: S, limits: ServeLimits, ending: Ending)
+pub(super) async fn drive<IO, S, B>(io: IO, service: S, limits: ServeLimits, share: Share, ending: Ending)
 where
     IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     S: tower::Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
@@ -67,14 +68,14 @@ where
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);
         }
-        let (mut service, streams_end) = (service.clone(), streams_end.clone());
+        let (mut service, share, streams_end) = (service.clone(), share.clone(), streams_end.clone());
         let answer = before(deadline, async move {
             let encoding = match encoding {
                 Ok(encoding) => encoding,
                 Err(status) => return Ok(status.into_http()),
             };
             std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
-            service.call(request.map(|body| Body::new(Messages::new(body, encoding)))).await
+            service.call(request.map(|body| Body::new(Messages::new(body, encoding, share)))).await
         });
         async move { answer.await.map(|response| response.map(|body| Leaving::new(body, streams_end))) }
     });

@@ -21,6 +21,9 @@ pub struct ServeLimits {
     pub connection_age_grace: Duration,
     pub concurrent_streams_max: u32,
     pub header_list_bytes_max: u32,
+    /// What all connections of the listener together may have sent of messages that do not end. Beyond it whoever
+    /// holds most gives way.
+    pub unfinished_bytes_max: usize,
     /// Streams that the client reset before we accepted them: "rapid reset" (CVE-2023-44487).
     pub pending_accept_reset_streams_max: usize,
     /// Streams that we reset for the client's errors, before it is told to go.
@@ -45,6 +48,8 @@ impl ServeLimits {
         connection_age_grace: Duration::from_secs(60),
         concurrent_streams_max: 256,
         header_list_bytes_max: 16 * 1024,
+        // A thousand agents that come back at once send some tens of KiB each.
+        unfinished_bytes_max: 16 * MESSAGE_BYTES_MAX,
         pending_accept_reset_streams_max: 20,
         local_error_reset_streams_max: 256,
         keepalive_interval: Duration::from_secs(60),
@@ -61,6 +66,7 @@ impl ServeLimits {
     pub const UDS: Self = Self {
         connection_age: None,
         concurrent_streams_max: 4_096,
+        unfinished_bytes_max: 8 * MESSAGE_BYTES_MAX,
         drain_spread: Duration::ZERO,
         stream_drain: Duration::ZERO,
         ..Self::TCP

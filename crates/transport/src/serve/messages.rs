@@ -14,6 +14,7 @@ use tonic::Status;
 use tower::BoxError;
 
 use super::MESSAGE_BYTES_MAX;
+use super::room::{Place, Share};
 
 /// How the messages of a request may be compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,17 +39,21 @@ impl Encoding {
 }
 
 pin_project! {
-    /// A request body whose messages keep to [`MESSAGE_BYTES_MAX`] and are not compressed.
+    /// A request body whose messages keep to [`MESSAGE_BYTES_MAX`] and are not compressed. One that does not end needs
+    /// room as long as it has not.
     pub(super) struct Messages<B> {
         #[pin]
         inner: B,
         framing: Framing,
+        share: Share,
+        place: Option<Place>,
     }
 }
 
 impl<B> Messages<B> {
-    pub(super) fn new(inner: B, encoding: Encoding) -> Self {
-        Self { inner, framing: Framing { encoding, held: BytesMut::new(), passing: 0 } }
+    pub(super) fn new(inner: B, encoding: Encoding, share: Share) -> Self {
+        let framing = Framing { encoding, held: BytesMut::new(), passed: 0, passing: 0 };
+        Self { inner, framing, share, place: None }
     }
 }
 
@@ -59,10 +64,16 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for Messages<B> {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
         loop {
-            match this.framing.next() {
-                Ok(Some(bytes)) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
-                Ok(None) => {}
-                Err(status) => return Poll::Ready(Some(Err(status.into()))),
+            let next = this.framing.next()?;
+            this.share.hold(this.place, this.framing.unfinished(next.is_some()))?;
+            if let Some(bytes) = next {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            if let Some(place) = this.place
+                && let Poll::Ready(status) = place.poll_lost(context)
+            {
+                *this.place = None;
+                return Poll::Ready(Some(Err(status.into())));
             }
             match ready!(this.inner.as_mut().poll_frame(context)).transpose().map_err(Into::into)? {
                 Some(frame) => match frame.into_data() {
@@ -83,7 +94,8 @@ struct Framing {
     encoding: Encoding,
     /// Received and not passed on: one frame of HTTP/2, or one compressed message.
     held: BytesMut,
-    /// What is to come of a message that passes as it is, bytes.
+    /// What was passed on of a message that passes as it is, and what is to come, bytes.
+    passed: usize,
     passing: usize,
 }
 
@@ -98,7 +110,7 @@ impl Framing {
                 return Err(Status::resource_exhausted(text));
             }
             match (flag, self.encoding) {
-                (0, _) => self.passing = HEAD_BYTES + length,
+                (0, _) => (self.passed, self.passing) = (0, HEAD_BYTES + length),
                 (1, Encoding::Gzip) => return self.inflated(length),
                 (1, Encoding::Identity) => {
                     return Err(Status::internal("grpc: compressed flag set with identity or empty encoding"));
@@ -109,8 +121,18 @@ impl Framing {
             }
         }
         let now = self.passing.min(self.held.len());
+        self.passed += now;
         self.passing -= now;
         Ok((now > 0).then(|| self.held.split_to(now).freeze()))
+    }
+
+    /// What has come of a message that has not come whole, bytes, here or where it was passed on to.
+    fn unfinished(&self, passing_on: bool) -> usize {
+        match self.passing {
+            0 if passing_on || self.held.len() < HEAD_BYTES => 0,
+            0 => self.held.len(),
+            _ => self.passed,
+        }
     }
 
     /// The next message, `length` bytes compressed, once all of it is there.
@@ -148,6 +170,7 @@ mod tests {
     use proptest::prelude::*;
     use tonic::Code;
 
+    use super::super::room::Room;
     use super::*;
 
     fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
@@ -164,7 +187,8 @@ mod tests {
     async fn seen(body: &[u8], piece: usize, encoding: Encoding) -> Result<Vec<u8>, Status> {
         let frames: Vec<_> =
             body.chunks(piece).map(|piece| Ok::<_, BoxError>(Frame::data(Bytes::copy_from_slice(piece)))).collect();
-        let messages = Messages::new(StreamBody::new(futures::stream::iter(frames)), encoding);
+        let share = Room::new(MESSAGE_BYTES_MAX).share();
+        let messages = Messages::new(StreamBody::new(futures::stream::iter(frames)), encoding, share);
         match messages.collect().await {
             Ok(whole) => Ok(whole.to_bytes().to_vec()),
             Err(error) => Err(Status::from_error(error)),
@@ -197,6 +221,32 @@ mod tests {
         assert_eq!((status.code(), status.message()), (Code::Internal, text));
         let status = seen(&framed(1, b"no gzip"), 1000, Encoding::Gzip).await.unwrap_err();
         assert!(status.message().starts_with("grpc: failed to decompress the received message: "), "{status}");
+    }
+
+    /// Whether compressed or not, what has come of it counts, and no longer than it takes.
+    #[tokio::test]
+    async fn a_message_that_does_not_end_needs_room() {
+        let (room, message) = (Room::new(1000), framed(0, &[7; 600]));
+        let noise: Vec<u8> = (0_u32..600).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        for (encoding, message) in [(Encoding::Identity, message), (Encoding::Gzip, framed(1, &gzip(&noise)))] {
+            let begun = || {
+                let (send, frames) = futures::channel::mpsc::unbounded();
+                let body = StreamBody::new(frames);
+                let (first, last) = message.split_at(message.len() - 1);
+                let data = |bytes: &[u8]| Ok::<_, BoxError>(Frame::data(Bytes::copy_from_slice(bytes)));
+                send.unbounded_send(data(first)).unwrap();
+                (Box::pin(Messages::new(body, encoding, room.share()).collect()), send, data(last))
+            };
+            let (mut first, send, last) = begun();
+            assert!(futures::poll!(&mut first).is_pending());
+            let (mut second, _open, _) = begun();
+            let refused = futures::poll!(&mut second);
+            let Poll::Ready(Err(error)) = refused else { panic!("there is no room for two") };
+            assert_eq!(Status::from_error(error).code(), Code::ResourceExhausted);
+            send.unbounded_send(last).unwrap();
+            drop(send);
+            assert!(first.await.is_ok());
+        }
     }
 
     #[test]

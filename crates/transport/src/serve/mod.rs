@@ -12,6 +12,7 @@ mod limits;
 mod messages;
 mod methods;
 mod preface;
+mod room;
 
 use std::future::Future;
 
@@ -32,6 +33,7 @@ pub use deadline::Deadline;
 pub use https::serve_https;
 pub use limits::{MESSAGE_BYTES_MAX, ServeLimits};
 pub use methods::KnownMethods;
+use room::Room;
 
 /// Serves every connection from `incoming` until `shutdown` completes or the senders are gone; then sends GOAWAY to
 /// all, spread over `limits.drain_spread`, ends streams after `limits.stream_drain`, waits up to `limits.drain_max`,
@@ -55,6 +57,7 @@ pub async fn serve<IO, S, B>(
     let (stop, stopping) = watch::channel(());
     let (streams, streams_end) = watch::channel(());
     let ending = Ending { stopping, streams_end };
+    let room = Room::new(limits.unfinished_bytes_max);
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -62,7 +65,7 @@ pub async fn serve<IO, S, B>(
             () = &mut shutdown => break,
             accepted = incoming.recv() => match accepted {
                 Some(io) => {
-                    connections.spawn(connection::drive(io, service.clone(), limits, ending.clone()));
+                    connections.spawn(connection::drive(io, service.clone(), limits, room.share(), ending.clone()));
                 }
                 None => break,
             },

@@ -25,20 +25,17 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A header block for a call of `path`, in the form that needs no table.
-pub fn call(path: &str) -> Vec<u8> {
-    let length = u8::try_from(path.len()).expect("a short path");
-    assert!(length < 127, "a longer one has another form");
-    let literal = |name: &str, value: &str| {
-        [&[0, name.len() as u8][..], name.as_bytes(), &[value.len() as u8], value.as_bytes()].concat()
-    };
-    [
-        &[0x83, 0x87, 0x04, length][..],
-        path.as_bytes(),
-        b"\x01\x09localhost",
-        &literal("te", "trailers"),
-        &literal("content-type", "application/grpc"),
-    ]
-    .concat()
+pub fn call(path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
+    let text = |text: &str| [&[short(text)], text.as_bytes()].concat();
+    let usual = [("te", "trailers"), ("content-type", "application/grpc")];
+    let headers = usual.iter().chain(headers).flat_map(|(name, value)| [vec![0], text(name), text(value)].concat());
+    [&[0x83, 0x87, 0x04][..], &text(path), b"\x01\x09localhost"].concat().into_iter().chain(headers).collect()
+}
+
+/// The length of a text, in the form that has one byte.
+fn short(text: &str) -> u8 {
+    assert!(text.len() < 127, "a longer one has another form");
+    text.len() as u8
 }
 
 /// The number of a client's nth stream.
