@@ -203,8 +203,8 @@ fn rendered() -> String {
 const HEAD: &str = "\
 # Who may call what
 
-Written by `cargo xtask fix` from the server's own table; a test compares them, and another one asks real replicas, a
-leader, a follower and one without a quorum, for every cell. A method that is not in here does not pass that test.
+Written by `cargo xtask fix` from the server's own table; a test compares them, and another one asks real replicas for
+every cell in every state. A method that is not in here does not pass that test.
 
 | cell | the caller hears |
 |---|---|
@@ -212,10 +212,17 @@ leader, a follower and one without a quorum, for every cell. A method that is no
 | no | `PermissionDenied`, `authorization denied for method ...`, without details; a caller with limited rights also \
 hears which role has no rule for it |
 | BANNED, EXPIRED, NOT_ACTIVE, NOT_ATTESTED | the same, with that reason (`AGENT_...`) as \
-`PermissionDeniedDetails` in the trailers. Without a quorum `Unavailable`, except for \
-EXPIRED: another replica may have attested the agent |
+`PermissionDeniedDetails` in the trailers |
 | absent | `Unimplemented`, `unknown service ...`: the port for agents does not have it, the admin socket does |
 | – | nothing: the handshake fails |
+
+| state of the replica | cells |
+|---|---|
+| leader, follower, learner | as below |
+| sealed | as below in the column `local`, where the answer to what needs a key or the leader is `Unavailable`, `the \
+server is sealed: ...`; everywhere else –: callers go to another replica |
+| no quorum | as below, but `Unavailable` for BANNED, NOT_ACTIVE and NOT_ATTESTED: another replica may have attested the \
+agent |
 
 | column | who calls |
 |---|---|

@@ -81,6 +81,7 @@ impl SvidApi for SvidService {
             return Err(Status::invalid_argument("missing parameters"));
         }
         caller.pay_for_items(params.len()).await?;
+        failure::refuse_endless(params.len())?;
         let results = self.x509_for_agent(&caller, params).await?;
         Ok(Response::new(BatchNewX509svidResponse { results }))
     }
@@ -101,6 +102,7 @@ impl SvidApi for SvidService {
             return Err(Status::invalid_argument("missing parameters"));
         }
         caller.pay_for_items(params.len()).await?;
+        failure::refuse_endless(params.len())?;
         let results = self.wit_for_agent(&caller, params).await?;
         Ok(Response::new(BatchNewWitsvidResponse { results }))
     }

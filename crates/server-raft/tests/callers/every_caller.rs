@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::client::ResolvesClientCert;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -13,6 +14,7 @@ use steeple_agent::identity::{AgentSvid, KEY_IDS, attest};
 use steeple_api::convert::id_to_wire;
 use steeple_api::server::agent::{BanAgentRequest, DeleteAgentRequest};
 use steeple_api::server::bundle::BatchSetFederatedBundleRequest;
+use steeple_api::server::entry::ListEntriesRequest;
 use steeple_api::server::svid::MintX509svidRequest;
 use steeple_api::types::permission_denied_details::Reason;
 use steeple_api::types::{self, X509Certificate};
@@ -77,12 +79,12 @@ impl Cast {
         Self::around(cluster, UNREADABLE, &nodes, scratch).await
     }
 
-    /// For one server of SPIRE's.
-    pub async fn with_stock(stock: &Binaries) -> Self {
+    /// For one server, which may be SPIRE's.
+    pub async fn alone(binaries: &Binaries) -> Self {
         let scratch = Scratch::new().expect("a directory");
         let nodes = NodeCertificateAuthority::new(scratch.path()).expect("a root for nodes");
         let (spec, extra) = configured(nodes.root_path());
-        let mut server = Server::start_with(stock, scratch.path(), &spec, &extra).expect("the stock server starts");
+        let mut server = Server::start_with(binaries, scratch.path(), &spec, &extra).expect("the server starts");
         server.ready().await.expect("it becomes ready");
         Self::around(Cluster { servers: vec![server] }, EMPTY, &nodes, scratch).await
     }
@@ -90,14 +92,21 @@ impl Cast {
     async fn around(cluster: Cluster, message: Message, nodes: &NodeCertificateAuthority, scratch: Scratch) -> Self {
         let trust_domain = TrustDomain::from_name("example.org").expect("a name");
         let admin = cluster.servers[0].admin().clone();
-        let roots = admin.bundle().await.expect("a bundle").x509_authorities;
-        let roots: Vec<_> = roots.into_iter().map(|root| root.asn1).collect();
-        let roots = TrustRoots::empty().with(trust_domain.clone(), &roots).expect("roots").into_shared();
+        let roots = TrustRoots::empty().into_shared();
         let mut cast = Self { cluster, message, certificates: BTreeMap::new(), roots, trust_domain, scratch };
+        cast.trust_anew(&admin).await;
         cast.cast_agents(nodes, &admin).await;
         cast.cast_members(&admin).await;
         cast.cast_strangers(&admin).await;
         cast
+    }
+
+    /// Callers believe the servers that the bundle of now vouches for.
+    pub async fn trust_anew(&self, admin: &Admin) {
+        let roots = admin.bundle().await.expect("a bundle").x509_authorities;
+        let roots: Vec<_> = roots.into_iter().map(|root| root.asn1).collect();
+        let roots = TrustRoots::empty().with(self.trust_domain.clone(), &roots).expect("roots");
+        self.roots.store(Arc::new(roots));
     }
 
     /// A way for each of them to the replica at `position`, which knows them all.
@@ -121,6 +130,31 @@ impl Cast {
         });
         known.await.expect("they arrive");
         channels
+    }
+
+    /// Starts the replica at `position` again, with a key that does not open the keyring. Returns the right key; the
+    /// other replicas do not look at the file.
+    pub async fn seal(&mut self, position: usize) -> Vec<u8> {
+        let file = self.scratch.join("sealing-key");
+        let right = std::fs::read(&file).expect("a key");
+        let wrong = base64::engine::general_purpose::STANDARD.encode([7; 32]);
+        std::fs::write(&file, format!("steeple-sealing-key-v1:{wrong}\n")).expect("a key");
+        let server = &mut self.cluster.servers[position];
+        server.stop().await.expect("it stops");
+        server.launch().expect("it starts");
+        let sealed = until("the replica answers that it is sealed", READY_MAX, async || {
+            match server.admin().entries().list_entries(ListEntriesRequest::default()).await {
+                Err(status) if status.message().contains("the server is sealed") => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        });
+        sealed.await.expect("it is sealed");
+        right
+    }
+
+    pub async fn unseal(&mut self, position: usize, right: &[u8]) {
+        std::fs::write(self.scratch.join("sealing-key"), right).expect("a key");
+        self.cluster.servers[position].ready().await.expect("it is unsealed by itself");
     }
 
     async fn cast_agents(&mut self, nodes: &NodeCertificateAuthority, admin: &Admin) {
@@ -210,6 +244,11 @@ impl Cast {
         let anonymous = self.channel(&self.cluster.servers[0].api_address(), None);
         let attested = attest(anonymous, &attestor, &MemoryKeys::default(), KEY_IDS[0], &self.trust_domain).await;
         attested.expect("it attests")
+    }
+
+    /// To the replica at `address`, as whoever plays `column`, which has a certificate.
+    pub fn channel_of(&self, column: &str, address: &str) -> Channel {
+        self.channel(address, self.certificates.get(column))
     }
 
     fn channel(&self, address: &str, certificate: Option<&Certificate>) -> Channel {

@@ -5,23 +5,26 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use futures::future::join_all;
+use steeple_api::steeple::server::{DemoteRequest, PromoteRequest};
 use steeple_api::types::permission_denied_details::Reason;
 use steeple_api::{is_of_server, methods_where};
-use steeple_testkit::{Binaries, until};
+use steeple_testkit::{Binaries, Cluster, until};
+use tonic::Code;
 use tonic::transport::Channel;
 
 use crate::every_caller::Cast;
-use crate::question::{Answer, Message, ask};
+use crate::question::{Answer, EMPTY, Message, ask, call};
 use crate::site::READY_MAX;
 
 /// The column of callers that a policy names, which is ours alone.
 const LIMITED: &str = "limited";
+const LOCAL: &str = "local";
 
 /// By method, then by column.
 type Table = Vec<(String, BTreeMap<String, Answer>)>;
 
 #[tokio::test]
-async fn every_cell_is_what_a_leader_a_follower_and_a_replica_without_a_quorum_answer() {
+async fn every_cell_is_what_a_replica_answers_in_every_state() {
     let table = table();
     let mut known: Vec<String> = table.iter().map(|(method, _)| method.clone()).collect();
     let mut offered = methods_where(|package, _| is_of_server(package));
@@ -32,11 +35,23 @@ async fn every_cell_is_what_a_leader_a_follower_and_a_replica_without_a_quorum_a
     let mut cast = Cast::assemble().await;
     let leader = cast.cluster.leader().await.expect("a leader");
     let follower = cast.cluster.follower().await.expect("a follower");
-    for (state, position) in [("leader", leader), ("follower", follower)] {
-        cast.cluster.caught_up(position).await.expect("it knows the callers");
-        let channels = cast.channels(position).await;
-        assert_answers(state, &table, &channels, cast.message, |cell| cell.clone()).await;
-    }
+    cast.cluster.caught_up(follower).await.expect("it knows the callers");
+    let as_it_says = |_: &str, cell: &Answer| cell.clone();
+    let channels = cast.channels(leader).await;
+    assert_answers("leader", &table, &channels, cast.message, as_it_says).await;
+    let channels = cast.channels(follower).await;
+    assert_answers("follower", &table, &channels, cast.message, as_it_says).await;
+
+    vote(&cast.cluster, follower, false).await;
+    assert_answers("learner", &table, &channels, cast.message, as_it_says).await;
+    vote(&cast.cluster, follower, true).await;
+
+    let key = cast.seal(follower).await;
+    let sealed = |column: &str, cell: &Answer| if column == LOCAL { cell.clone() } else { Answer::NoConnection };
+    assert_answers("sealed", &table, &channels, cast.message, sealed).await;
+    assert_says_that_it_is_sealed(&table, &channels[LOCAL]).await;
+    cast.unseal(follower, &key).await;
+
     // While the connection still can be made.
     let channels = cast.channels(follower).await;
     for (position, server) in cast.cluster.servers.iter_mut().enumerate() {
@@ -51,24 +66,56 @@ async fn every_cell_is_what_a_leader_a_follower_and_a_replica_without_a_quorum_a
         Err(status) => Err(status.to_string()),
     });
     alone.await.expect("the replica is alone");
-    let unconfirmed = |cell: &Answer| match cell {
+    let unconfirmed = |_: &str, cell: &Answer| match cell {
         Answer::DeniedBecause(reason) if *reason != Reason::AgentExpired => Answer::Unavailable,
         other => other.clone(),
     };
     assert_answers("no quorum", &table, &channels, cast.message, unconfirmed).await;
 }
 
+/// Gives the replica at `position` its vote, or takes it: then it is a learner.
+async fn vote(cluster: &Cluster, position: usize, votes: bool) {
+    let node_id = cluster.servers[position].admin().status().await.expect("a status").node_id;
+    let mut admin = cluster.servers[cluster.leader().await.expect("a leader")].admin().cluster();
+    let changed = match votes {
+        true => admin.promote(PromoteRequest { node_id }).await.map(drop),
+        false => admin.demote(DemoteRequest { node_id }).await.map(drop),
+    };
+    changed.expect("a change of its vote");
+    let admin = cluster.servers[position].admin();
+    let heard = until("the replica knows of its vote", READY_MAX, async || {
+        let members = admin.status().await.map_err(|status| status.to_string())?.members;
+        let voter = members.iter().find(|member| member.node_id == node_id).map(|member| member.voter);
+        if voter == Some(votes) { Ok(()) } else { Err(format!("{voter:?}")) }
+    });
+    heard.await.expect("it hears of it");
+}
+
+/// Whatever the admin socket is asked: an answer from the replica's own state, or that it is sealed, at once.
+async fn assert_says_that_it_is_sealed(table: &Table, local: &Channel) {
+    let calls = table.iter().map(|(method, _)| call(local.clone(), method, EMPTY));
+    let (mut wrong, mut refused) = (Vec::new(), 0);
+    for ((method, _), outcome) in table.iter().zip(join_all(calls).await) {
+        match outcome.map_err(|status| (status.code(), status.message().to_owned())) {
+            Ok(()) | Err((Code::InvalidArgument | Code::PermissionDenied, _)) => {}
+            Err((Code::Unavailable, text)) if text.contains("the server is sealed") => refused += 1,
+            Err(other) => wrong.push(format!("{method}: {other:?}")),
+        }
+    }
+    assert!(wrong.is_empty() && refused > 0, "{refused} refused; {}", wrong.join("\n"));
+}
+
 /// Where the table is ours alone it is not asked.
 #[tokio::test]
 async fn a_stock_server_has_the_same_table() {
     let Some(stock) = Binaries::stock() else { return };
-    let cast = Cast::with_stock(&stock).await;
+    let cast = Cast::alone(&stock).await;
     let mut channels = cast.channels(0).await;
     channels.remove(LIMITED);
     let mut table = table();
     table.retain(|(method, _)| !method.starts_with("/steeple."));
     table.iter_mut().for_each(|(_, cells)| drop(cells.remove(LIMITED)));
-    assert_answers("stock", &table, &channels, cast.message, |cell| cell.clone()).await;
+    assert_answers("stock", &table, &channels, cast.message, |_, cell| cell.clone()).await;
 }
 
 /// A call for each cell; those of one caller at once.
@@ -77,14 +124,14 @@ async fn assert_answers(
     table: &Table,
     channels: &BTreeMap<&'static str, Channel>,
     message: Message,
-    in_state: impl Fn(&Answer) -> Answer,
+    in_state: impl Fn(&str, &Answer) -> Answer,
 ) {
     let mut wrong = Vec::new();
     for (column, channel) in channels {
         let answers = join_all(table.iter().map(|(method, _)| ask(channel.clone(), method, message))).await;
         for ((method, cells), answer) in table.iter().zip(answers) {
             let cell = cells.get(*column).unwrap_or_else(|| panic!("no column {column:?}"));
-            let expected = in_state(cell);
+            let expected = in_state(column, cell);
             if answer != expected {
                 wrong.push(format!("{state}, {column}, {method}: {answer:?} instead of {expected:?}"));
             }

@@ -1,6 +1,8 @@
 //! How agents are let in, how callers are turned away or made to wait, and how their calls go on record: real
 //! processes, real connections.
 
+mod authority;
+mod bombs;
 mod every_caller;
 mod every_cell;
 mod explained;

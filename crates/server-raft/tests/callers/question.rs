@@ -12,7 +12,7 @@ use tonic::{Code, Request, Status};
 
 /// A message that no type can be read from: whoever is let in is told so, and nothing is done.
 pub const UNREADABLE: Message = Message(&[0x07]);
-/// For a stock server, which reads messages before it asks who sends them.
+/// For a stock server, which reads messages before it asks who sends them, and for what comes after authorization.
 pub const EMPTY: Message = Message(&[]);
 /// What callers with limited rights hear on top: the role's place in the file of `every_caller`.
 const NO_RULE: &str = "no rule of policy.hcl:2 allows it";
@@ -34,22 +34,22 @@ pub enum Answer {
 
 /// What the holder of `channel` hears when it calls `method`.
 pub async fn ask(channel: Channel, method: &str, message: Message) -> Answer {
-    let mut client = tonic::client::Grpc::new(channel);
-    if client.ready().await.is_err() {
-        return Answer::NoConnection;
-    }
-    let mut request = Request::new(tokio_stream::once(()));
-    request.set_timeout(CALL_MAX);
-    let path = PathAndQuery::try_from(method).expect("a path");
-    let outcome = match client.streaming(request, path, message).await {
-        Ok(response) => response.into_inner().message().await,
-        Err(status) => Err(status),
-    };
-    match outcome.map_or_else(|status| answer(method, &status), |_| Answer::LetIn) {
+    let outcome = call(channel, method, message).await;
+    match outcome.map_or_else(|status| answer(method, &status), |()| Answer::LetIn) {
         // Whatever it says to a message that it has read, it has let the caller in.
         Answer::Other(..) | Answer::Unavailable if message == EMPTY => Answer::LetIn,
         answer => answer,
     }
+}
+
+/// The first message of the answer, or how the call ends without one.
+pub async fn call(channel: Channel, method: &str, message: Message) -> Result<(), Status> {
+    let mut client = tonic::client::Grpc::new(channel);
+    client.ready().await.map_err(|error| Status::from_error(Box::new(error)))?;
+    let mut request = Request::new(tokio_stream::once(()));
+    request.set_timeout(CALL_MAX);
+    let path = PathAndQuery::try_from(method).expect("a path");
+    client.streaming(request, path, message).await?.into_inner().message().await.map(drop)
 }
 
 fn answer(method: &str, status: &Status) -> Answer {
