@@ -21,6 +21,9 @@ pub struct DistinguishedName {
     pub common_name: String,
     /// The `serialNumber` attribute, not the certificate's serial; empty when absent.
     pub serial_number: String,
+    /// The `x500UniqueIdentifier` attribute as SPIRE's `uniqueid` writes it, a string although X.520 has bits there;
+    /// empty when absent.
+    pub unique_identifier: String,
 }
 
 impl DistinguishedName {
@@ -38,7 +41,8 @@ impl DistinguishedName {
         *self == Self::default()
     }
 
-    /// Keeps the attributes known here; Go drops the others when it writes a parsed name again.
+    /// Keeps the attributes that Go knows by name; it drops the others, a unique identifier too, when it writes a
+    /// parsed name again.
     pub(crate) fn from_x509(name: &X509Name<'_>) -> Self {
         let mut read = Self::default();
         for attribute in name.iter_attributes() {
@@ -72,7 +76,8 @@ impl DistinguishedName {
     pub fn to_der(&self) -> Vec<u8> {
         let single = |value: &'_ String| if value.is_empty() { vec![] } else { vec![value.clone()] };
         let (common_name, serial_number) = (single(&self.common_name), single(&self.serial_number));
-        let attributes: [(u64, &[String]); 9] = [
+        let unique_identifier = single(&self.unique_identifier);
+        let attributes: [(u64, &[String]); 10] = [
             (6, &self.country),
             (10, &self.organization),
             (11, &self.organizational_unit),
@@ -82,6 +87,7 @@ impl DistinguishedName {
             (17, &self.postal_code),
             (3, &common_name),
             (5, &serial_number),
+            (45, &unique_identifier),
         ];
         construct_der(|writer| {
             writer.write_sequence(|names| {
@@ -100,10 +106,17 @@ impl DistinguishedName {
     }
 }
 
-/// As Go prints a name (RFC 2253): last attribute first, for instance `O=SPIRE,C=US`.
+/// As Go prints a name (RFC 2253): last attribute first, for instance `O=SPIRE,C=US`, and in DER what it has no name
+/// for.
 impl fmt::Display for DistinguishedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let single = |value: &'_ String| if value.is_empty() { vec![] } else { vec![value.clone()] };
+        let mut separator = "";
+        if !self.unique_identifier.is_empty() {
+            let der = construct_der(|writer| write_directory_string(writer, &self.unique_identifier));
+            write!(f, "2.5.4.45=#{}", hex::encode(der))?;
+            separator = ",";
+        }
         let (common_name, serial_number) = (single(&self.common_name), single(&self.serial_number));
         let attributes: [(&str, &[String]); 9] = [
             ("SERIALNUMBER", &serial_number),
@@ -116,7 +129,6 @@ impl fmt::Display for DistinguishedName {
             ("O", &self.organization),
             ("C", &self.country),
         ];
-        let mut separator = "";
         for (name, values) in attributes.into_iter().filter(|(_, values)| !values.is_empty()) {
             f.write_str(separator)?;
             let values: Vec<String> = values.iter().map(|value| format!("{name}={}", escaped(value))).collect();
@@ -162,6 +174,9 @@ mod tests {
         assert_eq!(name.to_string(), "CN=a\\, b,O=SPIFFE,C=US");
         assert_eq!(DistinguishedName::from_der(&name.to_der()), Some(name));
         assert_eq!(DistinguishedName::from_der(b"nonsense"), None);
+        let named = DistinguishedName { unique_identifier: "2a".into(), ..DistinguishedName::default_svid() };
+        assert_eq!(named.to_string(), "2.5.4.45=#13023261,O=SPIRE,C=US");
+        assert_eq!(DistinguishedName::from_der(&named.to_der()), Some(DistinguishedName::default_svid()));
     }
 
     #[test]

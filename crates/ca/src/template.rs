@@ -8,7 +8,12 @@
 //! | extended key usage | none | serverAuth, clientAuth |
 //! | basic constraints | CA, no path length | not a CA |
 //! | DNS SAN | none | as the entry orders them |
+//!
+//! Credential composers change the names in the subjects of workloads, and nothing else.
 
+use std::sync::Arc;
+
+use steeple_core::plugin::{CredentialComposer, SubjectNames};
 use steeple_core::{SpiffeId, TrustDomain};
 
 use crate::{DistinguishedName, Serial};
@@ -69,6 +74,17 @@ impl Template {
             subject.common_name = first.clone();
         }
         Self { profile: Profile::Svid, serial, subject, spiffe_id, dns_names }
+    }
+
+    /// A workload's, after each composer has had its turn.
+    pub fn composed(self, composers: &[Arc<dyn CredentialComposer>]) -> Self {
+        let DistinguishedName { common_name, unique_identifier, .. } = self.subject;
+        let names = composers.iter().fold(SubjectNames { common_name, unique_identifier }, |names, composer| {
+            composer.workload_x509_names(&self.spiffe_id, names)
+        });
+        let SubjectNames { common_name, unique_identifier } = names;
+        let subject = DistinguishedName { common_name, unique_identifier, ..self.subject };
+        Self { subject, ..self }
     }
 }
 

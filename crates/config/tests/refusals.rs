@@ -267,6 +267,9 @@ fn spires_other_plugins_are_refused_with_what_to_use_instead() {
     let external = "WorkloadAttestor \"mine\" { plugin_cmd = \"/bin/mine\" }";
     let error = agent_error(&agent_conf("", external));
     assert!(error.contains("external plugins (plugin_cmd) are not supported"), "{error}");
+    let external = "CredentialComposer \"mine\" { plugin_cmd = \"/bin/mine\" }";
+    let error = server_error(&server_conf("", external));
+    assert!(error.contains("(plugin_cmd) are not supported; built in for type \"CredentialComposer\": "), "{error}");
     for (kind, name, instead) in [
         ("Notifier", "k8sbundle", "use BundlePublisher \"k8s_configmap\" with what were its defaults: "),
         ("Notifier", "gcs_bundle", "publishers for clouds come later: use BundlePublisher \"file\""),

@@ -15,6 +15,8 @@
 //! | UpstreamAuthority (server) | `spire` | [`upstream_spire`] |
 //! | BundlePublisher (server) | `file` | [`bundle_publisher_file`] |
 //! | BundlePublisher (server) | `k8s_configmap` | `bundle_publisher_k8s_configmap` |
+//! | CredentialComposer (server) | `common_name` | [`common_name`] |
+//! | CredentialComposer (server) | `uniqueid` | [`uniqueid`] |
 //! | seal (server; not a SPIRE plugin, `cluster { seal }`) | `passphrase`, `pkcs11`, `transit` | [`seal`] |
 //! | KeyManager (agent) | `disk`, `memory` | [`key_manager`] |
 
@@ -24,6 +26,7 @@ pub mod bundle_publisher_file;
 #[cfg(feature = "kubernetes")]
 pub mod bundle_publisher_k8s_configmap;
 mod ca_check;
+pub mod common_name;
 pub mod container;
 pub mod docker;
 mod ecdsa;
@@ -40,6 +43,7 @@ mod registry;
 pub mod seal;
 pub mod sshpop;
 pub mod systemd;
+pub mod uniqueid;
 pub mod unix;
 pub mod upstream_disk;
 pub mod upstream_spire;

@@ -3,6 +3,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     BundlePublisher,
+    CredentialComposer,
     DataStore,
     KeyManager,
     NodeAttestor,
@@ -21,6 +22,8 @@ pub struct BuiltIn {
 pub const SERVER_PLUGINS: &[BuiltIn] = &[
     BuiltIn { kind: Kind::BundlePublisher, name: "file" },
     BuiltIn { kind: Kind::BundlePublisher, name: "k8s_configmap" },
+    BuiltIn { kind: Kind::CredentialComposer, name: "common_name" },
+    BuiltIn { kind: Kind::CredentialComposer, name: "uniqueid" },
     BuiltIn { kind: Kind::DataStore, name: "sql" },
     BuiltIn { kind: Kind::KeyManager, name: "disk" },
     BuiltIn { kind: Kind::KeyManager, name: "memory" },
@@ -57,6 +60,7 @@ impl Kind {
     pub fn config_name(self) -> &'static str {
         match self {
             Self::BundlePublisher => "BundlePublisher",
+            Self::CredentialComposer => "CredentialComposer",
             Self::DataStore => "DataStore",
             Self::KeyManager => "KeyManager",
             Self::NodeAttestor => "NodeAttestor",

@@ -21,6 +21,7 @@ use crate::audit::AuditLayer;
 use crate::authz::{Authorizer, Policy, RateLimits};
 use crate::backup::Backups;
 use crate::bundle_publishers::bundle_publishers;
+use crate::credential_composers::credential_composers;
 use crate::driver::federation::{BundleAges, FederationDriver};
 use crate::driver::{self, Told};
 use crate::endpoint::Gate;
@@ -97,6 +98,7 @@ impl App {
         let mut plugin_data = PluginDataFiles::default();
         let attestors = node_attestors(&settings, &own_roots, &clock, &mut plugin_data)?;
         let upstream = Upstream::from_settings(&settings, &clock, &mut plugin_data)?;
+        let composers = credential_composers(&settings, &mut plugin_data)?;
         tasks.spawn(stop.clone().run_until_cancelled_owned(plugin_data.follow(reload)));
         let publishers = bundle_publishers(&settings)?;
         let tcp = endpoint::bind_tcp(&settings.bind).await?;
@@ -117,7 +119,7 @@ impl App {
         };
         own_roots.read_from(&own.replica);
         let rival = own.rival(&settings, &clock);
-        let maker = signing::start(&settings, &own, upstream, &clock);
+        let maker = signing::start(&settings, &own, composers, upstream, &clock);
         let replica = own.replica;
         let (server_svid, shown) = watch::channel(None);
         let acknowledgements =

@@ -20,6 +20,7 @@ mod bundle_publishers;
 mod call_log;
 pub mod cli;
 mod cpu;
+mod credential_composers;
 pub mod driver;
 mod endpoint;
 mod entry_watch;

@@ -6,9 +6,10 @@ use steeple_ca::DistinguishedName;
 use steeple_ca::policy::Policy;
 use steeple_config::{ServerSettings, Signing};
 use steeple_core::Clock;
+use steeple_core::plugin::CredentialComposer;
 use tokio::sync::watch;
 
-use crate::issue::{AuthorityKeys, AuthorityMaker, Signer};
+use crate::issue::{AuthorityKeys, AuthorityMaker, Profile, Signer};
 use crate::own_replica::OwnReplica;
 use crate::raft::{Actors, Leadership};
 use crate::upstream_authority::Upstream;
@@ -17,6 +18,7 @@ use crate::upstream_authority::Upstream;
 pub fn start(
     settings: &ServerSettings,
     own: &OwnReplica,
+    composers: Vec<Arc<dyn CredentialComposer>>,
     upstream: Option<Upstream>,
     clock: &Arc<dyn Clock>,
 ) -> Arc<AuthorityMaker> {
@@ -26,7 +28,8 @@ pub fn start(
         Signing::Leader => Actors::Leader,
         Signing::Replicas => Actors::Voters,
     };
-    let signer = Signer::new(replica.clone(), Arc::clone(keys), policy.clone(), actors, Arc::clone(clock));
+    let profile = Profile { policy: policy.clone(), composers };
+    let signer = Signer::new(replica.clone(), Arc::clone(keys), profile, actors, Arc::clone(clock));
     replica.set_signing_handler(Arc::new(signer));
     if actors == Actors::Leader {
         tokio::spawn(forget_when_deposed(replica.leadership(), Arc::clone(keys)));

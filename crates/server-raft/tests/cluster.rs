@@ -518,6 +518,10 @@ impl SigningHandler for Signer {
         self.on_every_voter
     }
 
+    fn composers(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     async fn sign(&self, items: Vec<SignItem>) -> Result<Vec<SignResult>, SignError> {
         let signed = |_| TokenSigned { token: self.node_id.to_string(), issued_at: 0, expires_at: 0 };
         Ok(items.into_iter().map(|item| SignResult { result: Some(sign_result::Result::Jwt(signed(item))) }).collect())
@@ -560,6 +564,10 @@ struct Fenced;
 impl SigningHandler for Fenced {
     fn on_every_voter(&self) -> bool {
         false
+    }
+
+    fn composers(&self) -> Vec<String> {
+        Vec::new()
     }
 
     async fn sign(&self, _items: Vec<SignItem>) -> Result<Vec<SignResult>, SignError> {

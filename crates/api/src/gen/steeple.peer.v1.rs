@@ -1016,6 +1016,9 @@ pub struct PingResponse {
     /// The highest cluster version that its release can take part in; 0 from a release that knows the first one only.
     #[prost(uint32, tag = "11")]
     pub cluster_version_max: u32,
+    /// What it would put into the subjects of workloads. Absent: a release that has none, or one that signs nothing yet.
+    #[prost(message, optional, tag = "12")]
+    pub composers: ::core::option::Option<Composers>,
 }
 impl ::prost::Name for PingResponse {
     const NAME: &'static str = "PingResponse";
@@ -1025,6 +1028,23 @@ impl ::prost::Name for PingResponse {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/steeple.peer.v1.PingResponse".into()
+    }
+}
+/// Credential composers.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Composers {
+    /// In the order in which they have their turn, each with its settings; equal where the results are.
+    #[prost(string, repeated, tag = "1")]
+    pub described: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+impl ::prost::Name for Composers {
+    const NAME: &'static str = "Composers";
+    const PACKAGE: &'static str = "steeple.peer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.peer.v1.Composers".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.peer.v1.Composers".into()
     }
 }
 /// The state after the log entry at `index`, a place where replicas compare.

@@ -2,6 +2,7 @@
 //! run time.
 
 mod bundle_publisher;
+mod credential_composer;
 mod key_manager;
 mod node_attestor;
 mod replaceable;
@@ -13,6 +14,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use bundle_publisher::{BundlePublisher, PublishError, PublishPlace};
+pub use credential_composer::{CredentialComposer, SubjectNames};
 pub use key_manager::{KeyError, KeyManager};
 pub use node_attestor::{
     AgentChannel, AgentNodeAttestor, AttestError, AttestStatus, Attested, ChallengeChannel, NodeAttestor,

@@ -5,10 +5,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::{
-    AgentChannel, AgentNodeAttestor, AttestError, Attested, BoxFuture, ChallengeChannel, MintedX509Ca, NodeAttestor,
-    UpstreamAuthority, UpstreamBundle, UpstreamError, WorkloadAttestor, WorkloadError, WorkloadProcess,
+    AgentChannel, AgentNodeAttestor, AttestError, Attested, BoxFuture, ChallengeChannel, CredentialComposer,
+    MintedX509Ca, NodeAttestor, SubjectNames, UpstreamAuthority, UpstreamBundle, UpstreamError, WorkloadAttestor,
+    WorkloadError, WorkloadProcess,
 };
-use crate::{JwtAuthority, Selector};
+use crate::{JwtAuthority, Selector, SpiffeId};
 
 /// The plugin of today's settings. A call ends with the settings that it began with.
 pub struct Replaceable<P: ?Sized> {
@@ -29,6 +30,16 @@ impl<P: ?Sized> Replaceable<P> {
 
     fn current(&self) -> Arc<P> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl CredentialComposer for Replaceable<dyn CredentialComposer> {
+    fn described(&self) -> String {
+        self.current().described()
+    }
+
+    fn workload_x509_names(&self, spiffe_id: &SpiffeId, names: SubjectNames) -> SubjectNames {
+        self.current().workload_x509_names(spiffe_id, names)
     }
 }
 

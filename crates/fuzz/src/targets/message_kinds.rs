@@ -126,7 +126,7 @@ pub static MESSAGE_KINDS: &[&[MessageKind]] = kinds! {
     steeple::peer => [
         AcknowledgementsRequest, AcknowledgementsResponse, AdmitRequest, AgentClaim, AppendEntriesRequest,
         AppendEntriesResponse, Applied, Blank, ChangeMembershipRequest, ChangeMembershipResponse, Checkpoint,
-        DownstreamCaParams, FinalizeRequest, FinalizeResponse, InstallSnapshotResponse, JoinRequest,
+        Composers, DownstreamCaParams, FinalizeRequest, FinalizeResponse, InstallSnapshotResponse, JoinRequest,
         JoinResponse, JwtSvidParams, LogEntry, LogId, Membership, Node, PeerCa, PeerCaAuthority,
         PingRequest, PingResponse, ProposeRefused, ProposeRequest, ProposeResponse, Proved, ReadIndexRequest,
         ReadIndexResponse, Replacement, SignFailure, SignItem, SignRequest, SignResponse, SignResult,

@@ -13,6 +13,7 @@ use steeple_transport::tls::CertFiles;
 use super::RunFlags;
 use crate::authz::Policy;
 use crate::bundle_publishers::{self, bundle_publisher};
+use crate::credential_composers::{self, credential_composer};
 use crate::{node_attestors, upstream_authority};
 
 pub(super) fn validate(flags: &RunFlags) -> ExitCode {
@@ -69,6 +70,7 @@ fn try_plugin(block: &PluginBlock, settings: &ServerSettings) -> anyhow::Result<
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     match block.kind.as_str() {
         bundle_publishers::KIND => bundle_publisher(block).map(drop),
+        credential_composers::KIND => credential_composer(block).map(drop),
         node_attestors::KIND => node_attestors::check(block, settings, &clock),
         upstream_authority::KIND => upstream_authority::check(block, settings, &clock),
         // Accepted and not used.
@@ -225,6 +227,16 @@ mod tests {
                  namespace = \"n\" configmap_name = \"m\" configmap_key = \"k\" kube_config_path = \"/x\" } } } }",
                 "(did you mean \"kubeconfig_path\"?)",
             ),
+            (
+                "CredentialComposer \"common_name\" { plugin_data { source = \"dns_name\" } }",
+                "unknown source \"dns_name\": use spiffe_id or path",
+            ),
+            (
+                "CredentialComposer \"common_name\" { plugin_data { too_long = \"cut\" } }",
+                "unknown too_long \"cut\": use omit or keep",
+            ),
+            ("CredentialComposer \"common_name\" { plugin_data { sorce = \"path\" } }", "(did you mean \"source\"?)"),
+            ("CredentialComposer \"uniqueid\" { plugin_data { bits = 64 } }", "\"bits\""),
         ];
         for (plugins, why) in cases {
             let report = refusal("bind_address = \"127.0.0.1\"", plugins).expect(plugins);

@@ -6,6 +6,8 @@
 //!                  └─ keys: opened once per authority from the replicated, sealed record
 //! ```
 //!
+//! Whoever signs applies its own credential composers.
+//!
 //! Nothing is written to the log when an SVID is issued. The signer chooses authority, serial and dates; everything
 //! else was decided by the replica that authorized the request.
 
@@ -21,4 +23,4 @@ pub use issuer::{
 };
 pub use keys::{AuthorityKeys, KeysError, TokenIssuers};
 pub use maker::{AuthorityMaker, Made, MakeError};
-pub use signer::Signer;
+pub use signer::{Profile, Signer};

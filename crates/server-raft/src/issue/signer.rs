@@ -11,6 +11,7 @@ use steeple_ca::{
     CaIssuer, CaRequest, HolderKey, JwtIssuer, JwtSvidRequest, PublicKey, Serial, SvidRequest, WitIssuer,
     WitSvidRequest, random_bytes,
 };
+use steeple_core::plugin::CredentialComposer;
 use steeple_core::{AuthorityId, AuthorityKind, Clock, KeyType, SpiffeId, Timestamp};
 use tonic::Code;
 
@@ -28,10 +29,17 @@ pub struct Signer {
     inner: Arc<Inner>,
 }
 
+/// What is signed, as this replica's configuration has it.
+pub struct Profile {
+    pub policy: Policy,
+    /// In the order in which they have their turn.
+    pub composers: Vec<Arc<dyn CredentialComposer>>,
+}
+
 struct Inner {
     replica: Replica,
     keys: Arc<AuthorityKeys>,
-    policy: Policy,
+    profile: Profile,
     actors: Actors,
     clock: Arc<dyn Clock>,
 }
@@ -61,11 +69,11 @@ impl Signer {
     pub fn new(
         replica: Replica,
         keys: Arc<AuthorityKeys>,
-        policy: Policy,
+        profile: Profile,
         actors: Actors,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { inner: Arc::new(Inner { replica, keys, policy, actors, clock }) }
+        Self { inner: Arc::new(Inner { replica, keys, profile, actors, clock }) }
     }
 }
 
@@ -73,6 +81,10 @@ impl Signer {
 impl SigningHandler for Signer {
     fn on_every_voter(&self) -> bool {
         self.inner.actors == Actors::Voters
+    }
+
+    fn composers(&self) -> Vec<String> {
+        self.inner.profile.composers.iter().map(|composer| composer.described()).collect()
     }
 
     /// Results in the order of the items.
@@ -152,11 +164,16 @@ impl Inner {
         let (_, issuer) = batch.x509.as_ref()?;
         let spiffe_id = parse_id(&params.spiffe_id)?;
         let serial = Serial::random(&SystemRandom::new())?;
+        let Profile { policy, composers } = &self.profile;
         let (template, default_ttl) = if params.agent {
-            (Template::svid(spiffe_id, serial), self.policy.agent_ttl)
+            (Template::svid(spiffe_id, serial), policy.agent_ttl)
+        } else if spiffe_id.is_reserved() {
+            // A server's own: no entry can have such an ID, and none is minted.
+            (Template::svid(spiffe_id, serial), policy.x509_svid_ttl)
         } else {
             let subject = distinguished_name(&params.subject)?;
-            (Template::workload_svid(spiffe_id, params.dns_names.clone(), subject, serial), self.policy.x509_svid_ttl)
+            let template = Template::workload_svid(spiffe_id, params.dns_names.clone(), subject, serial);
+            (template.composed(composers), policy.x509_svid_ttl)
         };
         let public_key = PublicKey::from_spki(&params.public_key)?;
         let ttl = ttl(params.ttl_secs, default_ttl);
@@ -168,7 +185,7 @@ impl Inner {
         let request = JwtSvidRequest {
             spiffe_id: &parse_id(&params.spiffe_id)?,
             audience: &params.audience,
-            ttl: ttl(params.ttl_secs, self.policy.jwt_svid_ttl),
+            ttl: ttl(params.ttl_secs, self.profile.policy.jwt_svid_ttl),
             token_id: if params.include_jti { Some(random_bytes(&SystemRandom::new())?) } else { None },
         };
         let signed = token_signed(issuer.issue(batch.now, &request)?);
@@ -180,7 +197,7 @@ impl Inner {
         let request = WitSvidRequest {
             spiffe_id: &parse_id(&params.spiffe_id)?,
             holder: &HolderKey::new(PublicKey::from_spki(&params.public_key)?, &params.algorithm)?,
-            ttl: ttl(params.ttl_secs, self.policy.wit_svid_ttl),
+            ttl: ttl(params.ttl_secs, self.profile.policy.wit_svid_ttl),
         };
         let signed = token_signed(issuer.issue(batch.now, &request)?);
         Ok(wire::SignResult { result: Some(wire::sign_result::Result::Wit(signed)) })
@@ -191,9 +208,9 @@ impl Inner {
         let trust_domain = parse_id(&params.spiffe_id)?.trust_domain();
         let request = CaRequest {
             trust_domain: &trust_domain,
-            subject: &self.policy.ca_subject,
+            subject: &self.profile.policy.ca_subject,
             serial: Serial::random(&SystemRandom::new())?,
-            ttl: ttl(params.ttl_secs, self.policy.ca_ttl),
+            ttl: ttl(params.ttl_secs, self.profile.policy.ca_ttl),
         };
         let public_key = PublicKey::from_spki(&params.public_key)?;
         let (certificate, chain) = issuer.issue_downstream_ca(batch.now, &public_key, request)?;

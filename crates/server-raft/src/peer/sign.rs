@@ -15,6 +15,9 @@ pub trait SigningHandler: Send + Sync + 'static {
     /// Whether voters that do not lead use their handler too.
     fn on_every_voter(&self) -> bool;
 
+    /// Credential composers in their order, each as it describes itself: all replicas should have the same.
+    fn composers(&self) -> Vec<String>;
+
     /// One result for each item, in order. Never fewer. When the fence falls, nothing that was signed is released.
     async fn sign(&self, items: Vec<SignItem>) -> Result<Vec<SignResult>, SignError>;
 }

@@ -25,6 +25,7 @@ mod append_stream;
 mod change;
 mod clock_guard;
 mod codec;
+mod composers;
 mod config;
 mod consensus;
 mod contact;

@@ -6,7 +6,7 @@
 //! was removed learns it here (`removed`).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -17,12 +17,13 @@ use steeple_state::CLUSTER_VERSION_FIRST;
 use tonic::Status;
 
 use super::codec;
+use super::composers::ComposerComparison;
 use super::consensus::Consensus;
 use super::health::is_healthy;
 use super::remote;
 use super::state_check::Checkpoint;
 use super::types::{Membership, Node, NodeId};
-use crate::peer::is_stranger;
+use crate::peer::{SigningHandler, is_stranger};
 
 /// Clocks drift slowly; the guard wants a few measurements within its age limit.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -45,6 +46,8 @@ pub(super) struct PeerReport {
     pub(super) sealed: bool,
     /// The highest cluster version that its release knows.
     pub(super) cluster_version_max: u32,
+    /// Its credential composers. `None` from a release that has none, and while it does not sign yet.
+    pub(super) composers: Option<Vec<String>>,
 }
 
 pub(super) struct Reports {
@@ -85,8 +88,8 @@ enum Heard {
 /// Who did not answer for so long is told to be away: two pings may be lost.
 const AWAY_AFTER: Duration = Duration::from_secs(3);
 
-pub(super) async fn ping_peers(consensus: Arc<Consensus>) {
-    let mut away = BTreeSet::new();
+pub(super) async fn ping_peers(consensus: Arc<Consensus>, signer: Arc<OnceLock<Arc<dyn SigningHandler>>>) {
+    let (mut away, mut comparison) = (BTreeSet::new(), ComposerComparison::default());
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
@@ -106,6 +109,10 @@ pub(super) async fn ping_peers(consensus: Arc<Consensus>) {
         for (id, node) in peers(&consensus, metrics.membership_config.membership()) {
             let silence = consensus.reports.silence(id);
             tell(&mut away, id, node, silence > AWAY_AFTER, heard.get(&id));
+            let theirs = consensus.reports.of(id).and_then(|report| report.composers);
+            if let (Some(signer), Some(theirs)) = (signer.get(), theirs) {
+                comparison.tell(id, &node.name, &signer.composers(), &theirs);
+            }
             let lag = |report: PeerReport| last_log.saturating_sub(report.last_log_index);
             if consensus.reports.of(id).is_some_and(|report| is_healthy(silence, lag(report))) {
                 healthy.insert(id);
@@ -169,6 +176,7 @@ async fn ping(consensus: &Consensus, id: NodeId, node: &Node) -> Heard {
         checkpoint: answer.checkpoint.as_ref().map(codec::checkpoint_from_pb),
         sealed: answer.sealed,
         cluster_version_max: answer.cluster_version_max.max(CLUSTER_VERSION_FIRST),
+        composers: answer.composers.map(|composers| composers.described),
     };
     consensus.reports.by_node.lock().insert(id, report);
     Heard::Answer

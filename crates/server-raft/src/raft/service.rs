@@ -103,6 +103,7 @@ impl cluster_server::Cluster for ClusterService {
             cluster_version_max: CLUSTER_VERSION_MAX,
             checkpoint: Some(codec::checkpoint_to_pb(self.consensus.published.checkpoints().last())),
             sealed: self.consensus.sealing_key.is_sealed(),
+            composers: self.signer.get().map(|signer| pb::Composers { described: signer.composers() }),
         }))
     }
 

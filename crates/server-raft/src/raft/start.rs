@@ -171,7 +171,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
     tokio::spawn(compare(start.storage.clone(), Arc::clone(&consensus), queue.clone(), cluster_uuid));
     let (reads, rounds) = ReadIndexRounds::new(Arc::clone(&consensus));
     tokio::spawn(rounds.run());
-    let signer = Arc::default();
+    let signer: Arc<OnceLock<Arc<dyn SigningHandler>>> = Arc::default();
     let acknowledgements = Arc::default();
 
     let peer_address = match (start.cluster, credentials) {
@@ -196,7 +196,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
             let raft_service = RaftService::new(Arc::clone(&consensus), start.storage.snapshots(), guard);
             serve_peers(cluster.listener, &credentials, raft_service, services, JoinService::new(admission))?;
             tokio::spawn(credentials::keep(credentials, Arc::clone(&consensus), start.storage.identity()));
-            tokio::spawn(pinger::ping_peers(Arc::clone(&consensus)));
+            tokio::spawn(pinger::ping_peers(Arc::clone(&consensus), Arc::clone(&signer)));
             tokio::spawn(peer_ca_rotation::care(Arc::clone(&consensus), queue.clone()));
             Some(address)
         }

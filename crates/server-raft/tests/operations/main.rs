@@ -2,9 +2,11 @@
 
 mod apply;
 mod backup;
+mod composers;
 mod debug_bundle;
 mod entry_watch;
 mod membership;
+mod postgres;
 mod publishers_protocol_double;
 mod recover;
 mod refused;

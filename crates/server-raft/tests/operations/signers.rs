@@ -2,10 +2,10 @@
 
 use steeple_api::server::svid::MintJwtsvidRequest;
 use steeple_api::types;
-use steeple_testkit::{Cluster, ClusterRole, ExtraLines, Port, Server, ServerSpec, probe, until};
+use steeple_testkit::{Cluster, ExtraLines, Port, Server, probe, until};
 use tonic::{Code, Request, Status};
 
-use crate::site::{Site, binaries, spec};
+use crate::site::Site;
 
 /// Longer than the server tries.
 const CALL: std::time::Duration = std::time::Duration::from_secs(20);
@@ -29,19 +29,14 @@ async fn signed(port: &Port) -> u64 {
 async fn each_voter_signs_what_it_is_asked_for_and_nobody_without_a_quorum() {
     let site = Site::new();
     let (mut cluster, mut ports) = (Cluster { servers: Vec::new() }, Vec::new());
-    for number in 1..=3 {
+    for _ in 1..=3 {
         let port = Port::reserve().expect("a port");
         let extra = ExtraLines {
             cluster: "signing = \"replicas\"".to_owned(),
             top: format!("telemetry {{ Prometheus {{ host = \"127.0.0.1\" port = {} }} }}", port.number()),
             ..ExtraLines::default()
         };
-        let join = cluster.servers.iter().map(Server::peer_address).collect();
-        let role = ClusterRole { join, sealing_key_path: site.sealing_key() };
-        let spec = ServerSpec { cluster: Some(role), ..spec(&format!("server-{number}")) };
-        let mut server = Server::start_with(&binaries(), site.scratch.path(), &spec, &extra).expect("it starts");
-        server.ready().await.expect("it becomes ready");
-        cluster.servers.push(server);
+        site.add(&mut cluster, &extra).await;
         ports.push(port);
     }
     cluster.all_vote().await.expect("three voters");

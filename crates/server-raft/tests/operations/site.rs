@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use steeple_api::server::entry::ListEntriesRequest;
 use steeple_api::types;
-use steeple_testkit::{Binaries, Cluster, ClusterRole, Scratch, Server, ServerSpec, workload_entry};
+use steeple_testkit::{Binaries, Cluster, ClusterRole, ExtraLines, Scratch, Server, ServerSpec, workload_entry};
 use tokio::process::Command;
 
 pub struct Site {
@@ -36,6 +36,16 @@ impl Site {
         let mut server = Server::start(&binaries(), self.scratch.path(), &spec).expect("it starts");
         server.ready().await.expect("it becomes ready");
         server
+    }
+
+    /// Starts one more replica of `cluster`, or the first, with more in its configuration.
+    pub async fn add(&self, cluster: &mut Cluster, extra: &ExtraLines) {
+        let join = cluster.servers.iter().map(Server::peer_address).collect();
+        let role = ClusterRole { join, sealing_key_path: self.sealing_key() };
+        let spec = ServerSpec { cluster: Some(role), ..spec(&format!("server-{}", cluster.servers.len() + 1)) };
+        let mut server = Server::start_with(&binaries(), self.scratch.path(), &spec, extra).expect("it starts");
+        server.ready().await.expect("it becomes ready");
+        cluster.servers.push(server);
     }
 
     /// As [`Cluster::start`] names it.

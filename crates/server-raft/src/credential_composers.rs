@@ -1,0 +1,38 @@
+//! From the `plugins` section to what changes the subjects of workloads.
+
+use std::sync::Arc;
+
+use anyhow::bail;
+use steeple_cli::PluginDataFiles;
+use steeple_config::{PluginBlock, ServerSettings};
+use steeple_core::plugin::CredentialComposer;
+use steeple_plugins::common_name::{CommonName, Source, TooLong};
+use steeple_plugins::uniqueid::UniqueId;
+
+/// All that are configured, in the order of the file. Data that cannot be used is refused here.
+pub fn credential_composers(
+    settings: &ServerSettings,
+    files: &mut PluginDataFiles,
+) -> anyhow::Result<Vec<Arc<dyn CredentialComposer>>> {
+    let configured = |block| Ok(files.configure(block, credential_composer)? as Arc<dyn CredentialComposer>);
+    settings.plugins_of(KIND).map(configured).collect()
+}
+
+pub fn credential_composer(block: &PluginBlock) -> anyhow::Result<Arc<dyn CredentialComposer>> {
+    Ok(match block.name.as_str() {
+        "common_name" => Arc::new(common_name(block)?),
+        "uniqueid" => Arc::new(block.read_data(|_| anyhow::Ok(UniqueId))?),
+        other => bail!("{KIND} {other:?} is not built in"),
+    })
+}
+
+fn common_name(block: &PluginBlock) -> anyhow::Result<CommonName> {
+    block.read_data(|data| {
+        let mut text = |key| anyhow::Ok(data.text(key)?.filter(|text| !text.is_empty()));
+        let source = text("source")?.map(|source| source.parse::<Source>()).transpose()?;
+        let too_long = text("too_long")?.map(|too_long| too_long.parse::<TooLong>()).transpose()?;
+        Ok(CommonName { source: source.unwrap_or_default(), too_long: too_long.unwrap_or_default() })
+    })
+}
+
+pub const KIND: &str = "CredentialComposer";
