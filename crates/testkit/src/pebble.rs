@@ -5,11 +5,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::json;
 use tokio::net::TcpStream;
 
 use crate::dns_double::DnsDouble;
+use crate::web_certificate::WebCertificate;
 use crate::{Port, Process, Relay, until};
 
 /// Names its program.
@@ -21,6 +21,7 @@ const READY_MAX: Duration = Duration::from_secs(60);
 pub struct Pebble {
     program: PathBuf,
     dir: PathBuf,
+    roots: PathBuf,
     api: Port,
     dns: DnsDouble,
     relay: Relay,
@@ -41,13 +42,13 @@ impl Pebble {
     pub async fn start(program: PathBuf, dir: &Path, life: Duration) -> anyhow::Result<Self> {
         let dir = dir.join("pebble");
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        write_certificates(&dir)?;
+        let certificate = WebCertificate::write(&dir)?;
         let (api, dns, relay) = (Port::reserve()?, DnsDouble::start().await?, Relay::start().await?);
         let config = json!({ "pebble": {
             "listenAddress": api.address(),
             "managementListenAddress": "",
-            "certificate": dir.join("tls.crt"),
-            "privateKey": dir.join("tls.key"),
+            "certificate": certificate.certificate,
+            "privateKey": certificate.key,
             "httpPort": 1,
             "tlsPort": relay.port(),
             "domainBlocklist": ["blocked.test"],
@@ -56,7 +57,7 @@ impl Pebble {
             "profiles": { "default": { "description": "", "validityPeriod": life.as_secs() } },
         } });
         std::fs::write(dir.join(CONFIG), config.to_string())?;
-        let mut pebble = Self { program, dir, api, dns, relay, process: None };
+        let mut pebble = Self { program, dir, roots: certificate.roots, api, dns, relay, process: None };
         pebble.launch().await?;
         Ok(pebble)
     }
@@ -84,7 +85,7 @@ impl Pebble {
 
     /// PEM: who vouches for its API; a client needs it in `SSL_CERT_FILE`.
     pub fn roots(&self) -> PathBuf {
-        self.dir.join("roots.pem")
+        self.roots.clone()
     }
 
     /// Where it looks for whoever proves a name.
@@ -95,21 +96,6 @@ impl Pebble {
     pub fn log(&self) -> PathBuf {
         self.dir.join("log")
     }
-}
-
-/// A root, and a certificate for the API.
-fn write_certificates(dir: &Path) -> anyhow::Result<()> {
-    let root_key = KeyPair::generate()?;
-    let mut params = CertificateParams::new(Vec::new())?;
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let root = params.self_signed(&root_key)?;
-    let issuer = Issuer::new(params, root_key);
-    let key = KeyPair::generate()?;
-    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()])?.signed_by(&key, &issuer)?;
-    std::fs::write(dir.join("roots.pem"), root.pem())?;
-    std::fs::write(dir.join("tls.crt"), leaf.pem())?;
-    std::fs::write(dir.join("tls.key"), key.serialize_pem())?;
-    Ok(())
 }
 
 const CONFIG: &str = "pebble.json";

@@ -96,25 +96,48 @@ pub async fn https_post(
 /// Sends `request`, whose URI is an https URL with a host, and returns what is answered, whatever its status. Redirects
 /// are not followed.
 pub async fn https_request(
-    mut request: Request<Full<Bytes>>,
+    request: Request<Full<Bytes>>,
     tls: &Arc<ClientConfig>,
     body_bytes_max: usize,
 ) -> Result<Response<Bytes>, HttpsError> {
     let ask = async {
         let url = request.uri().to_string();
         let target = Target::parse(&url).ok_or(HttpsError::BadUrl { url })?;
-        *request.uri_mut() = Uri::from(target.path.clone());
-        request.headers_mut().insert(HOST, target.host_header());
-        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(OWN_NAME));
-        let (parts, body) = exchange(target.dial(tls).await?, request).await?.into_parts();
-        let whole = Limited::new(body, body_bytes_max).collect().await;
-        let body = whole.map_err(|error| match error.downcast::<hyper::Error>() {
-            Ok(error) => HttpsError::Http(*error),
-            Err(_) => HttpsError::TooLarge { bytes_max: body_bytes_max },
-        })?;
-        Ok(Response::from_parts(parts, body.to_bytes()))
+        answered(&target, target.dial(tls).await?, request, body_bytes_max).await
     };
     timeout(TOTAL_MAX, ask).await.map_err(|_| HttpsError::Timeout(TOTAL_MAX))?
+}
+
+/// As [`https_request`] by plain HTTP, from a host that an operator named so, or that is reached by its place on the
+/// network alone.
+pub async fn http_request(request: Request<Full<Bytes>>, body_bytes_max: usize) -> Result<Response<Bytes>, HttpsError> {
+    let ask = async {
+        let url = request.uri().to_string();
+        let target = Target::of(&url).ok_or(HttpsError::NoHost { url })?;
+        let host = (bare(target.authority.host()), target.authority.port_u16().unwrap_or(HTTP_PORT));
+        let stream = timeout(CONNECT_MAX, TcpStream::connect(host)).await;
+        let stream = stream.map_err(|_| HttpsError::Connect(io::ErrorKind::TimedOut.into()))?;
+        answered(&target, stream.map_err(HttpsError::Connect)?, request, body_bytes_max).await
+    };
+    timeout(TOTAL_MAX, ask).await.map_err(|_| HttpsError::Timeout(TOTAL_MAX))?
+}
+
+async fn answered(
+    target: &Target,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    mut request: Request<Full<Bytes>>,
+    body_bytes_max: usize,
+) -> Result<Response<Bytes>, HttpsError> {
+    *request.uri_mut() = Uri::from(target.path.clone());
+    request.headers_mut().insert(HOST, target.host_header());
+    request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(OWN_NAME));
+    let (parts, body) = exchange(stream, request).await?.into_parts();
+    let whole = Limited::new(body, body_bytes_max).collect().await;
+    let body = whole.map_err(|error| match error.downcast::<hyper::Error>() {
+        Ok(error) => HttpsError::Http(*error),
+        Err(_) => HttpsError::TooLarge { bytes_max: body_bytes_max },
+    })?;
+    Ok(Response::from_parts(parts, body.to_bytes()))
 }
 
 /// GETs `url` by plain HTTP from whoever serves at `socket`; the URL's host is only named. Redirects are not followed.
@@ -275,7 +298,10 @@ fn bare(host: &str) -> &str {
 }
 
 const OWN_NAME: &str = concat!("steeple/", env!("CARGO_PKG_VERSION"));
+const HTTP_PORT: u16 = 80;
 const HTTPS_PORT: u16 = 443;
+/// What is near answers at once, and a metadata address outside of its cloud never does.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Go's client follows as many.
 const REDIRECTS_MAX: usize = 10;
 /// Everything: names, handshakes, redirects, body.

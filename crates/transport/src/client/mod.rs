@@ -15,7 +15,8 @@ use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
 pub use dial::{DialError, ServerDialer};
-pub use https::{HttpsError, HttpsReply, get_over, http_get, https_get, https_post, https_request, unix_get};
+pub use https::{HttpsError, HttpsReply};
+pub use https::{get_over, http_get, http_request, https_get, https_post, https_request, unix_get};
 pub(crate) use order::random;
 pub use unprocessed::is_unprocessed;
 

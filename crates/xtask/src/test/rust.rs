@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 
 use super::artifacts::Artifacts;
-use super::pebble;
+use super::go_program;
 use super::tally::{Ending, Row, Tally};
 use super::verdict::{Counted, Verdict};
 use super::workshop::Workshop;
@@ -34,8 +34,10 @@ fn tests(workshop: &Workshop, name: &str, selection: &[&str]) -> Result<Verdict>
     if let Some(prometheus) = workshop.tools().prometheus() {
         command.env("STEEPLE_PROMETHEUS", prometheus);
     }
-    if let Some(pebble) = pebble::program(workshop)? {
-        command.env("STEEPLE_PEBBLE", pebble);
+    for program in &go_program::ALL {
+        if let Some(built) = program.build(workshop)? {
+            command.env(program.variable, built);
+        }
     }
     let execution = workshop.execute(name, command)?;
     let mut rows = read(&execution.output, artifacts);
