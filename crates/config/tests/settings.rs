@@ -6,10 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use steeple_config::{
-    AgentOverrides, AgentSettings, BackupSettings, BundleFormat, ConfigError, DeadServerCleanup, HostPort, LogLevel,
-    Notice, NoticeLevel, PluginError, RebootstrapMode, ServerOverrides, ServerSettings, TrustBootstrap, TtlSettings,
-    load_agent, load_server,
+    AgentOverrides, AgentSettings, BackupPlace, BackupSettings, BundleFormat, ConfigError, DeadServerCleanup, HostPort,
+    LogLevel, Notice, NoticeLevel, PluginError, RebootstrapMode, S3Credentials, S3Settings, ServerOverrides,
+    ServerSettings, TrustBootstrap, TtlSettings, load_agent, load_server,
 };
+use steeple_core::plugin::SecretSource;
 use steeple_core::{KeyType, Secret};
 use support::{SUPPORTED, agent, agent_conf, file, server, server_conf, server_with};
 
@@ -134,7 +135,12 @@ fn a_cluster_section_makes_plugins_optional() {
     assert_eq!(cluster.join, [HostPort::new("node-1", 8082), HostPort::new("node-3", 8082)]);
     assert_eq!(cluster.raft.election_timeout_min, Duration::from_secs(2));
     assert_eq!(cluster.raft.election_timeout_max, Duration::from_millis(3_500));
-    let backup = BackupSettings { dir: "/var/backups".into(), interval: Duration::from_secs(1800), keep: 48 };
+    let backup = BackupSettings {
+        place: BackupPlace::Directory("/var/backups".into()),
+        s3: S3Settings::default(),
+        interval: Duration::from_secs(1800),
+        keep: 48,
+    };
     assert_eq!(cluster.backup, Some(backup));
     assert_eq!(loaded.notices, []);
     let within = server("server { trust_domain = \"a\" data_dir = \"/d\" cluster { bootstrap = true } }").unwrap();
@@ -143,6 +149,38 @@ fn a_cluster_section_makes_plugins_optional() {
     let text = "server { trust_domain = \"a\" data_dir = \"/d\" cluster { bootstrap = true join = [\"b\"] } }";
     let founder = server(text).unwrap().settings.cluster;
     assert!(founder.bootstrap && founder.join == [HostPort::new("b", 8082)]);
+}
+
+#[test]
+fn backups_go_to_a_bucket() {
+    let text = r#"
+        server { trust_domain = "a" data_dir = "/d" }
+        cluster { backup {
+            dir = "s3://backups/prod"
+            s3 {
+                endpoint = "https://minio:9000/"
+                region = "eu-central-1"
+                path_style = false
+                ca_cert_path = "/etc/minio.pem"
+                access_key_id = "steeple"
+                secret_access_key_credential = "s3"
+            }
+        } }
+    "#;
+    let backup = server(text).unwrap().settings.cluster.backup.unwrap();
+    assert_eq!(backup.place.to_string(), "s3://backups/prod");
+    let credentials = S3Credentials {
+        access_key_id: "steeple".to_owned(),
+        secret_access_key: SecretSource::Credential("s3".to_owned()),
+    };
+    let expected = S3Settings {
+        endpoint: Some("https://minio:9000".to_owned()),
+        region: Some("eu-central-1".to_owned()),
+        path_style: false,
+        ca_cert_path: Some("/etc/minio.pem".into()),
+        credentials: Some(credentials),
+    };
+    assert_eq!(backup.s3, expected);
 }
 
 #[test]
@@ -169,6 +207,22 @@ fn unsafe_cluster_values_name_the_safe_ones() {
             "cluster.backup.dir = /d/backups is not safe: it lies in the data directory",
         ),
         ("backup { dir = \"/b\" interval = \"5s\" }", "cluster.backup.interval = 5s is not safe: use 1m or more"),
+        (
+            "backup { dir = \"s3://b\" }",
+            "cluster.backup.dir = s3://b is not safe: write s3://BUCKET/PREFIX: a bucket has",
+        ),
+        (
+            "backup { dir = \"/b\" s3 { endpoint = \"minio:9000\" } }",
+            "cluster.backup.s3.endpoint = minio:9000 is not safe: write https://host:port",
+        ),
+        (
+            "backup { dir = \"/b\" s3 { secret_access_key_env = \"KEY\" } }",
+            "cluster.backup.s3.access_key_id =  is not safe: name the id",
+        ),
+        (
+            "backup { dir = \"/b\" s3 { access_key_id = \"a\" } }",
+            "cluster.backup.s3 = secret_access_key is not safe: set one of secret_access_key_path",
+        ),
         ("backup { dir = \"/b\" keep = 0 }", "cluster.backup.keep = 0 is not safe: use 1 to 10000"),
         ("promote_after = \"2h\"", "cluster.promote_after = 2h0m0s is not safe: use 0s to 1h; the default is 10s"),
         ("join = [\"a:b\"]", "cluster.join = a:b is not safe: \"b\" is not a port"),

@@ -9,11 +9,13 @@ mod file;
 mod notices;
 mod policy;
 mod resolve;
+mod s3;
 mod seal;
+mod secret;
 mod settings;
 mod ttl;
 
-pub use backup::{BackupFile, BackupSettings};
+pub use backup::{BackupFile, BackupPlace, BackupSettings};
 pub use cluster::{ClusterFile, ClusterSettings, RaftTimings, Signing};
 pub use dead_server_cleanup::{DeadServerCleanup, DeadServerCleanupFile};
 pub use federation::{AcmeSettings, BundleEndpointSettings, EndpointProfile, FederationSettings, ServingCert};
@@ -22,7 +24,9 @@ pub use federation_file::{
 };
 pub use file::{ExperimentalServerFile, ServerFile};
 pub use policy::{PolicyFile, PolicyRole, PolicyRule, PolicySettings};
-pub use seal::{Pkcs11Settings, SealFile, SealSettings, SecretFile, TransitSettings};
+pub use s3::{S3Credentials, S3File, S3Settings, S3Url, S3UrlError};
+pub use seal::{Pkcs11Settings, SealFile, SealSettings, TransitSettings};
+pub use secret::SecretFile;
 pub use settings::{
     CaSettings, CaSubject, DEFAULT_SERVER_SOCKET, PruneSettings, RateLimitSettings, ServerOverrides, ServerSettings,
     WitSettings,

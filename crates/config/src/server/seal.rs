@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use steeple_core::plugin::SecretSource;
 
+use super::secret::SecretFile;
 use crate::common::{absolute, given};
 use crate::quote::go_quoted;
 use crate::section::Section;
@@ -25,14 +26,6 @@ pub struct SealFile {
     pub mount_path: Option<String>,
     pub namespace: Option<String>,
     pub token_label: Option<String>,
-}
-
-/// Three keys of which one is set.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SecretFile {
-    pub path: Option<String>,
-    pub env: Option<String>,
-    pub credential: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,18 +102,18 @@ impl SealFile {
         let path = |text: &str| absolute(Path::new(text), working_dir);
         match self.kind.as_str() {
             FILE => Ok(SealSettings::File),
-            PASSPHRASE => Ok(SealSettings::Passphrase(self.secret.resolve("passphrase", working_dir)?)),
+            PASSPHRASE => Ok(SealSettings::Passphrase(self.secret.resolve(SECTION, "passphrase", working_dir)?)),
             PKCS11 => Ok(SealSettings::Pkcs11(Pkcs11Settings {
                 module_path: path(required("cluster.seal.module_path", &self.module_path, MODULE)?),
                 token_label: required("cluster.seal.token_label", &self.token_label, TOKEN_LABEL)?.to_owned(),
                 key_label: required("cluster.seal.key_label", &self.key_label, KEY_LABEL)?.to_owned(),
-                pin: self.secret.resolve("pin", working_dir)?,
+                pin: self.secret.resolve(SECTION, "pin", working_dir)?,
             })),
             TRANSIT => Ok(SealSettings::Transit(TransitSettings {
                 address: self.address()?,
                 mount_path: segments("cluster.seal.mount_path", given(&self.mount_path).unwrap_or(TRANSIT), true)?,
                 key_name: segments(KEY_NAME, required(KEY_NAME, &self.key_name, TRANSIT_KEY)?, false)?,
-                token: self.secret.resolve("token", working_dir)?,
+                token: self.secret.resolve(SECTION, "token", working_dir)?,
                 namespace: given(&self.namespace).map(str::to_owned),
                 ca_cert_path: given(&self.ca_cert_path).map(path),
             })),
@@ -148,35 +141,6 @@ impl SealFile {
     }
 }
 
-impl SecretFile {
-    fn read(section: &mut Section<'_>, keys: [&'static str; 3]) -> Result<Self, DecodeError> {
-        let [path, env, credential] = keys;
-        Ok(Self { path: section.text(path)?, env: section.text(env)?, credential: section.text(credential)? })
-    }
-
-    /// `name` is what the three keys begin with.
-    fn resolve(&self, name: &'static str, working_dir: &Path) -> Result<SecretSource, ConfigError> {
-        let credential = given(&self.credential);
-        if let Some(credential) = credential.filter(|name| name.contains('/') || name.starts_with('.')) {
-            return Err(ConfigError::Unsafe {
-                key: "cluster.seal",
-                value: credential.to_owned(),
-                safe: format!("{name}_credential is a name that systemd passes; for a path use {name}_path"),
-            });
-        }
-        match (given(&self.path), given(&self.env), credential) {
-            (Some(path), None, None) => Ok(SecretSource::File(absolute(Path::new(path), working_dir))),
-            (None, Some(variable), None) => Ok(SecretSource::Environment(variable.to_owned())),
-            (None, None, Some(credential)) => Ok(SecretSource::Credential(credential.to_owned())),
-            _ => Err(ConfigError::Unsafe {
-                key: "cluster.seal",
-                value: name.to_owned(),
-                safe: format!("set one of {name}_path, {name}_env and {name}_credential"),
-            }),
-        }
-    }
-}
-
 fn required<'a>(key: &'static str, value: &'a Option<String>, what: &str) -> Result<&'a str, ConfigError> {
     given(value).ok_or_else(|| ConfigError::Unsafe { key, value: String::new(), safe: what.to_owned() })
 }
@@ -198,6 +162,7 @@ fn segments(key: &'static str, text: &str, several: bool) -> Result<String, Conf
     }
 }
 
+const SECTION: &str = "cluster.seal";
 const FILE: &str = "file";
 const PASSPHRASE: &str = "passphrase";
 const PKCS11: &str = "pkcs11";

@@ -7,4 +7,5 @@ mod transit;
 
 pub use passphrase::PassphraseSeal;
 pub use pkcs11::{Pkcs11Seal, Pkcs11Token};
+pub use secret::read as read_secret;
 pub use transit::{TransitKey, TransitSeal};

@@ -11,7 +11,7 @@ use steeple_core::plugin::SealFailure;
 use steeple_core::plugin::SecretSource;
 
 /// Without the end of its line. What is missing or empty is refused with its place, never with its content.
-pub(super) fn read(source: &SecretSource) -> Result<Secret, SealFailure> {
+pub fn read(source: &SecretSource) -> Result<Secret, SealFailure> {
     let (bytes, place) = match source {
         SecretSource::Credential(name) => {
             let path = credential_path(name)?;

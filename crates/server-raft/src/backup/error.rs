@@ -3,9 +3,11 @@
 use std::io;
 
 use steeple_ca::seal::SealError;
+use steeple_s3::S3Error;
 use steeple_state::DecodeError;
 use steeple_storage::StorageError;
 
+use super::Spot;
 use super::format::{FEATURE_LEVEL, VERSION};
 use crate::seal::ServerSealed;
 
@@ -13,6 +15,14 @@ use crate::seal::ServerSealed;
 pub enum BackupError {
     #[error("{path}: {source}")]
     File { path: String, source: Box<BackupError> },
+    #[error("{0}; the directory is made by an administrator, and this program needs to write to it")]
+    Directory(#[source] io::Error),
+    #[error(transparent)]
+    Store(#[from] S3Error),
+    #[error("{place} already exists: a backup never takes the place of another one; choose another name")]
+    Taken { place: String },
+    #[error("{text:?} names no backup: write the path of a file, or s3://BUCKET/PREFIX/NAME")]
+    NoName { text: String },
     #[error("the backup cannot be read: {0}; check the path and its permissions")]
     Read(#[source] io::Error),
     #[error("the backup cannot be written: {0}; free space, or write it to another volume")]
@@ -51,8 +61,13 @@ impl BackupError {
         Self::Damaged(what.into())
     }
 
+    /// What an object's reader wraps is told as it is.
+    pub(super) fn reading(error: io::Error) -> Self {
+        error.downcast::<S3Error>().map_or_else(Self::Read, Self::Store)
+    }
+
     /// With the file's name, for people.
-    pub fn at(self, path: &std::path::Path) -> Self {
-        Self::File { path: path.display().to_string(), source: Box::new(self) }
+    pub fn at(self, spot: &Spot) -> Self {
+        Self::File { path: spot.to_string(), source: Box::new(self) }
     }
 }

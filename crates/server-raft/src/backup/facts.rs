@@ -1,8 +1,6 @@
 //! What can be told of a backup without the key, and how its file is called.
 
-use std::fs::File;
-use std::io::{BufReader, Read};
-use std::path::Path;
+use std::io::Read;
 
 use steeple_api::steeple::backup as pb;
 use steeple_cli::rfc3339_time;
@@ -16,13 +14,6 @@ pub fn facts<R: Read>(input: R) -> Result<pb::Facts, BackupError> {
     let mut reader = BackupReader::begin(input)?;
     let (end, size_bytes) = reader.finish()?;
     Ok(of(reader.header(), &end, size_bytes))
-}
-
-/// As [`facts`], with the file's name in the answer and in the error.
-pub fn inspect_file(path: &Path) -> Result<pb::Facts, BackupError> {
-    let file = File::open(path).map_err(|error| BackupError::Read(error).at(path))?;
-    let facts = facts(BufReader::new(file)).map_err(|error| error.at(path))?;
-    Ok(pb::Facts { path: path.display().to_string(), ..facts })
 }
 
 /// `steeple-example.org-20261125T201500Z.backup`: sorted by name, the backups of a trust domain are sorted by age.

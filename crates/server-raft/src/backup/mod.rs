@@ -1,8 +1,8 @@
 //! Backups: the rows of the replicated state in one encrypted file, and the way back.
 //!
 //! ```text
-//!   replica ── source ── writer ──► file ──► reader ─┬─ facts    inspect: without the key
-//!                                                    └─ opened   verify and restore: with it
+//!   replica ── source ── writer ──► draft ──► place ──► reader ─┬─ facts    inspect: without the key
+//!                                                               └─ opened   verify and restore: with it
 //!   restore      opened ── raft::refound ──► a new store of a new cluster
 //! ```
 //!
@@ -10,10 +10,12 @@
 //! Raft's own records. The private keys in it stay sealed; on top of that the file is encrypted as a whole, because
 //! entries, agents and tokens are nobody's business either.
 
+mod draft;
 mod error;
 mod facts;
 mod format;
 mod opened;
+mod place;
 mod reader;
 mod restore;
 mod source;
@@ -21,9 +23,11 @@ mod source;
 mod tests;
 mod writer;
 
+pub use draft::Draft;
 pub use error::BackupError;
-pub use facts::{facts, file_name, inspect_file, is_backup_name, is_file_name_of};
+pub use facts::{facts, file_name, is_backup_name, is_file_name_of};
 pub use opened::{Opened, open};
+pub use place::{BucketPlace, Place, Spot};
 pub use reader::BackupReader;
 pub use restore::{RestoreError, Restored, Target, restore};
 pub use source::Backups;

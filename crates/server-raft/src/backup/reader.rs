@@ -90,7 +90,7 @@ impl<R: Read> BackupReader<R> {
                     let what = format!("{} chunks where {} were written", self.chunks, summary.chunks);
                     return Err(BackupError::Damaged(what));
                 }
-                if self.input.read(&mut [0]).map_err(BackupError::Read)? != 0 {
+                if self.input.read(&mut [0]).map_err(BackupError::reading)? != 0 {
                     return Err(BackupError::damaged("bytes after its end"));
                 }
                 self.end = Some(End { summary, sha256: footer.sha256, seal: footer.seal });
@@ -117,7 +117,7 @@ impl<R: Read> BackupReader<R> {
         }
         // Grows with what arrives, not with what was announced.
         let mut payload = Vec::new();
-        (&mut self.input).take(length as u64).read_to_end(&mut payload).map_err(BackupError::Read)?;
+        (&mut self.input).take(length as u64).read_to_end(&mut payload).map_err(BackupError::reading)?;
         if payload.len() != length {
             return Err(BackupError::CutShort);
         }
@@ -133,7 +133,7 @@ impl<R: Read> BackupReader<R> {
         let mut array = [0; N];
         self.input.read_exact(&mut array).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => BackupError::CutShort,
-            _ => BackupError::Read(error),
+            _ => BackupError::reading(error),
         })?;
         self.hash.update(&array);
         self.size_bytes += N as u64;

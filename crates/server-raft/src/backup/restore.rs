@@ -1,7 +1,5 @@
 //! From a backup to a data directory: the first member of a new cluster, or nothing at all.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 
 use steeple_api::steeple::backup as pb;
@@ -9,7 +7,7 @@ use steeple_core::TrustDomain;
 use steeple_state::{Refounded, Uuid};
 use steeple_storage::{Replacement, StorageError};
 
-use super::{BackupError, open};
+use super::{BackupError, Spot, open};
 use crate::raft::{NewCluster, RefoundError, refound, write_refounded};
 
 /// Where a backup goes.
@@ -43,10 +41,9 @@ pub enum RestoreError {
 }
 
 /// Opens and checks all of the backup before anything is written; the directory then has the whole store or none.
-pub fn restore(path: &Path, target: &Target<'_>, new: &NewCluster<'_>) -> Result<Restored, RestoreError> {
+pub fn restore(spot: &Spot, target: &Target<'_>, new: &NewCluster<'_>) -> Result<Restored, RestoreError> {
     let replacement = Replacement::of_nothing(target.data_dir, target.sealing_key_path)?;
-    let file = File::open(path).map_err(|error| BackupError::Read(error).at(path))?;
-    let opened = open(BufReader::new(file), new.sealing_key).map_err(|error| error.at(path))?;
+    let opened = spot.read().and_then(|input| open(input, new.sealing_key)).map_err(|error| error.at(spot))?;
     if opened.facts.trust_domain != target.trust_domain.name() {
         let configured = target.trust_domain.clone();
         return Err(RestoreError::TrustDomain { found: opened.facts.trust_domain, configured });

@@ -1,13 +1,13 @@
 //! `restore`: a new cluster from a backup.
 
 use std::io::Write as _;
-use std::path::Path;
 
 use serde_json::json;
 use steeple_cli::{Call, Command, Failure, Flag, OUTPUT, one_line, utc_time};
 use steeple_core::{Clock as _, SystemClock};
 
 use super::Action;
+use super::backup::{s3_settings_of, with_spot};
 use super::offline::{SETTINGS_FLAGS, new_cluster, required, sealing_key, settings};
 use crate::backup::{self, Restored, Target};
 
@@ -21,11 +21,11 @@ pub(super) const COMMANDS: &[Command<Action>] = &[Command {
 const FLAGS: &[Flag] = &[
     Flag::text("dataDir", "The empty directory; by default the one of the configuration"),
     OUTPUT,
-    Flag::text("path", "The backup file"),
+    Flag::text("path", "The backup file, or s3://BUCKET/PREFIX/NAME"),
 ];
 
 fn restore(call: &mut Call) -> Result<(), Failure> {
-    let path = Path::new(required(&call.values, "path", "a backup file")?).to_owned();
+    let path = required(&call.values, "path", "a backup file or s3://BUCKET/PREFIX/NAME")?.to_owned();
     let settings = settings(&call.values, call.values.text_if_any("dataDir"))?;
     let key = sealing_key(&call.values, &settings)?;
     let target = Target {
@@ -34,13 +34,15 @@ fn restore(call: &mut Call) -> Result<(), Failure> {
         trust_domain: &settings.trust_domain,
     };
     let new = new_cluster(&settings, &key, true, SystemClock.now());
-    let restored = backup::restore(&path, &target, &new).map_err(Failure::message)?;
+    let restored = with_spot(&path, &s3_settings_of(&settings), |spot| {
+        backup::restore(spot, &target, &new).map_err(Failure::message)
+    })?;
     if call.is_json() {
         return Ok(writeln!(call.streams.stdout, "{}", one_line(as_json(&restored)))?);
     }
     let Restored { facts, done, .. } = &restored;
     let out = &mut call.streams.stdout;
-    writeln!(out, "Restored {} to {}.\n", path.display(), target.data_dir.display())?;
+    writeln!(out, "Restored {path} to {}.\n", target.data_dir.display())?;
     writeln!(out, "Saved at          : {} (whatever changed later is lost)", utc_time(facts.created_at))?;
     writeln!(out, "Entries, agents   : {}, {}", facts.entries, facts.agents)?;
     writeln!(out, "New cluster UUID  : {}", uuid::Uuid::from_bytes(restored.cluster_uuid))?;

@@ -1,19 +1,18 @@
 //! Backups on a schedule: the leader writes one when the latest is old enough, and deletes the oldest.
 
-use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter};
-use std::path::Path;
+use std::io::{self, BufWriter};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
+use steeple_api::steeple::backup::Facts;
 use steeple_config::BackupSettings;
 use steeple_core::{Clock, Timestamp, TrustDomain};
-use steeple_files::NewFile;
 use tokio_util::sync::CancellationToken;
 
 use super::{rest, until_leader};
-use crate::backup::{self, BackupError, BackupReader, Backups};
+use crate::backup::{self, BackupError, BackupReader, Backups, Draft, Place, Spot};
 use crate::metrics;
 use crate::raft::{ReadError, ReadMode};
 
@@ -23,12 +22,15 @@ pub struct BackupDriver {
     pub trust_domain: TrustDomain,
     /// `cluster.backup`.
     pub schedule: BackupSettings,
+    /// Has room for a backup on its way to a bucket.
+    pub data_dir: PathBuf,
 }
+
+/// The latest backup, as it was found to be when it was read.
+type Latest = Option<(String, Timestamp)>;
 
 #[derive(Debug, thiserror::Error)]
 enum RoundError {
-    #[error("{0}; the directory is made by an administrator, and this server needs to write to it")]
-    Directory(#[from] io::Error),
     #[error(transparent)]
     Backup(#[from] BackupError),
     #[error(transparent)]
@@ -42,12 +44,13 @@ enum RoundError {
 impl BackupDriver {
     /// Runs until `stop`.
     pub async fn run(self, stop: CancellationToken) {
+        let mut latest = None;
         while until_leader(self.backups.replica(), &stop).await.is_some() {
-            let pause = match self.round().await {
+            let pause = match self.round(&mut latest).await {
                 Ok(pause) => pause,
                 Err(error) => {
                     metrics::backup_failed();
-                    tracing::error!(error = %error, dir = %self.schedule.dir.display(), "no backup was taken");
+                    tracing::error!(error = %error, dir = %self.schedule.place, "no backup was taken");
                     RETRY
                 }
             };
@@ -58,66 +61,66 @@ impl BackupDriver {
     }
 
     /// Takes a backup if one is due, and tells when to look again.
-    async fn round(&self) -> Result<Duration, RoundError> {
-        let names = self.names()?;
+    async fn round(&self, latest: &mut Latest) -> Result<Duration, RoundError> {
+        // Each time: credentials are replaced.
+        let place = Place::open(&self.schedule.place, &self.schedule.s3, &self.clock).await?;
         let now = self.clock.now();
-        let latest = names.last().and_then(|name| created_at(&self.schedule.dir.join(name)));
-        if let Some(latest) = latest {
-            metrics::backup_known(latest);
+        let (there, trust_domain, known) = (place.clone(), self.trust_domain.clone(), latest.take());
+        *latest = blocking(move || find_latest(&there, &trust_domain, known)).await?;
+        let created = latest.as_ref().map(|(_, created)| *created);
+        if let Some(created) = created {
+            metrics::backup_known(created);
         }
-        let pause = pause(now, latest, self.schedule.interval);
+        let pause = pause(now, created, self.schedule.interval);
         if !pause.is_zero() {
             return Ok(pause);
         }
         let deadline = Instant::now() + READ_TIMEOUT;
         self.backups.replica().read(ReadMode::Linearizable, deadline).await?;
         let turn = self.backups.turn().ok_or(RoundError::Busy)?;
-        let path = self.schedule.dir.join(backup::file_name(&self.trust_domain, now));
-        let (backups, target) = (self.backups.clone(), path.clone());
+        let spot = Spot { place: place.clone(), name: backup::file_name(&self.trust_domain, now) };
+        let (backups, scratch) = (self.backups.clone(), self.data_dir.clone());
         let began = Instant::now();
-        let written = tokio::task::spawn_blocking(move || {
+        let facts = blocking(move || {
             let _turn = turn;
-            write(&backups, &target)
+            let (draft, _) = backups.write(BufWriter::new(Draft::create(spot, &scratch)?), &AtomicU64::new(0))?;
+            draft.into_inner().map_err(io::IntoInnerError::into_error).map_err(BackupError::Write)?.keep()
         });
-        let size_bytes = written.await.map_err(|_| RoundError::Ended)??;
+        let Facts { path, size_bytes, .. } = facts.await?;
         metrics::backup_taken(now, size_bytes, began.elapsed());
-        tracing::info!(path = %path.display(), size_bytes, "backup taken");
-        for name in surplus(&self.names()?, self.schedule.keep) {
-            fs::remove_file(self.schedule.dir.join(name))?;
-        }
+        tracing::info!(path, size_bytes, "backup taken");
+        let (trust_domain, keep) = (self.trust_domain.clone(), self.schedule.keep);
+        blocking(move || surplus(&names(&place, &trust_domain)?, keep).iter().try_for_each(|name| place.delete(name)))
+            .await?;
         Ok(self.schedule.interval)
     }
+}
 
-    /// This trust domain's backups, the oldest first.
-    fn names(&self) -> io::Result<Vec<String>> {
-        let named =
-            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", self.schedule.dir.display()));
-        let mut names = Vec::new();
-        for item in fs::read_dir(&self.schedule.dir).map_err(named)? {
-            let name = item.map_err(named)?.file_name().to_string_lossy().into_owned();
-            if backup::is_file_name_of(&name, &self.trust_domain) {
-                names.push(name);
-            }
-        }
-        names.sort();
-        Ok(names)
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BackupError> + Send + 'static,
+) -> Result<T, RoundError> {
+    Ok(tokio::task::spawn_blocking(work).await.map_err(|_| RoundError::Ended)??)
+}
+
+/// This trust domain's backups, the oldest first.
+fn names(place: &Place, trust_domain: &TrustDomain) -> Result<Vec<String>, BackupError> {
+    let mut names = place.names()?;
+    names.retain(|name| backup::is_file_name_of(name, trust_domain));
+    Ok(names)
+}
+
+/// What is no backup counts as missing, and the next one is taken at once. One that is known is not read again.
+fn find_latest(place: &Place, trust_domain: &TrustDomain, known: Latest) -> Result<Latest, BackupError> {
+    let Some(name) = names(place, trust_domain)?.pop() else { return Ok(None) };
+    if known.as_ref().is_some_and(|(known, _)| *known == name) {
+        return Ok(known);
     }
-}
-
-/// What was written is read again before it gets its name.
-fn write(backups: &Backups, path: &Path) -> Result<u64, RoundError> {
-    let file = BufWriter::new(NewFile::create(path)?);
-    let (file, _) = backups.write(file, &AtomicU64::new(0))?;
-    let mut file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
-    let facts = backup::facts(BufReader::new(file.written()?))?;
-    file.keep()?;
-    Ok(facts.size_bytes)
-}
-
-/// `None` for what is no backup: it then counts as missing, and the next one is taken at once.
-fn created_at(path: &Path) -> Option<Timestamp> {
-    let reader = BackupReader::begin(BufReader::new(File::open(path).ok()?)).ok()?;
-    Some(Timestamp::from_ms(reader.header().created_at_ms))
+    match place.read(&name).and_then(BackupReader::begin) {
+        Ok(reader) => Ok(Some((name, Timestamp::from_ms(reader.header().created_at_ms)))),
+        // A store that does not answer tells nothing of what lies there.
+        Err(BackupError::Store(error)) => Err(error.into()),
+        Err(_) => Ok(None),
+    }
 }
 
 /// How long the latest backup is young enough. One from the future is none: a clock was wrong.

@@ -69,6 +69,7 @@ pub fn start(
             clock: Arc::clone(clock),
             trust_domain: settings.trust_domain.clone(),
             schedule,
+            data_dir: settings.data_dir.clone(),
         };
         tasks.spawn(driver.run(stop.clone()));
     }

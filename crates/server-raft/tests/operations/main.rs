@@ -3,6 +3,7 @@
 mod apply;
 mod backup;
 mod composers;
+mod bucket;
 mod debug_bundle;
 mod entry_watch;
 mod membership;

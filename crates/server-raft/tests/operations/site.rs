@@ -68,7 +68,13 @@ impl Site {
 
 /// Runs one command of the server.
 pub async fn run(args: &[&str]) -> Said {
-    let output = Command::new(program()).args(args).kill_on_drop(true).output().await.expect("the program runs");
+    let mut command = Command::new(program());
+    command.args(args);
+    said(command).await
+}
+
+pub async fn said(mut command: Command) -> Said {
+    let output = command.kill_on_drop(true).output().await.expect("the program runs");
     let [stdout, stderr] = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
     let text = format!("{stdout}{stderr}");
     assert!(!text.contains("panicked"), "{text}");
@@ -106,7 +112,7 @@ pub fn binaries() -> Binaries {
     Binaries { server: program(), agent: PathBuf::new() }
 }
 
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     env!("CARGO_BIN_EXE_steeple-server").into()
 }
 

@@ -1,19 +1,18 @@
-//! `backup inspect|list|verify`: they read files and ask no server.
+//! `backup inspect|list|verify`: they read backups where they lie and ask no server.
 
-use std::fs::{self, File};
-use std::io::{BufReader, Write as _};
-use std::path::Path;
+use std::io::Write as _;
 
 use steeple_api::steeple::backup::{Facts, FactsList, Unreadable};
-use steeple_cli::{Call, Context, Failure};
+use steeple_cli::{Call, Failure};
 
 use super::print::{print_facts, print_list};
-use crate::backup;
+use super::spot::{s3_settings, s3_settings_of, with_place, with_spot};
+use crate::backup::{self, Spot};
 use crate::cli::offline::{required, sealing_key, settings};
 
 pub(super) fn inspect(call: &mut Call) -> Result<(), Failure> {
-    let path = required(&call.values, "path", "a backup file")?;
-    let facts = backup::inspect_file(Path::new(path)).map_err(Failure::message)?;
+    let path = required(&call.values, "path", A_BACKUP)?;
+    let facts = with_spot(path, &s3_settings(&call.values)?, |spot: &Spot| spot.inspect().map_err(Failure::message))?;
     call.print(&facts, |streams, facts| {
         print_facts(&mut streams.stdout, facts)?;
         Ok(writeln!(streams.stdout, "\nAll hashes are right. `backup verify` tells whether the sealing key opens it.")?)
@@ -21,11 +20,14 @@ pub(super) fn inspect(call: &mut Call) -> Result<(), Failure> {
 }
 
 pub(super) fn verify(call: &mut Call) -> Result<(), Failure> {
-    let path = Path::new(required(&call.values, "path", "a backup file")?);
-    let key = sealing_key(&call.values, &settings(&call.values, None)?)?;
-    let file = File::open(path).context(path.display())?;
-    let opened = backup::open(BufReader::new(file), &key).map_err(|error| Failure::message(error.at(path)))?;
-    let facts = Facts { path: path.display().to_string(), ..opened.facts };
+    let path = required(&call.values, "path", A_BACKUP)?;
+    let settings = settings(&call.values, None)?;
+    let key = sealing_key(&call.values, &settings)?;
+    let facts = with_spot(path, &s3_settings_of(&settings), |spot| {
+        let opened = spot.read().and_then(|input| backup::open(input, &key));
+        let opened = opened.map_err(|error| Failure::message(error.at(spot)))?;
+        Ok(Facts { path: spot.to_string(), ..opened.facts })
+    })?;
     call.print(&facts, |streams, facts| {
         print_facts(&mut streams.stdout, facts)?;
         Ok(writeln!(streams.stdout, "\nThe sealing key opens all of it, and the state is the one that was saved.")?)
@@ -33,22 +35,23 @@ pub(super) fn verify(call: &mut Call) -> Result<(), Failure> {
 }
 
 pub(super) fn list(call: &mut Call) -> Result<(), Failure> {
-    let dir = Path::new(required(&call.values, "dir", "a directory")?);
+    let dir = required(&call.values, "dir", "a directory or s3://BUCKET/PREFIX")?;
     let mut found = FactsList::default();
-    for item in fs::read_dir(dir).context(dir.display())? {
-        let path = item?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if !backup::is_backup_name(name) {
-            continue;
-        }
-        match backup::inspect_file(&path) {
-            Ok(facts) => found.backups.push(facts),
-            Err(error) => {
-                found.unreadable.push(Unreadable { path: path.display().to_string(), reason: error.to_string() });
+    with_place(dir, &s3_settings(&call.values)?, |place| {
+        let names = place.names().map_err(Failure::message)?;
+        for name in names.into_iter().filter(|name| backup::is_backup_name(name)) {
+            let spot = Spot { place: place.clone(), name };
+            match spot.inspect() {
+                Ok(facts) => found.backups.push(facts),
+                Err(error) => {
+                    found.unreadable.push(Unreadable { path: spot.to_string(), reason: error.to_string() });
+                }
             }
         }
-    }
+        Ok(())
+    })?;
     found.backups.sort_by(|a, b| (b.created_at, &b.path).cmp(&(a.created_at, &a.path)));
-    found.unreadable.sort_by(|a, b| a.path.cmp(&b.path));
     call.print(&found, print_list)
 }
+
+const A_BACKUP: &str = "a backup file or s3://BUCKET/PREFIX/NAME";

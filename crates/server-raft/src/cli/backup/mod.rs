@@ -3,30 +3,33 @@
 mod create;
 mod files;
 mod print;
+mod spot;
 
 use steeple_cli::{Command, Flag, OUTPUT};
 
 use super::Action;
 use super::offline::SETTINGS_FLAGS;
 use super::table::{COMMON_FLAGS, remote};
+use spot::S3_FLAGS;
+pub(super) use spot::{s3_settings_of, with_spot};
 
 pub(super) const COMMANDS: &[Command<Action>] = &[
     Command {
         path: "backup create",
-        synopsis: "Writes an encrypted backup of the replicated state to a file",
-        flags: &[COMMON_FLAGS, CREATE_FLAGS],
+        synopsis: "Writes an encrypted backup of the replicated state to a file or a bucket",
+        flags: &[COMMON_FLAGS, CREATE_FLAGS, S3_FLAGS],
         action: remote!(create::create),
     },
     Command {
         path: "backup inspect",
         synopsis: "Shows what a backup is and checks its hashes, without the sealing key",
-        flags: &[&[PATH, OUTPUT]],
+        flags: &[&[PATH, OUTPUT], S3_FLAGS],
         action: Action::Local(files::inspect),
     },
     Command {
         path: "backup list",
-        synopsis: "Lists the files of a directory that end in .backup, the latest first",
-        flags: &[&[Flag::text("dir", "The directory with the backups"), OUTPUT]],
+        synopsis: "Lists what ends in .backup in a directory or bucket, the latest first",
+        flags: &[&[DIR, OUTPUT], S3_FLAGS],
         action: Action::Local(files::list),
     },
     Command {
@@ -37,9 +40,13 @@ pub(super) const COMMANDS: &[Command<Action>] = &[
     },
 ];
 
-const PATH: Flag = Flag::text("path", "The backup file");
+const PATH: Flag = Flag::text("path", "The backup file, or s3://BUCKET/PREFIX/NAME");
+const DIR: Flag = Flag::text("dir", "The directory with the backups, or s3://BUCKET/PREFIX");
 
 const CREATE_FLAGS: &[Flag] = &[
     Flag::bool("local", "Take what the replica that answers holds, even without a quorum"),
-    Flag::text("path", "File to write, which must not exist; by default named after trust domain and time"),
+    Flag::text(
+        "path",
+        "File or s3://BUCKET/PREFIX/NAME to write, which must not exist; by default named after trust domain and time",
+    ),
 ];
