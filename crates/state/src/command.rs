@@ -52,8 +52,10 @@ pub enum CommandKind {
 
     /// Agent service, at the end of an attestation. Answer: [`crate::Outcome::Agent`].
     AttestAgent(Attestation),
-    /// Agent service, RenewAgent: the serial handed out and not yet used. Answer: [`crate::Outcome::Agent`].
-    SetPendingSerial { id: SpiffeId, serial: String, not_after: i64 },
+    /// Agent service, RenewAgent: the serial handed out and not yet used. `replaces` is the pending one that the call
+    /// found, empty for none: refused if another renewal came in between, whose SVID the agent may show by now. From
+    /// cluster version 4 on; `None` replaces whatever there is. Answer: [`crate::Outcome::Agent`].
+    SetPendingSerial { id: SpiffeId, serial: String, not_after: i64, replaces: Option<String> },
     /// Agent authorizer, on the first use of a renewed SVID. Idempotent. Answer: [`crate::Outcome::Agent`].
     PromoteSerial { id: SpiffeId, serial: String },
     /// Agent service, PostStatus. Answer: [`crate::Outcome::Done`].

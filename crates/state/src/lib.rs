@@ -50,4 +50,6 @@ pub use import::{ImportRecord, ImportResult};
 pub use outcome::{Applied, Code, EntryCreation, Outcome, Rejection, Relationship};
 pub use row::{RowChange, Table};
 pub use state::State;
-pub use version::{CLUSTER_VERSION_AGENT_NUMBERS, CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, CLUSTER_VERSION_WIT};
+pub use version::{
+    CLUSTER_VERSION_AGENT_NUMBERS, CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, CLUSTER_VERSION_RENEWAL, CLUSTER_VERSION_WIT,
+};

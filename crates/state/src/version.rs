@@ -16,6 +16,8 @@ pub const CLUSTER_VERSION_MAX: u32 = 4;
 pub const CLUSTER_VERSION_WIT: u32 = 3;
 /// From which on agents that attest for the first time get a record number.
 pub const CLUSTER_VERSION_AGENT_NUMBERS: u32 = 4;
+/// From which on a renewal says which one it replaces.
+pub const CLUSTER_VERSION_RENEWAL: u32 = 4;
 
 impl CommandKind {
     /// The cluster version from which on this may be proposed.
@@ -28,6 +30,7 @@ impl CommandKind {
             | Self::SetAcmeChallenge { .. }
             | Self::SetWebCertificate { .. }
             | Self::ResealWebKey { .. } => 3,
+            Self::SetPendingSerial { replaces: Some(_), .. } => CLUSTER_VERSION_RENEWAL,
             kind if kind.concerns_wit() => CLUSTER_VERSION_WIT,
             // Who raises it knows that all members can follow.
             _ => CLUSTER_VERSION_FIRST,

@@ -5,8 +5,8 @@ mod common;
 use common::{Replica, authority, cluster_init, member};
 use steeple_core::{AuthorityKind, SealedKey, Timestamp};
 use steeple_state::{
-    CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, CLUSTER_VERSION_WIT, ClusterInit, Code, Command, CommandKind,
-    DecodeError, NO_REQUEST, Outcome, State, Suffrage, Table, codec,
+    CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, CLUSTER_VERSION_RENEWAL, CLUSTER_VERSION_WIT, ClusterInit, Code,
+    Command, CommandKind, DecodeError, NO_REQUEST, Outcome, State, Suffrage, Table, codec,
 };
 
 fn founded(version: u32) -> Replica {
@@ -71,6 +71,15 @@ fn authorities_for_wit_svids_have_a_version_of_their_own() {
     assert_eq!(needs(AuthorityKind::Wit), [CLUSTER_VERSION_WIT; 6]);
     assert!(!founded(CLUSTER_VERSION_WIT - 1).state.permits(AuthorityKind::Wit));
     assert!(founded(CLUSTER_VERSION_WIT).state.permits(AuthorityKind::Wit));
+}
+
+#[test]
+fn a_renewal_says_what_it_replaces_from_a_version_on() {
+    let needs = |replaces: Option<&str>| {
+        let (id, replaces) = (common::id("/spire/agent/a"), replaces.map(str::to_owned));
+        CommandKind::SetPendingSerial { id, serial: "2".to_owned(), not_after: 5000, replaces }.needs_version()
+    };
+    assert_eq!([needs(None), needs(Some(""))], [CLUSTER_VERSION_FIRST, CLUSTER_VERSION_RENEWAL]);
 }
 
 #[test]

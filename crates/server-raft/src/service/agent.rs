@@ -9,7 +9,7 @@ use steeple_api::types;
 use steeple_core::{AttestedAgent, Entry, JoinToken, Selector, SpiffeId};
 use steeple_state::validate::{agent_id, workload_id};
 use steeple_state::view::{AgentFilter, PageRequest, SelectorFilter};
-use steeple_state::{CommandKind, limits};
+use steeple_state::{CLUSTER_VERSION_RENEWAL, CommandKind, limits};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::attest;
@@ -102,7 +102,13 @@ impl AgentApi for AgentService {
     async fn renew_agent(&self, request: Request<RenewAgentRequest>) -> Result<Response<RenewAgentResponse>, Status> {
         let caller = authorized(&request)?;
         let id = caller.agent_id()?.clone();
-        let record = record(&self.shared, &id).await?;
+        // Of every renewal acknowledged so far: one that comes in between is not replaced by this one.
+        let (record, version) = {
+            let view = self.shared.fresh().await?;
+            let state = view.state();
+            (state.agent(&id).cloned().ok_or_else(not_found)?, state.cluster_version())
+        };
+        let replaces = Some(record.new_serial.clone()).filter(|_| version >= CLUSTER_VERSION_RENEWAL);
         if record.can_reattest {
             let message = "agent must reattest instead of renew";
             return Err(steeple_api::status::permission_denied(message, Denial::MustReattest.into()));
@@ -115,7 +121,8 @@ impl AgentApi for AgentService {
         let csr = attest::public_key(&params.csr)?;
         let issued = self.shared.issuer.x509(agent_svid(&id, &csr)).await?;
         let serial = attest::leaf_serial(&issued.chain)?;
-        let command = CommandKind::SetPendingSerial { id: id.clone(), serial, not_after: issued.not_after };
+        let not_after = issued.not_after;
+        let command = CommandKind::SetPendingSerial { id: id.clone(), serial, not_after, replaces };
         self.shared.propose(&caller, command).await?;
         Ok(Response::new(RenewAgentResponse { svid: Some(attest::svid_to_wire(&id, issued)) }))
     }

@@ -48,12 +48,13 @@ pub(super) fn attest(writer: &mut Writer<'_>, attestation: &Attestation) -> Resu
     Ok(Outcome::Agent(writer.put_agent(agent, AgentChange::Attested)))
 }
 
-/// A renewal that was signed before a ban and arrives after it is refused: the ban stands.
+/// A renewal that was signed before a ban and arrives after it is refused: the ban stands. One that arrives after
+/// another one is refused as well: the agent has left the call, and shows the other one's SVID perhaps.
 pub(super) fn set_pending_serial(
     writer: &mut Writer<'_>,
     id: &SpiffeId,
-    serial: &str,
-    not_after: i64,
+    (serial, not_after): (&str, i64),
+    replaces: Option<&str>,
 ) -> Result<Outcome, Rejection> {
     let known = unbanned(writer.state(), id)?;
     if known.can_reattest {
@@ -61,6 +62,9 @@ pub(super) fn set_pending_serial(
     }
     if serial.is_empty() {
         return Err(Rejection::invalid("the renewed agent SVID has no serial number"));
+    }
+    if replaces.is_some_and(|replaces| replaces != known.new_serial) {
+        return Err(Rejection::new(Code::Aborted, "the agent was renewed meanwhile: renew again"));
     }
     let agent = AttestedAgent { new_serial: serial.to_owned(), new_not_after: not_after, ..(*known).clone() };
     Ok(Outcome::Agent(writer.put_agent(agent, AgentChange::Pending)))

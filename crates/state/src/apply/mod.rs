@@ -51,8 +51,8 @@ fn effect(writer: &mut Writer<'_>, kind: &CommandKind) -> Outcome {
         CommandKind::PruneEntries { before } => entry::prune(writer, *before),
 
         CommandKind::AttestAgent(attestation) => agent::attest(writer, attestation).into(),
-        CommandKind::SetPendingSerial { id, serial, not_after } => {
-            agent::set_pending_serial(writer, id, serial, *not_after).into()
+        CommandKind::SetPendingSerial { id, serial, not_after, replaces } => {
+            agent::set_pending_serial(writer, id, (serial, *not_after), replaces.as_deref()).into()
         }
         CommandKind::PromoteSerial { id, serial } => agent::promote_serial(writer, id, serial).into(),
         CommandKind::SetAgentVersion { id, version } => agent::set_version(writer, id, version).into(),

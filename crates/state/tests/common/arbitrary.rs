@@ -177,8 +177,8 @@ pub fn agent_command() -> impl Strategy<Value = CommandKind> {
         4 => (any_agent(), option::of(token()), any::<bool>()).prop_map(|(agent, join_token, first_use)| {
             CommandKind::AttestAgent(Attestation { agent, join_token, first_use })
         }),
-        1 => (agent_id(), 1u32..5, 900i64..1300).prop_map(|(id, serial, not_after)| {
-            CommandKind::SetPendingSerial { id, serial: serial.to_string(), not_after }
+        1 => (agent_id(), 1u32..5, 900i64..1300, option::of("[1-4]?")).prop_map(|(id, serial, not_after, replaces)| {
+            CommandKind::SetPendingSerial { id, serial: serial.to_string(), not_after, replaces }
         }),
         1 => (agent_id(), 1u32..5).prop_map(|(id, serial)| {
             CommandKind::PromoteSerial { id, serial: serial.to_string() }

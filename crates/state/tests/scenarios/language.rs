@@ -143,6 +143,7 @@ fn command_kind(line: &Line<'_>) -> CommandKind {
             id: common::id(path),
             serial: line.key("serial").unwrap().to_owned(),
             not_after: line.number("until").unwrap_or(6000),
+            replaces: line.key("replaces").map(|serial| serial.trim_start_matches("none").to_owned()),
         },
         ["agent", "use", path] => {
             CommandKind::PromoteSerial { id: common::id(path), serial: line.key("serial").unwrap().to_owned() }

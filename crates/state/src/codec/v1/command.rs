@@ -182,11 +182,14 @@ impl From<&CommandKind> for Kind {
                 join_token: attestation.join_token.clone(),
                 first_use: attestation.first_use,
             }),
-            CommandKind::SetPendingSerial { id, serial, not_after } => Self::SetPendingSerial(PendingSerial {
-                id: id.to_string(),
-                serial: serial.clone(),
-                not_after: *not_after,
-            }),
+            CommandKind::SetPendingSerial { id, serial, not_after, replaces } => {
+                Self::SetPendingSerial(PendingSerial {
+                    id: id.to_string(),
+                    serial: serial.clone(),
+                    not_after: *not_after,
+                    replaces: replaces.clone(),
+                })
+            }
             CommandKind::PromoteSerial { id, serial } => {
                 Self::PromoteSerial(AgentText { id: id.to_string(), text: serial.clone() })
             }
@@ -396,6 +399,7 @@ impl TryFrom<Kind> for CommandKind {
                 id: agent_id(&pending.id)?,
                 serial: pending.serial,
                 not_after: pending.not_after,
+                replaces: pending.replaces,
             },
             Kind::PromoteSerial(named) => Self::PromoteSerial { id: agent_id(&named.id)?, serial: named.text },
             Kind::SetAgentVersion(named) => Self::SetAgentVersion { id: agent_id(&named.id)?, version: named.text },

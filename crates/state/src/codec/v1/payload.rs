@@ -65,6 +65,8 @@ pub(super) struct PendingSerial {
     pub(super) serial: String,
     #[prost(sint64, tag = "3")]
     pub(super) not_after: i64,
+    #[prost(string, optional, tag = "4")]
+    pub(super) replaces: Option<String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
