@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use steeple_cli::{PluginDataFiles, ReloadSignals, StopSignals, raise_open_files, restrict_umask};
+use steeple_cli::{PluginDataFiles, ReloadSignals, StopSignals, Supervisor, raise_open_files, restrict_umask};
 use steeple_config::{AgentSettings, Loaded, Notice, NoticeLevel};
 use steeple_core::{Clock, SystemClock};
 use steeple_telemetry::log::Logging;
@@ -63,6 +63,9 @@ impl App {
             trust_domain_id = %settings.trust_domain.id(),
             "Starting agent"
         );
+        let supervisor = Supervisor::of_process();
+        tokio::spawn(supervisor.clone().keep_alive());
+        supervisor.status("attests");
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let (trouble, trouble_met) = watch::channel(None);
         let (bundle_arrived, bundle) = watch::channel(None);
@@ -171,6 +174,7 @@ impl App {
         sockets::serve_workloads(&settings, &shared, &tasks, &stop)?;
         let shown = Shown { chain, last_sync_success };
         sockets::serve_admin(&settings, &shared, logging.levels, shown, &tasks, &stop)?;
+        supervisor.ready("serves workloads");
         if let Some(slot) = persisted {
             tasks.spawn(PersistDriver { slot, cache: Arc::clone(&shared.cache) }.run(stop.clone()));
         }
@@ -183,6 +187,7 @@ impl App {
             result = &mut ended => result?.map_err(anyhow::Error::from),
         };
         tracing::info!("Shutting down");
+        supervisor.stopping();
         stop.cancel();
         tasks.close();
         if tokio::time::timeout(SHUTDOWN_MAX, tasks.wait()).await.is_err() {

@@ -31,6 +31,7 @@ mod progress;
 mod rpc_error;
 mod socket;
 mod streams;
+mod supervisor;
 mod usage;
 
 pub use call::{Call, Environment};
@@ -53,4 +54,5 @@ pub use progress::Progress;
 pub use rpc_error::{broken_connection, rpc_error};
 pub use socket::{SocketError, SocketNames};
 pub use streams::{Captured, Streams};
+pub use supervisor::Supervisor;
 pub use usage::usage;

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use steeple_cli::{PluginDataFiles, ReloadSignals, StopSignals, raise_open_files, restrict_umask};
+use steeple_cli::{PluginDataFiles, ReloadSignals, StopSignals, Supervisor, raise_open_files, restrict_umask};
 use steeple_config::{Loaded, NoticeLevel, ServerSettings};
 use steeple_core::{Clock, SystemClock};
 use steeple_telemetry::log::Logging;
@@ -52,6 +52,7 @@ struct Network {
     identity: ServerIdentity,
     gate: Gate,
     shared: Arc<Shared>,
+    supervisor: Supervisor,
 }
 
 impl App {
@@ -80,6 +81,8 @@ impl App {
         let Self { settings, logging } = self;
         let started_at = Instant::now();
         let mut signals = StopSignals::new()?;
+        let supervisor = Supervisor::of_process();
+        tokio::spawn(supervisor.clone().keep_alive());
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let audit = settings.audit_log_enabled.then(|| AuditLayer::new(logging.ledger()));
@@ -112,6 +115,8 @@ impl App {
         let recorder = http::record_metrics(&settings, &identity.own_tls(&clock), &tasks, &stop).await?;
         let probes = http::serve_health(&settings, Arc::clone(&joined), progress.clone()).await?;
 
+        // The first of three replicas waits for the second, which a supervisor that waited for it would never start.
+        supervisor.ready("waits for its cluster");
         let own = tokio::select! {
             started = OwnReplica::start(&settings, &clock, &progress) => started?,
             () = endpoint::serve_waiting(&admin, &progress) => bail!("the admin socket ended before the server"),
@@ -181,7 +186,7 @@ impl App {
         let applied_index = AppliedIndex::of(replica.clone());
         let gate = Gate { authorize: authorizer.layer(), audit, applied_index };
         endpoint::serve_admin(admin, &shared, logging.levels, &gate, &tasks, &stop);
-        let network = Network { tcp, bundle_endpoint, identity, gate, shared };
+        let network = Network { tcp, bundle_endpoint, identity, gate, shared, supervisor: supervisor.clone() };
         let ended = tokio::select! {
             failed = network.serve(&settings, &clock, &tasks, &serving) => match failed? {},
             _ = replica.diverged() => {
@@ -198,6 +203,7 @@ impl App {
             rival = rival => Some(anyhow::Error::new(rival)),
             () = signals.received() => None,
         };
+        supervisor.stopping();
         let Some(reason) = ended else {
             drop(probes);
             end(&replica, &tasks, &stop).await;
@@ -225,7 +231,7 @@ impl Network {
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> anyhow::Result<Infallible> {
-        let Self { tcp, bundle_endpoint, identity, gate, shared } = self;
+        let Self { tcp, bundle_endpoint, identity, gate, shared, supervisor } = self;
         let mut shown = shared.server_svid.clone();
         tokio::select! {
             shown = shown.wait_for(Option::is_some) => drop(shown?),
@@ -236,6 +242,7 @@ impl Network {
         }
         let acceptor = identity.acceptor(settings, clock)?;
         endpoint::serve_tcp(tcp, acceptor, &shared, &gate, tasks, stop)?;
+        supervisor.status("serves");
         if settings.config_path.is_none() {
             print!("{}", first_steps(settings, std::env::args().next().as_deref().unwrap_or_default()));
         }

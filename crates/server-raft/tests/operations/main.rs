@@ -15,5 +15,6 @@ mod schedule;
 mod seal_rotation;
 mod signers;
 mod site;
+mod supervised;
 mod telemetry;
 mod wit;
