@@ -8,6 +8,7 @@ mod direction;
 mod fix;
 mod fuzz;
 mod librocksdb;
+mod package;
 mod programs;
 mod test;
 mod tidy;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         "fix" => fix::run(),
         "fuzz" => fuzz::run(&words),
         "leader-kills" => programs::leader_kills(&words),
+        "package" => package::run(&words),
         "rocksdb" => librocksdb::build(),
         "test" | "test-full" | "interop" => match test::run(&test::Choice::new(&chore, &words)) {
             // The last line stays the table's.
@@ -66,6 +68,7 @@ usage: cargo xtask <chore>
   leader-kills  the leader killed again and again under load; see --help
   fuzz       hostile bytes for every parser, by libFuzzer; goes on where it stopped; see --help
   bench      memory, start and backup, of release builds; see --help
+  package [--debug] [--out DIR]  a Debian package and a tarball of release builds
   load       simulated agents against a server, of release builds; see --help
   fix        what a program can mend: generated code and documents, line numbers in links, format
   codegen    write crates/api/src/gen from crates/api/proto

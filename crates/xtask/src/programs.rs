@@ -45,23 +45,27 @@ pub fn load(arguments: &[String]) -> Result<()> {
     run("loadtest", Profile::Release, arguments)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Profile {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
     Dev,
     Release,
 }
 
-/// Builds all programs at once: the features of dependencies, and so their builds, follow from what is selected. The
-/// tools look for server and agent beside themselves.
-fn run(tool: &str, profile: Profile, arguments: &[String]) -> Result<()> {
+/// Builds all programs at once: the features of dependencies, and so their builds, follow from what is selected. Tells
+/// the folder where they lie.
+pub fn build(profile: Profile) -> Result<PathBuf> {
     let mut build = vec!["build", "--workspace", "--bins"];
     if profile == Profile::Release {
         build.push("--release");
         eprintln!("building for release, which takes minutes after a change");
     }
     cargo::run(&build)?;
-    let folder = if profile == Profile::Release { "release" } else { "debug" };
-    let program = target_dir()?.join(folder).join(tool);
+    Ok(target_dir()?.join(if profile == Profile::Release { "release" } else { "debug" }))
+}
+
+/// The tools look for server and agent beside themselves.
+fn run(tool: &str, profile: Profile, arguments: &[String]) -> Result<()> {
+    let program = build(profile)?.join(tool);
     let status = Command::new(&program).args(arguments).current_dir(checkout::root()).status();
     let status = status.with_context(|| format!("running {}", program.display()))?;
     if status.success() {

@@ -21,6 +21,7 @@ mod execution;
 mod go;
 mod go_program;
 mod java;
+mod package;
 mod plan;
 mod python;
 mod rust;

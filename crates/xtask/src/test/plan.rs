@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use super::verdict::Verdict;
 use super::workshop::Workshop;
-use super::{alerts, checks, conformance, demo, go, java, python, rust};
+use super::{alerts, checks, conformance, demo, go, java, package, python, rust};
 
 pub struct Suite {
     pub name: &'static str,
@@ -34,7 +34,7 @@ pub enum Choice {
 }
 
 /// In the order of a run: what is quick to say no comes first.
-const SUITES: [Suite; 17] = [
+const SUITES: [Suite; 18] = [
     Suite { name: "format", part: Part::Default, run: checks::format },
     Suite { name: "direction", part: Part::Default, run: checks::direction },
     Suite { name: "generated code", part: Part::Default, run: checks::generated_code },
@@ -42,6 +42,7 @@ const SUITES: [Suite; 17] = [
     Suite { name: "alerts", part: Part::Default, run: alerts::run },
     Suite { name: "clippy", part: Part::Default, run: checks::clippy },
     Suite { name: "rust", part: Part::Default, run: rust::run },
+    Suite { name: "package", part: Part::Default, run: package::run },
     Suite { name: "interop: go", part: Part::Default, run: go::run },
     Suite { name: "interop: python", part: Part::Default, run: python::run },
     Suite { name: "interop: java", part: Part::Default, run: java::run },
