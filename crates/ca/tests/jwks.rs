@@ -50,7 +50,7 @@ fn the_document_is_laid_out_as_spire_does() {
 #[test]
 fn sequence_and_hint_are_left_out_at_zero() {
     let empty = Bundle::empty(td());
-    assert_eq!(print_spiffe_bundle(&empty).unwrap(), "{\n    \"keys\": []\n}");
+    assert_eq!(print_spiffe_bundle(&empty).unwrap(), "{\n    \"keys\": null\n}");
     assert_eq!(print_jwt_bundle(&empty).unwrap(), "{\n    \"keys\": []\n}");
 }
 

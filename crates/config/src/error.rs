@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use steeple_core::IdError;
 
 use crate::quote::go_quoted;
+use crate::unknown::UnknownKeys;
 use crate::{DurationError, PluginError, Span, SyntaxError, UnknownConfiguration};
 
 /// A refused configuration.
@@ -19,6 +20,14 @@ pub enum ConfigError {
     Decode { path: PathBuf, error: DecodeError },
     #[error("{what} must be configured")]
     Missing { what: &'static str },
+    #[error(
+        "trust_bundle_path, trust_bundle_url, or trust_bundle_spiffe_workload_api must be configured unless \
+         insecure_bootstrap is set"
+    )]
+    NoBootstrap,
+    /// What is missing stands perhaps among the unknown keys, under a name with a typo. The first line is SPIRE's.
+    #[error("{missing}")]
+    MissingBeside { missing: Box<Self>, unknown: UnknownConfiguration },
     /// A value that SPIRE refuses; `message` is SPIRE's text.
     #[error("{message}")]
     Invalid { key: &'static str, message: String },
@@ -65,7 +74,11 @@ pub enum DecodeError {
 impl ConfigError {
     /// One line for each unknown key, with its place and what was probably meant; empty for other errors.
     pub fn hints(&self) -> Vec<String> {
-        let Self::Unknown(UnknownConfiguration(sections)) = self else { return Vec::new() };
+        let (Self::Unknown(UnknownConfiguration(sections))
+        | Self::MissingBeside { unknown: UnknownConfiguration(sections), .. }) = self
+        else {
+            return Vec::new();
+        };
         let lines = sections.iter().flat_map(|keys| keys.hints().map(move |hint| format!("{}: {hint}", keys.section)));
         lines.collect()
     }
@@ -87,6 +100,16 @@ impl ConfigError {
             }
         }
         format!("SPIRE {program} configuration file is invalid: {}\n", self.explained())
+    }
+
+    /// The error about something missing, with the keys that nobody asked for.
+    pub(crate) fn beside(self, unknown: Vec<UnknownKeys>) -> Self {
+        match self {
+            Self::Missing { .. } | Self::NoBootstrap if !unknown.is_empty() => {
+                Self::MissingBeside { missing: Box::new(self), unknown: UnknownConfiguration(unknown) }
+            }
+            other => other,
+        }
     }
 
     pub(crate) fn invalid(key: &'static str, message: impl Into<String>) -> Self {

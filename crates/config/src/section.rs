@@ -137,6 +137,16 @@ impl<'t> Section<'t> {
 
     /// Reports what nobody asked for under `name`.
     pub fn finish(self, name: impl Into<String>, unknown: &mut Vec<UnknownKeys>) {
+        self.report(name.into(), |_| true, unknown);
+    }
+
+    /// The same before everything was asked for: only what is nearest to a key that was asked for and is not there.
+    pub(crate) fn finish_early(self, name: impl Into<String>, unknown: &mut Vec<UnknownKeys>) {
+        let is_missing = |key: &UnknownKey| key.suggestion.is_some_and(|known| self.named(known).next().is_none());
+        self.report(name.into(), is_missing, unknown);
+    }
+
+    fn report(&self, section: String, tells: impl Fn(&UnknownKey) -> bool, unknown: &mut Vec<UnknownKeys>) {
         let is_known = |node: &&Node| self.asked.iter().any(|key| node.key.eq_ignore_ascii_case(key));
         let strangers = self.nodes.iter().copied().filter(|node| !is_known(node));
         let mut keys: Vec<UnknownKey> = strangers
@@ -145,13 +155,14 @@ impl<'t> Section<'t> {
                 span: node.span,
                 suggestion: nearest(&node.key, &self.asked),
             })
+            .filter(tells)
             .collect();
         if keys.is_empty() {
             return;
         }
         keys.sort_by(|a, b| (&a.name, a.span).cmp(&(&b.name, b.span)));
         keys.dedup_by(|a, b| a.name == b.name);
-        unknown.push(UnknownKeys { section: name.into(), keys });
+        unknown.push(UnknownKeys { section, keys });
     }
 
     fn scalar<T>(

@@ -190,6 +190,32 @@ fn unknown_keys_are_named_by_section_with_what_was_meant() {
 }
 
 #[test]
+fn what_is_missing_is_told_with_the_key_that_was_meant() {
+    let plain = server_conf("", "");
+    for (key, typo) in [("trust_domain", "trust_domian"), ("data_dir", "data_dri")] {
+        let error = server(&plain.replacen(key, typo, 1)).expect_err(typo);
+        assert_eq!(error.to_string(), format!("{key} must be configured"));
+        let hint = (format!("server: {typo:?} at "), format!(" (did you mean {key:?}?)"));
+        let hints = error.hints();
+        assert!(matches!(&hints[..], [only] if only.starts_with(&hint.0) && only.ends_with(&hint.1)), "{hints:?}");
+        assert!(error.validation_report("server").contains(&hint.1));
+    }
+    let error = server(&plain.replacen("plugins", "plugns", 1)).expect_err("no plugins");
+    assert!(error.explained().contains("did you mean \"plugins\"?"), "{}", error.explained());
+    let plain = agent_conf("", "");
+    for key in ["trust_domain", "server_address", "server_port", "trust_bundle_path"] {
+        let typo = key.replacen('s', "z", 1);
+        let error = agent(&plain.replacen(key, &typo, 1)).expect_err(key);
+        assert!(error.to_string().contains("must be configured"), "{error}");
+        let hint = format!("(did you mean {key:?}?)");
+        assert!(error.hints().iter().any(|told| told.ends_with(&hint)), "{}", error.explained());
+    }
+    // Other faults stay alone.
+    let error = server(&server_conf("log_level = \"LOUD\" nonsense = 1", "")).expect_err("two faults");
+    assert_eq!(error.hints(), [""; 0]);
+}
+
+#[test]
 fn plugins_that_are_not_there_are_refused_by_name() {
     let cases = [
         (

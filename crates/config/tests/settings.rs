@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use steeple_config::{
     AgentOverrides, AgentSettings, BackupPlace, BackupSettings, BundleFormat, ConfigError, DeadServerCleanup, HostPort,
-    LogLevel, Notice, NoticeLevel, PluginError, RebootstrapMode, S3Credentials, S3Settings, ServerOverrides,
+    LogLevel, Notice, NoticeLevel, PluginError, RebootstrapMode, S3Credentials, S3Settings, Section, ServerOverrides,
     ServerSettings, TrustBootstrap, TtlSettings, load_agent, load_server,
 };
 use steeple_core::plugin::SecretSource;
@@ -98,6 +98,20 @@ fn the_data_of_a_plugin_has_no_unknown_keys() {
     let error = read.unwrap_err().to_string();
     let start = "unknown plugin_data of NodeAttestor \"x509pop\": \"ca_bundle_pth\" at ";
     assert!(error.starts_with(start) && error.contains("(did you mean \"ca_bundle_path\"?)"), "{error}");
+
+    // A reader that misses what was misspelt does not hide it; what it had no time to ask for is not called unknown.
+    let plugins = plugins.replace("ca_bundle_pth", "mode = \"external_pki\" ca_bundle_pth");
+    let settings = server(&server_conf("", &plugins)).unwrap().settings;
+    let read = |asked: &'static str| {
+        let refusal = |data: &mut Section<'_>| {
+            assert_eq!(data.text(asked), Ok(None));
+            Err::<(), _>(PluginError::NoDataStore)
+        };
+        settings.plugins_of("NodeAttestor").next().unwrap().read_data(refusal).unwrap_err().to_string()
+    };
+    assert!(read("ca_bundle_path").contains("\"ca_bundle_pth\" at "), "{}", read("ca_bundle_path"));
+    assert!(!read("ca_bundle_path").contains("mode"));
+    assert_eq!(read("spiffe_prefix"), PluginError::NoDataStore.to_string());
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub const CLUSTER_VERSION_MAX: u32 = 4;
 pub const CLUSTER_VERSION_WIT: u32 = 3;
 /// From which on agents that attest for the first time get a record number.
 pub const CLUSTER_VERSION_AGENT_NUMBERS: u32 = 4;
+/// From which on a join token is over with the first fraction of a second after its expiry.
+pub const CLUSTER_VERSION_TOKEN_FRACTIONS: u32 = 4;
 /// From which on a renewal says which one it replaces.
 pub const CLUSTER_VERSION_RENEWAL: u32 = 4;
 

@@ -2,11 +2,12 @@
 
 mod common;
 
-use common::{Replica, authority, cluster_init, member};
-use steeple_core::{AuthorityKind, SealedKey, Timestamp};
+use common::{Replica, agent, authority, cluster_init, member};
+use steeple_core::{AuthorityKind, JoinToken, SealedKey, Timestamp};
 use steeple_state::{
-    CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, CLUSTER_VERSION_RENEWAL, CLUSTER_VERSION_WIT, ClusterInit, Code,
-    Command, CommandKind, DecodeError, NO_REQUEST, Outcome, State, Suffrage, Table, codec,
+    Attestation, CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, CLUSTER_VERSION_RENEWAL, CLUSTER_VERSION_TOKEN_FRACTIONS,
+    CLUSTER_VERSION_WIT, ClusterInit, Code, Command, CommandKind, DecodeError, NO_REQUEST, Outcome, State, Suffrage,
+    Table, codec,
 };
 
 fn founded(version: u32) -> Replica {
@@ -46,6 +47,27 @@ fn the_first_version_is_written_as_before_there_were_versions() {
     assert_eq!(members(&replica), before + 2);
     replica.run(CommandKind::SetSuffrage { node_id: 1, suffrage: Suffrage::Auto });
     assert_eq!(members(&replica), before);
+}
+
+#[test]
+fn a_token_ends_with_its_second_from_the_fourth_version_on() {
+    let attested = |version, late_ms| {
+        let mut replica = founded(version);
+        let token = JoinToken { value: "t".to_owned(), expires_at: replica.at.as_secs() + 5 };
+        replica.run(CommandKind::CreateJoinToken { token, alias: None });
+        replica.at = Timestamp::from_ms(replica.at.as_secs() * 1000 + 5000 + late_ms);
+        let agent = agent("/spire/agent/join_token/t", "1");
+        let join_token = Some("t".to_owned());
+        replica.run(CommandKind::AttestAgent(Attestation { agent, join_token, first_use: false }))
+    };
+    let before = CLUSTER_VERSION_TOKEN_FRACTIONS - 1;
+    for (version, late_ms) in [(before, 0), (before, 999), (CLUSTER_VERSION_TOKEN_FRACTIONS, 0)] {
+        assert!(matches!(attested(version, late_ms), Outcome::Agent(_)), "version {version}, {late_ms} ms");
+    }
+    for (version, late_ms) in [(before, 1000), (CLUSTER_VERSION_TOKEN_FRACTIONS, 1)] {
+        let refused = attested(version, late_ms);
+        assert!(matches!(&refused, Outcome::Rejected(why) if why.message == "join token expired"), "{refused:?}");
+    }
 }
 
 #[test]

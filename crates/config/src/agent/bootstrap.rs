@@ -89,10 +89,7 @@ impl TrustBundleFile {
             (true, Some(_), None) => return Err(only_one("insecure_bootstrap", "trust_bundle_url")),
             (true, None, Some(_)) => return Err(only_one("insecure_bootstrap", "trust_bundle_path")),
             (false, None, None) if workload_api.is_none() => {
-                return Err(invalid(
-                    "trust_bundle_path, trust_bundle_url, or trust_bundle_spiffe_workload_api must be configured \
-                     unless insecure_bootstrap is set",
-                ));
+                return Err(ConfigError::NoBootstrap);
             }
             (false, Some(_), Some(_)) => return Err(only_one("trust_bundle_url", "trust_bundle_path")),
             _ => {}

@@ -50,12 +50,23 @@ impl AgentSettings {
             ]),
             ..AgentFile::default()
         };
-        Self::resolve(&file, Vec::new(), overrides, supported, working_dir)
+        Self::resolve_file(&file, Vec::new(), overrides, supported, working_dir)
     }
 
     /// Flags over file over defaults, checked in SPIRE's order so that the first complaint is SPIRE's too. Reads the
     /// join token file.
     pub fn resolve(
+        file: &AgentFile,
+        unknown: Vec<UnknownKeys>,
+        overrides: &AgentOverrides,
+        supported: &Supported<'_>,
+        working_dir: &Path,
+    ) -> Result<Loaded<Self>, ConfigError> {
+        Self::resolve_file(file, unknown.clone(), overrides, supported, working_dir)
+            .map_err(|error| error.beside(unknown))
+    }
+
+    fn resolve_file(
         file: &AgentFile,
         unknown: Vec<UnknownKeys>,
         overrides: &AgentOverrides,

@@ -57,18 +57,22 @@ impl PluginBlock {
         PluginError::DataFile { kind: self.kind.clone(), name: self.name.clone(), reason }
     }
 
-    /// Reads the plugin's own settings; keys that `read` does not ask for are refused by name.
+    /// Reads the plugin's own settings; keys that `read` does not ask for are refused by name, and first of all one
+    /// whose misspelling makes `read` miss another.
     pub fn read_data<T, E: From<PluginError>>(
         &self,
         read: impl FnOnce(&mut Section<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let tree = self.load_data()?;
         let mut section = Section::new(self.name.clone(), &tree);
-        let settings = read(&mut section)?;
+        let read = read(&mut section);
         let mut unknown = Vec::new();
-        section.finish(&self.name, &mut unknown);
+        match read {
+            Ok(_) => section.finish(&self.name, &mut unknown),
+            Err(_) => section.finish_early(&self.name, &mut unknown),
+        }
         self.refuse_unknown(&unknown)?;
-        Ok(settings)
+        read
     }
 
     /// For sections within the plugin's settings, whose strangers `read_data` does not see.

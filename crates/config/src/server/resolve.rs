@@ -46,7 +46,8 @@ impl ServerSettings {
         working_dir: &Path,
     ) -> Result<Loaded<Self>, ConfigError> {
         let own_file = file.cluster.is_some();
-        Self::resolve_file(file, unknown, own_file, overrides, supported, working_dir)
+        Self::resolve_file(file, unknown.clone(), own_file, overrides, supported, working_dir)
+            .map_err(|error| error.beside(unknown))
     }
 
     fn resolve_file(

@@ -144,7 +144,9 @@ pub fn jwks(data: &[u8]) -> Verdict {
     };
     assert_eq!(authorities.as_ref().ok(), Some(&bundle.jwt_authorities));
     let printed = print_spiffe_bundle(&bundle).expect("what was read is printed");
-    assert_eq!(parse_spiffe_bundle(&domain, printed.as_bytes()).as_ref().ok(), Some(&bundle));
+    // Without an authority `keys` is null, which is refused as a bundle without authorities (SPIRE behaviour).
+    let empty = bundle.x509_authorities.is_empty() && bundle.jwt_authorities.is_empty();
+    assert_eq!(parse_spiffe_bundle(&domain, printed.as_bytes()).ok(), Some(bundle).filter(|_| !empty));
     Verdict::Read
 }
 

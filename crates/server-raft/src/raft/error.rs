@@ -15,7 +15,7 @@ pub enum ProposeError {
     NoLeader { waited: Duration },
     /// It may or may not have been written, or may still be. A retry with the same request id is not a second effect.
     /// `Unavailable` (or `DeadlineExceeded` when the client set the deadline).
-    #[error("the write was not confirmed within {waited:?}; it may still take effect, retry with the same request id")]
+    #[error("the write was not confirmed within {waited:?}; it may still take effect: look before you retry")]
     Timeout { waited: Duration },
     /// Nothing was written. `ResourceExhausted`.
     #[error("the server has {queued} writes waiting, which is its limit; retry after {retry_after:?}")]
@@ -86,7 +86,7 @@ pub(super) struct StopReason(pub(super) String);
 /// Why a read cannot be answered. `Unavailable` in every case: never a short or an empty list instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    #[error("no leader could confirm the read within {waited:?}; retry, or read with local consistency")]
+    #[error("no leader could confirm the read within {waited:?}; retry, and see `cluster status` if it lasts")]
     NoLeader { waited: Duration },
     #[error(transparent)]
     Sealed(#[from] ServerSealed),

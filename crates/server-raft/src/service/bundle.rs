@@ -15,7 +15,7 @@ use steeple_state::{BundleMask, BundleUpdate, CommandKind, DeleteMode, Outcome};
 use tonic::{Code, Request, Response, Status};
 
 use super::failure::{self, may_change};
-use super::query::{bad_token, invalid, page};
+use super::query::{bad_token, invalid, page, refuse_endless};
 use super::shared::{Shared, unexpected};
 use crate::authz::{Authorized, authorized, calling_agent};
 
@@ -146,7 +146,7 @@ impl BundleApi for BundleService {
     ) -> Result<Response<BatchCreateFederatedBundleResponse>, Status> {
         let caller = authorized(&request)?;
         let request = request.into_inner();
-        failure::refuse_endless(request.bundle.len())?;
+        refuse_endless(request.bundle.len())?;
         let (items, bundles) = self.drafts(&caller, &request.bundle, "creating");
         let results =
             self.batch(&caller, items, (!bundles.is_empty()).then_some(CommandKind::CreateBundles { bundles })).await?;
@@ -164,7 +164,7 @@ impl BundleApi for BundleService {
     ) -> Result<Response<BatchUpdateFederatedBundleResponse>, Status> {
         let caller = authorized(&request)?;
         let request = request.into_inner();
-        failure::refuse_endless(request.bundle.len())?;
+        refuse_endless(request.bundle.len())?;
         let input_mask = request.input_mask.as_ref();
         let (items, bundles) = self.drafts(&caller, &request.bundle, "updating");
         let mask = input_mask.map_or(BundleMask::ALL, mask_from_wire);
@@ -185,7 +185,7 @@ impl BundleApi for BundleService {
     ) -> Result<Response<BatchSetFederatedBundleResponse>, Status> {
         let caller = authorized(&request)?;
         let request = request.into_inner();
-        failure::refuse_endless(request.bundle.len())?;
+        refuse_endless(request.bundle.len())?;
         let (items, bundles) = self.drafts(&caller, &request.bundle, "setting");
         let results =
             self.batch(&caller, items, (!bundles.is_empty()).then_some(CommandKind::SetBundles { bundles })).await?;
@@ -206,7 +206,7 @@ impl BundleApi for BundleService {
     ) -> Result<Response<BatchDeleteFederatedBundleResponse>, Status> {
         let caller = authorized(&request)?;
         let request = request.into_inner();
-        failure::refuse_endless(request.trust_domains.len())?;
+        refuse_endless(request.trust_domains.len())?;
         let mode = match Mode::try_from(request.mode) {
             Ok(Mode::Restrict) => DeleteMode::Restrict,
             Ok(Mode::Delete) => DeleteMode::Delete,

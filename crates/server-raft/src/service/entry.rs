@@ -15,7 +15,7 @@ use tonic::codegen::BoxStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::entry_filter::entry_filter;
-use super::query::page;
+use super::query::{page, refuse_endless};
 use super::shared::{Shared, View, unexpected};
 use super::{failure, sync};
 use crate::authz::{Authorized, Rights, authorized};
@@ -90,7 +90,7 @@ impl EntryApi for EntryService {
     ) -> Result<Response<BatchCreateEntryResponse>, Status> {
         let caller = authorized(&request)?;
         let request = request.into_inner();
-        failure::refuse_endless(request.entries.len())?;
+        refuse_endless(request.entries.len())?;
         let drafts: Vec<_> = request.entries.iter().map(|wire| self.draft(wire, None, Action::Create)).collect();
         let view = self.view_to_judge_by(&caller, &drafts).await?;
         let mut entries = Vec::with_capacity(drafts.len());
@@ -139,7 +139,7 @@ impl EntryApi for EntryService {
     ) -> Result<Response<BatchUpdateEntryResponse>, Status> {
         let caller = authorized(&request)?;
         let request = request.into_inner();
-        failure::refuse_endless(request.entries.len())?;
+        refuse_endless(request.entries.len())?;
         let input_mask = request.input_mask.as_ref();
         let mask = input_mask.map_or(EntryMask::ALL, mask_from_wire);
         let drafts: Vec<_> = request.entries.iter().map(|wire| self.draft(wire, input_mask, Action::Update)).collect();
@@ -193,7 +193,7 @@ impl EntryApi for EntryService {
     ) -> Result<Response<BatchDeleteEntryResponse>, Status> {
         let caller = authorized(&request)?;
         let ids = request.into_inner().ids;
-        failure::refuse_endless(ids.len())?;
+        refuse_endless(ids.len())?;
         if ids.is_empty() {
             return Ok(Response::new(BatchDeleteEntryResponse::default()));
         }

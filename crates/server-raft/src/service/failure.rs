@@ -23,18 +23,6 @@ pub fn of_propose(error: &ProposeError) -> Status {
     Status::new(code, error.to_string())
 }
 
-/// SPIRE has no bound but the message's, in which there is room for two million items of nothing.
-pub fn refuse_endless(items: usize) -> Result<(), Status> {
-    if items <= BATCH_ITEMS_MAX {
-        return Ok(());
-    }
-    let why = format!("a batch of {items} items; send at most {BATCH_ITEMS_MAX} in one call");
-    Err(Status::invalid_argument(why))
-}
-
-/// More than fit into a message when each says anything.
-const BATCH_ITEMS_MAX: usize = 50_000;
-
 pub fn of_read(error: &ReadError) -> Status {
     Status::unavailable(error.to_string())
 }

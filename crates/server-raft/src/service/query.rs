@@ -1,4 +1,4 @@
-//! Pages and filters as every list call has them.
+//! Pages, filters and batches as every call has them.
 
 use steeple_api::convert::{ConvertError, UnhandledMatch};
 use steeple_state::view::{PageRequest, TokenError};
@@ -27,8 +27,19 @@ pub fn invalid(what: &str, error: &ConvertError) -> Status {
     Status::invalid_argument(format!("{what}: {error}"))
 }
 
+/// SPIRE has no bound but the message's, in which there is room for two million items of nothing.
+pub fn refuse_endless(items: usize) -> Result<(), Status> {
+    if items <= BATCH_ITEMS_MAX {
+        return Ok(());
+    }
+    let why = format!("a batch of {items} items; send at most {BATCH_ITEMS_MAX} in one call");
+    Err(Status::invalid_argument(why))
+}
+
 /// More would not fit into a client's 4 MiB message with any likely entry.
 const PAGE_ITEMS_MAX: usize = 10_000;
+/// More than fit into a message when each says anything.
+const BATCH_ITEMS_MAX: usize = 50_000;
 
 #[cfg(test)]
 mod tests {

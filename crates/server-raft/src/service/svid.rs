@@ -11,6 +11,7 @@ use steeple_core::{Entry, SpiffeId};
 use steeple_state::validate::{dns_name, no_wildcard_overlap, workload_id};
 use tonic::{Code, Request, Response, Status};
 
+use super::query::refuse_endless;
 use super::shared::Shared;
 use super::{audience, failure};
 use crate::authz::{Authorized, authorized};
@@ -81,7 +82,7 @@ impl SvidApi for SvidService {
             return Err(Status::invalid_argument("missing parameters"));
         }
         caller.pay_for_items(params.len()).await?;
-        failure::refuse_endless(params.len())?;
+        refuse_endless(params.len())?;
         let results = self.x509_for_agent(&caller, params).await?;
         Ok(Response::new(BatchNewX509svidResponse { results }))
     }
@@ -102,7 +103,7 @@ impl SvidApi for SvidService {
             return Err(Status::invalid_argument("missing parameters"));
         }
         caller.pay_for_items(params.len()).await?;
-        failure::refuse_endless(params.len())?;
+        refuse_endless(params.len())?;
         let results = self.wit_for_agent(&caller, params).await?;
         Ok(Response::new(BatchNewWitsvidResponse { results }))
     }

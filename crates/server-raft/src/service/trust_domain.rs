@@ -11,7 +11,7 @@ use steeple_state::{CommandKind, Outcome, Relationship, RelationshipDraft, Relat
 use tonic::{Code, Request, Response, Status};
 
 use super::failure::{self, may_change};
-use super::query::{bad_token, invalid, page};
+use super::query::{bad_token, invalid, page, refuse_endless};
 use super::shared::{Shared, unexpected};
 use crate::authz::{Authorized, authorized};
 use crate::federation::fetch;
@@ -64,7 +64,7 @@ impl TrustDomainApi for TrustDomainService {
     ) -> Result<Response<BatchCreateFederationRelationshipResponse>, Status> {
         let caller = authorized(&request)?;
         let request = request.into_inner();
-        failure::refuse_endless(request.federation_relationships.len())?;
+        refuse_endless(request.federation_relationships.len())?;
         let (items, relationships) = drafts(&caller, &request.federation_relationships);
         let command = CommandKind::CreateRelationships { relationships };
         let results = self.batch(&caller, items, command).await?;
@@ -83,7 +83,7 @@ impl TrustDomainApi for TrustDomainService {
     ) -> Result<Response<BatchUpdateFederationRelationshipResponse>, Status> {
         let caller = authorized(&request)?;
         let request = request.into_inner();
-        failure::refuse_endless(request.federation_relationships.len())?;
+        refuse_endless(request.federation_relationships.len())?;
         let (items, drafts) = drafts(&caller, &request.federation_relationships);
         let mask = request.input_mask.as_ref().map_or(RelationshipMask::ALL, mask_from_wire);
         let updates = drafts.into_iter().map(|draft| RelationshipUpdate { draft, mask }).collect();
@@ -103,7 +103,7 @@ impl TrustDomainApi for TrustDomainService {
     ) -> Result<Response<BatchDeleteFederationRelationshipResponse>, Status> {
         let caller = authorized(&request)?;
         let names = request.into_inner().trust_domains;
-        failure::refuse_endless(names.len())?;
+        refuse_endless(names.len())?;
         let mut trust_domains: Vec<TrustDomain> = Vec::with_capacity(names.len());
         let items: Vec<Item> = names
             .iter()

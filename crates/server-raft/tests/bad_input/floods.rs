@@ -131,6 +131,7 @@ async fn assert_refuses(server: &Server, items: usize) {
     let body = framed(&[0x0a, 0x00].repeat(items));
     let call = raw_call(uds_channel(&server.admin_socket()), path, &[], body);
     let status = tokio::time::timeout(ANSWER_MAX, call).await.expect("an answer").expect("a status");
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
     assert!(status.message().ends_with("send at most 50000 in one call"), "{status}");
 }
 

@@ -2,8 +2,8 @@
 
 mod apply;
 mod backup;
-mod composers;
 mod bucket;
+mod composers;
 mod debug_bundle;
 mod entry_watch;
 mod membership;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use steeple_core::{AttestedAgent, Entry, SpiffeId};
+use steeple_core::{AttestedAgent, Entry, SpiffeId, Timestamp};
 
 use super::writer::Writer;
 use crate::limits::{AGENT_VERSION_CHARS_MAX, CASCADE_ENTRIES_MAX, PRUNE_ITEMS_MAX};
-use crate::{AgentChange, Attestation, Code, Outcome, Rejection, State};
+use crate::{AgentChange, Attestation, CLUSTER_VERSION_TOKEN_FRACTIONS, Code, Outcome, Rejection, State};
 
 /// Token, ban, record and selectors in one step, so that no two attestations can use one token and none outruns a ban.
 pub(super) fn attest(writer: &mut Writer<'_>, attestation: &Attestation) -> Result<Outcome, Rejection> {
@@ -14,7 +14,7 @@ pub(super) fn attest(writer: &mut Writer<'_>, attestation: &Attestation) -> Resu
     if let Some(token) = &attestation.join_token {
         // The token is gone even when it turns out to be expired or its agent banned (SPIRE behaviour).
         let expires_at = writer.take_join_token(token).ok_or_else(|| Rejection::invalid(TOKEN_UNKNOWN))?;
-        if expires_at < writer.now().as_secs() {
+        if is_over(writer, expires_at) {
             return Err(Rejection::invalid("join token expired"));
         }
     }
@@ -46,6 +46,14 @@ pub(super) fn attest(writer: &mut Writer<'_>, attestation: &Attestation) -> Resu
         ..wanted.clone()
     };
     Ok(Outcome::Agent(writer.put_agent(agent, AgentChange::Attested)))
+}
+
+/// As SPIRE compares: whole seconds with the exact time.
+fn is_over(writer: &Writer<'_>, expires_at: i64) -> bool {
+    match writer.state().cluster_version() {
+        CLUSTER_VERSION_TOKEN_FRACTIONS.. => Timestamp::from_secs(expires_at) < writer.now(),
+        _ => expires_at < writer.now().as_secs(),
+    }
 }
 
 /// A renewal that was signed before a ban and arrives after it is refused: the ban stands. One that arrives after
