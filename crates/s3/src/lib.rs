@@ -7,8 +7,8 @@
 //!                     └─ delete
 //! ```
 //!
-//! Signing, credentials and retries are those of `object_store`; its requests go over our own TLS (`http`), and what goes
-//! wrong is told with the next step and without what the store repeats of the request (`error`).
+//! Signing, credentials and retries are those of `object_store`; its requests go over our own TLS (`http`), and what
+//! goes wrong is told with the next step and without what the store repeats of the request (`error`).
 
 mod access;
 mod bucket;

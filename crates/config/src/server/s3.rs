@@ -52,7 +52,8 @@ pub struct S3Url {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "write s3://BUCKET/PREFIX: a bucket has 3 to 63 of a-z, 0-9, '-' and '.', a prefix letters, digits and any of -_.=@/"
+    "write s3://BUCKET/PREFIX: a bucket has 3 to 63 of a-z, 0-9, '-' and '.', a prefix letters, digits and any of \
+     -_.=@/"
 )]
 pub struct S3UrlError;
 

@@ -221,8 +221,8 @@ hears which role has no rule for it |
 | leader, follower, learner | as below |
 | sealed | as below in the column `local`, where the answer to what needs a key or the leader is `Unavailable`, `the \
 server is sealed: ...`; everywhere else –: callers go to another replica |
-| no quorum | as below, but `Unavailable` for BANNED, NOT_ACTIVE and NOT_ATTESTED: another replica may have attested the \
-agent |
+| no quorum | as below, but `Unavailable` for BANNED, NOT_ACTIVE and NOT_ATTESTED: another replica may have attested \
+the agent |
 
 | column | who calls |
 |---|---|

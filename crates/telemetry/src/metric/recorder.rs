@@ -86,8 +86,8 @@ impl Metrics {
         self.0.before_render.write().push((prefix.to_owned(), Box::new(hook)));
     }
 
-    /// Shows the histogram `name` as `count` knows it at each rendering, where it knows it. It is not sent to the sinks,
-    /// which want samples.
+    /// Shows the histogram `name` as `count` knows it at each rendering, where it knows it. It is not sent to the
+    /// sinks, which want samples.
     pub fn show_tally(&self, name: &str, count: impl Fn() -> Option<Tally> + Send + Sync + 'static) {
         let name = full_name(name, &self.0.settings.prefix);
         if self.0.settings.filter.admits(&name) {

@@ -171,6 +171,7 @@ mod tests {
         share.hold(&mut place, 0).unwrap();
         assert!(place.is_none());
         drop(second);
-        assert_eq!((room.0.lock().bytes, room.0.lock().unfinished.len()), (0, 0));
+        let held = room.0.lock();
+        assert_eq!((held.bytes, held.unfinished.len()), (0, 0));
     }
 }
