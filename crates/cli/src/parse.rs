@@ -60,6 +60,7 @@ impl Values {
                 Some((name, value)) => (name, Some(value.to_owned())),
                 None => (body, None),
             };
+            let format = values.format_given();
             let entry = values.entries.iter_mut().find(|entry| entry.flag.name == name);
             let entry = entry.ok_or_else(|| FlagError::NotDefined(name.to_owned()))?;
             let value = match (inline, entry.flag.kind) {
@@ -67,7 +68,14 @@ impl Values {
                 (None, Kind::Bool) => "true".to_owned(),
                 (None, _) => args.next().cloned().ok_or_else(|| FlagError::NeedsArgument(name.to_owned()))?,
             };
-            entry.set(value)?;
+            // The older names of -output set the same format in SPIRE.
+            match format {
+                Some(format) if matches!(entry.flag.kind, Kind::Output(_)) && format.name() != value => {
+                    let reason = format!("the output format has already been set to {:?}", format.name());
+                    return Err(FlagError::InvalidValue { name: entry.flag.name, value, reason });
+                }
+                _ => entry.set(value)?,
+            }
         }
         values.rest.extend(args.cloned());
         Ok(values)
@@ -104,6 +112,13 @@ impl Values {
             Some(Value::Output(value)) => *value,
             _ => undeclared(name, OutputFormat::Pretty),
         }
+    }
+
+    fn format_given(&self) -> Option<OutputFormat> {
+        self.entries.iter().find_map(|entry| match entry.value {
+            Value::Output(format) if entry.given => Some(format),
+            _ => None,
+        })
     }
 
     pub fn text(&self, name: &str) -> &str {
@@ -151,11 +166,8 @@ impl Entry {
     fn set(&mut self, text: String) -> Result<(), FlagError> {
         let name = self.flag.name;
         let invalid = |reason: String| FlagError::InvalidValue { name, value: text.clone(), reason };
-        let given = std::mem::replace(&mut self.given, true);
+        self.given = true;
         match &mut self.value {
-            Value::Output(value) if given && value.name() != text => {
-                return Err(invalid(format!("the output format has already been set to {:?}", value.name())));
-            }
             Value::Bool(value) => {
                 *value = parse_bool(&text).ok_or(FlagError::InvalidBool { name, value: text })?;
             }
@@ -234,6 +246,7 @@ mod tests {
         Flag::text_or("mode", "restrict", ""),
         Flag::texts("dns", ""),
         crate::OUTPUT,
+        Flag { name: "format", kind: Kind::Output(OutputFormat::Pretty), help: "" },
     ];
 
     fn parse(line: &str) -> Result<Values, FlagError> {
@@ -255,6 +268,9 @@ mod tests {
         let refused = parse("-output json -output pretty").unwrap_err().to_string();
         let reason = "the output format has already been set to \"json\"";
         assert_eq!(refused, format!("invalid value \"pretty\" for flag -output: {reason}"));
+        let refused = parse("-format json -output pretty").unwrap_err().to_string();
+        assert_eq!(refused, format!("invalid value \"pretty\" for flag -output: {reason}"));
+        assert_eq!(parse("-format json -output json").unwrap().output("output"), OutputFormat::Json);
     }
 
     #[test]

@@ -12,11 +12,13 @@ pub struct SocketNames {
     pub path_env: &'static str,
     /// Environment variable with a path in which `%i` stands for the instance.
     pub template_env: &'static str,
+    /// SPIRE's text for an instance without a template.
+    pub no_template: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SocketError {
-    #[error("you must define {0} to use the instance flag")]
+    #[error("{0}")]
     NoTemplate(&'static str),
     #[error("failed to find %i in {0}")]
     NoPlaceholder(&'static str),
@@ -34,7 +36,7 @@ impl SocketNames {
         let template = environment.get(self.template_env).unwrap_or("");
         if !instance.is_empty() {
             if template.is_empty() {
-                return Err(SocketError::NoTemplate(self.template_env));
+                return Err(SocketError::NoTemplate(self.no_template));
             }
             if !template.contains("%i") {
                 return Err(SocketError::NoPlaceholder(self.template_env));
@@ -55,8 +57,12 @@ impl SocketNames {
 mod tests {
     use super::*;
 
-    const NAMES: SocketNames =
-        SocketNames { default_path: "/tmp/d.sock", path_env: "SOCK", template_env: "SOCK_TEMPLATE" };
+    const NAMES: SocketNames = SocketNames {
+        default_path: "/tmp/d.sock",
+        path_env: "SOCK",
+        template_env: "SOCK_TEMPLATE",
+        no_template: "no template",
+    };
 
     fn resolve(args: &[&str], environment: &[(&str, &str)]) -> Result<PathBuf, SocketError> {
         let flags = [NAMES.path_flag(""), Flag::text("instance", "")];
@@ -76,7 +82,7 @@ mod tests {
 
     #[test]
     fn an_instance_needs_a_template() {
-        assert_eq!(resolve(&["-instance", "a"], &[]), Err(SocketError::NoTemplate("SOCK_TEMPLATE")));
+        assert_eq!(resolve(&["-instance", "a"], &[]), Err(SocketError::NoTemplate("no template")));
         let without = [("SOCK_TEMPLATE", "/t/x.sock")];
         assert_eq!(resolve(&["-instance", "a"], &without), Err(SocketError::NoPlaceholder("SOCK_TEMPLATE")));
     }

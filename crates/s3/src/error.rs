@@ -129,7 +129,10 @@ impl S3Error {
             "NoSuchBucket" => Self::NoBucket { bucket: bucket.to_owned() },
             "NoSuchKey" => Self::NoObject { key: key.to_owned() },
             "PreconditionFailed" | "ConditionalRequestConflict" => Self::Exists { key: key.to_owned() },
-            "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" => Self::Credentials(refusal),
+            // The last one is versitygw's.
+            "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "XAdminUserNotFound" => {
+                Self::Credentials(refusal)
+            }
             "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => Self::Denied(refusal),
             "ExpiredToken" => Self::Expired(refusal),
             "RequestTimeTooSkewed" => Self::Clock(refusal),

@@ -56,7 +56,11 @@ impl ObjectReader {
 
     /// With the size of the whole and its tag.
     async fn get(&self, range: Range<u64>) -> Result<(Bytes, u64, Option<String>), S3Error> {
-        let failed = |error| self.bucket.failed(error, &self.key);
+        let failed = |error| match self.bucket.failed(error, &self.key) {
+            // Reading takes nobody's place: the condition that was not met is the tag.
+            S3Error::Exists { key } => S3Error::Changed { key },
+            error => error,
+        };
         let options =
             GetOptions { if_match: self.e_tag.clone(), range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
         let got = self.bucket.store().get_opts(&self.bucket.path(&self.key)?, options).await.map_err(failed)?;

@@ -44,6 +44,9 @@ pub(super) const PUBLIC_SOCKET: SocketNames = SocketNames {
     default_path: "/tmp/spire-agent/public/api.sock",
     path_env: "SPIRE_AGENT_PUBLIC_SOCKET",
     template_env: "SPIRE_AGENT_PUBLIC_SOCKET_TEMPLATE",
+    // The blank is SPIRE's.
+    no_template: " SPIRE_AGENT_PUBLIC_SOCKET_TEMPLATE environment variable must be defined when using the instance \
+                  flag",
 };
 
 pub(super) const PUBLIC_SOCKET_FLAGS: &[Flag] = &[

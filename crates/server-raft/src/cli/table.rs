@@ -55,6 +55,7 @@ pub(super) const SOCKET: SocketNames = SocketNames {
     default_path: steeple_config::DEFAULT_SERVER_SOCKET,
     path_env: "SPIRE_SERVER_PRIVATE_SOCKET",
     template_env: "SPIRE_SERVER_PRIVATE_SOCKET_TEMPLATE",
+    no_template: "you must define SPIRE_SERVER_PRIVATE_SOCKET_TEMPLATE to use the instance flag",
 };
 
 pub(super) const SOCKET_FLAGS: &[Flag] = &[
