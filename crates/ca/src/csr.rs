@@ -27,7 +27,8 @@ use crate::{DistinguishedName, KeyError, PublicKey, PublicKeyError, PublicKeyKin
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Csr {
     pub public_key: PublicKey,
-    pub subject: DistinguishedName,
+    /// `None` where nothing is asked for.
+    pub subject: Option<DistinguishedName>,
     pub dns_names: Vec<String>,
     /// URI SANs as they came; a SPIFFE SVID request has exactly one.
     pub uris: Vec<String>,
@@ -108,7 +109,7 @@ impl Csr {
         }
         Ok(Self {
             public_key: PublicKey::from_parsed(&info.subject_pki)?,
-            subject: DistinguishedName::from_x509(&info.subject),
+            subject: DistinguishedName::asked(&info.subject),
             dns_names,
             uris,
             signed: info.raw.to_vec(),

@@ -44,7 +44,19 @@ impl DistinguishedName {
     /// Keeps the attributes that Go knows by name; it drops the others, a unique identifier too, when it writes a
     /// parsed name again.
     pub(crate) fn from_x509(name: &X509Name<'_>) -> Self {
-        let mut read = Self::default();
+        Self::read(name).0
+    }
+
+    /// The name that a request asks for; `None` where it says nothing. One of attributes without a name in Go is asked
+    /// for and empty (SPIRE behaviour).
+    pub(crate) fn asked(name: &X509Name<'_>) -> Option<Self> {
+        let (read, foreign) = Self::read(name);
+        (foreign || !read.is_empty()).then_some(read)
+    }
+
+    /// Also whether there are attributes without a name in Go.
+    fn read(name: &X509Name<'_>) -> (Self, bool) {
+        let (mut read, mut foreign) = (Self::default(), false);
         for attribute in name.iter_attributes() {
             let Ok(value) = attribute.as_str() else { continue };
             let Some(arcs) = attribute.attr_type().iter() else { continue };
@@ -58,10 +70,10 @@ impl DistinguishedName {
                 [2, 5, 4, 10] => read.organization.push(value.into()),
                 [2, 5, 4, 11] => read.organizational_unit.push(value.into()),
                 [2, 5, 4, 17] => read.postal_code.push(value.into()),
-                _ => {}
+                _ => foreign = true,
             }
         }
-        read
+        (read, foreign)
     }
 
     /// Reads DER of a `Name`; `None` when it is anything else.
@@ -72,19 +84,19 @@ impl DistinguishedName {
         }
     }
 
-    /// DER of the `Name`, attributes in Go's order.
+    /// DER of the `Name`, attributes in the order of Go 1.26 (`pkix.Name.ToRDNSequence`).
     pub fn to_der(&self) -> Vec<u8> {
         let single = |value: &'_ String| if value.is_empty() { vec![] } else { vec![value.clone()] };
         let (common_name, serial_number) = (single(&self.common_name), single(&self.serial_number));
         let unique_identifier = single(&self.unique_identifier);
         let attributes: [(u64, &[String]); 10] = [
             (6, &self.country),
-            (10, &self.organization),
-            (11, &self.organizational_unit),
-            (7, &self.locality),
             (8, &self.province),
+            (7, &self.locality),
             (9, &self.street_address),
             (17, &self.postal_code),
+            (10, &self.organization),
+            (11, &self.organizational_unit),
             (3, &common_name),
             (5, &serial_number),
             (45, &unique_identifier),
@@ -121,12 +133,12 @@ impl fmt::Display for DistinguishedName {
         let attributes: [(&str, &[String]); 9] = [
             ("SERIALNUMBER", &serial_number),
             ("CN", &common_name),
-            ("POSTALCODE", &self.postal_code),
-            ("STREET", &self.street_address),
-            ("ST", &self.province),
-            ("L", &self.locality),
             ("OU", &self.organizational_unit),
             ("O", &self.organization),
+            ("POSTALCODE", &self.postal_code),
+            ("STREET", &self.street_address),
+            ("L", &self.locality),
+            ("ST", &self.province),
             ("C", &self.country),
         ];
         for (name, values) in attributes.into_iter().filter(|(_, values)| !values.is_empty()) {

@@ -61,15 +61,15 @@ impl Template {
         Self { profile: Profile::Svid, serial, subject, spiffe_id, dns_names: Vec::new() }
     }
 
-    /// An SVID of a workload. A subject that was asked for (by MintX509SVID) replaces the default one unless it is
-    /// empty; the first DNS name becomes the common name either way.
+    /// An SVID of a workload. A subject that was asked for (by MintX509SVID) replaces the default one; the first DNS
+    /// name becomes the common name either way.
     pub fn workload_svid(
         spiffe_id: SpiffeId,
         dns_names: Vec<String>,
         subject: Option<DistinguishedName>,
         serial: Serial,
     ) -> Self {
-        let mut subject = subject.filter(|asked| !asked.is_empty()).unwrap_or_else(DistinguishedName::default_svid);
+        let mut subject = subject.unwrap_or_else(DistinguishedName::default_svid);
         if let Some(first) = dns_names.first() {
             subject.common_name = first.clone();
         }

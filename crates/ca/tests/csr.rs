@@ -1,6 +1,7 @@
 //! Requests written by another implementation (rcgen) and by ourselves, and everything that is wrong with some.
 
 use proptest::prelude::*;
+use rcgen::DnType;
 use steeple_ca::csr::{CSR_BYTES_MAX, NAMES_MAX, request};
 use steeple_ca::{Csr, CsrError, PublicKey, PublicKeyError, PublicKeyKind, SigningKey, generate_pkcs8};
 use steeple_core::{KeyType, Secret, SpiffeId};
@@ -33,7 +34,22 @@ fn names_and_subject_are_read_in_their_order() {
     let csr = Csr::parse(&rcgen_request(&rcgen::KeyPair::generate().unwrap())).unwrap();
     assert_eq!(csr.uris, ["spiffe://example.org/w", "https://example.org"]);
     assert_eq!(csr.dns_names, ["b.test", "a.test"]);
-    assert_eq!((csr.subject.organization[0].as_str(), csr.subject.common_name.as_str()), ("Org", "Name"));
+    let subject = csr.subject.as_ref().unwrap();
+    assert_eq!((subject.organization[0].as_str(), subject.common_name.as_str()), ("Org", "Name"));
+}
+
+#[test]
+fn a_subject_is_asked_for_by_any_attribute() {
+    let asked = |attributes: &[(DnType, &str)]| {
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        attributes.iter().for_each(|(kind, value)| params.distinguished_name.push(kind.clone(), *value));
+        let request = params.serialize_request(&rcgen::KeyPair::generate().unwrap()).unwrap();
+        Csr::parse(request.der()).unwrap().subject
+    };
+    assert_eq!(asked(&[]), None);
+    assert_eq!(asked(&[(DnType::CommonName, "a")]).unwrap().common_name, "a");
+    assert!(asked(&[(DnType::CustomDnType(vec![2, 5, 4, 45]), "a")]).unwrap().is_empty());
 }
 
 #[test]
@@ -149,8 +165,8 @@ fn sample() -> &'static [u8] {
 fn rcgen_request(key: &rcgen::KeyPair) -> Vec<u8> {
     let mut params = rcgen::CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(rcgen::DnType::OrganizationName, "Org");
-    params.distinguished_name.push(rcgen::DnType::CommonName, "Name");
+    params.distinguished_name.push(DnType::OrganizationName, "Org");
+    params.distinguished_name.push(DnType::CommonName, "Name");
     params.subject_alt_names = vec![
         rcgen::SanType::URI("spiffe://example.org/w".try_into().unwrap()),
         rcgen::SanType::DnsName("b.test".try_into().unwrap()),

@@ -238,7 +238,7 @@ fn undeclared<T>(name: &str, default: T) -> T {
 mod tests {
     use super::*;
 
-    const FLAGS: [Flag; 7] = [
+    const FLAGS: [Flag; 8] = [
         Flag::bool("admin", ""),
         Flag::comma_texts("audience", ""),
         Flag::duration("ttl", GoDuration::from_secs(5), ""),

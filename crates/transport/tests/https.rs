@@ -224,7 +224,7 @@ fn certificate_files_that_cannot_be_used_are_named() {
     let load = |on_disk: &Files| CertFiles::load(&on_disk.certificate(), &on_disk.key()).unwrap_err();
     let (certificate, key) = pem(&ca);
     let path = on_disk.certificate().display().to_string();
-    assert!(load(&on_disk).to_string().starts_with(&format!("cannot read {path}: ")));
+    assert!(load(&on_disk).to_string().starts_with(&format!("open {path}: ")));
     on_disk.write("nothing", &key);
     assert!(matches!(load(&on_disk), CertFilesError::NoCertificate(_)));
     on_disk.write("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n", &key);

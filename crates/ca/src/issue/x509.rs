@@ -153,7 +153,7 @@ impl CaIssuer {
         let template = Template {
             profile: Profile::Ca,
             serial,
-            subject: csr.subject.clone(),
+            subject: csr.subject.clone().unwrap_or_default(),
             spiffe_id: trust_domain.id(),
             dns_names: Vec::new(),
         };

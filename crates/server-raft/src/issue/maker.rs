@@ -59,6 +59,13 @@ pub enum MakeError {
     Upstream(#[from] UpstreamError),
 }
 
+impl MakeError {
+    /// Another replica can make it.
+    pub fn is_sealed(&self) -> bool {
+        matches!(self, Self::Keys(KeysError::Sealed(_)))
+    }
+}
+
 /// The public half of an X.509 authority.
 struct Certified {
     id: AuthorityId,

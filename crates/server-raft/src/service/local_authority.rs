@@ -258,8 +258,10 @@ impl LocalAuthorityService {
             return Err(Status::unavailable(why));
         }
         let made = self.shared.maker.make(self.shared.clock.now(), kind).await;
-        let made =
-            made.map_err(|error| Status::internal(format!("failed to prepare {} authority: {error}", kind.profile())))?;
+        let made = made.map_err(|error| {
+            let code = if error.is_sealed() { Code::Unavailable } else { Code::Internal };
+            Status::new(code, format!("failed to prepare {} authority: {error}", kind.profile()))
+        })?;
         let prepared = made.authority.clone();
         self.change(caller, made.into_command()).await?;
         ca_log::prepared(&prepared, Slot::Next);

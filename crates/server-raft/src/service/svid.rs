@@ -45,7 +45,7 @@ impl SvidApi for SvidService {
             public_key: &csr.public_key,
             ttl_secs: i64::from(request.ttl),
             dns_names: &csr.dns_names,
-            subject: Some(&csr.subject),
+            subject: csr.subject.as_ref(),
         });
         let issued = self.shared.issuer.x509(item).await.map_err(|why| outer("failed to sign X509-SVID", why))?;
         Ok(Response::new(MintX509svidResponse { svid: Some(x509_to_wire(&id, issued)) }))

@@ -21,7 +21,7 @@ pub(super) fn facts(method: &str, asked: &[u8], answered: &[u8]) -> Facts {
                 put(known, "expires_at", Timestamp::from_secs(svid.expires_at).to_string());
                 if let Ok(csr) = Csr::parse(&request.csr) {
                     put(known, "dns_name", csr.dns_names.join(","));
-                    put(known, "subject", csr.subject.to_string());
+                    put(known, "subject", csr.subject.unwrap_or_default().to_string());
                 }
             }
         }
