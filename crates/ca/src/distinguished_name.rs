@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use x509_parser::asn1_rs::Tag;
 use x509_parser::prelude::FromDer;
-use x509_parser::x509::X509Name;
+use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 use yasna::models::ObjectIdentifier;
 use yasna::{DERWriter, construct_der};
 
@@ -58,18 +59,18 @@ impl DistinguishedName {
     fn read(name: &X509Name<'_>) -> (Self, bool) {
         let (mut read, mut foreign) = (Self::default(), false);
         for attribute in name.iter_attributes() {
-            let Ok(value) = attribute.as_str() else { continue };
+            let Some(value) = text_of(attribute) else { continue };
             let Some(arcs) = attribute.attr_type().iter() else { continue };
             match arcs.collect::<Vec<_>>().as_slice() {
-                [2, 5, 4, 3] => read.common_name = value.into(),
-                [2, 5, 4, 5] => read.serial_number = value.into(),
-                [2, 5, 4, 6] => read.country.push(value.into()),
-                [2, 5, 4, 7] => read.locality.push(value.into()),
-                [2, 5, 4, 8] => read.province.push(value.into()),
-                [2, 5, 4, 9] => read.street_address.push(value.into()),
-                [2, 5, 4, 10] => read.organization.push(value.into()),
-                [2, 5, 4, 11] => read.organizational_unit.push(value.into()),
-                [2, 5, 4, 17] => read.postal_code.push(value.into()),
+                [2, 5, 4, 3] => read.common_name = value,
+                [2, 5, 4, 5] => read.serial_number = value,
+                [2, 5, 4, 6] => read.country.push(value),
+                [2, 5, 4, 7] => read.locality.push(value),
+                [2, 5, 4, 8] => read.province.push(value),
+                [2, 5, 4, 9] => read.street_address.push(value),
+                [2, 5, 4, 10] => read.organization.push(value),
+                [2, 5, 4, 11] => read.organizational_unit.push(value),
+                [2, 5, 4, 17] => read.postal_code.push(value),
                 _ => foreign = true,
             }
         }
@@ -116,6 +117,24 @@ impl DistinguishedName {
             });
         })
     }
+}
+
+/// What an attribute says, in the encodings that Go reads.
+fn text_of(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
+    let value = attribute.attr_value();
+    match value.tag() {
+        Tag::BmpString => bmp_text(value.data),
+        // Taken for ISO 8859-1.
+        Tag::T61String => Some(value.data.iter().map(|byte| char::from(*byte)).collect()),
+        _ => attribute.as_str().ok().map(str::to_owned),
+    }
+}
+
+/// UCS-2, big endian, perhaps with a terminator.
+fn bmp_text(bytes: &[u8]) -> Option<String> {
+    let (pairs, odd) = bytes.strip_suffix(&[0, 0]).unwrap_or(bytes).as_chunks::<2>();
+    let chars = pairs.iter().map(|pair| char::from_u32(u16::from_be_bytes(*pair).into()));
+    if odd.is_empty() { chars.collect() } else { None }
 }
 
 /// As Go prints a name (RFC 2253): last attribute first, for instance `O=SPIRE,C=US`, and in DER what it has no name

@@ -1,7 +1,7 @@
 //! Requests written by another implementation (rcgen) and by ourselves, and everything that is wrong with some.
 
 use proptest::prelude::*;
-use rcgen::DnType;
+use rcgen::{DnType, DnValue};
 use steeple_ca::csr::{CSR_BYTES_MAX, NAMES_MAX, request};
 use steeple_ca::{Csr, CsrError, PublicKey, PublicKeyError, PublicKeyKind, SigningKey, generate_pkcs8};
 use steeple_core::{KeyType, Secret, SpiffeId};
@@ -40,16 +40,23 @@ fn names_and_subject_are_read_in_their_order() {
 
 #[test]
 fn a_subject_is_asked_for_by_any_attribute() {
-    let asked = |attributes: &[(DnType, &str)]| {
+    let asked = |attributes: &[(DnType, DnValue)]| {
         let mut params = rcgen::CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
-        attributes.iter().for_each(|(kind, value)| params.distinguished_name.push(kind.clone(), *value));
+        attributes.iter().for_each(|(kind, value)| params.distinguished_name.push(kind.clone(), value.clone()));
         let request = params.serialize_request(&rcgen::KeyPair::generate().unwrap()).unwrap();
         Csr::parse(request.der()).unwrap().subject
     };
     assert_eq!(asked(&[]), None);
-    assert_eq!(asked(&[(DnType::CommonName, "a")]).unwrap().common_name, "a");
-    assert!(asked(&[(DnType::CustomDnType(vec![2, 5, 4, 45]), "a")]).unwrap().is_empty());
+    assert!(asked(&[(DnType::CustomDnType(vec![2, 5, 4, 45]), "a".into())]).unwrap().is_empty());
+    for value in [
+        DnValue::Utf8String("Zoe".to_owned()),
+        DnValue::PrintableString("Zoe".try_into().unwrap()),
+        DnValue::BmpString("Zoe".try_into().unwrap()),
+        DnValue::TeletexString("Zoe".try_into().unwrap()),
+    ] {
+        assert_eq!(asked(&[(DnType::CommonName, value)]).unwrap().common_name, "Zoe");
+    }
 }
 
 #[test]

@@ -25,9 +25,10 @@ pub enum ConfigError {
          insecure_bootstrap is set"
     )]
     NoBootstrap,
-    /// What is missing stands perhaps among the unknown keys, under a name with a typo. The first line is SPIRE's.
-    #[error("{missing}")]
-    MissingBeside { missing: Box<Self>, unknown: UnknownConfiguration },
+    /// What is complained of may be missed because of a typo, so the unknown keys are told as well. The first line is
+    /// SPIRE's.
+    #[error("{error}")]
+    Beside { error: Box<Self>, unknown: UnknownConfiguration },
     /// A value that SPIRE refuses; `message` is SPIRE's text.
     #[error("{message}")]
     Invalid { key: &'static str, message: String },
@@ -75,7 +76,7 @@ impl ConfigError {
     /// One line for each unknown key, with its place and what was probably meant; empty for other errors.
     pub fn hints(&self) -> Vec<String> {
         let (Self::Unknown(UnknownConfiguration(sections))
-        | Self::MissingBeside { unknown: UnknownConfiguration(sections), .. }) = self
+        | Self::Beside { unknown: UnknownConfiguration(sections), .. }) = self
         else {
             return Vec::new();
         };
@@ -91,7 +92,8 @@ impl ConfigError {
 
     /// What SPIRE's `validate` prints on standard error for this; `program` is `server` or `agent`.
     pub fn validation_report(&self, program: &str) -> String {
-        if let Self::Plugin(error) = self {
+        let plain = if let Self::Beside { error, .. } = self { &**error } else { self };
+        if let Self::Plugin(error) = plain {
             if let Some((heading, note)) = error.validation_note() {
                 return validation_notes(program, &[(heading, note)]);
             }
@@ -102,13 +104,12 @@ impl ConfigError {
         format!("SPIRE {program} configuration file is invalid: {}\n", self.explained())
     }
 
-    /// The error about something missing, with the keys that nobody asked for.
+    /// The error with the keys that nobody asked for.
     pub(crate) fn beside(self, unknown: Vec<UnknownKeys>) -> Self {
         match self {
-            Self::Missing { .. } | Self::NoBootstrap if !unknown.is_empty() => {
-                Self::MissingBeside { missing: Box::new(self), unknown: UnknownConfiguration(unknown) }
-            }
-            other => other,
+            Self::Unknown(_) => self,
+            _ if unknown.is_empty() => self,
+            _ => Self::Beside { error: Box::new(self), unknown: UnknownConfiguration(unknown) },
         }
     }
 

@@ -210,9 +210,26 @@ fn what_is_missing_is_told_with_the_key_that_was_meant() {
         let hint = format!("(did you mean {key:?}?)");
         assert!(error.hints().iter().any(|told| told.ends_with(&hint)), "{}", error.explained());
     }
-    // Other faults stay alone.
-    let error = server(&server_conf("log_level = \"LOUD\" nonsense = 1", "")).expect_err("two faults");
-    assert_eq!(error.hints(), [""; 0]);
+    let federation = r#"federation {
+        bundle_endpoint { port = 8443 profile "https_web" { PROFILE } }
+        federates_with "one.test" {
+            bundle_endpoint_url = "https://one.test"
+            bundle_endpoint_profile "https_spiffe" { endpoint_spiffe_id = "spiffe://one.test/s" }
+        }
+    }"#;
+    for (key, typo) in [
+        ("bundle_endpoint_url", "bundle_enpoint_url"),
+        ("endpoint_spiffe_id", "endpoint_spife_id"),
+        ("bundle_endpoint_profile", "bundle_endpiont_profile"),
+        ("serving_cert_file", "serving_ecrt_file"),
+        ("acme", "acem"),
+    ] {
+        let profile = if key == "acme" { "acme {}" } else { "serving_cert_file { cert_file_path = \"/c\" key_file_path = \"/k\" }" };
+        let text = federation.replace("PROFILE", profile).replacen(key, typo, 1);
+        let error = server(&server_conf(&text, "")).expect_err(typo);
+        let hint = format!("(did you mean {key:?}?)");
+        assert!(error.hints().iter().any(|told| told.ends_with(&hint)), "{}", error.explained());
+    }
 }
 
 #[test]

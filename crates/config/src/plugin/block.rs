@@ -1,5 +1,6 @@
 //! One plugin as the file asks for it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use steeple_core::unreadable;
@@ -64,19 +65,40 @@ impl PluginBlock {
         read: impl FnOnce(&mut Section<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let tree = self.load_data()?;
-        let mut section = Section::new(self.name.clone(), &tree);
+        self.read_section(Section::new(self.name.clone(), &tree), &self.name, read)
+    }
+
+    /// The labelled sections under `key` of the plugin's settings, as strict as these.
+    pub fn read_labelled<T, E: From<PluginError> + From<DecodeError>>(
+        &self,
+        data: &mut Section<'_>,
+        key: &'static str,
+        read: impl Fn(&str, &mut Section<'_>) -> Result<T, E>,
+    ) -> Result<BTreeMap<String, T>, E> {
+        let labelled = data.labelled(key)?.into_iter().map(|(label, section)| {
+            let value = self.read_section(section, &format!("{key} {label:?}"), |section| read(label, section))?;
+            Ok((label.to_owned(), value))
+        });
+        labelled.collect()
+    }
+
+    fn read_section<T, E: From<PluginError>>(
+        &self,
+        mut section: Section<'_>,
+        name: &str,
+        read: impl FnOnce(&mut Section<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let read = read(&mut section);
         let mut unknown = Vec::new();
         match read {
-            Ok(_) => section.finish(&self.name, &mut unknown),
-            Err(_) => section.finish_early(&self.name, &mut unknown),
+            Ok(_) => section.finish(name, &mut unknown),
+            Err(_) => section.finish_early(name, &mut unknown),
         }
         self.refuse_unknown(&unknown)?;
         read
     }
 
-    /// For sections within the plugin's settings, whose strangers `read_data` does not see.
-    pub fn refuse_unknown(&self, unknown: &[UnknownKeys]) -> Result<(), PluginError> {
+    fn refuse_unknown(&self, unknown: &[UnknownKeys]) -> Result<(), PluginError> {
         let hints: Vec<String> = unknown.iter().flat_map(UnknownKeys::hints).collect();
         if hints.is_empty() {
             return Ok(());

@@ -14,7 +14,11 @@ pub(crate) fn check_server(
 ) -> Result<Vec<Notice>, PluginError> {
     let stores = enabled(blocks, "DataStore");
     match stores.as_slice() {
-        [] if !own_file => return Err(PluginError::NoDataStore),
+        [] if !own_file => {
+            // Perhaps it is there under another name.
+            blocks.iter().try_for_each(|block| check_kind(block, SERVER_KINDS))?;
+            return Err(PluginError::NoDataStore);
+        }
         [] => {}
         [store] if store.name != "sql" || store.plugin_cmd.is_some() => {
             return Err(PluginError::DataStoreNotSql { name: store.name.clone() });

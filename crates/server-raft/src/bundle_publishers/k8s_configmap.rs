@@ -8,12 +8,7 @@ use steeple_plugins::bundle_publisher_k8s_configmap::PublishedConfigMap;
 
 pub(super) fn clusters(block: &PluginBlock) -> anyhow::Result<BTreeMap<String, PublishedConfigMap>> {
     block.read_data(|data| {
-        let (mut clusters, mut unknown) = (BTreeMap::new(), Vec::new());
-        for (id, mut section) in data.labelled("clusters")? {
-            clusters.insert(id.to_owned(), cluster(id, &mut section)?);
-            section.finish(format!("clusters {id:?}"), &mut unknown);
-        }
-        block.refuse_unknown(&unknown)?;
+        let clusters = block.read_labelled(data, "clusters", cluster)?;
         if clusters.is_empty() {
             tracing::warn!("No clusters configured, bundle will not be published");
         }

@@ -8,12 +8,7 @@ use steeple_plugins::k8s_psat::ClusterSettings;
 
 pub(super) fn clusters(block: &PluginBlock) -> anyhow::Result<BTreeMap<String, ClusterSettings>> {
     block.read_data(|data| {
-        let (mut clusters, mut unknown) = (BTreeMap::new(), Vec::new());
-        for (name, mut section) in data.labelled("clusters")? {
-            clusters.insert(name.to_owned(), cluster(name, &mut section)?);
-            section.finish(format!("clusters {name:?}"), &mut unknown);
-        }
-        block.refuse_unknown(&unknown)?;
+        let clusters = block.read_labelled(data, "clusters", cluster)?;
         if clusters.is_empty() {
             tracing::warn!("No clusters configured, PSAT attestation is effectively disabled");
         }
