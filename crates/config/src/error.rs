@@ -90,6 +90,11 @@ impl ConfigError {
         self.to_string() + &hints
     }
 
+    /// The hints that stand beside another fault: scripts compare standard error with SPIRE's one line.
+    pub fn hints_beside(&self) -> Vec<String> {
+        if matches!(self, Self::Beside { .. }) { self.hints() } else { Vec::new() }
+    }
+
     /// What SPIRE's `validate` prints on standard error for this; `program` is `server` or `agent`.
     pub fn validation_report(&self, program: &str) -> String {
         let plain = if let Self::Beside { error, .. } = self { &**error } else { self };
@@ -101,11 +106,13 @@ impl ConfigError {
                 return format!("Could not validate configuration file: {error}\n");
             }
         }
-        format!("SPIRE {program} configuration file is invalid: {}\n", self.explained())
+        format!("SPIRE {program} configuration file is invalid: {}\n", plain.explained())
     }
 
-    /// The error with the keys that nobody asked for.
-    pub(crate) fn beside(self, unknown: Vec<UnknownKeys>) -> Self {
+    /// The error with those of the unknown keys that were probably meant as others.
+    pub(crate) fn beside(self, mut unknown: Vec<UnknownKeys>) -> Self {
+        unknown.iter_mut().for_each(|section| section.keys.retain(|key| key.suggestion.is_some()));
+        unknown.retain(|section| !section.keys.is_empty());
         match self {
             Self::Unknown(_) => self,
             _ if unknown.is_empty() => self,

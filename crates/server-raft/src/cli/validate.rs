@@ -17,7 +17,10 @@ use crate::credential_composers::{self, credential_composer};
 use crate::{node_attestors, upstream_authority};
 
 pub(super) fn validate(flags: &RunFlags) -> ExitCode {
-    let loaded = flags.load().map_err(|error| error.validation_report(PROGRAM));
+    let loaded = flags.load().map_err(|error| {
+        error.hints_beside().iter().for_each(|hint| println!("{hint}"));
+        error.validation_report(PROGRAM)
+    });
     match loaded.and_then(|loaded| refusal_of(&loaded.settings).map_or(Ok(loaded), Err)) {
         Ok(loaded) => {
             // Scripts compare standard output with SPIRE's one line.
