@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Ca, Leaf, NOW, ca_params, clock, domain, id};
+use futures::FutureExt as _;
 use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose};
 use rustls_pki_types::CertificateDer;
 use steeple_core::{IdError, Secret, SpiffeId, Timestamp};
@@ -157,8 +158,10 @@ fn the_identity_store_publishes_only_what_peers_would_accept() {
     assert!(!store.is_published());
 
     assert_eq!(store.publish(&good), Ok(id(WEB)));
+    assert_eq!(store.published().now_or_never(), Some(()));
     assert!(store.publish(&expired).is_err());
     assert!(store.is_published(), "a failed publication leaves the old identity");
     store.withdraw();
     assert!(!store.is_published());
+    assert_eq!(store.published().now_or_never(), None);
 }

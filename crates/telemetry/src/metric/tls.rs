@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// What the program itself shows and whom it believes, for `use_spire_svid` and `authorized_spiffe_ids`. Both may come
-/// later: until then handshakes fail.
+/// later: until then connections wait in the listener's backlog.
 #[derive(Clone)]
 pub struct OwnTls {
     pub svid: Arc<IdentityStore>,
@@ -51,6 +51,8 @@ pub enum MetricTlsError {
 pub(super) struct MetricTls {
     config: Arc<ServerConfig>,
     files: Option<Arc<CertFiles>>,
+    /// Awaited before the first handshake.
+    svid: Option<Arc<IdentityStore>>,
 }
 
 impl MetricTls {
@@ -65,7 +67,10 @@ impl MetricTls {
             }
         };
         let config = https_server_config_for(clients, shown, own.key_exchange, Arc::clone(&own.clock))?;
-        Ok(Self { config, files })
+        // Who has an SVID has the roots, by which SPIFFE IDs of clients are believed.
+        let needs_own = settings.use_spire_svid || !settings.authorized_spiffe_ids.is_empty();
+        let svid = needs_own.then(|| Arc::clone(&own.svid));
+        Ok(Self { config, files, svid })
     }
 
     /// Until `stop`.
@@ -81,7 +86,13 @@ impl MetricTls {
             }
         });
         let (accepted, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
-        tasks.spawn(TlsAcceptor::new(self.config, LIMITS).run(HttpsListener(listener), accepted));
+        let acceptor = TlsAcceptor::new(self.config, LIMITS);
+        tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
+            if let Some(svid) = self.svid {
+                svid.published().await;
+            }
+            acceptor.run(HttpsListener(listener), accepted).await;
+        }));
         tasks.spawn(serve_https(service, incoming, stop.clone().cancelled_owned()));
     }
 }

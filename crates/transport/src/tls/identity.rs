@@ -11,6 +11,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys, SignatureScheme};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use steeple_core::{Clock, Secret, SpiffeId};
+use tokio::sync::watch;
 
 use super::verifier::IdPolicy;
 use super::{SharedRoots, Usage, VerifyError, verify_chain};
@@ -46,6 +47,7 @@ pub enum IdentityError {
 /// refuses handshakes, a client sends no certificate.
 pub struct IdentityStore {
     current: ArcSwapOption<CertifiedKey>,
+    published: watch::Sender<bool>,
     roots: SharedRoots,
     permits: IdPolicy,
     usage: Usage,
@@ -55,16 +57,24 @@ pub struct IdentityStore {
 impl IdentityStore {
     /// `permits` says which IDs may become our own; `usage` is the side on which we show them.
     pub fn new(roots: SharedRoots, permits: IdPolicy, usage: Usage, clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self { current: ArcSwapOption::empty(), roots, permits, usage, clock })
+        let published = watch::Sender::new(false);
+        Arc::new(Self { current: ArcSwapOption::empty(), published, roots, permits, usage, clock })
     }
 
     /// Shows no certificate any more, for example when a node is banned.
     pub fn withdraw(&self) {
         self.current.store(None);
+        self.published.send_replace(false);
     }
 
     pub fn is_published(&self) -> bool {
         self.current.load().is_some()
+    }
+
+    /// Waits until there is one to show.
+    pub async fn published(&self) {
+        // The sender lives as long as `self`: there is no error.
+        let _ = self.published.subscribe().wait_for(|published| *published).await;
     }
 }
 
@@ -84,6 +94,7 @@ impl IdentitySink for IdentityStore {
             Err(_) => return Err(IdentityError::UnusableKey),
         }
         self.current.store(Some(Arc::new(certified)));
+        self.published.send_replace(true);
         Ok(id)
     }
 }

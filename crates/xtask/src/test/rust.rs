@@ -1,6 +1,7 @@
 //! The workspace's own tests: one run of cargo, a row for each crate.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
 
 use anyhow::Result;
 
@@ -31,6 +32,7 @@ fn tests(workshop: &Workshop, name: &str, selection: &[&str]) -> Result<Verdict>
     // The output of tests that passed tells which of them did not run.
     let arguments = [&["test", "--workspace", "--no-fail-fast"], selection, &["--", "--show-output"]].concat();
     let mut command = cargo::command(&arguments);
+    command.env("RUST_TEST_THREADS", threads().to_string());
     if let Some(prometheus) = workshop.tools().prometheus() {
         command.env("STEEPLE_PROMETHEUS", prometheus);
     }
@@ -47,6 +49,11 @@ fn tests(workshop: &Workshop, name: &str, selection: &[&str]) -> Result<Verdict>
     }
     let complaint = (!execution.success).then(|| failed_tests(&execution.output) + &execution.tail());
     Ok(Verdict { counted: Counted::Rows(rows), complaint })
+}
+
+/// One more than there are cores: a test of processes mostly waits for them.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get) + 1
 }
 
 /// Reads what `cargo test -- --show-output` says: for each test program a `Running` line, a line for each test, the
