@@ -21,6 +21,7 @@ use crate::audit::AuditLayer;
 use crate::authz::{Authorizer, Policy, RateLimits};
 use crate::backup::Backups;
 use crate::bundle_publishers::bundle_publishers;
+use crate::caught_up::CaughtUp;
 use crate::credential_composers::credential_composers;
 use crate::driver::federation::{BundleAges, FederationDriver};
 use crate::driver::{self, Told};
@@ -133,8 +134,11 @@ impl App {
         let relationships = Arc::new(Relationships::new(settings.federation.relationships.iter().cloned()));
         let (entry_feed, followed) = Feed::of(&replica, stop.clone());
         tasks.spawn(followed);
+        let (caught_up, followed) = CaughtUp::of(replica.clone(), stop.clone());
+        tasks.spawn(followed);
         let shared = Arc::new(Shared {
             replica: replica.clone(),
+            caught_up,
             issuer: Issuer::new(replica.clone()),
             maker,
             acknowledgements: Arc::clone(&acknowledgements),

@@ -18,6 +18,7 @@ pub mod authz;
 pub mod backup;
 mod bundle_publishers;
 mod call_log;
+mod caught_up;
 pub mod cli;
 mod cpu;
 mod credential_composers;

@@ -29,7 +29,7 @@ pub(super) fn remark(file: &ServerFile, notices: &mut Vec<Notice>) -> Result<(),
     if given(&file.max_attested_node_info_staleness).is_some() {
         notices.push(Notice::info(
             "accepted and not used: max_attested_node_info_staleness; every replica holds all agents in memory, and \
-             asks the leader before it turns one away",
+             has the leader confirm that it is up to date",
         ));
     }
     let experimental = &file.experimental;

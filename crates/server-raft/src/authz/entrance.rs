@@ -47,6 +47,12 @@ impl Row {
         }
     }
 
+    /// Whether what entries say of the caller makes a difference.
+    pub fn depends_on_entries(&self, standing: &Standing) -> bool {
+        let with = |entries| self.entrance(&Standing { entries, ..*standing });
+        with(CallerFlags::default()) != with(CallerFlags { admin: true, downstream: true })
+    }
+
     /// Services of the admin socket do not exist on TCP (recorded SPIRE behaviour).
     pub fn is_on_tcp(&self) -> bool {
         self.any || self.admin || !self.local

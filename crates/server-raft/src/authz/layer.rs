@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use http::{Request, Response};
 use steeple_api::status;
 use steeple_core::{Clock, SpiffeId};
+use steeple_state::view::CallerFlags;
 use steeple_state::{CommandKind, NO_REQUEST, Outcome};
 use steeple_transport::serve::Deadline;
 use tonic::Status;
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::acknowledgement::Acknowledgements;
 use crate::call_log;
-use crate::raft::{Origin, ReadMode, Replica};
+use crate::raft::{Origin, ReadMode, Replica, View};
 use crate::service::failure;
 
 /// Evaluates the table. Cheap to clone.
@@ -61,7 +62,13 @@ impl Authorizer {
     /// As what the caller is let in, and within which limits.
     async fn authorize(&self, row: &Row, caller: &Caller) -> Result<(Class, Option<Rights>), Status> {
         let rights = self.rules.policy.as_ref().and_then(|policy| policy.rights(caller, row));
-        let entrance = row.entrance(&self.standing(row, caller, rights.as_ref()));
+        let mut standing = self.standing(caller, rights.as_ref());
+        if let Some(id) = caller.id.as_ref()
+            && row.depends_on_entries(&standing)
+        {
+            standing.entries = self.fresh().await?.state().caller_flags(id);
+        }
+        let entrance = row.entrance(&standing);
         match (entrance, &caller.id, rights) {
             (Entrance::As(Class::Limited), _, rights) => Ok((Class::Limited, rights)),
             (Entrance::As(class), ..) => Ok((class, None)),
@@ -76,17 +83,24 @@ impl Authorizer {
         }
     }
 
-    fn standing(&self, row: &Row, caller: &Caller, rights: Option<&Rights>) -> Standing {
+    /// All that needs no look at the state.
+    fn standing(&self, caller: &Caller, rights: Option<&Rights>) -> Standing {
         let id = caller.id.as_ref();
-        // Most calls are agents', which no entry lets in.
-        let asked = id.filter(|_| row.admin || row.downstream);
         Standing {
             local: caller.is_local(),
             identified: id.is_some(),
-            configured_admin: asked.is_some_and(|id| self.rules.admin_ids.contains(id)),
-            entries: asked.map(|id| self.replica.state().read().caller_flags(id)).unwrap_or_default(),
+            configured_admin: id.is_some_and(|id| self.rules.admin_ids.contains(id)),
+            entries: CallerFlags::default(),
             granted: rights.map(Rights::grants),
         }
+    }
+
+    /// Who may come in is decided by everything that was acknowledged: a ban, an eviction or a deleted entry holds on every
+    /// replica from then on, and an agent that attested elsewhere is known. Calls that come at the same time share a round
+    /// to the leader.
+    async fn fresh(&self) -> Result<View, Status> {
+        let view = self.replica.read(ReadMode::Linearizable, Instant::now() + FRESH_VIEW_TIMEOUT).await;
+        view.map_err(|error| failure::of_read(&error))
     }
 
     /// Waits for the caller's turn where the method has a limit for each call. Batches pay when they are read.
@@ -108,22 +122,15 @@ impl Authorizer {
         Ok(Authorized { caller, class, rights, allowance, limits })
     }
 
-    /// Denials are final only on a fresh view: a follower may not have heard yet of an agent that attested elsewhere.
     async fn authorize_agent(&self, row: &Row, id: &SpiffeId, caller: &Caller) -> Result<(), Status> {
         let identity = caller.identity().ok_or_else(|| denied(row))?;
-        let decide_now = || {
-            let state = self.replica.state().read();
-            let now = self.rules.clock.now();
-            decide(state.agent(id).map(AsRef::as_ref), &identity.serial, identity.not_after, now)
+        let now = self.rules.clock.now();
+        let record = match identity.not_after < now {
+            // It has expired, whatever the record says.
+            true => None,
+            false => self.fresh().await?.state().agent(id).cloned(),
         };
-        let mut decision = decide_now();
-        if matches!(decision, AgentDecision::Deny(reason) if reason != Denial::Expired) {
-            self.replica
-                .read(ReadMode::Linearizable, Instant::now() + FRESH_VIEW_TIMEOUT)
-                .await
-                .map_err(|error| failure::of_read(&error))?;
-            decision = decide_now();
-        }
+        let decision = decide(record.as_deref(), &identity.serial, identity.not_after, now);
         match decision {
             AgentDecision::Allow => {}
             AgentDecision::Promote => self.promote(row, id, &identity.serial).await?,
@@ -221,6 +228,6 @@ fn denied_because(row: &Row, reason: Denial) -> Status {
     status::authorization_denied(row.method, Some(reason.into()))
 }
 
-/// How long a denial may wait to be confirmed by the leader.
-const FRESH_VIEW_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a caller may wait for the leader: an election, and a little.
+const FRESH_VIEW_TIMEOUT: Duration = Duration::from_secs(3);
 const PROMOTION_TIMEOUT: Duration = Duration::from_secs(5);

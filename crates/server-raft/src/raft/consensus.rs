@@ -80,6 +80,15 @@ impl Consensus {
         self.raft.voter_ids().any(|id| id == self.node_id)
     }
 
+    pub(super) fn is_only_voter(&self) -> bool {
+        self.raft.voter_ids().all(|id| id == self.node_id)
+    }
+
+    /// Whether this replica leads and nobody else could: what it has applied is all that was acknowledged.
+    pub(super) fn leads_alone(&self) -> bool {
+        self.is_only_voter() && self.leadership.borrow().is_leader && self.raft.as_leader().is_ok()
+    }
+
     /// Waits until this replica has applied `index`. False when the deadline came first.
     pub(super) async fn applied_at_least(&self, index: u64, deadline: Instant) -> bool {
         let mut applied = self.published.applied.subscribe();

@@ -12,8 +12,8 @@ pub(super) fn leader_applied(consensus: &Consensus, within: Duration) -> Option<
     match consensus.route() {
         Route::Here => {
             let leader = consensus.raft.as_leader().ok()?;
-            let alone = consensus.raft.voter_ids().all(|id| id == consensus.node_id);
-            let confirmed = alone || leader.last_quorum_acked().is_some_and(|acked| acked.elapsed() < within);
+            let confirmed =
+                consensus.is_only_voter() || leader.last_quorum_acked().is_some_and(|acked| acked.elapsed() < within);
             confirmed.then(|| *consensus.published.applied.borrow())
         }
         Route::There(leader, _) => {

@@ -1,5 +1,5 @@
-//! `grpc.health.v1.Health` on the admin socket: serving once the own bundle can be fetched (SPIRE behaviour) and its
-//! keys sign, which they do nowhere on a sealed replica.
+//! `grpc.health.v1.Health` on the admin socket: serving once the own bundle can be fetched (SPIRE behaviour), this
+//! replica has caught up, and its keys sign, which they do nowhere on a sealed replica.
 
 use std::sync::Arc;
 
@@ -21,8 +21,9 @@ impl HealthApi for HealthService {
         if !request.into_inner().service.is_empty() {
             return Err(Status::invalid_argument("per-service health is not supported"));
         }
-        let serves = match self.shared.local().await {
-            Ok(view) => !self.shared.sealing_key.is_sealed() && self.shared.is_initialized(&view.state()),
+        let is_whole = self.shared.caught_up.is_so() && !self.shared.sealing_key.is_sealed();
+        let serves = match self.shared.held().await {
+            Ok(view) => is_whole && self.shared.is_initialized(&view.state()),
             Err(_) => false,
         };
         let status = if serves { ServingStatus::Serving } else { ServingStatus::NotServing };

@@ -20,7 +20,7 @@ pub struct SealService {
 #[tonic::async_trait]
 impl SealApi for SealService {
     async fn status(&self, _request: Request<SealStatusRequest>) -> Result<Response<SealStatusResponse>, Status> {
-        let view = self.shared.local().await?;
+        let view = self.shared.held().await?;
         self.answer(&view.state())
     }
 

@@ -18,6 +18,7 @@ use crate::applied_index;
 use crate::audit::AuditLayer;
 use crate::authz::Authorized;
 use crate::backup::Backups;
+use crate::caught_up::CaughtUp;
 use crate::driver::server_svid::ServerSvid;
 use crate::entry_watch::Feed;
 use crate::federation::Relationships;
@@ -28,6 +29,7 @@ use crate::seal::KeyInUse;
 /// Shared by all services of one process.
 pub struct Shared {
     pub replica: Replica,
+    pub caught_up: CaughtUp,
     pub issuer: Issuer,
     pub maker: Arc<AuthorityMaker>,
     pub acknowledgements: Arc<Acknowledgements>,
@@ -97,8 +99,21 @@ impl Shared {
         view.map(View).map_err(|error| failure::of_read(&error))
     }
 
-    /// What this replica holds, for agents' syncs. A replica that has not caught up once has nothing to say.
+    /// What this replica holds, for agents' syncs and for bundles. A replica that has not caught up since it started has
+    /// nothing to say.
     pub async fn local(&self) -> Result<View, Status> {
+        if !self.caught_up.is_so() {
+            // Without its key it cannot.
+            self.unsealed()?;
+            if !self.caught_up.by(Instant::now() + READ_TIMEOUT).await {
+                return Err(Status::unavailable(NOT_CAUGHT_UP));
+            }
+        }
+        self.held().await
+    }
+
+    /// What this replica holds, however old: for what it tells of itself.
+    pub async fn held(&self) -> Result<View, Status> {
         let deadline = Instant::now() + READ_TIMEOUT;
         let view = self.replica.read(ReadMode::Local, deadline).await;
         let view = view.map(View).map_err(|error| failure::of_read(&error))?;
@@ -137,6 +152,8 @@ pub(super) fn unexpected() -> Status {
     Status::internal("the replicated state answered something else")
 }
 
+/// Of a replica, since it started.
+pub const NOT_CAUGHT_UP: &str = "this replica has not caught up with its cluster yet; ask another one";
 /// Covers an election with room for a second attempt.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// As [`READ_TIMEOUT`], and a slow disk.

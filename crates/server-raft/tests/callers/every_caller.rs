@@ -235,7 +235,8 @@ impl Cast {
         Certificate { chain: minted.into_inner().svid.expect("an SVID").cert_chain, key }
     }
 
-    async fn by_join_token(&self, admin: &Admin) -> AgentSvid {
+    /// An agent that attested through the first replica.
+    pub async fn by_join_token(&self, admin: &Admin) -> AgentSvid {
         let token = admin.create_join_token(Duration::from_secs(600)).await.expect("a token");
         self.attested(Arc::new(JoinTokenAttestor::new(Some(Secret::new(token.into_bytes()))))).await
     }
@@ -249,6 +250,12 @@ impl Cast {
     /// To the replica at `address`, as whoever plays `column`, which has a certificate.
     pub fn channel_of(&self, column: &str, address: &str) -> Channel {
         self.channel(address, self.certificates.get(column))
+    }
+
+    /// To the replica at `address`, as `agent`.
+    pub fn channel_of_agent(&self, agent: &AgentSvid, address: &str) -> Channel {
+        let certificate = Certificate { chain: agent.chain.clone(), key: agent.key.duplicate() };
+        self.channel(address, Some(&certificate))
     }
 
     fn channel(&self, address: &str, certificate: Option<&Certificate>) -> Channel {

@@ -9,6 +9,7 @@ mod explained;
 mod limited;
 mod limits;
 mod node_attestors;
+mod on_another_replica;
 mod on_record;
 mod push;
 mod question;
