@@ -1,14 +1,15 @@
 //! One process of a suite: its output goes to a log, a line says that it is still at work, and it may not run for ever.
 
 use std::fs::File;
-use std::io::{IsTerminal, Write};
-use std::os::unix::fs::FileExt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
+
+use super::progress::{CARGO_MESSAGE, Progress};
 
 /// A process that ended, or was ended.
 #[derive(Debug)]
@@ -22,20 +23,12 @@ pub struct Execution {
 /// Nothing takes so long, except the first build on a slow machine. Without a limit, one hung test would use up the
 /// time of all suites after it.
 const SECONDS_MAX: u64 = 45 * 60;
-const TERMINAL_EVERY: Duration = Duration::from_millis(500);
-/// In a log that nobody watches, a line now and then is enough.
-const LOG_EVERY: Duration = Duration::from_secs(30);
-/// Of a log's end, for the progress line.
-const LAST_LINE_BYTES_MAX: u64 = 4000;
-const LAST_LINE_CHARS_MAX: usize = 80;
-/// How a line begins that cargo writes for programs.
-const CARGO_MESSAGE: &str = "{\"reason\":";
 /// Of a failed suite's log.
 const TAIL_LINES_MAX: usize = 60;
 
 impl Execution {
     /// Runs to the end. `title` is what the progress line calls it.
-    pub fn run(title: &str, log: &Path, mut command: Command) -> Result<Self> {
+    pub fn run(title: &str, log: &Path, mut command: Command, progress: &Progress) -> Result<Self> {
         let file = File::create(log).with_context(|| format!("creating {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         let program = command.get_program().to_string_lossy().into_owned();
@@ -43,19 +36,18 @@ impl Execution {
         // The command holds the log open for writing.
         drop(command);
 
-        let terminal = std::io::stdout().is_terminal();
-        let every = if terminal { TERMINAL_EVERY } else { LOG_EVERY };
         let started = Instant::now();
+        let shown = progress.begin(title, log);
         let (ended, end) = channel();
         let success = std::thread::scope(|scope| -> Result<bool> {
             let pid = child.id();
             scope.spawn(move || ended.send(child.wait()));
             let mut stopped = false;
             loop {
-                match end.recv_timeout(every) {
+                match end.recv_timeout(progress.every()) {
                     Ok(status) => return Ok(status?.success() && !stopped),
                     Err(RecvTimeoutError::Disconnected) => return Ok(false),
-                    Err(RecvTimeoutError::Timeout) => show(title, log, started.elapsed(), terminal),
+                    Err(RecvTimeoutError::Timeout) => shown.show(),
                 }
                 if !stopped && started.elapsed().as_secs() >= SECONDS_MAX {
                     stopped = true;
@@ -63,9 +55,7 @@ impl Execution {
                 }
             }
         })?;
-        if terminal {
-            print!("\r\x1b[K");
-        }
+        drop(shown);
         let output = String::from_utf8_lossy(&std::fs::read(log)?).into_owned();
         Ok(Self { log: log.to_owned(), output, success })
     }
@@ -85,26 +75,6 @@ fn kill(pid: u32, log: &Path) -> Result<()> {
     Ok(())
 }
 
-fn show(title: &str, log: &Path, elapsed: Duration, terminal: bool) {
-    let (before, after) = if terminal { ("\r\x1b[K", "") } else { ("", "\n") };
-    let last = last_line(log).unwrap_or_default();
-    print!("{before}{title}: {} s  {last}{after}", elapsed.as_secs());
-    let _ = std::io::stdout().flush();
-}
-
-fn last_line(log: &Path) -> std::io::Result<String> {
-    let file = File::open(log)?;
-    let from = file.metadata()?.len().saturating_sub(LAST_LINE_BYTES_MAX);
-    let mut end = [0; LAST_LINE_BYTES_MAX as usize];
-    let length = file.read_at(&mut end, from)?;
-    let text = String::from_utf8_lossy(&end[..length]);
-    // The text begins in the middle of a line.
-    let lines = text.lines().skip(usize::from(from > 0));
-    let telling = lines.filter(|line| !line.trim().is_empty() && !line.starts_with(CARGO_MESSAGE));
-    let line = telling.last().unwrap_or_default();
-    Ok(line.trim().chars().filter(|character| !character.is_control()).take(LAST_LINE_CHARS_MAX).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,7 +83,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        Execution::run("test", &folder.path().join("log"), command).unwrap()
+        Execution::run("test", &folder.path().join("log"), command, &Progress::default()).unwrap()
     }
 
     #[test]
@@ -133,13 +103,5 @@ mod tests {
         let execution = shell("seq 100; exit 3");
         assert!(!execution.success);
         assert!(execution.tail().starts_with("41\n42\n"), "{}", execution.tail());
-    }
-
-    #[test]
-    fn the_last_line_has_words() {
-        let folder = tempfile::tempdir().unwrap();
-        let log = folder.path().join("log");
-        std::fs::write(&log, "first\nsecond \u{1b}\n\n{\"reason\":\"build-finished\"}\n").unwrap();
-        assert_eq!(last_line(&log).unwrap(), "second ");
     }
 }

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use super::progress::say;
 use super::workshop::Workshop;
 
 pub struct GoProgram {
@@ -39,11 +40,11 @@ impl GoProgram {
         if program.exists() && std::fs::read_to_string(&stamp).is_ok_and(|built| built == module) {
             return Ok(Some(program));
         }
-        println!("building {module}");
+        say(&format!("building {module}"));
         let mut install = Command::new("go");
         install.current_dir(&folder).env("GOBIN", &folder).args(["install", module]);
         if let Err(error) = workshop.succeed(&format!("{name}: build"), install) {
-            println!("{name} is not there: {error:#}");
+            say(&format!("{name} is not there: {error:#}"));
             return Ok(None);
         }
         std::fs::write(stamp, module)?;

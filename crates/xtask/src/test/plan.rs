@@ -9,6 +9,7 @@ use super::{alerts, checks, conformance, demo, go, java, package, python, rust};
 pub struct Suite {
     pub name: &'static str,
     part: Part,
+    place: Place,
     pub run: fn(&Workshop) -> Result<Verdict>,
 }
 
@@ -19,6 +20,37 @@ enum Part {
     Long,
     /// Part of another suite, unless it is asked for by name.
     Extract,
+}
+
+/// Where a suite stands in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// No other suite runs at that time: what reads the checkout goes by quickly, and what measures gaps would measure
+    /// the other suite.
+    Alone,
+    /// The first lane: the workspace's own tests, which mostly wait for processes.
+    Rust,
+    /// The second lane, at the same time. The clients' fixtures stay in the common network, in which Maven and Go fetch
+    /// what they need: a port of the testkit is reserved against other processes too, and lies outside the range of the
+    /// ports that the kernel gives away. The conformance engine has no such reservation, but a network of its own.
+    Others,
+}
+
+/// Suites that run one after the other.
+pub type Lane = Vec<&'static Suite>;
+
+/// Lanes that run at the same time; the next stage begins when all of them are done.
+pub type Stage = Vec<Lane>;
+
+/// Neighbours with a lane share a stage.
+pub fn stages(suites: &[&'static Suite]) -> Vec<Stage> {
+    let neighbours = suites.chunk_by(|one, next| one.place != Place::Alone && next.place != Place::Alone);
+    neighbours.map(lanes).collect()
+}
+
+fn lanes(suites: &[&'static Suite]) -> Stage {
+    let (rust, others): (Lane, Lane) = suites.iter().partition(|suite| suite.place == Place::Rust);
+    [rust, others].into_iter().filter(|lane| !lane.is_empty()).collect()
 }
 
 /// What a call asks for.
@@ -35,24 +67,29 @@ pub enum Choice {
 
 /// In the order of a run: what is quick to say no comes first.
 const SUITES: [Suite; 18] = [
-    Suite { name: "format", part: Part::Default, run: checks::format },
-    Suite { name: "direction", part: Part::Default, run: checks::direction },
-    Suite { name: "generated code", part: Part::Default, run: checks::generated_code },
-    Suite { name: "tidy", part: Part::Default, run: checks::tidy },
-    Suite { name: "alerts", part: Part::Default, run: alerts::run },
-    Suite { name: "clippy", part: Part::Default, run: checks::clippy },
-    Suite { name: "rust", part: Part::Default, run: rust::run },
-    Suite { name: "package", part: Part::Default, run: package::run },
-    Suite { name: "interop: go", part: Part::Default, run: go::run },
-    Suite { name: "interop: python", part: Part::Default, run: python::run },
-    Suite { name: "interop: java", part: Part::Default, run: java::run },
-    Suite { name: "interop: rust", part: Part::Extract, run: rust::interop },
-    Suite { name: "conformance", part: Part::Default, run: conformance::run },
-    Suite { name: "demo", part: Part::Default, run: demo::run },
-    Suite { name: "leader kills", part: Part::Default, run: demo::few_leader_kills },
-    Suite { name: "chaos", part: Part::Long, run: demo::faults },
-    Suite { name: "leader kills (self-test)", part: Part::Long, run: demo::leader_kills_self_test },
-    Suite { name: "leader kills (200)", part: Part::Long, run: demo::many_leader_kills },
+    Suite { name: "format", part: Part::Default, place: Place::Alone, run: checks::format },
+    Suite { name: "direction", part: Part::Default, place: Place::Alone, run: checks::direction },
+    Suite { name: "generated code", part: Part::Default, place: Place::Alone, run: checks::generated_code },
+    Suite { name: "tidy", part: Part::Default, place: Place::Alone, run: checks::tidy },
+    Suite { name: "alerts", part: Part::Default, place: Place::Alone, run: alerts::run },
+    Suite { name: "clippy", part: Part::Default, place: Place::Alone, run: checks::clippy },
+    Suite { name: "rust", part: Part::Default, place: Place::Rust, run: rust::run },
+    Suite { name: "package", part: Part::Default, place: Place::Others, run: package::run },
+    Suite { name: "interop: go", part: Part::Default, place: Place::Others, run: go::run },
+    Suite { name: "interop: python", part: Part::Default, place: Place::Others, run: python::run },
+    Suite { name: "interop: java", part: Part::Default, place: Place::Others, run: java::run },
+    Suite { name: "interop: rust", part: Part::Extract, place: Place::Rust, run: rust::interop },
+    Suite { name: "conformance", part: Part::Default, place: Place::Others, run: conformance::run },
+    Suite { name: "demo", part: Part::Default, place: Place::Alone, run: demo::run },
+    Suite { name: "leader kills", part: Part::Default, place: Place::Alone, run: demo::few_leader_kills },
+    Suite { name: "chaos", part: Part::Long, place: Place::Alone, run: demo::faults },
+    Suite {
+        name: "leader kills (self-test)",
+        part: Part::Long,
+        place: Place::Alone,
+        run: demo::leader_kills_self_test,
+    },
+    Suite { name: "leader kills (200)", part: Part::Long, place: Place::Alone, run: demo::many_leader_kills },
 ];
 
 impl Choice {
@@ -107,5 +144,31 @@ mod tests {
         let (default, full) = (names("test", &[]), names("test-full", &[]));
         assert!(!default.contains(&"leader kills (200)") && full.contains(&"leader kills (200)"));
         assert!(!default.contains(&"interop: rust"), "the rust suite holds it");
+    }
+
+    fn names_of_stages(chore: &str, words: &[&str]) -> Vec<Vec<Vec<&'static str>>> {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        let suites = Choice::new(chore, &words).suites().unwrap();
+        let names = |lane: &Lane| lane.iter().map(|suite| suite.name).collect();
+        stages(&suites).iter().map(|stage| stage.iter().map(names).collect()).collect()
+    }
+
+    #[test]
+    fn two_lanes_between_what_runs_alone() {
+        let full = names_of_stages("test-full", &[]);
+        let (before, after) = (["format", "clippy"], ["demo", "leader kills (200)"]);
+        let others = ["package", "interop: go", "interop: python", "interop: java", "conformance"];
+        assert_eq!(full[6], [vec!["rust"], others.to_vec()]);
+        assert_eq!([&full[0], &full[5]], before.map(|name| vec![vec![name]]).each_ref());
+        assert_eq!([&full[7], &full[11]], after.map(|name| vec![vec![name]]).each_ref());
+        assert_eq!(full.len(), 12);
+    }
+
+    #[test]
+    fn a_lane_alone_is_no_stage_of_two() {
+        assert_eq!(names_of_stages("test", &["java"]), [[["interop: java"]]]);
+        assert_eq!(names_of_stages("test", &["rust"]), [[["rust"]]]);
+        let interop = [vec!["interop: rust"], vec!["interop: go", "interop: python", "interop: java"]];
+        assert_eq!(names_of_stages("interop", &[]), [interop]);
     }
 }

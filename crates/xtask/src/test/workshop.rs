@@ -1,13 +1,14 @@
 //! What suites share: the cache with its logs, the tools of other languages, and one build of the workspace.
 
-use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 
 use super::artifacts::{Artifacts, BUILD};
 use super::execution::Execution;
+use super::progress::Progress;
 use super::toolchain::Toolchain;
 use crate::{cargo, librocksdb};
 
@@ -15,7 +16,8 @@ pub struct Workshop {
     logs: PathBuf,
     tools: Toolchain,
     /// Built when the first suite asks; `None` if that failed.
-    artifacts: OnceCell<Option<Artifacts>>,
+    artifacts: OnceLock<Option<Artifacts>>,
+    progress: Progress,
 }
 
 impl Workshop {
@@ -24,7 +26,7 @@ impl Workshop {
         let logs = librocksdb::cache().join("logs");
         std::fs::create_dir_all(&logs)?;
         let tools = Toolchain::find(&librocksdb::cache())?;
-        Ok(Self { logs, tools, artifacts: OnceCell::new() })
+        Ok(Self { logs, tools, artifacts: OnceLock::new(), progress: Progress::default() })
     }
 
     pub fn tools(&self) -> &Toolchain {
@@ -42,7 +44,7 @@ impl Workshop {
     pub fn execute(&self, log: &str, mut command: Command) -> Result<Execution> {
         command.env("PATH", self.tools.path());
         let file = log.replace([':', ' ', '(', ')'], "-") + ".log";
-        Execution::run(log, &self.logs.join(file), command)
+        Execution::run(log, &self.logs.join(file), command, &self.progress)
     }
 
     /// A step that only has to succeed.
@@ -56,13 +58,18 @@ impl Workshop {
 
     /// Whoever asks first hears why the build failed.
     pub fn artifacts(&self) -> Result<&Artifacts> {
-        if self.artifacts.get().is_none() {
-            let outcome = self.succeed("build", cargo::command(&BUILD));
-            let built = outcome.as_ref().ok().map(|built| Artifacts::read(&built.output));
-            self.artifacts.get_or_init(|| built);
-            outcome?;
+        let mut failure = None;
+        let built = self.artifacts.get_or_init(|| match self.succeed("build", cargo::command(&BUILD)) {
+            Ok(built) => Some(Artifacts::read(&built.output)),
+            Err(error) => {
+                failure = Some(error);
+                None
+            }
+        });
+        match failure {
+            Some(error) => Err(error),
+            None => built.as_ref().context("the build failed, see above"),
         }
-        self.artifacts.get().and_then(Option::as_ref).context("the build failed, see above")
     }
 
     /// A command that knows our programs: every foreign suite starts its server and agent through the fixture.

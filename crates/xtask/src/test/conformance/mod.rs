@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
+use super::progress::say;
 use super::tally::Tally;
 use super::verdict::{Counted, Verdict};
 use super::workshop::Workshop;
@@ -29,7 +30,7 @@ pub fn run(workshop: &Workshop) -> Result<Verdict> {
     let lists = Lists::read(&checkout::root().join(LISTS))?;
     let Some(folder) = folder() else {
         let not_run = Tally { not_run: lists.passing.len(), ..Tally::default() };
-        println!("conformance: no engine beside the checkout, and {LOCATION} is not set");
+        say(&format!("conformance: no engine beside the checkout, and {LOCATION} is not set"));
         return Ok(Verdict { counted: Counted::Whole(not_run), complaint: None });
     };
     let judgement = judge(&lists, &play(workshop, &folder, "")?);
