@@ -1,4 +1,5 @@
-//! A double of the DNS in which every name is this machine. Over TCP, which is how Pebble asks.
+//! A double of the DNS in which every name is this machine. Over TCP, which is how Pebble asks. It is not announced as
+//! the others are: only Pebble talks to it, and what a test is about, ACME, is Pebble's own.
 
 use std::net::SocketAddr;
 

@@ -8,6 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Notify;
 
+/// Says, in the output of the test that started it, what a double stands in for. `cargo xtask test` counts a test that
+/// says so apart from those against the real thing.
+pub fn announce_double(of: &str) {
+    println!("double: {of}");
+}
+
 /// What a double says to a request.
 #[derive(Clone, Debug)]
 pub enum DoubleAnswer {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
-use crate::double::{DoubleAnswer, Ledger, answer, locked, read_request};
+use crate::double::{DoubleAnswer, Ledger, announce_double, answer, locked, read_request};
 
 /// Ends with the value.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ struct Shared {
 impl EngineDouble {
     /// It knows nothing at first.
     pub fn start(socket: &Path) -> io::Result<Self> {
+        announce_double("the container engine");
         let listener = UnixListener::bind(socket)?;
         let shared = Arc::new(Shared::default());
         let mut listening = JoinSet::new();

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::double::{Asked, DoubleAnswer, Ledger, answer, locked, read_request};
+use crate::double::{Asked, DoubleAnswer, Ledger, announce_double, answer, locked, read_request};
 
 /// What its certificate says: names of a node, one of which resolves, and no address.
 const NODE_NAMES: [&str; 2] = ["node-1.test", "localhost"];
@@ -49,6 +49,7 @@ struct Shared {
 impl KubeletDouble {
     /// It lists no pods at first; its files are written into `dir`.
     pub async fn start(dir: &Path) -> anyhow::Result<Self> {
+        announce_double("the kubelet");
         let (files, tls) = credentials(dir)?;
         let shared = Arc::new(Shared {
             answer: Mutex::new(DoubleAnswer::Json(r#"{"kind": "PodList", "items": null}"#.to_owned())),

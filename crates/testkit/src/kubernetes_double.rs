@@ -31,6 +31,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config_maps_double::ConfigMaps;
+use crate::double::announce_double;
 
 /// Serves until it is dropped.
 pub struct KubernetesApiDouble {
@@ -84,6 +85,7 @@ struct State {
 
 impl KubernetesApiDouble {
     pub async fn start() -> anyhow::Result<Self> {
+        announce_double("the Kubernetes API server");
         let authority_key = KeyPair::generate()?;
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -10,7 +10,8 @@
 //! Nothing sleeps for a guessed time; [`until`] asks again until a bound.
 //!
 //! What cannot be had here is played by a double, which its name says: [`KubeletDouble`], [`EngineDouble`],
-//! [`TransitDouble`].
+//! [`TransitDouble`], [`KubernetesApiDouble`]. Each says so as well when it starts, with [`announce_double`]: the table
+//! of `cargo xtask test` has a column for the tests that say so.
 
 mod admin;
 mod agent;
@@ -61,7 +62,7 @@ pub use cluster::{Cluster, StateAt, states_at_one_index};
 pub use committed::assert_committed;
 pub use container::Container;
 pub use dice::Dice;
-pub use double::DoubleAnswer;
+pub use double::{DoubleAnswer, announce_double};
 pub use engine_double::EngineDouble;
 pub use entry::{own_uid_selector, workload_entry};
 pub use fixture::{Fixture, FixtureEntry};

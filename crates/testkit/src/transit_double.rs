@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::double::{Asked, DoubleAnswer, answer, locked, read_request};
+use crate::double::{Asked, DoubleAnswer, announce_double, answer, locked, read_request};
 
 const TOKEN: &str = "hvs.canary-token";
 const KEY: &str = "/v1/transit/encrypt/steeple";
@@ -41,6 +41,7 @@ struct Shared {
 impl TransitDouble {
     /// Its mount is `transit`, its key `steeple`; certificate and token are written into `dir`.
     pub async fn start(dir: &Path) -> anyhow::Result<Self> {
+        announce_double("the transit engine of Vault and OpenBao");
         let key = KeyPair::generate()?;
         let certificate = CertificateParams::new(vec!["localhost".to_owned()])?.self_signed(&key)?;
         let (ca, token) = (dir.join("transit-ca.pem"), dir.join("transit-token"));

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use steeple_testkit::announce_double;
 use zbus::connection::Builder;
 use zbus::wire::{ObjectPath, OwnedObjectPath};
 use zbus::{Connection, interface};
@@ -72,6 +73,7 @@ impl Bus {
     }
 
     async fn systemd_double(&self) -> Connection {
+        announce_double("systemd");
         let builder = Builder::address(self.address.as_str()).name("org.freedesktop.systemd1");
         let builder = builder.serve_at("/org/freedesktop/systemd1", ManagerDouble);
         builder.serve_at(UNIT, UnitDouble).build().await.unwrap()

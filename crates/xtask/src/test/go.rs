@@ -22,8 +22,8 @@ fn read(output: &str) -> Tally {
     let endings: BTreeMap<&str, Ending> = output.lines().filter_map(ending).collect();
     let is_leaf = |test: &str| !endings.keys().any(|other| is_below(other, test));
     let mut tally = Tally::default();
-    for (test, ending) in endings.iter().filter(|(test, _)| is_leaf(test)) {
-        tally.count(test, *ending);
+    for (_, ending) in endings.iter().filter(|(test, _)| is_leaf(test)) {
+        tally.count(*ending);
     }
     tally
 }

@@ -14,6 +14,8 @@ use crate::cargo;
 
 /// What a test prints, with the reason, before it returns early because something that it needs does not exist here.
 const NOT_RUN: &str = "not run:";
+/// What a double prints when it starts, with what it stands in for: the testkit's `announce_double`.
+const DOUBLE: &str = "double:";
 
 /// Test programs that use a published client of SPIFFE have names that begin so, and a row of their own.
 const INTEROP: &str = "interop_";
@@ -70,6 +72,8 @@ fn read(output: &str, artifacts: &Artifacts) -> Vec<Row> {
             program.speaking = test.to_owned();
         } else if line.starts_with(NOT_RUN) {
             program.not_run.insert(program.speaking.clone());
+        } else if line.starts_with(DOUBLE) {
+            program.double.insert(program.speaking.clone());
         } else if let Some(summary) = Summary::read(line) {
             let suite = program.suite();
             let row = rows.entry(suite.clone()).or_insert(Row { suite, tally: Tally::default(), seconds: 0.0 });
@@ -88,6 +92,8 @@ struct Program {
     passed: BTreeSet<String>,
     /// Said so; some of them may have failed all the same.
     not_run: BTreeSet<String>,
+    /// Were answered by a double; some of them may have failed, or not have run in the end.
+    double: BTreeSet<String>,
     /// The test whose output is being shown.
     speaking: String,
 }
@@ -118,13 +124,21 @@ impl Program {
     fn tally(&self, summary: &Summary) -> Tally {
         let mut tally = Tally::default();
         for test in &self.passed {
-            let ending = if self.not_run.contains(test) { Ending::NotRun } else { Ending::Passed };
-            tally.count(&format!("{}::{test}", self.name), ending);
+            tally.count(self.ending(test));
         }
         tally.passed = summary.passed.saturating_sub(tally.double + tally.not_run);
         tally.not_run += summary.ignored;
         tally.failed = summary.failed;
         tally
+    }
+
+    /// Of a test that passed.
+    fn ending(&self, test: &str) -> Ending {
+        match test {
+            _ if self.not_run.contains(test) => Ending::NotRun,
+            _ if self.double.contains(test) => Ending::Double,
+            _ => Ending::Passed,
+        }
     }
 }
 
@@ -195,15 +209,24 @@ test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; fini
 
      Running tests/x509.rs (/t/debug/deps/x509-02)
 
-running 3 tests
+running 4 tests
 test openssl_reads_it ... ok
-test protocol_double::answers ... ok
+test the_kubelet_answers ... ok
+test the_kubelet_is_not_needed ... ok
 test wrong ... FAILED
 
 successes:
 
 ---- openssl_reads_it stdout ----
 not run: openssl is not installed
+
+---- the_kubelet_answers stdout ----
+double: the kubelet
+double: the container engine
+
+---- the_kubelet_is_not_needed stdout ----
+double: the kubelet
+not run: it makes cgroups
 
 successes:
     openssl_reads_it
@@ -212,9 +235,10 @@ failures:
 
 ---- wrong stdout ----
 not run: says a test that fails
+double: the kubelet
 assertion failed
 
-test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.25s
+test result: FAILED. 3 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.25s
 
    Doc-tests steeple_server_raft
 
@@ -232,7 +256,7 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
         }
         let ca = Row {
             suite: "rust: ca".to_owned(),
-            tally: Tally { passed: 3, failed: 1, double: 1, not_run: 2 },
+            tally: Tally { passed: 3, failed: 1, double: 1, not_run: 3 },
             seconds: 1.75,
         };
         let server = Row { suite: "rust: server-raft".to_owned(), tally: Tally::PASSED, seconds: 0.1 };
