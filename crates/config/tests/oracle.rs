@@ -117,24 +117,19 @@ fn ask(kind: &str, texts: &[String]) -> Option<Vec<Result<Json, String>>> {
 
 /// Builds the Go program once for all tests of this binary.
 fn oracle() -> Option<&'static Path> {
-    static ORACLE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    static ORACLE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let built = ORACLE.get_or_init(|| {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../interop/hcl");
         let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hcl-oracle");
         let build = Command::new("go").args(["build", "-o"]).arg(&program).arg(".").current_dir(source).output();
         match build {
-            Ok(output) if output.status.success() => Some(program),
-            Ok(output) => {
-                eprintln!("not run: go build failed: {}", String::from_utf8_lossy(&output.stderr));
-                None
-            }
-            Err(error) => {
-                eprintln!("not run: no go: {error}");
-                None
-            }
+            Ok(output) if output.status.success() => Ok(program),
+            Ok(output) => Err(format!("go build failed: {}", String::from_utf8_lossy(&output.stderr))),
+            Err(error) => Err(format!("no go: {error}")),
         }
     });
-    built.as_deref()
+    // Said by each test that asks.
+    built.as_deref().inspect_err(|why| eprintln!("not run: {why}")).ok()
 }
 
 /// The shape that the Go program prints.
