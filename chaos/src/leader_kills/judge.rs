@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::history::{Answer, BLOCK_KEYS, Call, Key, Line};
 
@@ -22,7 +22,7 @@ pub(super) struct ReadBack {
 }
 
 /// What is wrong, each with what shows it. All empty is what a run is for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Verdict {
     /// Acknowledged creates that are not there, acknowledged deletes that are.
     pub(super) lost: Vec<String>,

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use serde::Deserialize;
 use steeple_testkit::Server;
 
+use super::judge::Verdict;
 use crate::out_dir::out_dir;
 
 /// Files of a run; the next one overwrites them.
@@ -22,6 +24,12 @@ pub(super) enum Checking {
     Whole,
     /// Answers only, in one line.
     Answers,
+}
+
+/// What is read of a report.
+#[derive(Deserialize)]
+struct Judged {
+    verdict: Verdict,
 }
 
 impl Kept {
@@ -57,5 +65,15 @@ impl Kept {
             command.arg("--answers-only");
         }
         Ok(command.kill_on_drop(true).status().await.context("the checker")?.success())
+    }
+
+    /// What the checker found. A checker that did not come to a verdict is an error.
+    pub(super) async fn judged(&self, sockets: &[PathBuf]) -> anyhow::Result<Verdict> {
+        // Of an earlier check.
+        let _ = std::fs::remove_file(&self.report);
+        self.check(sockets, Checking::Answers).await?;
+        let report = std::fs::File::open(&self.report).context("the checker came to no verdict")?;
+        let judged: Judged = serde_json::from_reader(report).context(self.report.display().to_string())?;
+        Ok(judged.verdict)
     }
 }

@@ -8,6 +8,7 @@ use steeple_testkit::{Admin, Binaries, Cluster, Dice, ExtraLines, Scratch, Serve
 use tokio::sync::watch;
 
 use super::history::{Fault, Recorder};
+use super::judge::Verdict;
 use super::kept::{Checking, Kept};
 use super::kill::Faults;
 use super::load::Load;
@@ -71,6 +72,11 @@ impl Stage {
     /// Whether the checker is content.
     pub(super) async fn check(&self, checking: Checking) -> anyhow::Result<bool> {
         self.kept.check(&self.cluster.admin_sockets(), checking).await
+    }
+
+    /// What the checker found in the answers.
+    pub(super) async fn judged(&self) -> anyhow::Result<Verdict> {
+        self.kept.judged(&self.cluster.admin_sockets()).await
     }
 
     async fn load_and_faults(&mut self, args: &RunArgs) -> anyhow::Result<()> {
