@@ -58,8 +58,8 @@ pub(super) async fn self_test(args: &RunArgs) -> anyhow::Result<()> {
     bail!("syncs came late, and no run showed that an acknowledged write was lost")
 }
 
-/// How many acknowledged writes a run lost. Only they are proof: whatever else goes wrong, goes wrong on a broken machine
-/// too, where no sync comes late.
+/// How many acknowledged writes a run lost. Only they are proof: whatever else goes wrong, goes wrong on a broken
+/// machine too, where no sync comes late.
 fn losses(driven: anyhow::Result<()>, judged: anyhow::Result<Verdict>) -> anyhow::Result<usize> {
     match (driven, judged) {
         (_, Ok(verdict)) if !verdict.lost.is_empty() => Ok(verdict.lost.len()),

@@ -1,5 +1,5 @@
-//! `cargo xtask test`: every suite, some of them in two lanes at the same time, and a table of what passed, what failed,
-//! where a protocol double stood in for the real thing, and what could not run here.
+//! `cargo xtask test`: every suite, some of them in two lanes at the same time, and a table of what passed, what
+//! failed, where a protocol double stood in for the real thing, and what could not run here.
 //!
 //! ```text
 //!   plan.rs ── which suites, in which lanes          rust.rs ──┐
