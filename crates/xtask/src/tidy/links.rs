@@ -105,7 +105,7 @@ fn place(source: &str, symbol: &str, given: usize) -> Option<usize> {
 const DEFINITIONS: [&str; 9] = ["fn", "struct", "enum", "trait", "const", "type", "mod", "message", "rpc"];
 
 /// Lines outside fenced blocks, numbered from 0.
-fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut fenced = false;
     text.lines().enumerate().filter(move |(_, line)| {
         let fence = line.trim_start().starts_with("```");

@@ -6,6 +6,7 @@ mod finding;
 mod line_length;
 mod links;
 mod module_docs;
+mod paths;
 mod test_tables;
 mod words;
 
@@ -16,6 +17,7 @@ use anyhow::{Result, bail};
 use crate::checkout;
 use finding::Finding;
 use links::Links;
+use paths::Paths;
 use test_tables::TestTables;
 
 pub use links::repoint as repoint_links;
@@ -25,7 +27,7 @@ pub fn check() -> Result<()> {
     let mut findings = Vec::new();
     let mut lengths = file_length::Lengths::read()?;
     let mut test_tables = TestTables::default();
-    let links = Links::new(&files);
+    let (links, paths) = (Links::new(&files), Paths::new(&files));
     for file in files.iter().filter(|file| !is_generated(file)) {
         // What is not UTF-8 is not for people to read.
         let Ok(text) = std::fs::read_to_string(checkout::root().join(file)) else { continue };
@@ -38,6 +40,7 @@ pub fn check() -> Result<()> {
         }
         if has_extension(file, &["md"]) {
             findings.extend(links.check(file, &text));
+            findings.extend(paths.check(file, &text));
         }
         findings.extend(words::check(file, &text));
         test_tables.read(file, &text);
