@@ -72,7 +72,7 @@ fn losses(driven: anyhow::Result<()>, judged: anyhow::Result<Verdict>) -> anyhow
 const TAMPERED: [(&str, Tamper, Found); 4] = [
     ("an acknowledged create that never was", a_create_that_never_was, |verdict| &verdict.lost),
     ("a second id for one entry", a_second_id, |verdict| &verdict.duplicates),
-    ("an empty list", empty_lists, |verdict| &verdict.short),
+    ("an empty list", |lines| empty_lists(lines), |verdict| &verdict.short),
     ("a state hash that differs at one index", another_state_hash, |verdict| &verdict.diverged),
 ];
 
@@ -86,7 +86,7 @@ fn a_second_id(lines: &mut Vec<Line>) -> bool {
     push(lines, Call::Create { key }, Answer::Created { id: "another-id".to_owned() })
 }
 
-fn empty_lists(lines: &mut Vec<Line>) -> bool {
+fn empty_lists(lines: &mut [Line]) -> bool {
     let mut any = false;
     for line in lines.iter_mut() {
         if let Line::Return { answer: Answer::Listed { numbers }, .. } = line {
