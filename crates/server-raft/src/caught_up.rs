@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::raft::{ReadMode, Replica};
 
-/// After a start, a replica holds what it held when it went away. Until it has caught up once, its answers would be short:
-/// a client that compares them with what it has would drop what was acknowledged in between.
+/// After a start, a replica holds what it held when it went away. Until it has caught up once, its answers would be
+/// short: a client that compares them with what it has would drop what was acknowledged in between.
 #[derive(Clone, Debug)]
 pub struct CaughtUp(Arc<watch::Sender<bool>>);
 

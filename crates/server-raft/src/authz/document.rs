@@ -221,9 +221,9 @@ hears which role has no rule for it |
 | leader, follower, learner | as below |
 | sealed | as below in the column `local`, where the answer to what needs a key or the leader is `Unavailable`, `the \
 server is sealed: ...`; everywhere else –: callers go to another replica |
-| no quorum | as below where the caller's address, certificate or the configuration decides: methods for everybody, EXPIRED, \
-the columns `local`, `config` and `limited` for what they are let in to; `Unavailable` wherever an entry or the agent's \
-record would decide, which another replica may have changed |
+| no quorum | as below where the caller's address, certificate or the configuration decides: methods for everybody, \
+EXPIRED, the columns `local`, `config` and `limited` for what they are let in to; `Unavailable` wherever an entry or \
+the agent's record would decide, which another replica may have changed |
 
 | column | who calls |
 |---|---|

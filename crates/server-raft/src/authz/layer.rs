@@ -95,9 +95,9 @@ impl Authorizer {
         }
     }
 
-    /// Who may come in is decided by everything that was acknowledged: a ban, an eviction or a deleted entry holds on every
-    /// replica from then on, and an agent that attested elsewhere is known. Calls that come at the same time share a round
-    /// to the leader.
+    /// Who may come in is decided by everything that was acknowledged: a ban, an eviction or a deleted entry holds on
+    /// every replica from then on, and an agent that attested elsewhere is known. Calls that come at the same time
+    /// share a round to the leader.
     async fn fresh(&self) -> Result<View, Status> {
         let view = self.replica.read(ReadMode::Linearizable, Instant::now() + FRESH_VIEW_TIMEOUT).await;
         view.map_err(|error| failure::of_read(&error))

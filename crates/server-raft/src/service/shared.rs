@@ -99,8 +99,8 @@ impl Shared {
         view.map(View).map_err(|error| failure::of_read(&error))
     }
 
-    /// What this replica holds, for agents' syncs and for bundles. A replica that has not caught up since it started has
-    /// nothing to say.
+    /// What this replica holds, for agents' syncs and for bundles. A replica that has not caught up since it started
+    /// has nothing to say.
     pub async fn local(&self) -> Result<View, Status> {
         if !self.caught_up.is_so() {
             // Without its key it cannot.

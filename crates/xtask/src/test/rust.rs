@@ -53,9 +53,9 @@ fn tests(workshop: &Workshop, name: &str, selection: &[&str]) -> Result<Verdict>
     Ok(Verdict { counted: Counted::Rows(rows), complaint })
 }
 
-/// One more than there are cores: a test of processes mostly waits for them.
+/// Two for each core: a test of processes mostly waits for them.
 fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZero::get) + 1
+    std::thread::available_parallelism().map_or(1, NonZero::get) * 2
 }
 
 /// Reads what `cargo test -- --show-output` says: for each test program a `Running` line, a line for each test, the
