@@ -4,10 +4,16 @@ use std::process::ExitCode;
 
 use steeple_agent::app::App;
 use steeple_agent::cli::{Outcome, start};
-use steeple_cli::one_line_of;
+use steeple_cli::{arguments, one_line_of};
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().collect();
+    let args = match arguments() {
+        Ok(args) => args,
+        Err(error) => {
+            eprintln!("Error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let flags = match start(&args) {
         Outcome::Exit(code) => return code,
         Outcome::Run(flags) => flags,

@@ -58,7 +58,11 @@ pub fn serve_workloads(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let Some(path) = &settings.socket_path else { return Ok(()) };
+    let Some(path) = &settings.socket_path else {
+        let apis = "Workload and SDS APIs";
+        tracing::info!(apis, "Skipping agent APIs because public endpoint is disabled");
+        return Ok(());
+    };
     let limits = Arc::new(CallerLimits::new(settings.rate_limits));
     let services = public_services(settings);
     let mut routes = Routes::builder();
@@ -102,8 +106,19 @@ pub fn serve_workloads(
     tasks.spawn(acceptor.run(listener, ready));
     tasks.spawn(serve(service, incoming, SERVE_LIMITS, stop.clone().cancelled_owned()));
     let address = path.display();
-    tracing::info!(subsystem_name = ENDPOINTS, %address, network = "unix", "Starting Workload and SDS APIs");
+    let apis = api_names(settings);
+    tracing::info!(subsystem_name = ENDPOINTS, %address, network = "unix", apis, "Starting agent APIs");
     Ok(())
+}
+
+/// As SPIRE's log names them.
+fn api_names(settings: &AgentSettings) -> &'static str {
+    match (settings.disable_workload_api, settings.disable_sds_api) {
+        (false, false) => "Workload and SDS APIs",
+        (false, true) => "Workload API",
+        (true, false) => "SDS API",
+        (true, true) => "no APIs",
+    }
 }
 
 /// The admin socket: Debug, Logger and Delegated Identity.

@@ -159,6 +159,10 @@ pub fn parse_jwt_authorities(json: &[u8]) -> Result<Vec<JwtAuthority>, JwksError
 }
 
 impl Jwk {
+    pub(crate) fn public_key(&self) -> Result<PublicKey, JwksError> {
+        read_key(0, self)
+    }
+
     /// A key that names the holder of a token (RFC 7800, section 3.2), with the `alg` that it signs with.
     pub(crate) fn of_holder(key: &PublicKey, algorithm: &str) -> Self {
         Self { alg: algorithm.to_owned(), ..key_members(key) }

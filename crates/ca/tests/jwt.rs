@@ -135,9 +135,12 @@ fn headers_and_signatures_that_are_refused() {
     assert!(matches!(check("nonsense"), Err(JwtError::Parse(_))));
     assert!(matches!(check(""), Err(JwtError::Parse(_))));
     assert!(matches!(check(&"a".repeat(100_000)), Err(JwtError::Parse(_))));
-    for algorithm in ["none", "HS256", "EdDSA"] {
+    for algorithm in ["none", "HS256", "EdDSA", ""] {
         let token = world.sign(&json!({"alg": algorithm, "kid": "kid"}), &claims);
-        assert!(matches!(check(&token), Err(JwtError::Parse(_))), "{algorithm}");
+        let expected = r#"["ES256" "ES384" "ES512" "RS256" "RS384" "RS512" "PS256" "PS384" "PS512"]"#;
+        let told =
+            format!("unable to parse JWT token: unexpected signature algorithm {algorithm:?}; expected {expected}");
+        assert_eq!(check(&token).unwrap_err().to_string(), told);
     }
     assert_eq!(check(&world.sign(&json!({"alg": "ES256"}), &claims)), Err(JwtError::MissingKeyId));
     let unknown = check(&world.sign(&json!({"alg": "ES256", "kid": "other"}), &claims)).unwrap_err();
@@ -155,6 +158,59 @@ fn headers_and_signatures_that_are_refused() {
         (&error, error.to_string().as_str()),
         (&JwtError::Signature, "go-jose/go-jose: error in cryptographic primitive")
     );
+}
+
+#[test]
+fn a_header_that_asks_for_what_we_do_not_know_is_refused() {
+    let world = World::new(KeyType::EcP256, None);
+    let claims = json!({"sub": "spiffe://example.org/w", "aud": ["a"], "exp": NOW.as_secs() + 100});
+    let check = |more: Value| {
+        let mut header = json!({"alg": "ES256", "kid": "kid"});
+        header.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        validate(&world.sign(&header, &claims), &["a".into()], NOW, &world.keys)
+    };
+    for critical in [json!(["foo"]), json!(["exp"]), json!(["b64", "foo"])] {
+        let refused = check(json!({"crit": critical, "foo": 1, "b64": true})).unwrap_err();
+        assert_eq!(refused.to_string(), "go-jose/go-jose: unsupported critical header", "{critical}");
+    }
+    assert_eq!(check(json!({"crit": ["b64"], "b64": false})), Err(JwtError::NotUnderstood));
+    for understood in [json!({"crit": []}), json!({"crit": ["b64"], "b64": true}), json!({"foo": 1, "typ": "JWT"})] {
+        check(understood).unwrap();
+    }
+    let key = json!({"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"});
+    for malformed in [json!({"crit": "foo"}), json!({"jwk": key}), json!({"x5c": ["AAAA"]}), json!({"kid": 5})] {
+        assert!(matches!(check(malformed.clone()), Err(JwtError::Parse(_))), "{malformed}");
+    }
+}
+
+#[test]
+fn other_domains_may_sign_with_keys_that_we_do_not_make() {
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+
+    let random = SystemRandom::new();
+    let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P521_SHA512_FIXED_SIGNING, &random).unwrap();
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P521_SHA512_FIXED_SIGNING, pkcs8.as_ref()).unwrap();
+    let (x, y) = pair.public_key().as_ref()[1..].split_at(66);
+    let [x, y] = [x, y].map(|coordinate| URL_SAFE_NO_PAD.encode(coordinate));
+    let key = json!({"use": "jwt-svid", "kty": "EC", "kid": "k", "crv": "P-521", "x": x, "y": y});
+    let document = json!({ "keys": [key] }).to_string();
+    let domain = TrustDomain::parse("other.test").unwrap();
+    let bundle = steeple_ca::jwks::parse_spiffe_bundle(&domain, document.as_bytes()).unwrap();
+    let keys = JwtKeySet::from_bundles([&bundle]);
+    let encode = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    let signed = |algorithm: &str| {
+        let claims = json!({"sub": "spiffe://other.test/w", "aud": ["a"], "exp": NOW.as_secs() + 100});
+        let message = format!("{}.{}", encode(json!({"alg": algorithm, "kid": "k"})), encode(claims));
+        let signature = pair.sign(&random, message.as_bytes()).unwrap();
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
+    };
+    let check = |token: &str| validate(token, &["a".into()], NOW, &keys);
+    assert_eq!(check(&signed("ES512")).unwrap().spiffe_id.to_string(), "spiffe://other.test/w");
+    assert_eq!(check(&signed("ES384")), Err(JwtError::Signature));
+    let (message, _) =
+        signed("ES512").rsplit_once('.').map(|(message, rest)| (message.to_owned(), rest.len())).unwrap();
+    assert_eq!(check(&format!("{message}.{}", URL_SAFE_NO_PAD.encode([1; 132]))), Err(JwtError::Signature));
 }
 
 #[test]

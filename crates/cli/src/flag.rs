@@ -23,6 +23,8 @@ pub enum Kind {
     CommaTexts,
     /// A Go duration such as `720h` or `1m30s`.
     Duration(GoDuration),
+    /// The same, and what is wrong with one is told (SPIRE's own kind of flag).
+    ToldDuration(GoDuration),
     /// Decimal, or with Go's prefixes `0x`, `0o`, `0b`.
     Int(i64),
     Output(OutputFormat),
@@ -42,6 +44,10 @@ impl Flag {
 
     pub const fn duration(name: &'static str, default: GoDuration, help: &'static str) -> Self {
         Self { name, kind: Kind::Duration(default), help }
+    }
+
+    pub const fn told_duration(name: &'static str, default: GoDuration, help: &'static str) -> Self {
+        Self { name, kind: Kind::ToldDuration(default), help }
     }
 
     pub const fn int(name: &'static str, default: i64, help: &'static str) -> Self {

@@ -10,6 +10,7 @@
 //! Commands and flags are data, so that help, completions and manual pages come from one table. Texts and exit codes
 //! are those that scripts written for SPIRE know.
 
+mod arguments;
 mod call;
 mod causes;
 mod command;
@@ -34,6 +35,7 @@ mod streams;
 mod supervisor;
 mod usage;
 
+pub use arguments::{NotText, arguments};
 pub use call::{Call, Environment};
 pub use causes::one_line_of;
 pub use command::{Command, Exit, Group, Invocation, Program};

@@ -1,6 +1,6 @@
 //! Arguments to values, by the rules of Go's `flag` package.
 
-use steeple_config::GoDuration;
+use steeple_config::{DurationError, GoDuration};
 
 use crate::{Flag, Kind, OutputFormat};
 
@@ -155,7 +155,7 @@ impl Entry {
         let value = match flag.kind {
             Kind::Bool => Value::Bool(false),
             Kind::CommaTexts | Kind::Texts => Value::Texts(Vec::new()),
-            Kind::Duration(default) => Value::Duration(default),
+            Kind::Duration(default) | Kind::ToldDuration(default) => Value::Duration(default),
             Kind::Int(default) => Value::Int(default),
             Kind::Output(default) => Value::Output(default),
             Kind::Text(default) => Value::Text(default.to_owned()),
@@ -171,7 +171,11 @@ impl Entry {
             Value::Bool(value) => {
                 *value = parse_bool(&text).ok_or(FlagError::InvalidBool { name, value: text })?;
             }
-            Value::Duration(value) => *value = text.parse().map_err(|_| invalid("parse error".to_owned()))?,
+            Value::Duration(value) => {
+                let is_told = matches!(self.flag.kind, Kind::ToldDuration(_));
+                let told = |error: DurationError| if is_told { error.to_string() } else { "parse error".to_owned() };
+                *value = text.parse().map_err(|error| invalid(told(error)))?;
+            }
             Value::Int(value) => *value = parse_int(&text).map_err(|reason| invalid(reason.to_owned()))?,
             Value::Output(value) => {
                 *value = text.parse().map_err(|error: crate::output::UnknownFormat| invalid(error.to_string()))?;
@@ -238,10 +242,11 @@ fn undeclared<T>(name: &str, default: T) -> T {
 mod tests {
     use super::*;
 
-    const FLAGS: [Flag; 8] = [
+    const FLAGS: [Flag; 9] = [
         Flag::bool("admin", ""),
         Flag::comma_texts("audience", ""),
         Flag::duration("ttl", GoDuration::from_secs(5), ""),
+        Flag::told_duration("timeout", GoDuration::from_secs(5), ""),
         Flag::int("count", 7, ""),
         Flag::text_or("mode", "restrict", ""),
         Flag::texts("dns", ""),
@@ -311,6 +316,7 @@ mod tests {
                 "-count 99999999999999999999",
                 "invalid value \"99999999999999999999\" for flag -count: value out of range",
             ),
+            ("-timeout x", "invalid value \"x\" for flag -timeout: time: invalid duration \"x\""),
             ("-ttl soon", "invalid value \"soon\" for flag -ttl: parse error"),
             ("-admin=maybe", "invalid boolean value \"maybe\" for -admin: parse error"),
             (

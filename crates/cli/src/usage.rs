@@ -22,6 +22,7 @@ pub(crate) fn described(kind: Kind) -> (&'static str, String) {
         Kind::CommaTexts | Kind::Output(_) | Kind::Texts => (" value", String::new()),
         Kind::Duration(value) if value.as_nanos() == 0 => (" duration", String::new()),
         Kind::Duration(value) => (" duration", default(value.to_string())),
+        Kind::ToldDuration(value) => (" value", default(value.to_string())),
         Kind::Int(0) => (" int", String::new()),
         Kind::Int(value) => (" int", default(value.to_string())),
         Kind::Text("") => (" string", String::new()),

@@ -9,7 +9,8 @@ const SECRET: [&str; 7] =
     ["secret", "token", "password", "passphrase", "credential", "connection_string", "authorization"];
 /// What plugins are configured with is theirs to know, so there only these are shown.
 const PLAIN_IN_PLUGINS: [&str; 3] = ["_path", "_type", "_dir"];
-const PLUGIN_DATA: &str = "plugin_data";
+/// Read in any case, as all keys are.
+const OF_PLUGINS: [&str; 2] = ["plugin_data", "plugin_args"];
 
 /// Every value that could be a secret is replaced; other numbers, and switches, stay.
 pub fn redacted(tree: &Tree) -> Tree {
@@ -18,7 +19,7 @@ pub fn redacted(tree: &Tree) -> Tree {
 
 fn in_block(tree: &Tree, in_plugin: bool) -> Tree {
     let nodes = tree.nodes.iter().map(|node| {
-        let in_plugin = in_plugin || node.key == PLUGIN_DATA;
+        let in_plugin = in_plugin || OF_PLUGINS.iter().any(|name| node.key.eq_ignore_ascii_case(name));
         Node { key: node.key.clone(), span: node.span, value: shown(&node.key, &node.value, in_plugin) }
     });
     Tree { nodes: nodes.collect() }
@@ -28,7 +29,7 @@ fn shown(key: &str, value: &Value, in_plugin: bool) -> Value {
     let redacted = || Value::Text(REDACTED.to_owned());
     match value {
         Value::Text(text) if is_secret(key) || has_user_info(text) => redacted(),
-        Value::Text(_) if in_plugin && !PLAIN_IN_PLUGINS.iter().any(|end| key.ends_with(end)) => redacted(),
+        Value::Text(_) if in_plugin && !is_plain(key) => redacted(),
         // What is read as a text may be written as a number.
         Value::Number(_) if is_secret(key) => redacted(),
         Value::List(items) => Value::List(items.iter().map(|item| shown(key, item, in_plugin)).collect()),
@@ -42,6 +43,11 @@ fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     let names_a_file = key.ends_with("_path") || key.ends_with("_file");
     !names_a_file && (SECRET.iter().any(|part| key.contains(part)) || key.ends_with("key"))
+}
+
+fn is_plain(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    PLAIN_IN_PLUGINS.iter().any(|end| key.ends_with(end))
 }
 
 /// `https://user:password@host`.
@@ -71,6 +77,8 @@ mod tests {
                 UpstreamAuthority "vault" {
                     plugin_data { token_auth { token = "canary" } ca_cert_path = "/ca" hosts = ["canary"] retry = 3 }
                 }
+                KeyManager "disk" { PLUGIN_DATA { hosts = ["canary"] KEYS_PATH = "/keys" } }
+                NodeAttestor "x" { plugin_cmd = "/bin/x" Plugin_Args = ["--pw=canary"] Plugin_Data { PIN = "canary" } }
             }"#,
         );
         assert!(!shown.contains("canary") && !shown.contains("4711"), "{shown}");
@@ -84,6 +92,8 @@ mod tests {
             "database_type = \"x\"",
             "ca_cert_path = \"/ca\"",
             "retry = 3",
+            "KEYS_PATH = \"/keys\"",
+            "plugin_cmd = \"/bin/x\"",
             "token = \"(redacted)\"",
             "vault",
         ] {

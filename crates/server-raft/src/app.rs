@@ -21,7 +21,6 @@ use crate::audit::AuditLayer;
 use crate::authz::{Authorizer, Policy, RateLimits};
 use crate::backup::Backups;
 use crate::bundle_publishers::bundle_publishers;
-use crate::caught_up::CaughtUp;
 use crate::credential_composers::credential_composers;
 use crate::driver::federation::{BundleAges, FederationDriver};
 use crate::driver::{self, Told};
@@ -29,6 +28,7 @@ use crate::endpoint::Gate;
 use crate::entry_watch::Feed;
 use crate::federation::{BundleEndpoint, Relationships};
 use crate::first_steps::first_steps;
+use crate::freshness::Freshness;
 use crate::identity::ServerIdentity;
 use crate::issue::Issuer;
 use crate::metrics::Observed;
@@ -134,11 +134,11 @@ impl App {
         let relationships = Arc::new(Relationships::new(settings.federation.relationships.iter().cloned()));
         let (entry_feed, followed) = Feed::of(&replica, stop.clone());
         tasks.spawn(followed);
-        let (caught_up, followed) = CaughtUp::of(replica.clone(), stop.clone());
+        let (freshness, followed) = Freshness::of(replica.clone(), stop.clone());
         tasks.spawn(followed);
         let shared = Arc::new(Shared {
             replica: replica.clone(),
-            caught_up,
+            freshness,
             issuer: Issuer::new(replica.clone()),
             maker,
             acknowledgements: Arc::clone(&acknowledgements),

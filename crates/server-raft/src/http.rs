@@ -14,12 +14,12 @@ use steeple_telemetry::metric::{self, Metrics, OwnTls};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::caught_up::CaughtUp;
 use crate::driver::acme::certificates_by_acme;
+use crate::freshness::Freshness;
 use crate::metrics::{self, Observed};
 use crate::peer::JoinProgress;
 use crate::raft::Replica;
-use crate::service::{NOT_CAUGHT_UP, Shared};
+use crate::service::Shared;
 
 /// `live` means that this process works; it never depends on a quorum, or a partition would restart every replica.
 /// `ready` means that it can serve: its leader answers, it has the bundle, and can have things signed. Both answer from
@@ -47,9 +47,9 @@ pub async fn serve_health(
             let shared = Arc::clone(&shared);
             move || {
                 let has_bundle = |shared: &Arc<Shared>| shared.replica.state().read().own_bundle().is_some();
-                let report = match shared.get() {
-                    Some(shared) if !shared.caught_up.is_so() => Report::not_ready("get_bundle_err", NOT_CAUGHT_UP),
-                    Some(shared) if has_bundle(shared) => Report::ok(),
+                let report = match shared.get().map(|shared| (shared.freshness.check(), shared)) {
+                    Some((Err(stale), _)) => Report::not_ready("get_bundle_err", stale.to_string()),
+                    Some((Ok(()), shared)) if has_bundle(shared) => Report::ok(),
                     Some(_) => Report::not_ready("get_bundle_err", "the bundle is not there yet"),
                     None => Report::not_ready("get_bundle_err", progress.describe()),
                 };
@@ -139,7 +139,7 @@ pub async fn serve_oidc(
     });
     steeple_oidc::serve(oidc, Arc::clone(&keys), by_acme, tasks, stop).await?;
     let (replica, stop) = (shared.replica.clone(), stop.clone());
-    let own = OwnKeys { replica, caught_up: shared.caught_up.clone() };
+    let own = OwnKeys { replica, freshness: shared.freshness.clone() };
     tasks.spawn(async move { steeple_oidc::poll(own, OIDC_POLL_INTERVAL, &keys, stop).await });
     Ok(())
 }
@@ -147,15 +147,16 @@ pub async fn serve_oidc(
 /// The JWT authorities in this replica's state.
 struct OwnKeys {
     replica: Replica,
-    caught_up: CaughtUp,
+    freshness: Freshness,
 }
 
 impl KeySource for OwnKeys {
     async fn fetch(&self) -> Result<Vec<JwtAuthority>, SourceError> {
-        match self.replica.state().read().own_bundle() {
-            Some(bundle) if self.caught_up.is_so() => Ok(bundle.jwt_authorities.clone()),
-            _ => Err(SourceError::NotReady),
-        }
+        self.freshness.check().map_err(|stale| SourceError::NotReady(stale.to_string()))?;
+        let state = self.replica.state().read();
+        let bundle =
+            state.own_bundle().ok_or_else(|| SourceError::NotReady("the server has no bundle yet".to_owned()))?;
+        Ok(bundle.jwt_authorities.clone())
     }
 }
 

@@ -2,12 +2,18 @@
 
 use std::process::ExitCode;
 
-use steeple_cli::one_line_of;
+use steeple_cli::{arguments, one_line_of};
 use steeple_server_raft::app::{App, exit_code};
 use steeple_server_raft::cli::{Outcome, start};
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().collect();
+    let args = match arguments() {
+        Ok(args) => args,
+        Err(error) => {
+            eprintln!("Error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let flags = match start(&args) {
         Outcome::Exit(code) => return code,
         Outcome::Run(flags) => flags,

@@ -4,6 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use steeple_api::health::HealthCheckRequest;
+use steeple_api::health::health_check_response::ServingStatus;
+use steeple_api::health::health_client::HealthClient;
 use steeple_api::server::agent::agent_client::AgentClient;
 use steeple_api::server::agent::{CreateJoinTokenRequest, ListAgentsRequest};
 use steeple_api::server::bundle::bundle_client::BundleClient;
@@ -111,6 +114,13 @@ impl Admin {
         let response = self.agents().list_agents(timed(ListAgentsRequest::default())).await?.into_inner();
         let of_type = response.agents.into_iter().filter(|agent| agent.attestation_type == attestation_type);
         Ok(of_type.filter_map(|agent| agent.id).collect())
+    }
+
+    /// What `healthcheck` asks.
+    pub async fn is_serving(&self) -> Result<bool, Status> {
+        let mut health = HealthClient::new(self.channel.clone());
+        let answer = health.check(timed(HealthCheckRequest::default())).await?.into_inner();
+        Ok(answer.status == i32::from(ServingStatus::Serving))
     }
 
     /// The bundle of another trust domain.

@@ -45,16 +45,21 @@ impl Minter {
         Self { upstream, cache, key_type, rotation, clock, sessions, batch_items: BATCH_ITEMS_MAX }
     }
 
-    /// Mints what `entry_ids` name, in their order. Stops at the first batch that fails as a whole.
+    /// Mints what `entry_ids` name, in their order. Stops at the first batch that fails as a whole. An entry that is
+    /// refused holds nobody up; when all are, that is a failure, so that they are not asked for again at once.
     pub async fn mint(&mut self, entry_ids: &[String]) -> Result<(), Status> {
         let entries: HashMap<String, Arc<Entry>> =
             self.cache.entries().into_iter().map(|state| (state.entry.id.clone(), state.entry)).collect();
         let wanted: Vec<Arc<Entry>> = entry_ids.iter().filter_map(|id| entries.get(id).cloned()).collect();
         let mut rest = wanted.as_slice();
+        let mut results = Vec::with_capacity(rest.len());
         while !rest.is_empty() {
             let (batch, later) = rest.split_at(self.batch_items.min(rest.len()));
             match self.batch(batch).await {
-                Ok(()) => self.batch_items = (self.batch_items * 2).min(BATCH_ITEMS_MAX),
+                Ok(answered) => {
+                    self.batch_items = (self.batch_items * 2).min(BATCH_ITEMS_MAX);
+                    results.extend(answered);
+                }
                 Err(status) => {
                     self.batch_items = (self.batch_items / 2).max(1);
                     return Err(status);
@@ -62,26 +67,17 @@ impl Minter {
             }
             rest = later;
         }
-        Ok(())
+        failure_of(results)
     }
 
-    async fn batch(&self, entries: &[Arc<Entry>]) -> Result<(), Status> {
+    /// What became of each.
+    async fn batch(&self, entries: &[Arc<Entry>]) -> Result<Vec<Result<(), Status>>, Status> {
         let wishes = wishes(entries.to_vec(), self.key_type).await?;
         let results = self.signed(&wishes).await?;
         if results.len() != wishes.len() {
             return Err(Status::internal(format!("{} results for {} requests", results.len(), wishes.len())));
         }
-        let mut failure = None;
-        for (wish, result) in wishes.into_iter().zip(results) {
-            if let Err(status) = self.accept(wish, result) {
-                failure = Some(status);
-            }
-        }
-        // Single entries may be refused (one that was deleted meanwhile); a refusal of all of them is a failure.
-        match failure {
-            Some(status) if entries.len() == 1 && status.code() != Code::NotFound => Err(status),
-            _ => Ok(()),
-        }
+        Ok(wishes.into_iter().zip(results).map(|(wish, result)| self.accept(wish, result)).collect())
     }
 
     /// On the push stream, or by a call where there is none or it just ended.
@@ -170,6 +166,13 @@ fn make(entry: Arc<Entry>, key_type: KeyType) -> Result<Wish, Status> {
     Ok(Wish { entry, key, csr })
 }
 
+/// An entry that is gone is no failure.
+fn failure_of(results: Vec<Result<(), Status>>) -> Result<(), Status> {
+    let all_refused = results.iter().all(Result::is_err);
+    let failure = results.into_iter().filter_map(Result::err).find(|status| status.code() != Code::NotFound);
+    failure.filter(|_| all_refused).map_or(Ok(()), Err)
+}
+
 /// 0 to 1, for spreading a fleet's renewals. Not secret.
 pub fn random_fraction() -> f64 {
     use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
@@ -183,3 +186,18 @@ pub fn random_fraction() -> f64 {
 /// The server's burst for signing; SPIRE's agents cap their batches at it.
 const BATCH_ITEMS_MAX: usize = 500;
 const MINT_TIMES: CallTimes = CallTimes::long(Duration::from_secs(30));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_when_all_are_refused_the_minting_failed() {
+        let refused = || Err(Status::internal("refused"));
+        let gone = || Err(Status::not_found("gone"));
+        assert!(failure_of(Vec::new()).is_ok());
+        assert!(failure_of(vec![refused(), Ok(()), refused()]).is_ok());
+        assert!(failure_of(vec![gone(), gone()]).is_ok());
+        assert_eq!(failure_of(vec![gone(), refused()]).unwrap_err().code(), Code::Internal);
+    }
+}

@@ -37,6 +37,8 @@ pub struct Svids {
 pub enum SvidsError {
     #[error("failed to parse bundle for federated domain {0:?}: not a series of certificates")]
     FederatedBundle(String),
+    #[error("no certificates in bundle for federated domain {0:?}")]
+    EmptyFederatedBundle(String),
     #[error("failed to parse svid entry {at} for spiffe id {id:?}: {reason}")]
     Svid { at: usize, id: String, reason: String },
     #[error("workload response contains no svids")]
@@ -58,6 +60,9 @@ pub fn parse(response: X509svidResponse) -> Result<Svids, SvidsError> {
     }
     let mut federated = BTreeMap::new();
     for (trust_domain, ders) in response.federated_bundles {
+        if ders.is_empty() {
+            return Err(SvidsError::EmptyFederatedBundle(trust_domain));
+        }
         let bundle = certificates(&ders).ok_or_else(|| SvidsError::FederatedBundle(trust_domain.clone()))?;
         federated.insert(trust_domain, bundle);
     }
@@ -100,12 +105,18 @@ fn certificates(ders: &[u8]) -> Option<Vec<Certificate>> {
 
 #[cfg(test)]
 mod tests {
+    use steeple_api::workload::X509svid;
+
     use super::*;
 
     #[test]
     fn an_empty_answer_is_told() {
         let error = parse(X509svidResponse::default()).unwrap_err();
         assert_eq!(error, SvidsError::NoSvids);
+        let federated_bundles = [("spiffe://other.test".to_owned(), Vec::new().into())].into();
+        let svids = vec![X509svid::default()];
+        let error = parse(X509svidResponse { svids, federated_bundles, ..X509svidResponse::default() }).unwrap_err();
+        assert_eq!(error.to_string(), "no certificates in bundle for federated domain \"spiffe://other.test\"");
         assert_eq!(certificates(&[0x30, 0x10, 1]), None);
         assert_eq!(certificates(&[]), None);
     }

@@ -454,6 +454,9 @@ async fn lines_of_a_call_carry_its_fields() {
     assert!(refused.contains(&call), "{refused}");
     assert!(refused.contains("service=WorkloadAPI subsystem_name=endpoints"), "{refused}");
     assert!(fields("Node attestation was successful").contains("subsystem_name=attestor"), "{log}");
-    assert!(fields("Starting Workload and SDS APIs").contains("subsystem_name=endpoints"), "{log}");
+    assert!(
+        fields("Starting agent APIs").contains("apis=\"Workload and SDS APIs\" network=unix subsystem_name=endpoints"),
+        "{log}"
+    );
     agent.stop().await.expect("an orderly end");
 }

@@ -2,9 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED, UnparsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use steeple_core::{Bundle, TrustDomain};
 
+use super::header::SignatureAlgorithm;
 use crate::{PublicKey, PublicKeyKind};
 
 /// Built once per change of the bundles and used for every validation.
@@ -14,9 +18,13 @@ pub struct JwtKeySet {
 }
 
 /// A key with the algorithms that it can be used with.
-pub(super) struct JwtKey {
-    pub(super) key: DecodingKey,
-    pub(super) algorithms: &'static [Algorithm],
+pub(super) enum JwtKey {
+    Library {
+        key: DecodingKey,
+        algorithms: &'static [Algorithm],
+    },
+    /// A point, of which the library knows nothing.
+    EcP521(Vec<u8>),
 }
 
 impl JwtKeySet {
@@ -41,13 +49,30 @@ impl JwtKeySet {
 
 impl JwtKey {
     fn new(key: &PublicKey) -> Option<Self> {
-        let (decoding, algorithms): (_, &'static [Algorithm]) = match key.kind() {
+        let (key, algorithms): (_, &'static [Algorithm]) = match key.kind() {
             PublicKeyKind::EcP256 => (DecodingKey::from_ec_der(key.bits()), &[Algorithm::ES256]),
             PublicKeyKind::EcP384 => (DecodingKey::from_ec_der(key.bits()), &[Algorithm::ES384]),
             PublicKeyKind::Rsa { .. } => (DecodingKey::from_rsa_der(key.bits()), RSA_ALGORITHMS),
-            PublicKeyKind::EcP521 | PublicKeyKind::Ed25519 => return None,
+            PublicKeyKind::EcP521 => return Some(Self::EcP521(key.bits().to_vec())),
+            PublicKeyKind::Ed25519 => return None,
         };
-        Some(Self { key: decoding, algorithms })
+        Some(Self::Library { key, algorithms })
+    }
+
+    /// Whether it made `signature`, base64url, over `message` with `algorithm`.
+    pub(super) fn signed(&self, algorithm: SignatureAlgorithm, message: &str, signature: &str) -> bool {
+        match (self, algorithm) {
+            (Self::Library { key, algorithms }, SignatureAlgorithm::Library(algorithm)) => {
+                let verify = || jsonwebtoken::crypto::verify(signature, message.as_bytes(), key, algorithm);
+                algorithms.contains(&algorithm) && verify().unwrap_or(false)
+            }
+            (Self::EcP521(point), SignatureAlgorithm::Es512) => {
+                let key = UnparsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, point);
+                let signature = URL_SAFE_NO_PAD.decode(signature);
+                signature.is_ok_and(|signature| key.verify(message.as_bytes(), &signature).is_ok())
+            }
+            _ => false,
+        }
     }
 }
 

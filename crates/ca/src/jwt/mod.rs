@@ -1,5 +1,6 @@
 //! The relying side of JWT-SVIDs: which keys may have signed a token, and whether it holds.
 
+mod header;
 mod key_set;
 mod validate;
 

@@ -1,17 +1,15 @@
 //! Validates a JWT-SVID as SPIRE's agent does, in the same order and with the same reasons (the Workload API passes
 //! them on to callers).
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, Validation};
 use serde_json::{Map, Value};
 use steeple_core::{IdError, SpiffeId, Timestamp, TrustDomain};
 
 use super::JwtKeySet;
-use super::key_set::JwtKey;
+use super::header::Header;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValidatedJwtSvid {
@@ -36,6 +34,8 @@ pub enum JwtError {
     UnknownTrustDomain(TrustDomain),
     #[error("public key {key_id:?} not found in trust domain {:?}", .trust_domain.name())]
     UnknownKey { key_id: String, trust_domain: TrustDomain },
+    #[error("go-jose/go-jose: unsupported critical header")]
+    NotUnderstood,
     #[error("go-jose/go-jose: error in cryptographic primitive")]
     Signature,
     #[error("expected audience in {} (audience={})", quoted(.expected), quoted(.actual))]
@@ -67,24 +67,34 @@ pub fn validate(
     if token.len() > TOKEN_BYTES_MAX {
         return Err(JwtError::Parse(format!("token has more than {TOKEN_BYTES_MAX} bytes")));
     }
-    let header = jsonwebtoken::decode_header(token).map_err(|error| JwtError::Parse(error.to_string()))?;
-    if !ALLOWED_ALGORITHMS.contains(&header.alg) {
-        return Err(JwtError::Parse(format!("unexpected signature algorithm {:?}", header.alg)));
+    let parts: Vec<&str> = token.split('.').collect();
+    let [header, payload, signature] = parts[..] else {
+        return Err(JwtError::Parse("go-jose/go-jose: compact JWS format must have three parts".to_owned()));
+    };
+    let Header { algorithm, key_id, is_understood } = Header::read(header)?;
+    if key_id.is_empty() {
+        return Err(JwtError::MissingKeyId);
     }
-    let key_id = header.kid.filter(|id| !id.is_empty()).ok_or(JwtError::MissingKeyId)?;
-    let claims = Claims::read(&unverified_payload(token)?)?;
+    let mut stated = read_payload(payload)?;
+    let claims = Claims::read(&stated)?;
     let spiffe_id = SpiffeId::parse(&claims.subject).map_err(JwtError::BadSubject)?;
     let trust_domain = spiffe_id.trust_domain();
     let Some(domain_keys) = keys.domain(&trust_domain) else {
         return Err(JwtError::UnknownTrustDomain(trust_domain));
     };
     let Some(key) = domain_keys.get(&key_id) else { return Err(JwtError::UnknownKey { key_id, trust_domain }) };
-    let mut verified = verify_signature(token, key)?;
-    claims.check(audience, now)?;
-    if verified.contains_key("aud") {
-        verified.insert("aud".into(), claims.audience.into());
+    if !is_understood {
+        return Err(JwtError::NotUnderstood);
     }
-    Ok(ValidatedJwtSvid { spiffe_id, claims: verified })
+    let message = &token[..header.len() + 1 + payload.len()];
+    if !key.signed(algorithm, message, signature) {
+        return Err(JwtError::Signature);
+    }
+    claims.check(audience, now)?;
+    if stated.contains_key("aud") {
+        stated.insert("aud".into(), claims.audience.into());
+    }
+    Ok(ValidatedJwtSvid { spiffe_id, claims: stated })
 }
 
 /// What a caller may see of a token from a foreign trust domain: `sub`, `exp`, `aud` and what the agent's
@@ -93,26 +103,8 @@ pub fn keep_allowed_claims(claims: &mut Map<String, Value>, allowed: &[String]) 
     claims.retain(|name, _| matches!(name.as_str(), "sub" | "exp" | "aud") || allowed.contains(name));
 }
 
-fn verify_signature(token: &str, key: &JwtKey) -> Result<Map<String, Value>, JwtError> {
-    let mut validation = Validation::new(key.algorithms[0]);
-    validation.algorithms = key.algorithms.to_vec();
-    // Time is a value here, while the library reads the system's clock; claims are checked by `Claims::check`.
-    validation.required_spec_claims = HashSet::new();
-    validation.leeway = 0;
-    validation.reject_tokens_expiring_in_less_than = 0;
-    validation.validate_exp = false;
-    validation.validate_nbf = false;
-    validation.validate_aud = false;
-    validation.aud = None;
-    validation.iss = None;
-    validation.sub = None;
-    let decoded = jsonwebtoken::decode::<Map<String, Value>>(token, &key.key, &validation);
-    decoded.map(|data| data.claims).map_err(|_| JwtError::Signature)
-}
-
-fn unverified_payload(token: &str) -> Result<Map<String, Value>, JwtError> {
+fn read_payload(payload: &str) -> Result<Map<String, Value>, JwtError> {
     let malformed = || JwtError::Parse("payload is not a JSON object".into());
-    let payload = token.split('.').nth(1).ok_or_else(malformed)?;
     let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| malformed())?;
     serde_json::from_slice(&payload).map_err(|_| malformed())
 }
@@ -173,7 +165,7 @@ fn whole_seconds(value: &Value) -> Option<i64> {
 }
 
 /// As Go prints a list of strings with `%q`.
-fn quoted(names: &[String]) -> String {
+pub(super) fn quoted(names: &[String]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
     format!("[{}]", quoted.join(" "))
 }
@@ -182,14 +174,3 @@ fn quoted(names: &[String]) -> String {
 pub const LEEWAY: Duration = Duration::from_secs(60);
 /// HTTP servers refuse headers far below this.
 pub const TOKEN_BYTES_MAX: usize = 64 * 1024;
-/// SPIRE's list without ES512, which neither SPIRE's nor our servers can sign.
-const ALLOWED_ALGORITHMS: &[Algorithm] = &[
-    Algorithm::RS256,
-    Algorithm::RS384,
-    Algorithm::RS512,
-    Algorithm::ES256,
-    Algorithm::ES384,
-    Algorithm::PS256,
-    Algorithm::PS384,
-    Algorithm::PS512,
-];

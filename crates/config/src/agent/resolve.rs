@@ -138,7 +138,8 @@ impl AgentSettings {
         let availability_target = availability_target(&file.availability_target)?;
         let rate_limits = experimental.rate_limits()?;
         check_agent(&plugins, supported)?;
-        let key_is_kept = !plugins.iter().any(|plugin| plugin.kind == "KeyManager" && plugin.name == "memory");
+        let key_is_kept =
+            !plugins.iter().any(|plugin| plugin.enabled && plugin.kind == "KeyManager" && plugin.name == "memory");
         if file.persist_svids && !key_is_kept {
             let message =
                 "persist_svids needs the agent's key after a restart: use KeyManager \"disk\", not \"memory\"";

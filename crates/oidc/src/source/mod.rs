@@ -34,15 +34,16 @@ pub enum SourceError {
     File { path: PathBuf, source: std::io::Error },
     #[error("unable to parse the bundle: {0}")]
     Bundle(#[from] JwksError),
-    #[error("the server has no bundle yet")]
-    NotReady,
+    /// Of the server that the provider is a part of: it is asked often, so this is told once.
+    #[error("{0}")]
+    NotReady(String),
 }
 
 impl SourceError {
     /// SPIRE's message for the log.
     pub(crate) fn heading(&self) -> &'static str {
         match self {
-            Self::ServerApi(_) | Self::NotReady => "Failed to fetch bundle",
+            Self::ServerApi(_) | Self::NotReady(_) => "Failed to fetch bundle",
             Self::WorkloadApi(_) => "Failed to fetch JWKS from the Workload API",
             Self::NoBundle(_) => "No bundle for trust domain in Workload API response",
             Self::File { .. } | Self::Bundle(_) => "Failed to load SPIFFE trust bundle",

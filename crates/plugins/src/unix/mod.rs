@@ -1,6 +1,7 @@
 //! `unix`: user, group and, when asked, the executable of a workload (SPIRE's unix workload attestor).
 
 use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
 use nix::unistd::{Gid, Group, Uid, User};
@@ -38,7 +39,7 @@ impl WorkloadAttestor for UnixAttestor {
     fn attest<'a>(&'a self, process: WorkloadProcess) -> BoxFuture<'a, Result<Vec<Selector>, WorkloadError>> {
         let settings = self.settings;
         Box::pin(async move {
-            let values = tokio::task::spawn_blocking(move || values(process, settings))
+            let values = tokio::task::spawn_blocking(move || values(&proc_root(), process, settings))
                 .await
                 .map_err(|error| WorkloadError(format!("unix attestation stopped: {error}")))??;
             Ok(values.into_iter().filter_map(|value| Selector::new(Self::NAME, value).ok()).collect())
@@ -46,9 +47,10 @@ impl WorkloadAttestor for UnixAttestor {
     }
 }
 
-fn values(process: WorkloadProcess, settings: UnixSettings) -> Result<Vec<String>, WorkloadError> {
+fn values(root: &Path, process: WorkloadProcess, settings: UnixSettings) -> Result<Vec<String>, WorkloadError> {
     let gone = |error: procfs::ProcError| WorkloadError(format!("failed to get process {}: {error}", process.pid));
-    let info = Process::new(process.pid).map_err(gone)?;
+    let dir = root.join(process.pid.to_string());
+    let info = Process::new_with_root(dir.clone()).map_err(gone)?;
     let status = info.status().map_err(gone)?;
     let mut values = vec![format!("uid:{}", status.euid)];
     if let Some(user) = User::from_uid(Uid::from_raw(status.euid)).ok().flatten() {
@@ -64,7 +66,8 @@ fn values(process: WorkloadProcess, settings: UnixSettings) -> Result<Vec<String
         let path = info.exe().map_err(gone)?;
         values.push(format!("path:{}", path.display()));
         if settings.workload_size_limit_bytes >= 0 {
-            values.push(format!("sha256:{}", executable_sha256(process.pid, settings.workload_size_limit_bytes)?));
+            values
+                .push(format!("sha256:{}", executable_sha256(&dir, process.pid, settings.workload_size_limit_bytes)?));
         }
     }
     Ok(values)
@@ -75,10 +78,16 @@ fn group_name(gid: u32) -> Option<String> {
     Some(Group::from_gid(Gid::from_raw(gid)).ok()??.name)
 }
 
-/// Hashes through `/proc/<pid>/exe`, which names the running file even if its path was replaced.
-fn executable_sha256(pid: i32, limit_bytes: i64) -> Result<String, WorkloadError> {
+/// An agent in a container may see the host's processes elsewhere (SPIRE behaviour).
+fn proc_root() -> PathBuf {
+    let named = std::env::var_os("HOST_PROC").filter(|path| !path.is_empty());
+    named.map_or_else(|| PathBuf::from("/proc"), PathBuf::from)
+}
+
+/// Hashes through `exe` in the process's directory, which names the running file even if its path was replaced.
+fn executable_sha256(dir: &Path, pid: i32, limit_bytes: i64) -> Result<String, WorkloadError> {
     let failed = |error: std::io::Error| WorkloadError(format!("SHA256 digest of pid {pid}: {error}"));
-    let mut file = std::fs::File::open(format!("/proc/{pid}/exe")).map_err(failed)?;
+    let mut file = std::fs::File::open(dir.join("exe")).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
     if limit_bytes > 0 && size > limit_bytes.unsigned_abs() {
         return Err(WorkloadError(format!("workload of {size} bytes exceeds size limit ({size} > {limit_bytes})")));
@@ -103,7 +112,7 @@ mod tests {
 
     fn own(settings: UnixSettings) -> Result<Vec<String>, WorkloadError> {
         let pid = i32::try_from(std::process::id()).unwrap();
-        values(WorkloadProcess { pid, uid: 0, gid: 0 }, settings)
+        values(Path::new("/proc"), WorkloadProcess { pid, uid: 0, gid: 0 }, settings)
     }
 
     #[test]
@@ -127,10 +136,19 @@ mod tests {
     }
 
     #[test]
+    fn processes_are_looked_for_where_the_host_shows_them() {
+        let (root, pid) = (tempfile::tempdir().unwrap(), i32::try_from(std::process::id()).unwrap());
+        let process = WorkloadProcess { pid, uid: 0, gid: 0 };
+        assert!(values(root.path(), process, UnixSettings::default()).is_err());
+        std::os::unix::fs::symlink(format!("/proc/{pid}"), root.path().join(pid.to_string())).unwrap();
+        assert!(values(root.path(), process, UnixSettings::default()).unwrap()[0].starts_with("uid:"));
+    }
+
+    #[test]
     fn a_process_that_is_gone_is_an_error() {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         child.wait().unwrap();
         let process = WorkloadProcess { pid: i32::try_from(child.id()).unwrap(), uid: 0, gid: 0 };
-        assert!(values(process, UnixSettings::default()).is_err());
+        assert!(values(Path::new("/proc"), process, UnixSettings::default()).is_err());
     }
 }

@@ -148,7 +148,7 @@ mod tests {
             "until" => "2099-12-31",
             _ if flag.kind == Kind::Bool => return Some(format!("-{}", flag.name)),
             _ if matches!(flag.kind, Kind::Int(_)) => "7",
-            _ if matches!(flag.kind, Kind::Duration(_)) => "1s",
+            _ if matches!(flag.kind, Kind::Duration(_) | Kind::ToldDuration(_)) => "1s",
             _ => "x",
         };
         Some(format!("-{}={value}", flag.name))

@@ -97,9 +97,9 @@ impl BundleEndpoint {
             }
         };
         let refresh_hint = self.refresh_hint;
-        let caught_up = shared.caught_up.clone();
+        let freshness = shared.freshness.clone();
         let service = service_fn(move |request: Request<_>| {
-            let own = replica.state().read().own_bundle().filter(|_| caught_up.is_so()).cloned();
+            let own = replica.state().read().own_bundle().filter(|_| freshness.check().is_ok()).cloned();
             ready(Ok::<_, Infallible>(answer(&request, own.as_deref(), refresh_hint)))
         });
         let (accepted, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);

@@ -28,7 +28,6 @@ mod codec;
 mod composers;
 mod config;
 mod consensus;
-mod contact;
 mod credentials;
 mod error;
 mod fence;

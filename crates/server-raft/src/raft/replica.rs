@@ -127,12 +127,6 @@ impl Replica {
         self.inner.consensus.leadership.clone()
     }
 
-    /// What the leader had applied when this replica last heard of it, if that was within the last `within`. A replica
-    /// that has applied it too is no older than that.
-    pub fn leader_applied(&self, within: Duration) -> Option<u64> {
-        super::contact::leader_applied(&self.inner.consensus, within)
-    }
-
     /// Whether the quorum's clocks say that this one is wrong. Such a replica decides nothing by the time.
     pub fn has_wrong_clock(&self) -> bool {
         self.inner.consensus.has_wrong_clock()

@@ -38,11 +38,11 @@ impl BundleApi for BundleService {
         Ok(Response::new(CountBundlesResponse { count: i32::try_from(count).unwrap_or(i32::MAX) }))
     }
 
-    /// From local memory: agents ask at every sync, on whichever replica they are. Who got the keys, holds them.
+    /// Who got the keys, holds them.
     async fn get_bundle(&self, request: Request<GetBundleRequest>) -> Result<Response<types::Bundle>, Status> {
         let caller = authorized(&request)?;
         let mask = request.into_inner().output_mask;
-        let view = self.shared.local().await?;
+        let view = self.shared.fresh().await?;
         let bundle = view.state().own_bundle().cloned().ok_or_else(not_found)?;
         let agent = calling_agent(&view.state(), caller.caller(), self.shared.clock.now());
         let has_keys = mask.as_ref().is_none_or(|mask| mask.x509_authorities && mask.jwt_authorities);
@@ -134,7 +134,7 @@ impl BundleApi for BundleService {
                 "getting a federated bundle for the server's own trust domain is not allowed",
             ));
         }
-        let view = self.shared.local().await?;
+        let view = self.shared.fresh().await?;
         let bundle = view.state().bundle(&trust_domain).cloned();
         let bundle = bundle.filter(|_| caller.sees_domain(&trust_domain)).ok_or_else(not_found)?;
         Ok(Response::new(bundle_to_wire(&bundle, request.output_mask.as_ref())))

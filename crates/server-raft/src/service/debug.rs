@@ -21,7 +21,7 @@ impl DebugApi for DebugService {
         self.shared.unsealed()?;
         let chain = self.shared.server_svid.borrow().as_ref().map(|svid| svid.chain.clone());
         let chain = chain.ok_or_else(|| Status::unavailable("server is initializing"))?;
-        let view = self.shared.local().await?;
+        let view = self.shared.fresh().await?;
         let state = view.state();
         let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
         // The chain goes on to the root that signed its end.

@@ -9,17 +9,17 @@ use steeple_api::steeple::server::entries_server::Entries as EntriesApi;
 use steeple_api::steeple::server::{WatchEntriesRequest, WatchEntriesResponse};
 use steeple_transport::serve::{ConnectionAge, Deadline, LongCall};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};
 
 use super::entry_filter::entry_filter;
-use super::push::until_stale;
 use super::shared::Shared;
 use crate::applied_index::{self, APPLIED_INDEX};
 use crate::authz::{Authorized, Rights, authorized};
 use crate::entry_watch::{Gone, Piece, Watch};
+use crate::freshness::until_stale;
 
 pub struct EntriesService {
     pub shared: Arc<Shared>,
@@ -42,10 +42,8 @@ impl EntriesApi for EntriesService {
         let feed = &self.shared.entry_feed;
         let place = feed.place();
         let place = place.ok_or_else(|| Status::resource_exhausted("too many watch here; ask another replica"))?;
-        let mut fresh = self.shared.subscribers.fresh();
-        if timeout(FRESH_MAX, fresh.wait_for(|fresh| *fresh)).await.is_err() {
-            return Err(Status::unavailable("this replica has not caught up with the leader"));
-        }
+        self.shared.until_fresh().await?;
+        let fresh = self.shared.freshness.subscribe();
         let after = match request.after_index {
             0 => self.shared.fresh().await?.state().applied_index(),
             index => {
@@ -159,7 +157,5 @@ const MESSAGES_WAITING_MAX: usize = 2;
 /// How often a client hears where to come back to while nothing passes its filter, and how often its rights are looked
 /// at while nothing happens.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
-/// A replica that has just started hears of the leader within a second.
-const FRESH_MAX: Duration = Duration::from_secs(5);
 /// For the last message to a client that is sent away.
 const FAREWELL_MAX: Duration = Duration::from_secs(5);

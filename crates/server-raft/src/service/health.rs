@@ -1,5 +1,5 @@
 //! `grpc.health.v1.Health` on the admin socket: serving once the own bundle can be fetched (SPIRE behaviour), this
-//! replica has caught up, and its keys sign, which they do nowhere on a sealed replica.
+//! replica is as new as its cluster, and its keys sign, which they do nowhere on a sealed replica.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ impl HealthApi for HealthService {
         if !request.into_inner().service.is_empty() {
             return Err(Status::invalid_argument("per-service health is not supported"));
         }
-        let is_whole = self.shared.caught_up.is_so() && !self.shared.sealing_key.is_sealed();
+        let is_whole = self.shared.freshness.check().is_ok() && !self.shared.sealing_key.is_sealed();
         let serves = match self.shared.held().await {
             Ok(view) => is_whole && self.shared.is_initialized(&view.state()),
             Err(_) => false,

@@ -41,6 +41,6 @@ pub use local_authority::LocalAuthorityService;
 pub use logger::LoggerService;
 pub use push::{PushServer, Subscribers};
 pub use seal::SealService;
-pub use shared::{NOT_CAUGHT_UP, Shared, Switches};
+pub use shared::{Shared, Switches};
 pub use svid::SvidService;
 pub use trust_domain::TrustDomainService;

@@ -18,10 +18,10 @@ use crate::applied_index;
 use crate::audit::AuditLayer;
 use crate::authz::Authorized;
 use crate::backup::Backups;
-use crate::caught_up::CaughtUp;
 use crate::driver::server_svid::ServerSvid;
 use crate::entry_watch::Feed;
 use crate::federation::Relationships;
+use crate::freshness::Freshness;
 use crate::issue::{AuthorityMaker, Issuer};
 use crate::raft::{Origin, ReadMode, Replica, View as ReplicaView};
 use crate::seal::KeyInUse;
@@ -29,7 +29,7 @@ use crate::seal::KeyInUse;
 /// Shared by all services of one process.
 pub struct Shared {
     pub replica: Replica,
-    pub caught_up: CaughtUp,
+    pub freshness: Freshness,
     pub issuer: Issuer,
     pub maker: Arc<AuthorityMaker>,
     pub acknowledgements: Arc<Acknowledgements>,
@@ -99,17 +99,22 @@ impl Shared {
         view.map(View).map_err(|error| failure::of_read(&error))
     }
 
-    /// What this replica holds, for agents' syncs and for bundles. A replica that has not caught up since it started
-    /// has nothing to say.
+    /// What this replica holds, at most [`crate::freshness::STALENESS_MAX`] old: for what an agent is told that was let
+    /// in. `Unavailable` on a replica that may be older.
     pub async fn local(&self) -> Result<View, Status> {
-        if !self.caught_up.is_so() {
-            // Without its key it cannot.
-            self.unsealed()?;
-            if !self.caught_up.by(Instant::now() + READ_TIMEOUT).await {
-                return Err(Status::unavailable(NOT_CAUGHT_UP));
-            }
-        }
+        self.until_fresh().await?;
         self.held().await
+    }
+
+    /// Waits until what this replica holds may be told, as long as a read may take.
+    pub async fn until_fresh(&self) -> Result<(), Status> {
+        if self.freshness.check().is_err() {
+            // Without its key it cannot know.
+            self.unsealed()?;
+            let known = self.freshness.by(Instant::now() + READ_TIMEOUT).await;
+            known.map_err(|stale| Status::unavailable(stale.to_string()))?;
+        }
+        Ok(())
     }
 
     /// What this replica holds, however old: for what it tells of itself.
@@ -152,8 +157,6 @@ pub(super) fn unexpected() -> Status {
     Status::internal("the replicated state answered something else")
 }
 
-/// Of a replica, since it started.
-pub const NOT_CAUGHT_UP: &str = "this replica has not caught up with its cluster yet; ask another one";
 /// Covers an election with room for a second attempt.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// As [`READ_TIMEOUT`], and a slow disk.

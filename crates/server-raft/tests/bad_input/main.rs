@@ -13,5 +13,6 @@ mod seal;
 mod seal_protocol_double;
 mod sealed_replica;
 mod several_faults;
+mod stale_replica;
 mod start;
 mod wire;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use steeple_api::server::entry::ListEntriesRequest;
+use steeple_api::server::bundle::ListFederatedBundlesRequest;
+use steeple_api::server::entry::{CountEntriesRequest, ListEntriesRequest};
 use steeple_testkit::{Binaries, Cluster, ClusterRole, ExtraLines, Server, ServerSpec, probe, until};
 use tonic::{Code, Request};
 
@@ -81,9 +82,19 @@ async fn during_an_election_lists_are_unavailable_and_never_short() {
     // One of the others cannot answer either: no election can succeed.
     cluster.servers[others[0]].process().expect("it runs").pause();
     let asked = &cluster.servers[others[1]];
-    let answer = asked.admin().entries().list_entries(ListEntriesRequest::default()).await;
-    let code = answer.map(|list| list.into_inner().entries.len()).map_err(|status| status.code());
-    assert_eq!(code, Err(Code::Unavailable));
+    let admin = asked.admin();
+    let (mut entries, mut counted, mut bundles) = (admin.entries(), admin.entries(), admin.bundles());
+    let (list, count, listed, foreign, own, info) = tokio::join!(
+        entries.list_entries(ListEntriesRequest::default()),
+        counted.count_entries(CountEntriesRequest::default()),
+        bundles.list_federated_bundles(ListFederatedBundlesRequest::default()),
+        admin.federated_bundle("other.test"),
+        admin.bundle(),
+        admin.info(),
+    );
+    let answers = [list.map(drop), count.map(drop), listed.map(drop), foreign.map(drop), own.map(drop), info.map(drop)];
+    let codes = answers.map(|answer| answer.map_err(|status| status.code()));
+    assert_eq!(codes, [Err(Code::Unavailable); 6]);
 
     cluster.servers[others[0]].process().expect("it runs").resume();
     let whole = until("a whole list", SETTLED_MAX, async || {

@@ -287,3 +287,16 @@ async fn a_bundle_endpoint_that_cannot_be_served_is_named() {
     }
     assert!(!bench.scratch.join("port/data/db").exists(), "no cluster is founded");
 }
+
+#[tokio::test]
+async fn an_argument_that_is_no_text_ends_the_program() {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    for args in [vec![&b"\xff"[..]], vec![b"run", b"-config", b"/tmp/\xff"]] {
+        let args = args.iter().map(|arg| std::ffi::OsStr::from_bytes(arg));
+        let output = tokio::process::Command::new(crate::bench::program()).args(args).output().await.expect("it ends");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{told}");
+        assert!(told.starts_with("Error: argument ") && told.contains("is not UTF-8: "), "{told}");
+    }
+}

@@ -19,7 +19,7 @@ use crate::site::READY_MAX;
 /// The column of callers that a policy names, which is ours alone.
 const LIMITED: &str = "limited";
 const LOCAL: &str = "local";
-const OUT_OF_TOUCH: [&str; 2] = ["there is no leader at the moment", "this replica has not caught up"];
+const OUT_OF_TOUCH: [&str; 2] = ["there is no leader at the moment", "ask another one"];
 
 /// By column.
 type Row = BTreeMap<String, Answer>;

@@ -47,7 +47,7 @@ pub(super) const COMMANDS: &[Command<Action>] = &[
 ];
 
 const COMMON: &[Flag] =
-    &[OUTPUT, Flag::duration("timeout", GoDuration::from_secs(5), "How long to wait for each answer")];
+    &[OUTPUT, Flag::told_duration("timeout", GoDuration::from_secs(5), "How long to wait for each answer")];
 
 const X509: &[Flag] = &[
     Flag::bool("silent", "Print nothing"),

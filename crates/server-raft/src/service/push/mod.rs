@@ -12,7 +12,6 @@
 
 mod changes;
 mod codec;
-mod freshness;
 mod held;
 mod issue;
 mod server;
@@ -20,7 +19,6 @@ mod session;
 mod subscribers;
 mod visible;
 
-pub use freshness::until_stale;
 pub use server::PushServer;
 pub use subscribers::Subscribers;
 

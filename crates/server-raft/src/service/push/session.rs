@@ -19,11 +19,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tonic::{Status, Streaming};
 
 use super::codec::encoded;
-use super::freshness::until_stale;
 use super::held::Description;
 use super::visible::Visible;
 use super::{METHOD, changes, issue};
 use crate::authz::{AgentDecision, Authorized, Denial, decide};
+use crate::freshness::until_stale;
 use crate::metrics;
 use crate::service::agent::note_version;
 use crate::service::{Shared, SvidService};
@@ -78,7 +78,7 @@ impl Session {
         connection_ends: impl Future<Output = ()>,
     ) -> End {
         let subscribers = &self.shared.subscribers;
-        let mut fresh = subscribers.fresh();
+        let mut fresh = self.shared.freshness.subscribe();
         let Ok(hello) = timeout(HELLO_MAX, requests.message()).await else {
             return End::Failed(Status::deadline_exceeded("no hello"));
         };
@@ -162,9 +162,7 @@ impl Session {
         if hello.protocol < PROTOCOL {
             return Err(Status::invalid_argument(format!("protocol {} is unknown", hello.protocol)));
         }
-        if !*self.shared.subscribers.fresh().borrow() {
-            return Err(Status::unavailable("this replica has not caught up with the leader"));
-        }
+        self.shared.freshness.check().map_err(|stale| Status::unavailable(stale.to_string()))?;
         let cluster = self.shared.replica.state().read().cluster().map(|cluster| cluster.uuid);
         let cluster = cluster.ok_or_else(|| Status::unavailable("server is initializing"))?;
         note_version(&self.shared, &self.caller, hello.agent_version).await?;

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use steeple_api::push::SetHash;
@@ -12,10 +11,8 @@ use steeple_state::view::Onlookers;
 use steeple_state::{Change, State};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::freshness::Freshness;
 use super::visible::{Drawn, Visible};
 use crate::metrics;
 use crate::raft::{AppliedEvents, Replica};
@@ -24,7 +21,6 @@ pub struct Subscribers {
     replica: Replica,
     agents: Mutex<Agents>,
     sets: Mutex<Sets>,
-    fresh: watch::Sender<bool>,
 }
 
 /// An agent may have a stream too many for a moment, when it has just moved from one connection to another.
@@ -58,20 +54,12 @@ pub struct Subscription {
 impl Subscribers {
     pub fn new(replica: Replica) -> Arc<Self> {
         let (agents, sets) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { replica, agents, sets, fresh: watch::Sender::new(false) })
+        Arc::new(Self { replica, agents, sets })
     }
 
-    /// Whether this replica's state is recent enough to be served.
-    pub fn fresh(&self) -> watch::Receiver<bool> {
-        self.fresh.subscribe()
-    }
-
-    /// Wakes whom a log entry concerns, and watches how old the state is, until `stop`.
+    /// Wakes whom a log entry concerns, until `stop`.
     pub async fn follow(self: Arc<Self>, stop: CancellationToken) {
         let mut events = self.replica.events();
-        let mut freshness = Freshness::default();
-        let mut ticks = tokio::time::interval(FRESHNESS_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -84,11 +72,6 @@ impl Subscribers {
                     }
                     Err(RecvError::Closed) => return,
                 },
-                _ = ticks.tick() => {
-                    let heard = self.replica.leader_applied(HEARD_WITHIN);
-                    let fresh = freshness.observe(Instant::now(), heard, *self.replica.applied().borrow());
-                    self.fresh.send_if_modified(|known| std::mem::replace(known, fresh) != fresh);
-                }
             }
         }
     }
@@ -214,8 +197,4 @@ impl<K> Default for Weaks<K> {
     }
 }
 
-/// Peers are pinged as often.
-const FRESHNESS_INTERVAL: Duration = Duration::from_secs(1);
-/// Two pings may be lost.
-const HEARD_WITHIN: Duration = Duration::from_secs(3);
 const SWEEP_MIN: usize = 64;
