@@ -332,11 +332,31 @@ impl IdentityDriver {
         let channel = parts.upstream.anonymous(insecure).map_err(|error| status(&error))?;
         let key_id = AgentSvid::next_key_id(self.held.as_ref());
         let svid = attest(channel.clone(), &parts.attestor, parts.keys.as_ref(), key_id, &parts.trust_domain).await?;
-        let bundle = fetch_anonymous_bundle(channel).await.map_err(|error| status(&error))?;
+        let bundle = self.bundle_after_attestation(channel, insecure).await.map_err(|error| status(&error))?;
         let roots: Vec<Vec<u8>> = bundle.x509_authorities.into_iter().map(|root| root.der).collect();
         self.trust(&roots).map_err(|error| status(&error))?;
         self.bundle = roots;
         Ok(svid)
+    }
+
+    /// What the agent attested with may be spent, and its former SVID replaced: nothing of that is given up because the
+    /// servers elect a leader just now.
+    async fn bundle_after_attestation(&self, channel: Channel, insecure: bool) -> anyhow::Result<Bundle> {
+        let (begun, mut pause) = (Instant::now(), BUNDLE_RETRY_PAUSE);
+        let mut channel = channel;
+        loop {
+            let error = match fetch_anonymous_bundle(channel).await {
+                Ok(bundle) => return Ok(bundle),
+                Err(error) => error,
+            };
+            if begun.elapsed() + pause > self.parts.rebootstrap.patience() {
+                return Err(error.into());
+            }
+            tracing::warn!(%error, retry_interval = ?pause, "Failed to fetch the bundle after attestation; retrying");
+            tokio::time::sleep(pause.mul_f64(0.9 + 0.2 * random_fraction())).await;
+            pause = pause.mul_f64(1.5).min(BACKOFF_MAX);
+            channel = self.parts.upstream.anonymous(insecure)?;
+        }
     }
 
     /// Trusts what the configured source says, until a server has told its bundle.
@@ -408,3 +428,5 @@ impl IdentityDriver {
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 const BACKOFF_MAX: Duration = Duration::from_secs(120);
 const ATTEST_RETRY_PAUSE: Duration = Duration::from_secs(5);
+/// An election is over in a second or two.
+const BUNDLE_RETRY_PAUSE: Duration = Duration::from_millis(500);

@@ -113,7 +113,7 @@ mod tests {
     fn an_empty_answer_is_told() {
         let error = parse(X509svidResponse::default()).unwrap_err();
         assert_eq!(error, SvidsError::NoSvids);
-        let federated_bundles = [("spiffe://other.test".to_owned(), Vec::new().into())].into();
+        let federated_bundles = [("spiffe://other.test".to_owned(), Vec::new())].into();
         let svids = vec![X509svid::default()];
         let error = parse(X509svidResponse { svids, federated_bundles, ..X509svidResponse::default() }).unwrap_err();
         assert_eq!(error.to_string(), "no certificates in bundle for federated domain \"spiffe://other.test\"");

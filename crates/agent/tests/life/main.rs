@@ -183,6 +183,24 @@ async fn an_agent_comes_back_with_its_svid_and_its_bundle() {
     agent.stop().await.expect("it stops");
 }
 
+/// Its join token is spent by then.
+#[tokio::test]
+async fn an_agent_that_attested_and_got_no_bundle_asks_again() {
+    let mut world = World::new().await;
+    world.write_bundle().await;
+    let token = world.server.admin().create_join_token(TOKEN_TTL).await.expect("a token");
+    let mut agent = world.start(Attestation::JoinToken(token), &[]);
+    let attested = async || match std::fs::read_to_string(world.server.log()) {
+        Ok(log) if log.contains("Agent attestation request completed") => Ok(()),
+        _ => Err("not yet"),
+    };
+    until("the server has attested it", EVENT_MAX, attested).await.expect("it attests");
+    world.server.kill9().await.expect("it ends");
+    world.server.launch().expect("it starts");
+    world.server.ready().await.expect("it becomes ready");
+    agent.ready().await.expect("its token was not lost");
+}
+
 #[tokio::test]
 async fn a_trust_bundle_that_comes_late_is_taken() {
     let world = World::new().await;
