@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
 use steeple_core::Timestamp;
 use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter};
+
+use super::antedated::{OverWhatWasSigned, Shown};
 
 /// Accepts every extended key usage (Go's `ExtKeyUsageAny`).
 struct AnyUsage;
@@ -40,28 +42,39 @@ pub(super) fn verify(
     roots: &[Vec<u8>],
     now: Timestamp,
 ) -> Result<Vec<Vec<u8>>, webpki::Error> {
-    let roots_der: Vec<CertificateDer<'_>> = roots.iter().map(|root| CertificateDer::from(root.as_slice())).collect();
+    let shown = |ders: &[Vec<u8>]| -> Vec<Shown> { ders.iter().map(|der| Shown::of(der)).collect() };
+    let (shown_leaf, shown_intermediates, shown_roots) = (Shown::of(leaf), shown(intermediates), shown(roots));
+    let algorithms = over_what_was_signed(shown_intermediates.iter().chain([&shown_leaf]));
+    let algorithms: Vec<&dyn SignatureVerificationAlgorithm> =
+        algorithms.iter().map(|algorithm| algorithm as &dyn SignatureVerificationAlgorithm).collect();
+    let ders = |shown: &'_ [Shown]| -> Vec<CertificateDer<'_>> {
+        shown.iter().map(|shown| CertificateDer::from(shown.der.as_slice())).collect()
+    };
+    let roots_der = ders(&shown_roots);
     let mut anchors: Vec<TrustAnchor<'_>> = Vec::with_capacity(roots_der.len());
     for root in &roots_der {
         anchors.push(webpki::anchor_from_trusted_cert(root)?);
     }
-    let leaf = CertificateDer::from(leaf);
-    let intermediates: Vec<CertificateDer<'_>> =
-        intermediates.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
+    let leaf = CertificateDer::from(shown_leaf.der.as_slice());
+    let ders = ders(&shown_intermediates);
     let time = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now.as_secs()).unwrap_or(0)));
     let certificate = EndEntityCert::try_from(&leaf)?;
-    let path = certificate.verify_for_usage(
-        webpki::ALL_VERIFICATION_ALGS,
-        &anchors,
-        &intermediates,
-        time,
-        AnyUsage,
-        None,
-        None,
-    )?;
-    let mut chain: Vec<Vec<u8>> = path.intermediate_certificates().map(|cert| cert.der().to_vec()).collect();
+    let path = certificate.verify_for_usage(&algorithms, &anchors, &ders, time, AnyUsage, None, None)?;
+    let in_truth =
+        |shown: &[u8]| ders.iter().position(|der| der.as_ref() == shown).and_then(|at| intermediates.get(at));
+    let mut chain: Vec<Vec<u8>> =
+        path.intermediate_certificates().filter_map(|cert| in_truth(cert.der().as_ref())).cloned().collect();
     let anchor = path.anchor();
     let root = anchors.iter().position(|candidate| candidate == anchor).and_then(|index| roots.get(index));
     chain.extend(root.cloned());
     Ok(chain)
+}
+
+fn over_what_was_signed<'a>(certificates: impl Iterator<Item = &'a Shown>) -> Vec<OverWhatWasSigned> {
+    let messages: Vec<(Vec<u8>, Vec<u8>)> = certificates.filter_map(Shown::message).collect();
+    let over = |algorithm: &&'static dyn SignatureVerificationAlgorithm| OverWhatWasSigned {
+        algorithm: *algorithm,
+        messages: messages.clone(),
+    };
+    webpki::ALL_VERIFICATION_ALGS.iter().map(over).collect()
 }

@@ -120,6 +120,56 @@ async fn every_key_kind_attests() {
     }
 }
 
+/// As Go writes a beginning that nobody named.
+#[tokio::test]
+async fn certificates_that_begin_in_the_year_1_are_taken() {
+    let beginning = |params: &mut CertificateParams| params.not_before = rcgen::date_time_ymd(1, 1, 1);
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    beginning(&mut params);
+    let der = params.self_signed(&key).unwrap().der().to_vec();
+    let ca = Ca { issuer: Issuer::new(params, key), der };
+    let dir = tempfile::tempdir().unwrap();
+    let key = KeyPair::generate().unwrap();
+    attest(ca.issue(dir.path(), &key, beginning), ca.settings()).await.unwrap();
+    attest(ca.issue(dir.path(), &key, |_| {}), ca.settings()).await.unwrap();
+
+    // Of another authority, or over, they are refused as others are.
+    let error = attest(ca.issue(dir.path(), &key, beginning), Ca::new().settings()).await.unwrap_err();
+    assert!(error.message.contains("signed by unknown authority"), "{error}");
+    let over = |params: &mut CertificateParams| {
+        beginning(params);
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    };
+    let error = attest(ca.issue(dir.path(), &key, over), ca.settings()).await.unwrap_err();
+    assert!(error.message.contains("has expired"), "{error}");
+}
+
+#[test]
+fn a_beginning_that_was_not_signed_is_refused() {
+    let ca = Ca::new();
+    let key = KeyPair::generate().unwrap();
+    let issue = |year: i32| {
+        let mut params = CertificateParams::default();
+        params.not_before = rcgen::date_time_ymd(year, 1, 1);
+        params.signed_by(&key, &ca.issuer).unwrap().der().to_vec()
+    };
+    let verified =
+        |leaf: &[u8]| path::verify(leaf, &[], std::slice::from_ref(&ca.der), Timestamp::from_secs(1_800_000_000));
+    let (year_1, other) = (issue(1), b"00020101000000Z");
+    verified(&year_1).unwrap();
+    let at = year_1.windows(other.len()).position(|bytes| bytes == b"00010101000000Z").unwrap();
+    for date in [other, b"19700101000000Z"] {
+        let mut forged = year_1.clone();
+        forged[at..at + other.len()].copy_from_slice(date);
+        assert!(verified(&forged).is_err());
+    }
+    // In the form for 1950 to 2049.
+    verified(&issue(1960)).unwrap();
+}
+
 #[tokio::test]
 async fn an_unknown_ca_is_refused() {
     let dir = tempfile::tempdir().unwrap();
