@@ -10,6 +10,7 @@ use steeple_transport::tls::{Identity, IdentitySink as _, IdentityStore, SharedR
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::renew::renew;

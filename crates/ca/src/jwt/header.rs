@@ -50,8 +50,11 @@ impl Header {
     pub(super) fn read(encoded: &str) -> Result<Self, JwtError> {
         let malformed = |why: &str| JwtError::Parse(format!("header {why}"));
         let json = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| malformed("is not unpadded base64url"))?;
-        let Members { alg, kid, crit, b64, jwk, x5c } =
-            serde_json::from_slice(&json).map_err(|error| malformed(&format!("is not valid: {error}")))?;
+        let members = match json.as_slice() {
+            [] => Members::default(),
+            json => serde_json::from_slice(json).map_err(|error| malformed(&format!("is not valid: {error}")))?,
+        };
+        let Members { alg, kid, crit, b64, jwk, x5c } = members;
         let algorithm = SignatureAlgorithm::named(&alg).ok_or_else(|| {
             let expected: Vec<String> = ALLOWED.iter().map(|(name, _)| (*name).to_owned()).collect();
             JwtError::Parse(format!("unexpected signature algorithm {alg:?}; expected {}", quoted(&expected)))

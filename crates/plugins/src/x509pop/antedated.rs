@@ -1,8 +1,8 @@
 //! Certificates that begin before 1970.
 //!
-//! Go writes the year 1 where a program names no beginning, as the test suites of SPIRE do, and its verifier takes it. The
-//! library that builds and checks paths here reads no date before 1970. So it is shown a copy that begins in 1970, which
-//! is as long over for every clock, and each signature is checked over what was signed.
+//! Go writes the year 1 where a program names no beginning, as the test suites of SPIRE do, and its verifier takes it.
+//! The library that builds and checks paths here reads no date before 1970. So it is shown a copy that begins in 1970,
+//! which is as long over for every clock, and each signature is checked over what was signed.
 
 use std::ops::Range;
 

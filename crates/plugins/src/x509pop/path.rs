@@ -47,16 +47,13 @@ pub(super) fn verify(
     let algorithms = over_what_was_signed(shown_intermediates.iter().chain([&shown_leaf]));
     let algorithms: Vec<&dyn SignatureVerificationAlgorithm> =
         algorithms.iter().map(|algorithm| algorithm as &dyn SignatureVerificationAlgorithm).collect();
-    let ders = |shown: &'_ [Shown]| -> Vec<CertificateDer<'_>> {
-        shown.iter().map(|shown| CertificateDer::from(shown.der.as_slice())).collect()
-    };
-    let roots_der = ders(&shown_roots);
+    let roots_der = as_shown(&shown_roots);
     let mut anchors: Vec<TrustAnchor<'_>> = Vec::with_capacity(roots_der.len());
     for root in &roots_der {
         anchors.push(webpki::anchor_from_trusted_cert(root)?);
     }
     let leaf = CertificateDer::from(shown_leaf.der.as_slice());
-    let ders = ders(&shown_intermediates);
+    let ders = as_shown(&shown_intermediates);
     let time = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now.as_secs()).unwrap_or(0)));
     let certificate = EndEntityCert::try_from(&leaf)?;
     let path = certificate.verify_for_usage(&algorithms, &anchors, &ders, time, AnyUsage, None, None)?;
@@ -68,6 +65,10 @@ pub(super) fn verify(
     let root = anchors.iter().position(|candidate| candidate == anchor).and_then(|index| roots.get(index));
     chain.extend(root.cloned());
     Ok(chain)
+}
+
+fn as_shown(certificates: &[Shown]) -> Vec<CertificateDer<'_>> {
+    certificates.iter().map(|shown| CertificateDer::from(shown.der.as_slice())).collect()
 }
 
 fn over_what_was_signed<'a>(certificates: impl Iterator<Item = &'a Shown>) -> Vec<OverWhatWasSigned> {

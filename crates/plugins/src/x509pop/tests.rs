@@ -138,7 +138,7 @@ async fn certificates_that_begin_in_the_year_1_are_taken() {
 
     // Of another authority, or over, they are refused as others are.
     let error = attest(ca.issue(dir.path(), &key, beginning), Ca::new().settings()).await.unwrap_err();
-    assert!(error.message.contains("signed by unknown authority"), "{error}");
+    assert!(error.message.starts_with("certificate verification failed: "), "{error}");
     let over = |params: &mut CertificateParams| {
         beginning(params);
         params.not_after = rcgen::date_time_ymd(2020, 1, 1);
