@@ -8,12 +8,15 @@ use steeple_api::server::localauthority::{
     ActivateX509AuthorityRequest, PrepareX509AuthorityRequest, RevokeX509AuthorityRequest, TaintX509AuthorityRequest,
 };
 use steeple_api::types;
+use steeple_ca::certificate;
 use steeple_testkit::{
     Admin, Agent, AgentSpec, Attestation, Binaries, Scratch, Server, WorkloadStream, own_uid_selector, until,
     workload_entry,
 };
 
 use crate::subordinate::{PATIENCE, TRUST_DOMAIN, active, expect, minted_chain, server, tainted};
+
+const NESTED: &str = "spiffe://example.org/nested";
 
 #[tokio::test]
 async fn our_server_below_ours() {
@@ -82,7 +85,17 @@ async fn works_together(above: &Binaries, below: &Binaries) {
     let chain = minted_chain(&low, &high.bundle().await.expect("a bundle")).await.expect("a good chain");
     assert_eq!(chain.len(), 2);
 
-    // A revoked root goes.
+    // A revoked root goes, once nobody needs it: an agent that polls hears of a taint some seconds later, and one that
+    // does not hear of it keeps its SVIDs.
+    until("the SVID of the nested server is under the new root", PATIENCE, async || {
+        let update = WorkloadStream::open(&agent.socket()).await?.wait_for(NESTED, PATIENCE).await?;
+        let svid = update.svids.iter().find(|svid| svid.spiffe_id == NESTED).map(|svid| svid.x509_svid.to_vec());
+        let signer = svid.and_then(|svid| certificate::facts(&svid)).and_then(|facts| facts.authority_key_id);
+        expect("the new root", signer.is_some_and(|signer| hex::encode(signer) == next))
+    })
+    .await
+    .map_err(|error| upper.failure(&format!("{error:#}")))
+    .expect("the new root");
     authorities
         .revoke_x509_authority(RevokeX509AuthorityRequest { authority_id: root.clone() })
         .await
@@ -133,7 +146,7 @@ async fn agent_with_downstream_entry(binaries: &Binaries, scratch: &Scratch, upp
     until("the identity of the nested server", PATIENCE, async || {
         // A stock server tells agents of a new entry after some seconds.
         let mut stream = WorkloadStream::open(&agent.socket()).await?;
-        stream.wait_for(&format!("spiffe://{TRUST_DOMAIN}/nested"), PATIENCE).await
+        stream.wait_for(NESTED, PATIENCE).await
     })
     .await
     .expect("an SVID");
