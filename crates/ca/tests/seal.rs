@@ -3,8 +3,8 @@
 use aws_lc_rs::rand::SystemRandom;
 use proptest::prelude::*;
 use steeple_ca::seal::{
-    KeyFile, KeyFileError, Keyring, ProofRole, RecordType, SealError, SealedKeyring, SealingKey, WrappedKey, prove,
-    verify_proof,
+    KeyFile, KeyFileError, Keyring, NextSealingKey, ProofRole, RecordType, SealError, SealedKeyring, SealingKey,
+    WrappedKey, prove, verify_proof,
 };
 use steeple_core::{SealedKey, Secret};
 
@@ -86,6 +86,29 @@ fn rotating_and_rewrapping_keep_what_was_sealed_before() {
 }
 
 #[test]
+fn a_sealing_key_to_come_is_named_and_gone_with_the_change() {
+    let (old_key, ring) = new_ring();
+    let new_key = new_key();
+    let offered = NextSealingKey::Offered(new_key.id().unwrap());
+    for next in [NextSealingKey::Wanted, offered.clone()] {
+        let changing = ring.with_next(Some(next.clone()));
+        assert_eq!(changing.next(), Some(&next));
+        assert_eq!(SealedKeyring::decode(&changing.encode()).unwrap(), changing);
+        assert!(changing.open(&old_key, &CLUSTER).is_ok(), "the one in force opens it as before");
+        assert_eq!(changing.rotate(&old_key, &CLUSTER, &SystemRandom::new()).unwrap().next(), Some(&next));
+        assert_eq!(changing.with_next(None).encode(), ring.encode(), "given up, it is as it was");
+        assert!(!contains(&changing.encode(), new_key.secret().expose()));
+    }
+    let replaced = ring.with_next(Some(offered)).rewrap(&old_key, &new_key, &CLUSTER).unwrap();
+    assert_eq!((replaced.next(), replaced.encode()[0]), (None, ring.encode()[0]), "releases before can read it");
+    assert!(replaced.open(&new_key, &CLUSTER).is_ok());
+
+    let mut encoded = ring.with_next(Some(NextSealingKey::Offered("0123456789abcdef".to_owned()))).encode();
+    encoded[3] = b'G';
+    assert_eq!(SealedKeyring::decode(&encoded), Err(SealError::Malformed("id of the next sealing key")));
+}
+
+#[test]
 fn a_sealing_key_file_reads_back_and_damage_is_told() {
     let id = |file: &str| match KeyFile::parse(file) {
         Ok(KeyFile::Plain(key)) => key.id().unwrap(),
@@ -155,9 +178,11 @@ proptest! {
     fn no_bytes_make_decoding_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = SealedKeyring::decode(&bytes);
         let _ = KeyFile::parse(&format!("steeple-wrapped-sealing-key-v1:{}", String::from_utf8_lossy(&bytes)));
-        let versioned = [vec![1], bytes].concat();
-        if let Ok(ring) = SealedKeyring::decode(&versioned) {
-            prop_assert_eq!(ring.encode(), versioned);
+        for version in [1, 2] {
+            let versioned = [vec![version], bytes.clone()].concat();
+            if let Ok(ring) = SealedKeyring::decode(&versioned) {
+                prop_assert_eq!(ring.encode(), versioned);
+            }
         }
     }
 

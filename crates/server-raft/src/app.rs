@@ -126,6 +126,7 @@ impl App {
         own_roots.read_from(&own.replica);
         let rival = own.rival(&settings, &clock);
         let maker = signing::start(&settings, &own, composers, upstream, &clock);
+        tasks.spawn(own.custodian.run(own.sealing_key.clone(), own.replica.clone(), stop.clone()));
         let replica = own.replica;
         let (server_svid, shown) = watch::channel(None);
         let acknowledgements =

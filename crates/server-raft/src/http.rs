@@ -87,7 +87,7 @@ fn datastore(replica: &Replica) -> Report {
 
 /// Whether this replica can have things signed, or why not.
 fn signs(shared: &Arc<Shared>) -> Result<(), String> {
-    shared.sealing_key.get().map_err(|sealed| sealed.to_string())?;
+    shared.sealing_key.check().map_err(|sealed| sealed.to_string())?;
     match shared.server_svid.borrow().is_some() && shared.replica.status().leader_id.is_some() {
         true => Ok(()),
         false => Err(NO_SIGNER.to_owned()),

@@ -14,7 +14,7 @@ use steeple_storage::{Meter, Storage};
 use crate::issue::{AuthorityKeys, KeysError, TokenIssuers};
 use crate::peer::{JoinProgress, PeerListener, Rival};
 use crate::raft::{self, CleanUp, ClusterStart, Limits, Replica, Start, Timing};
-use crate::seal::{self, Custody, KeyInUse, Unsealing};
+use crate::seal::{self, Custodian, Custody, KeyInUse};
 use crate::{endpoint, peer};
 
 /// A running replica, and the keys that it can open, which are none while it is sealed.
@@ -23,6 +23,8 @@ pub struct OwnReplica {
     pub keys: Arc<AuthorityKeys>,
     pub meter: Meter,
     pub sealing_key: KeyInUse,
+    /// To be run beside it.
+    pub custodian: Custodian,
 }
 
 impl OwnReplica {
@@ -45,14 +47,12 @@ impl OwnReplica {
             raft::begin_founding(&storage)?;
             seal::mark_used(&settings.cluster.sealing_key_path)?;
         }
-        let (sealing_key, unsealing) = match settings.cluster.enabled && raft::may_start_sealed(&storage)? {
-            true => {
-                let (unsealing, key) = Unsealing::begin(Custody::new(&settings.cluster, clock)).await;
-                (key, Some(unsealing))
-            }
+        let custody = Custody::new(&settings.cluster, clock);
+        let (custodian, sealing_key) = match settings.cluster.enabled && raft::may_start_sealed(&storage)? {
+            true => Custodian::begin(custody).await,
             false => {
-                let key = Arc::new(sealing_key(settings, founds, clock, progress).await?);
-                (KeyInUse::open(key, &settings.cluster.sealing_key_path), None)
+                let key = sealing_key(settings, &custody, founds, progress).await?;
+                Custodian::with_key(custody, key).await
             }
         };
         let cluster = listener.map(|listener| cluster_start(settings, listener, founds, progress));
@@ -62,14 +62,14 @@ impl OwnReplica {
             wit: settings.wit.as_ref().and_then(|wit| wit.issuer.clone()),
         };
         let keys = Arc::new(AuthorityKeys::new(sealing_key.clone(), token_issuers));
-        if let Err(error) = check_sealing_key(&keys, &replica) {
+        // A member that has not the right key starts sealed, and one that joins has proved to have it.
+        if (founds || !settings.cluster.enabled)
+            && let Err(error) = check_sealing_key(&keys, &replica)
+        {
             replica.shutdown().await;
             return Err(error).with_context(|| settings.cluster.sealing_key_path.display().to_string());
         }
-        if let Some(unsealing) = unsealing {
-            tokio::spawn(unsealing.run(sealing_key.clone(), Arc::clone(replica.state())));
-        }
-        Ok(Self { replica, keys, meter, sealing_key })
+        Ok(Self { replica, keys, meter, sealing_key, custodian })
     }
 
     /// Until this server and another one turn out to have founded a cluster each.
@@ -135,8 +135,8 @@ struct ClusterExists {
 /// not open what is stored.
 async fn sealing_key(
     settings: &ServerSettings,
+    custody: &Custody,
     founds: bool,
-    clock: &Arc<dyn Clock>,
     progress: &JoinProgress,
 ) -> anyhow::Result<SealingKey> {
     let cluster = &settings.cluster;
@@ -147,11 +147,10 @@ async fn sealing_key(
              this server's disk was lost, stop it: let it join the other replicas (cluster.join), or restore a backup"
         );
     }
-    Ok(Custody::new(cluster, clock).wait_open(founds, progress).await?)
+    Ok(custody.wait_open(founds, progress).await?)
 }
 
-/// Refuses a key that does not open the keyring, before anything would be sealed or signed. A replica that joined a
-/// moment ago has no keyring yet; its key was tried in the join. One that started sealed waits for the right key.
+/// Refuses a key that does not open the keyring, before anything would be sealed or signed.
 fn check_sealing_key(keys: &AuthorityKeys, replica: &Replica) -> anyhow::Result<()> {
     match keys.keyring(&replica.state().read()) {
         Ok(_) | Err(KeysError::NoKeyring | KeysError::Sealed(_)) => Ok(()),

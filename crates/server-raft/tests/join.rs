@@ -7,13 +7,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand::SystemRandom;
-use steeple_ca::seal::SealingKey;
+use steeple_api::steeple::peer::SealingKeyRequest;
+use steeple_api::steeple::peer::cluster_client::ClusterClient;
+use steeple_ca::seal::{NextSealingKey, SealedKeyring, SealingKey};
 use steeple_core::{SystemClock, TrustDomain};
-use steeple_server_raft::peer::{JoinError, PeerError};
+use steeple_server_raft::peer::{JoinError, PeerError, PeerId};
 use steeple_server_raft::raft::{Limits, ReadMode, Role, Start, StartError, Timing, start};
 use steeple_server_raft::seal::KeyInUse;
+use steeple_state::{CommandKind, Outcome};
 use steeple_storage::{Options, Storage};
 use support::*;
+use tonic::Code;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_single_server_founds_and_comes_back() {
@@ -59,6 +63,34 @@ async fn a_joiner_without_the_sealing_key_is_refused() {
         "{refused:?}"
     );
     assert_eq!(servers[0].replica().status().members.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sealing_key_in_force_is_given_to_nobody() {
+    let cluster = Cluster::default();
+    let servers = cluster.servers(&["a", "b"]).await;
+    let (key_id, us) = (cluster.key.id().expect("a name"), servers[1].peer_id());
+    let mut member = ClusterClient::new(cluster.peer_channel(&servers[0], us));
+    let mut stranger = ClusterClient::new(cluster.stranger_channel(&servers[0]));
+    let mut removed = ClusterClient::new(cluster.peer_channel(&servers[0], PeerId { node_id: 7, ..us }));
+    let ask = || SealingKeyRequest { key_id: key_id.clone() };
+    let refused = member.sealing_key(ask()).await.expect_err("it is in force");
+    assert_eq!(refused.code(), Code::NotFound, "{refused}");
+
+    // Not even where the log says so.
+    let (content, expected_revision) = {
+        let state = servers[0].replica().state().read();
+        let sealed = state.keyring().expect("a keyring").clone();
+        let keyring = SealedKeyring::decode(&sealed.content).expect("it decodes");
+        (keyring.with_next(Some(NextSealingKey::Offered(key_id.clone()))).encode(), sealed.revision)
+    };
+    let offer = CommandKind::SetKeyring { content, expected_revision };
+    let outcome = servers[0].replica().propose(offer, origin()).await.expect("a leader");
+    assert_eq!(outcome, Outcome::Done);
+    let refused = member.sealing_key(ask()).await.expect_err("it is in force");
+    assert_eq!(refused.code(), Code::NotFound, "{refused}");
+    assert_eq!(stranger.sealing_key(ask()).await.expect_err("no certificate").code(), Code::Unauthenticated);
+    assert_eq!(removed.sealing_key(ask()).await.expect_err("no member").code(), Code::PermissionDenied);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -154,6 +154,10 @@ pub enum CommandKind {
     /// Seal service and reseal driver: the wrapped keyring that seals keys; refused unless `expected_revision` is the
     /// stored one. Answer: [`crate::Outcome::Done`].
     SetKeyring { content: Vec<u8>, expected_revision: u64 },
+    /// Driver of a new sealing key: as `SetKeyring`, with the root key wrapped by another sealing key. Refused as well
+    /// while there is a member that is not in `held_by`, the node ids of those that keep that key on disk: who joined
+    /// meanwhile could open nothing. From cluster version 5 on. Answer: [`crate::Outcome::Done`].
+    ReplaceSealingKey { content: Vec<u8>, expected_revision: u64, held_by: Vec<u64> },
     /// Peer-CA driver and reseal driver: the peers' certificate authority; as `SetKeyring`.
     /// Answer: [`crate::Outcome::Done`].
     SetPeerCa { content: Vec<u8>, expected_revision: u64 },

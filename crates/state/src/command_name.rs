@@ -53,6 +53,7 @@ impl CommandKind {
             Self::SetVotersTarget { .. } => "SetVotersTarget",
             Self::SetClusterVersion { .. } => "SetClusterVersion",
             Self::SetKeyring { .. } => "SetKeyring",
+            Self::ReplaceSealingKey { .. } => "ReplaceSealingKey",
             Self::SetPeerCa { .. } => "SetPeerCa",
         }
     }

@@ -11,7 +11,7 @@ use crate::CommandKind;
 /// What every cluster can do, and the version of one that never was raised.
 pub const CLUSTER_VERSION_FIRST: u32 = 1;
 /// The highest that this program can take part in.
-pub const CLUSTER_VERSION_MAX: u32 = 4;
+pub const CLUSTER_VERSION_MAX: u32 = 5;
 /// From which on there are authorities for WIT-SVIDs.
 pub const CLUSTER_VERSION_WIT: u32 = 3;
 /// From which on agents that attest for the first time get a record number.
@@ -20,6 +20,10 @@ pub const CLUSTER_VERSION_AGENT_NUMBERS: u32 = 4;
 pub const CLUSTER_VERSION_TOKEN_FRACTIONS: u32 = 4;
 /// From which on a renewal says which one it replaces.
 pub const CLUSTER_VERSION_RENEWAL: u32 = 4;
+/// From which on the sealing key can be replaced while the cluster runs.
+pub const CLUSTER_VERSION_NEW_SEALING_KEY: u32 = 5;
+/// The form of a keyring, its first byte, that every release can read.
+const KEYRING_FORM_FIRST: u8 = 1;
 
 impl CommandKind {
     /// The cluster version from which on this may be proposed.
@@ -33,6 +37,11 @@ impl CommandKind {
             | Self::SetWebCertificate { .. }
             | Self::ResealWebKey { .. } => 3,
             Self::SetPendingSerial { replaces: Some(_), .. } => CLUSTER_VERSION_RENEWAL,
+            Self::ReplaceSealingKey { .. } => CLUSTER_VERSION_NEW_SEALING_KEY,
+            // Every release applies it, and those before cannot open what it holds.
+            Self::SetKeyring { content, .. } if content.first().is_some_and(|form| *form > KEYRING_FORM_FIRST) => {
+                CLUSTER_VERSION_NEW_SEALING_KEY
+            }
             kind if kind.concerns_wit() => CLUSTER_VERSION_WIT,
             // Who raises it knows that all members can follow.
             _ => CLUSTER_VERSION_FIRST,

@@ -5,9 +5,9 @@ mod common;
 use common::{Replica, agent, authority, cluster_init, member};
 use steeple_core::{AuthorityKind, JoinToken, SealedKey, Timestamp};
 use steeple_state::{
-    Attestation, CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, CLUSTER_VERSION_RENEWAL, CLUSTER_VERSION_TOKEN_FRACTIONS,
-    CLUSTER_VERSION_WIT, ClusterInit, Code, Command, CommandKind, DecodeError, NO_REQUEST, Outcome, State, Suffrage,
-    Table, codec,
+    Attestation, CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, CLUSTER_VERSION_NEW_SEALING_KEY, CLUSTER_VERSION_RENEWAL,
+    CLUSTER_VERSION_TOKEN_FRACTIONS, CLUSTER_VERSION_WIT, ClusterInit, Code, Command, CommandKind, DecodeError,
+    NO_REQUEST, Outcome, State, Suffrage, Table, codec,
 };
 
 fn founded(version: u32) -> Replica {
@@ -102,6 +102,15 @@ fn a_renewal_says_what_it_replaces_from_a_version_on() {
         CommandKind::SetPendingSerial { id, serial: "2".to_owned(), not_after: 5000, replaces }.needs_version()
     };
     assert_eq!([needs(None), needs(Some(""))], [CLUSTER_VERSION_FIRST, CLUSTER_VERSION_RENEWAL]);
+}
+
+#[test]
+fn a_new_sealing_key_needs_a_version_of_its_own() {
+    let keyring = |form: u8| CommandKind::SetKeyring { content: vec![form, 0, 0], expected_revision: 1 };
+    assert_eq!(keyring(1).needs_version(), CLUSTER_VERSION_FIRST, "a rotation as ever");
+    assert_eq!(keyring(2).needs_version(), CLUSTER_VERSION_NEW_SEALING_KEY, "releases before could not open it");
+    let replace = CommandKind::ReplaceSealingKey { content: vec![1], expected_revision: 1, held_by: vec![1] };
+    assert_eq!(replace.needs_version(), CLUSTER_VERSION_NEW_SEALING_KEY);
 }
 
 #[test]

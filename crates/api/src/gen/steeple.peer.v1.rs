@@ -1019,6 +1019,9 @@ pub struct PingResponse {
     /// What it would put into the subjects of workloads. Absent: a release that has none, or one that signs nothing yet.
     #[prost(message, optional, tag = "12")]
     pub composers: ::core::option::Option<Composers>,
+    /// What it keeps of sealing keys. Absent: a release that does not say.
+    #[prost(message, optional, tag = "13")]
+    pub sealing_keys: ::core::option::Option<SealingKeys>,
 }
 impl ::prost::Name for PingResponse {
     const NAME: &'static str = "PingResponse";
@@ -1028,6 +1031,26 @@ impl ::prost::Name for PingResponse {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/steeple.peer.v1.PingResponse".into()
+    }
+}
+/// Of one replica.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SealingKeys {
+    /// The names of those on its disk: of the one that opens the keyring, and of one that is to take its place.
+    #[prost(string, repeated, tag = "1")]
+    pub key_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Why it does not keep the latter, if it tried.
+    #[prost(string, tag = "2")]
+    pub problem: ::prost::alloc::string::String,
+}
+impl ::prost::Name for SealingKeys {
+    const NAME: &'static str = "SealingKeys";
+    const PACKAGE: &'static str = "steeple.peer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.peer.v1.SealingKeys".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.peer.v1.SealingKeys".into()
     }
 }
 /// Credential composers.
@@ -1072,6 +1095,9 @@ pub struct AdmitRequest {
     pub join: ::core::option::Option<JoinRequest>,
     #[prost(uint32, tag = "2")]
     pub hops: u32,
+    /// The name of the sealing key whose possession the joiner proved. Empty from a release that does not say.
+    #[prost(string, tag = "3")]
+    pub sealing_key_id: ::prost::alloc::string::String,
 }
 impl ::prost::Name for AdmitRequest {
     const NAME: &'static str = "AdmitRequest";
@@ -1081,6 +1107,40 @@ impl ::prost::Name for AdmitRequest {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/steeple.peer.v1.AdmitRequest".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SealingKeyRequest {
+    /// The name of the key that the keyring offers.
+    #[prost(string, tag = "1")]
+    pub key_id: ::prost::alloc::string::String,
+}
+impl ::prost::Name for SealingKeyRequest {
+    const NAME: &'static str = "SealingKeyRequest";
+    const PACKAGE: &'static str = "steeple.peer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.peer.v1.SealingKeyRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.peer.v1.SealingKeyRequest".into()
+    }
+}
+/// The key as the keyring's newest data key seals it: only who opens the keyring reads it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SealingKeyResponse {
+    #[prost(uint64, tag = "1")]
+    pub keyring_term: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    pub ciphertext: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for SealingKeyResponse {
+    const NAME: &'static str = "SealingKeyResponse";
+    const PACKAGE: &'static str = "steeple.peer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.peer.v1.SealingKeyResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.peer.v1.SealingKeyResponse".into()
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2386,6 +2446,31 @@ pub mod cluster_client {
                 .insert(GrpcMethod::new("steeple.peer.v1.Cluster", "Acknowledgements"));
             self.inner.unary(req, path, codec).await
         }
+        /// The sealing key that is to take the place of the one in force, from a member that has it to one that has not.
+        pub async fn sealing_key(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SealingKeyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SealingKeyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/steeple.peer.v1.Cluster/SealingKey",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("steeple.peer.v1.Cluster", "SealingKey"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2476,6 +2561,16 @@ pub mod cluster_server {
             request: tonic::Request<super::AcknowledgementsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::AcknowledgementsResponse>,
+            tonic::Status,
+        > {
+            Err(tonic::Status::unimplemented("Not yet implemented"))
+        }
+        /// The sealing key that is to take the place of the one in force, from a member that has it to one that has not.
+        async fn sealing_key(
+            &self,
+            request: tonic::Request<super::SealingKeyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SealingKeyResponse>,
             tonic::Status,
         > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
@@ -2935,6 +3030,51 @@ pub mod cluster_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AcknowledgementsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/steeple.peer.v1.Cluster/SealingKey" => {
+                    #[allow(non_camel_case_types)]
+                    struct SealingKeySvc<T: Cluster>(pub Arc<T>);
+                    impl<
+                        T: Cluster,
+                    > tonic::server::UnaryService<super::SealingKeyRequest>
+                    for SealingKeySvc<T> {
+                        type Response = super::SealingKeyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SealingKeyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Cluster>::sealing_key(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SealingKeySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -3232,6 +3232,34 @@ impl ::prost::Name for RotateSealRequest {
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NewSealingKeyRequest {
+    /// The name of the sealing key in force: of two requests for the same change only one has an effect.
+    #[prost(string, tag = "1")]
+    pub sealing_key_id: ::prost::alloc::string::String,
+}
+impl ::prost::Name for NewSealingKeyRequest {
+    const NAME: &'static str = "NewSealingKeyRequest";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.NewSealingKeyRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.NewSealingKeyRequest".into()
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CancelNewSealingKeyRequest {}
+impl ::prost::Name for CancelNewSealingKeyRequest {
+    const NAME: &'static str = "CancelNewSealingKeyRequest";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.CancelNewSealingKeyRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.CancelNewSealingKeyRequest".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SealStatusResponse {
     /// Why this replica has no sealing key; empty when it has.
     #[prost(string, tag = "1")]
@@ -3251,6 +3279,9 @@ pub struct SealStatusResponse {
     /// Of these: sealed in `term`.
     #[prost(uint32, tag = "6")]
     pub sealed_in_term: u32,
+    /// Absent: no new sealing key is under way.
+    #[prost(message, optional, tag = "7")]
+    pub new_key: ::core::option::Option<NewSealingKey>,
 }
 impl ::prost::Name for SealStatusResponse {
     const NAME: &'static str = "SealStatusResponse";
@@ -3260,6 +3291,49 @@ impl ::prost::Name for SealStatusResponse {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/steeple.server.v1.SealStatusResponse".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NewSealingKey {
+    /// Empty before the leader made it.
+    #[prost(string, tag = "1")]
+    pub key_id: ::prost::alloc::string::String,
+    /// By ascending node id.
+    #[prost(message, repeated, tag = "2")]
+    pub members: ::prost::alloc::vec::Vec<SealingKeyMember>,
+}
+impl ::prost::Name for NewSealingKey {
+    const NAME: &'static str = "NewSealingKey";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.NewSealingKey".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.NewSealingKey".into()
+    }
+}
+/// As the replica that answers has heard of it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SealingKeyMember {
+    #[prost(uint64, tag = "1")]
+    pub node_id: u64,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// It keeps the new key on its disk.
+    #[prost(bool, tag = "3")]
+    pub holds: bool,
+    /// Why the change waits for it; empty when it does not.
+    #[prost(string, tag = "4")]
+    pub waits_because: ::prost::alloc::string::String,
+}
+impl ::prost::Name for SealingKeyMember {
+    const NAME: &'static str = "SealingKeyMember";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.SealingKeyMember".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.SealingKeyMember".into()
     }
 }
 /// Generated client implementations.
@@ -3393,6 +3467,57 @@ pub mod seal_client {
                 .insert(GrpcMethod::new("steeple.server.v1.Seal", "Rotate"));
             self.inner.unary(req, path, codec).await
         }
+        /// Asks for a new sealing key. The leader makes it, every member keeps it beside the one that it has, and once all do
+        /// the leader has the root key wrapped by it. One that is under way already is left alone.
+        pub async fn new_key(
+            &mut self,
+            request: impl tonic::IntoRequest<super::NewSealingKeyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SealStatusResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/steeple.server.v1.Seal/NewKey",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("steeple.server.v1.Seal", "NewKey"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Gives up what NewKey asked for, as long as the key is not in force.
+        pub async fn cancel_new_key(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CancelNewSealingKeyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SealStatusResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/steeple.server.v1.Seal/CancelNewKey",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("steeple.server.v1.Seal", "CancelNewKey"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -3422,6 +3547,27 @@ pub mod seal_server {
         async fn rotate(
             &self,
             request: tonic::Request<super::RotateSealRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SealStatusResponse>,
+            tonic::Status,
+        > {
+            Err(tonic::Status::unimplemented("Not yet implemented"))
+        }
+        /// Asks for a new sealing key. The leader makes it, every member keeps it beside the one that it has, and once all do
+        /// the leader has the root key wrapped by it. One that is under way already is left alone.
+        async fn new_key(
+            &self,
+            request: tonic::Request<super::NewSealingKeyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SealStatusResponse>,
+            tonic::Status,
+        > {
+            Err(tonic::Status::unimplemented("Not yet implemented"))
+        }
+        /// Gives up what NewKey asked for, as long as the key is not in force.
+        async fn cancel_new_key(
+            &self,
+            request: tonic::Request<super::CancelNewSealingKeyRequest>,
         ) -> std::result::Result<
             tonic::Response<super::SealStatusResponse>,
             tonic::Status,
@@ -3577,6 +3723,96 @@ pub mod seal_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RotateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/steeple.server.v1.Seal/NewKey" => {
+                    #[allow(non_camel_case_types)]
+                    struct NewKeySvc<T: Seal>(pub Arc<T>);
+                    impl<
+                        T: Seal,
+                    > tonic::server::UnaryService<super::NewSealingKeyRequest>
+                    for NewKeySvc<T> {
+                        type Response = super::SealStatusResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::NewSealingKeyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Seal>::new_key(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = NewKeySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/steeple.server.v1.Seal/CancelNewKey" => {
+                    #[allow(non_camel_case_types)]
+                    struct CancelNewKeySvc<T: Seal>(pub Arc<T>);
+                    impl<
+                        T: Seal,
+                    > tonic::server::UnaryService<super::CancelNewSealingKeyRequest>
+                    for CancelNewKeySvc<T> {
+                        type Response = super::SealStatusResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CancelNewSealingKeyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Seal>::cancel_new_key(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CancelNewKeySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -28,6 +28,7 @@ pub enum RecordType {
     WitKey = 7,
     AcmeAccountKey = 8,
     WebKey = 9,
+    SealingKey = 10,
 }
 
 /// What an authority's key is sealed as.
@@ -67,6 +68,7 @@ impl RecordType {
             Self::BackupKey => "key of the backup",
             Self::AcmeAccountKey => "key of the ACME account",
             Self::WebKey => "key of the web certificate",
+            Self::SealingKey => "sealing key",
         }
     }
 }

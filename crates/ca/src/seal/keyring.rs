@@ -16,9 +16,20 @@ use crate::random_bytes;
 pub struct SealedKeyring {
     /// [`SealingKey::id`] of the key that wraps the root key.
     sealing_key_id: String,
+    /// Only named here: the key itself goes from member to member and never into the log.
+    next: Option<NextSealingKey>,
     root: Vec<u8>,
     /// Wrapped data keys by term; the highest term seals.
     data_keys: BTreeMap<u64, Vec<u8>>,
+}
+
+/// The sealing key that is to take the place of the one in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NextSealingKey {
+    /// The leader makes one.
+    Wanted,
+    /// [`SealingKey::id`] of the one that every member is to keep.
+    Offered(String),
 }
 
 /// Opened data keys.
@@ -37,6 +48,7 @@ impl SealedKeyring {
         let root = new_key(random)?;
         let mut keyring = Self {
             sealing_key_id: sealing_key.id()?,
+            next: None,
             root: wrap_root(sealing_key, cluster, &root)?,
             data_keys: BTreeMap::new(),
         };
@@ -71,6 +83,7 @@ impl SealedKeyring {
         };
         let mut rotated = Self {
             sealing_key_id: self.sealing_key_id.clone(),
+            next: self.next.clone(),
             root: wrap_root(sealing_key, cluster, &root)?,
             data_keys: self.data_keys.iter().map(wrap_anew).collect::<Result<_, SealError>>()?,
         };
@@ -87,16 +100,26 @@ impl SealedKeyring {
         newest
     }
 
-    /// Wraps the same root key with another sealing key.
+    /// The same keys, and what is known of a sealing key to come.
+    pub fn with_next(&self, next: Option<NextSealingKey>) -> Self {
+        Self { next, ..self.clone() }
+    }
+
+    /// Wraps the same root key with another sealing key, which is in force from then on.
     pub fn rewrap(&self, from: &SealingKey, to: &SealingKey, cluster: &ClusterUuid) -> Result<Self, SealError> {
         let root = self.open_root(from, cluster)?;
         let root = wrap_root(to, cluster, &root)?;
-        Ok(Self { sealing_key_id: to.id()?, root, data_keys: self.data_keys.clone() })
+        Ok(Self { sealing_key_id: to.id()?, next: None, root, data_keys: self.data_keys.clone() })
     }
 
     /// Which sealing key opens this keyring.
     pub fn sealing_key_id(&self) -> &str {
         &self.sealing_key_id
+    }
+
+    /// The one that is to take its place.
+    pub fn next(&self) -> Option<&NextSealingKey> {
+        self.next.as_ref()
     }
 
     /// The term of the data key that seals.
@@ -110,9 +133,17 @@ impl SealedKeyring {
         self.data_keys.keys().copied()
     }
 
-    /// The stored form: version, id and root key, then each term with its key, all behind their lengths.
+    /// The stored form: version, the id of a key to come in [`FORMAT_WITH_NEXT`], id and root key, then each term with
+    /// its key, all behind their lengths.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![FORMAT_VERSION];
+        let mut bytes = match &self.next {
+            None => vec![FORMAT_FIRST],
+            Some(next) => {
+                let mut bytes = vec![FORMAT_WITH_NEXT];
+                put(&mut bytes, next.id().unwrap_or_default().as_bytes());
+                bytes
+            }
+        };
         put(&mut bytes, self.sealing_key_id.as_bytes());
         put(&mut bytes, &self.root);
         for (term, data_key) in &self.data_keys {
@@ -124,9 +155,11 @@ impl SealedKeyring {
 
     pub fn decode(bytes: &[u8]) -> Result<Self, SealError> {
         let (version, mut rest) = bytes.split_first().ok_or(SealError::Malformed("empty keyring"))?;
-        if *version != FORMAT_VERSION {
-            return Err(SealError::UnknownVersion(*version));
-        }
+        let next = match *version {
+            FORMAT_FIRST => None,
+            FORMAT_WITH_NEXT => Some(NextSealingKey::parse(take(&mut rest)?)?),
+            other => return Err(SealError::UnknownVersion(other)),
+        };
         let sealing_key_id = String::from_utf8(take(&mut rest)?.to_vec())
             .map_err(|_| SealError::Malformed("sealing key id is not text"))?;
         let root = take(&mut rest)?.to_vec();
@@ -146,7 +179,7 @@ impl SealedKeyring {
         if data_keys.is_empty() {
             return Err(SealError::Malformed("keyring without data key"));
         }
-        Ok(Self { sealing_key_id, root, data_keys })
+        Ok(Self { sealing_key_id, next, root, data_keys })
     }
 
     fn open_root(&self, sealing_key: &SealingKey, cluster: &ClusterUuid) -> Result<Secret, SealError> {
@@ -175,6 +208,24 @@ impl SealedKeyring {
         let wrapped = EnvelopeKey::new(root)?.seal(data_key_binding(cluster), term, &new_key(random)?)?;
         self.data_keys.insert(term, wrapped);
         Ok(())
+    }
+}
+
+impl NextSealingKey {
+    /// `None` before there is one.
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::Wanted => None,
+            Self::Offered(id) => Some(id),
+        }
+    }
+
+    fn parse(id: &[u8]) -> Result<Self, SealError> {
+        match std::str::from_utf8(id) {
+            Ok("") => Ok(Self::Wanted),
+            Ok(id) if SealingKey::is_id(id) => Ok(Self::Offered(id.to_owned())),
+            _ => Err(SealError::Malformed("id of the next sealing key")),
+        }
     }
 }
 
@@ -238,6 +289,8 @@ fn take<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], SealError> {
     Ok(field)
 }
 
-const FORMAT_VERSION: u8 = 1;
+const FORMAT_FIRST: u8 = 1;
+/// While a sealing key is to come; releases before cluster version 5 cannot read it.
+const FORMAT_WITH_NEXT: u8 = 2;
 /// The root key has no terms of its own: it is replaced together with the keyring.
 const ROOT_TERM: u64 = 0;

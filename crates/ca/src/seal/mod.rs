@@ -22,7 +22,7 @@ mod sealing_key;
 pub use backup::{BackupCipher, BackupName};
 pub use binding::{Binding, ClusterUuid, RecordType};
 pub use key_file::{KeyFile, KeyFileError, WrappedKey};
-pub use keyring::{Keyring, SealedKeyring};
+pub use keyring::{Keyring, NextSealingKey, SealedKeyring};
 pub use passphrase::{PassphraseCost, unwrap_with_passphrase, wrap_with_passphrase};
 pub use proof::{PROOF_BYTES, ProofRole, prove, verify_proof};
 pub use sealing_key::SealingKey;

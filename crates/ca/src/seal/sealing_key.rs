@@ -47,6 +47,11 @@ impl SealingKey {
         Ok(hex::encode(&derived.expose()[..ID_BYTES]))
     }
 
+    /// Whether `text` has the form of one.
+    pub fn is_id(text: &str) -> bool {
+        text.len() == 2 * ID_BYTES && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    }
+
     pub(super) fn derive(&self, purpose: Purpose) -> Result<Secret, SealError> {
         let label = match purpose {
             Purpose::Id => "id",

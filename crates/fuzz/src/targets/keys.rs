@@ -1,6 +1,6 @@
 //! Keys, and what keys lie in.
 
-use steeple_ca::seal::{KeyFile, SealedKeyring, SealingKey};
+use steeple_ca::seal::{KeyFile, NextSealingKey, SealedKeyring, SealingKey};
 use steeple_ca::{PublicKey, SigningKey};
 use steeple_core::Secret;
 
@@ -62,7 +62,9 @@ pub fn keyring(data: &[u8]) -> Verdict {
 
 pub fn keyring_seeds() -> Vec<Vec<u8>> {
     let random = aws_lc_rs::rand::SystemRandom::new();
-    vec![SealedKeyring::create(&sealing_key(), &[7; 16], &random).expect("a keyring").encode()]
+    let keyring = SealedKeyring::create(&sealing_key(), &[7; 16], &random).expect("a keyring");
+    let next = NextSealingKey::Offered(sealing_key().id().expect("a name"));
+    vec![keyring.encode(), keyring.with_next(Some(next)).encode()]
 }
 
 fn sealing_key() -> SealingKey {

@@ -129,7 +129,8 @@ pub static MESSAGE_KINDS: &[&[MessageKind]] = kinds! {
         Composers, DownstreamCaParams, FinalizeRequest, FinalizeResponse, InstallSnapshotResponse, JoinRequest,
         JoinResponse, JwtSvidParams, LogEntry, LogId, Membership, Node, PeerCa, PeerCaAuthority,
         PingRequest, PingResponse, ProposeRefused, ProposeRequest, ProposeResponse, Proved, ReadIndexRequest,
-        ReadIndexResponse, Replacement, SignFailure, SignItem, SignRequest, SignResponse, SignResult,
+        ReadIndexResponse, Replacement, SealingKeyRequest, SealingKeyResponse, SealingKeys,
+        SignFailure, SignItem, SignRequest, SignResponse, SignResult,
         SnapshotEnd, SnapshotFrame, SnapshotHeader, SnapshotMeta, StoredMembership, StreamAppendResponse,
         TokenSigned, TransferLeaderRequest, TransferLeaderResponse, TransferLeadershipRequest,
         TransferLeadershipResponse, Vote, VoteRequest, VoteResponse, VoterSet, WitSvidParams, X509Signed,
@@ -140,12 +141,14 @@ pub static MESSAGE_KINDS: &[&[MessageKind]] = kinds! {
     ];
     steeple::server => [
         Acknowledgements, AcknowledgingReplica, Authority, AuthorityPlanRequest, AuthorityPlanResponse,
-        AuthorityStatusRequest, AuthorityStatusResponse, BackupPart, CreateBackupRequest, DemoteRequest,
+        AuthorityStatusRequest, AuthorityStatusResponse, BackupPart, CancelNewSealingKeyRequest,
+        CreateBackupRequest, DemoteRequest,
         DemoteResponse, EntryChange, FinalizeRequest, FinalizeResponse, ImportAuthorityRequest, ImportAuthorityResponse,
         ImportRecord, ImportRecordsRequest, ImportRecordsResponse, ImportResult, ImportedAgent,
-        ImportedJoinToken, ListRequest, ListResponse, Member, PlannedStep, PromoteRequest, PromoteResponse,
+        ImportedJoinToken, ListRequest, ListResponse, Member, NewSealingKey, NewSealingKeyRequest,
+        PlannedStep, PromoteRequest, PromoteResponse,
         RemoveRequest, RemoveResponse, ReplaceRequest, ReplaceResponse, RotateSealRequest, SealStatusRequest,
-        SealStatusResponse, SetTargetRequest, SetTargetResponse, StatusRequest, StatusResponse,
+        SealStatusResponse, SealingKeyMember, SetTargetRequest, SetTargetResponse, StatusRequest, StatusResponse,
         TransferLeaderRequest, TransferLeaderResponse, WatchEntriesRequest, WatchEntriesResponse,
     ];
     types => [

@@ -121,6 +121,8 @@ pub const TABLE: &[Row] = &[
     local("/steeple.server.v1.Import/Authority"),
     admin("/steeple.server.v1.Seal/Status"),
     admin("/steeple.server.v1.Seal/Rotate"),
+    admin("/steeple.server.v1.Seal/NewKey"),
+    admin("/steeple.server.v1.Seal/CancelNewKey"),
 ];
 
 /// The row of `method`; none when no such RPC exists here.

@@ -52,6 +52,8 @@ pub enum BackupError {
     Rows(#[from] DecodeError),
     #[error("storage: {0}")]
     Storage(#[from] StorageError),
+    #[error("what is to be saved is not stored yet; try again in a moment")]
+    Changing,
     #[error("the cluster is not initialised yet: there is nothing to back up")]
     Uninitialised,
 }

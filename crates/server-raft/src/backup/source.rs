@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use aws_lc_rs::rand::SystemRandom;
 use steeple_api::steeple::backup as pb;
-use steeple_ca::seal::{BackupCipher, BackupName};
+use steeple_ca::seal::{BackupCipher, BackupName, SealingKey};
 use steeple_core::Clock;
 use steeple_state::Table;
+use steeple_storage::KvView;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::BackupError;
@@ -29,6 +30,8 @@ pub struct Backups {
 
 /// How many backups are taken at a time.
 const BACKUPS_MAX: usize = 1;
+/// Far more than one write to the store takes.
+const VIEW_ATTEMPTS_MAX: usize = 100_000;
 
 impl Backups {
     pub fn new(replica: Replica, sealing_key: KeyInUse, clock: Arc<dyn Clock>) -> Self {
@@ -51,13 +54,12 @@ impl Backups {
 
     /// Writes a backup of the present moment; `rows` counts along. Blocks for as long as disk and `out` take.
     pub fn write<W: Write>(&self, out: W, rows: &AtomicU64) -> Result<(W, pb::Summary), BackupError> {
-        let sealing_key = self.sealing_key.get()?;
         let (cluster_uuid, trust_domain) = {
             let state = self.replica.state().read();
             let cluster = state.cluster().ok_or(BackupError::Uninitialised)?;
             (cluster.uuid, cluster.trust_domain.clone())
         };
-        let view = self.replica.rows().view()?;
+        let (view, sealing_key) = self.view()?;
         let backup_id = *uuid::Uuid::new_v4().as_bytes();
         let name = hex::encode(backup_id);
         let name = BackupName { cluster: &cluster_uuid, id: &name };
@@ -82,5 +84,23 @@ impl Backups {
             rows.store(writer.row(table, row.key, row.value)?, Relaxed);
         }
         writer.finish()
+    }
+
+    /// The rows, and the key that opens the keyring among them: it may be replaced at this very moment.
+    fn view(&self) -> Result<(KvView<'_>, Arc<SealingKey>), BackupError> {
+        let keyring = || {
+            let state = self.replica.state().read();
+            (state.applied_index(), state.keyring().map(|sealed| sealed.revision), self.sealing_key.of(&state))
+        };
+        for _ in 0..VIEW_ATTEMPTS_MAX {
+            let (index, revision, key) = keyring();
+            let view = self.replica.rows().view()?;
+            // The state in memory is an instant ahead of the rows.
+            if view.applied()?.is_some_and(|applied| applied >= index) && keyring().1 == revision {
+                return Ok((view, key?));
+            }
+            std::thread::yield_now();
+        }
+        Err(BackupError::Changing)
     }
 }

@@ -42,6 +42,11 @@ pub(super) fn sealing_key(values: &Values, settings: &ServerSettings) -> Result<
     wait_for(custody(values, settings).open())?.map_err(Failure::message)
 }
 
+/// As [`sealing_key`], and the key beside it that is to take its place.
+pub(super) fn sealing_keys(values: &Values, settings: &ServerSettings) -> Result<Vec<SealingKey>, Failure> {
+    wait_for(custody(values, settings).open_all())?.map_err(Failure::message)
+}
+
 pub(super) fn custody(values: &Values, settings: &ServerSettings) -> Custody {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     match values.text_if_any("sealingKeyPath") {

@@ -9,7 +9,7 @@ use steeple_core::{Clock as _, SystemClock};
 
 use super::Action;
 use super::log::{participant, print_survey};
-use super::offline::{SETTINGS_FLAGS, required, sealing_key, settings};
+use super::offline::{SETTINGS_FLAGS, required, sealing_keys, settings};
 use crate::raft::{Survey, recover, recovery_plan};
 
 pub(super) const COMMANDS: &[Command<Action>] = &[
@@ -81,8 +81,8 @@ fn apply(call: &mut Call) -> Result<(), Failure> {
              {dir}`, then repeat this with -confirm"
         )));
     }
-    let key = sealing_key(&call.values, &settings(&call.values, Some(&dir))?)?;
-    let recovered = recover(Path::new(&dir), &key, SystemClock.now()).map_err(Failure::message)?;
+    let keys = sealing_keys(&call.values, &settings(&call.values, Some(&dir))?)?;
+    let recovered = recover(Path::new(&dir), &keys, SystemClock.now()).map_err(Failure::message)?;
     let cluster = uuid::Uuid::from_bytes(recovered.cluster_uuid).to_string();
     let kept = recovered.kept.as_ref().map(|kept| kept.display().to_string()).unwrap_or_default();
     if call.is_json() {

@@ -7,6 +7,7 @@
 //! | [`backup`] | leader | the age of the latest backup |
 //! | [`ca`] | leader | `ca::lifecycle::plan` |
 //! | [`federation`] | leader | `federation::Schedule` |
+//! | [`new_sealing_key`] | leader | `seal::next_step` |
 //! | [`prune`] | leader | expiry against the clock |
 //! | [`publish`] | leader; every replica what it has of its own | the own bundle |
 //! | [`reseal`] | leader | `seal::Standing` |
@@ -20,6 +21,7 @@ pub mod backup;
 pub mod ca;
 pub mod ca_log;
 pub mod federation;
+pub mod new_sealing_key;
 pub mod prune;
 pub mod publish;
 pub mod reseal;

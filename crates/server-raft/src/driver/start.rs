@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::backup::BackupDriver;
 use super::ca::CaDriver;
 use super::federation::FederationDriver;
+use super::new_sealing_key::NewSealingKeyDriver;
 use super::prune::{PruneAgents, PruneDriver};
 use super::publish::PublishDriver;
 use super::reseal::ResealDriver;
@@ -48,6 +49,8 @@ pub fn start(
     tasks.spawn(ca.run(stop.clone()));
     let reseal = ResealDriver { replica: replica.clone(), keys: Arc::clone(&shared.maker.keys) };
     tasks.spawn(reseal.run(stop.clone()));
+    let new_key = NewSealingKeyDriver { replica: replica.clone(), sealing_key: shared.sealing_key.clone() };
+    tasks.spawn(new_key.run(stop.clone()));
     let prune = PruneDriver {
         replica: replica.clone(),
         clock: Arc::clone(clock),

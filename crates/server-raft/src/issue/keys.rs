@@ -119,8 +119,8 @@ impl AuthorityKeys {
         {
             return Ok(Arc::clone(keyring));
         }
-        let keyring =
-            Arc::new(SealedKeyring::decode(&stored.content)?.open(self.sealing_key.get()?.as_ref(), &cluster.uuid)?);
+        let key = self.sealing_key.of(state)?;
+        let keyring = Arc::new(SealedKeyring::decode(&stored.content)?.open(&key, &cluster.uuid)?);
         opened.keyring = Some((stored.revision, Arc::clone(&keyring)));
         Ok(keyring)
     }

@@ -14,8 +14,9 @@ use steeple_api::steeple::peer::join_client::JoinClient;
 use steeple_ca::seal::{ProofRole, SealingKey};
 use steeple_core::{Clock, KeyType, Secret, TrustDomain};
 use steeple_state::{CLUSTER_VERSION_MAX, Uuid};
-use tonic::Code;
+use tonic::metadata::MetadataValue;
 use tonic::transport::Endpoint;
+use tonic::{Code, Status};
 
 use super::credentials::{CertifiedPeerKey, joiner_client_config};
 use super::dial::dial;
@@ -57,15 +58,24 @@ pub enum JoinError {
     Refused { message: String },
     #[error(
         "{address} does not prove that it holds the same sealing key; \
-         copy the cluster's sealing key file to this server, or correct the address"
+         copy the cluster's sealing key file to this server, or correct the address{}",
+        wanted.as_ref().map(|wanted| format!(" (it wants the key {wanted}, this server has {ours})"))
+            .unwrap_or_default()
     )]
-    WrongSealingKey { address: String },
+    WrongSealingKey {
+        address: String,
+        /// Which key this server has.
+        ours: String,
+        /// Which one the other side asks for. It has proved nothing.
+        wanted: Option<String>,
+    },
     #[error("the answer to the join is not usable: {0}")]
     Malformed(String),
     #[error("the key for the peer certificate could not be made: {0}")]
     Key(String),
 }
 
+const WANTED_KEY: &str = "steeple-sealing-key";
 /// One call takes at most this long: the leader has to commit the new member.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Before the addresses are tried again.
@@ -125,7 +135,7 @@ async fn ask(request: &JoinRequest, address: &str) -> Result<JoinAnswer, Attempt
         Err(_) => return Err(Attempt::Again(format!("no answer within {CALL_TIMEOUT:?}"))),
     };
     let answer = answer.map_err(|status| match status.code() {
-        Code::Unauthenticated => Attempt::Final(JoinError::WrongSealingKey { address: address.to_owned() }),
+        Code::Unauthenticated => wrong(request, address, wanted_key(&status)),
         Code::PermissionDenied | Code::FailedPrecondition | Code::InvalidArgument => {
             Attempt::Final(JoinError::Refused { message: status.message().to_owned() })
         }
@@ -151,7 +161,7 @@ fn message(request: &JoinRequest, key: &Secret, proof: &JoinProof) -> Result<pb:
 }
 
 /// Sends the one request over the one connection that the proof is bound to.
-async fn call<S>(stream: S, message: pb::Proved) -> Result<pb::Proved, tonic::Status>
+async fn call<S>(stream: S, message: pb::Proved) -> Result<pb::Proved, Status>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
@@ -162,7 +172,7 @@ where
         async move { stream }
     });
     let channel = Endpoint::from_static("http://peer.steeple.internal").connect_with_connector(connector).await;
-    let channel = channel.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
+    let channel = channel.map_err(|error| Status::unavailable(error.to_string()))?;
     let mut client = JoinClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
     Ok(client.join(message).await?.into_inner())
 }
@@ -177,7 +187,7 @@ fn believe(
 ) -> Result<JoinAnswer, Attempt> {
     let verified = proof.verify(&request.sealing_key, ProofRole::Member, &answer.message, &answer.proof);
     verified.map_err(|error| match error {
-        ProofError::Wrong => Attempt::Final(JoinError::WrongSealingKey { address: address.to_owned() }),
+        ProofError::Wrong => wrong(request, address, None),
         other => Attempt::Final(JoinError::Malformed(other.to_string())),
     })?;
     let malformed = |what: &str| Attempt::Final(JoinError::Malformed(what.to_owned()));
@@ -193,6 +203,25 @@ fn believe(
         members: answer.members.into_iter().map(member).collect::<Result<_, _>>()?,
         certified: CertifiedPeerKey { certificate: answer.certificate, key },
     })
+}
+
+fn wrong(request: &JoinRequest, address: &str, wanted: Option<String>) -> Attempt {
+    let ours = request.sealing_key.id().unwrap_or_default();
+    Attempt::Final(JoinError::WrongSealingKey { address: address.to_owned(), ours, wanted })
+}
+
+/// A member's answer to a joiner without the sealing key in force, `key_id`: its name tells nothing of it.
+pub(crate) fn wrong_key(key_id: &str) -> Status {
+    let mut status = Status::unauthenticated("the joining server does not hold this cluster's sealing key");
+    if let Ok(value) = MetadataValue::try_from(key_id) {
+        status.metadata_mut().insert(WANTED_KEY, value);
+    }
+    status
+}
+
+fn wanted_key(status: &Status) -> Option<String> {
+    let id = status.metadata().get(WANTED_KEY)?.to_str().ok()?;
+    SealingKey::is_id(id).then(|| id.to_owned())
 }
 
 /// Only the key in it counts; the member decides everything else.

@@ -39,6 +39,7 @@ pub use error::PeerError;
 pub use guard::{MemberView, PeerGuard, Standing};
 pub(crate) use guard::{certified, is_stranger};
 pub use id::{PeerId, PeerIdError};
+pub(crate) use join::wrong_key;
 pub use join::{JoinAnswer, JoinError, JoinRequest, join};
 pub use listener::{ConnectionInfo, PeerListener};
 pub use pool::{Lane, PeerPool, PeerTarget};

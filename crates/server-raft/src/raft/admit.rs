@@ -8,7 +8,7 @@ use prost::Message;
 use steeple_api::steeple::peer as pb;
 use steeple_api::steeple::peer::join_server;
 use steeple_ca::Csr;
-use steeple_ca::seal::ProofRole;
+use steeple_ca::seal::{ProofRole, SealingKey};
 use steeple_state::{CLUSTER_VERSION_FIRST, CommandKind, MemberFacts, Outcome, Uuid};
 use tonic::{Request, Response, Status};
 
@@ -17,8 +17,8 @@ use super::consensus::{Consensus, Route};
 use super::membership::HEARD_WITHIN;
 use super::peer_ca::open_peer_ca;
 use super::propose::{Queue, driver_command};
-use super::remote;
-use crate::peer::{ConnectionInfo, PeerId};
+use super::{remote, sealing_keys};
+use crate::peer::{ConnectionInfo, PeerId, wrong_key};
 use crate::seal::ServerSealed;
 
 /// How long a join may wait for the leader's commit.
@@ -45,14 +45,20 @@ impl Admission {
         Self { consensus, queue }
     }
 
-    /// `request` comes from somebody who proved to hold the sealing key.
-    pub(super) async fn admit(&self, request: pb::JoinRequest, hops: u32) -> Result<pb::JoinResponse, Status> {
+    /// `request` comes from somebody who proved to hold the sealing key of that name.
+    pub(super) async fn admit(
+        &self,
+        request: pb::JoinRequest,
+        key_id: &str,
+        hops: u32,
+    ) -> Result<pb::JoinResponse, Status> {
         let deadline = Instant::now() + ADMIT_TIMEOUT;
         match self.consensus.route() {
-            Route::Here => self.admit_here(request, deadline).await,
+            Route::Here => self.admit_here(request, key_id, deadline).await,
             Route::There(id, node) if hops < remote::HOPS => {
                 let peers = self.consensus.peers.as_ref().ok_or_else(no_leader)?;
-                let message = pb::AdmitRequest { join: Some(request), hops: hops + 1 };
+                let sealing_key_id = key_id.to_owned();
+                let message = pb::AdmitRequest { join: Some(request), hops: hops + 1, sealing_key_id };
                 let mut leader = remote::leader(peers, id, &node)?;
                 Ok(leader.admit(remote::until(deadline, message)).await?.into_inner())
             }
@@ -60,7 +66,13 @@ impl Admission {
         }
     }
 
-    async fn admit_here(&self, request: pb::JoinRequest, deadline: Instant) -> Result<pb::JoinResponse, Status> {
+    async fn admit_here(
+        &self,
+        request: pb::JoinRequest,
+        key_id: &str,
+        deadline: Instant,
+    ) -> Result<pb::JoinResponse, Status> {
+        self.check_key(key_id)?;
         let (facts, public_key) = self.check(request)?;
         let storage_uuid = facts.storage_uuid;
         let command = driver_command("join", CommandKind::AllocateMember { member: facts });
@@ -72,7 +84,24 @@ impl Admission {
             Outcome::Rejected(rejection) => return Err(Status::failed_precondition(rejection.message)),
             other => return Err(Status::internal(format!("unexpected outcome of a join: {other:?}"))),
         };
+        // It is on the list now, and what was replaced before it was there has passed it by.
+        self.check_key(key_id)?;
         self.answer(node_id, storage_uuid, &public_key)
+    }
+
+    /// A joiner that proved to hold a key of the past asks again, and is told so by a member that knows.
+    fn check_key(&self, key_id: &str) -> Result<(), Status> {
+        let in_force = sealing_keys::in_force(&self.consensus.published.state.read());
+        match in_force {
+            Some(in_force) if !key_id.is_empty() && in_force != key_id => {
+                Err(Status::unavailable(format!("the cluster's sealing key is {in_force} by now; ask again")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn key_in_force(&self) -> Result<Arc<SealingKey>, Status> {
+        self.consensus.sealing_key.of(&self.consensus.published.state.read()).map_err(sealed)
     }
 
     fn check(&self, request: pb::JoinRequest) -> Result<(MemberFacts, Vec<u8>), Status> {
@@ -136,8 +165,8 @@ impl Admission {
 
     fn answer(&self, node_id: u64, storage_uuid: Uuid, public_key: &[u8]) -> Result<pb::JoinResponse, Status> {
         let internal = |error: &dyn std::fmt::Display| Status::internal(error.to_string());
-        let sealing_key = self.consensus.sealing_key.get().map_err(sealed)?;
         let state = self.consensus.published.state.read();
+        let sealing_key = self.consensus.sealing_key.of(&state).map_err(sealed)?;
         let peer_ca = open_peer_ca(&state, &sealing_key).map_err(|error| internal(&error))?.ok_or_else(no_leader)?;
         let cluster_uuid = state.cluster().map(|cluster| cluster.uuid).ok_or_else(no_leader)?;
         let id = PeerId { cluster_uuid, node_id, storage_uuid };
@@ -164,17 +193,18 @@ impl join_server::Join for JoinService {
     async fn join(&self, request: Request<pb::Proved>) -> Result<Response<pb::Proved>, Status> {
         let connection = request.extensions().get::<ConnectionInfo>().cloned();
         let connection = connection.ok_or_else(|| Status::internal("the connection is not known"))?;
-        let key = self.admission.consensus.sealing_key.get().map_err(sealed)?;
+        let key = self.admission.key_in_force()?;
+        let key_id = key.id().map_err(|error| Status::internal(error.to_string()))?;
         let pb::Proved { message, proof } = request.into_inner();
         if let Err(error) = connection.proof.verify(&key, ProofRole::Joiner, &message, &proof) {
             tracing::warn!(remote = %connection.remote, %error, "a join was refused");
-            return Err(Status::unauthenticated("the joining server does not hold this cluster's sealing key"));
+            return Err(wrong_key(&key_id));
         }
         let join = pb::JoinRequest::decode(message.as_slice());
         let join = join.map_err(|error| Status::invalid_argument(error.to_string()))?;
         let (remote, address) = (connection.remote, &join.address);
         tracing::debug!(%remote, name = %join.name, %address, "a replica asks to join");
-        let message = self.admission.admit(join, 0).await?.encode_to_vec();
+        let message = self.admission.admit(join, &key_id, 0).await?.encode_to_vec();
         let proof = connection.proof.prove(&key, ProofRole::Member, &message);
         let proof = proof.map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(pb::Proved { message, proof }))

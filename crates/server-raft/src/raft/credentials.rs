@@ -66,7 +66,7 @@ pub(super) fn renew(
         let state = published.state.read();
         let Some(content) = peer_ca(&state)? else { return Ok(None) };
         credentials.trust(&content.certificates())?;
-        open_peer_ca(&state, sealing_key.get()?.as_ref())?
+        open_peer_ca(&state, sealing_key.of(&state)?.as_ref())?
     };
     let Some(opened) = opened else { return Ok(None) };
     identity::keep_answering(identity, &credentials.certify_answering(&opened.authority)?)?;

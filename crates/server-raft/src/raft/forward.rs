@@ -73,7 +73,7 @@ async fn attempt(
     deadline: Instant,
 ) -> Result<Committed, Refusal> {
     consensus.refuse_if_stopped()?;
-    consensus.sealing_key.get().map_err(Refusal::Sealed)?;
+    consensus.sealing_key.check().map_err(Refusal::Sealed)?;
     match consensus.route() {
         Route::Here => queue.submit(command.clone(), deadline).await,
         Route::There(leader, node) => {

@@ -41,7 +41,7 @@ pub(super) async fn found(consensus: &Consensus, queue: &Queue, founding: &Found
         let members = BTreeMap::from([(NODE_ID_FIRST, node)]);
         consensus.raft.initialize(members).await.map_err(|error| failed(&error))?;
     }
-    let sealing_key = consensus.sealing_key.get().map_err(PeerError::from)?;
+    let sealing_key = consensus.sealing_key.first().map_err(PeerError::from)?;
     let sealed = peer_ca::found(&founding.cluster_uuid, &sealing_key, consensus.clock.now());
     let sealed = sealed.map_err(PeerError::from)?;
     let init = ClusterInit {

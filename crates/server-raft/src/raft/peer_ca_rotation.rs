@@ -139,9 +139,10 @@ async fn take(
 ) -> Result<(), StepError> {
     let next = match step {
         Step::Announce => {
-            let sealing_key = consensus.sealing_key.get()?;
-            let keyring =
-                open_keyring(&consensus.published.state.read(), &sealing_key).map_err(AuthorityError::from)?;
+            let keyring = {
+                let state = consensus.published.state.read();
+                open_keyring(&state, consensus.sealing_key.of(&state)?.as_ref()).map_err(AuthorityError::from)?
+            };
             let keyring = keyring.ok_or(StepError::NoKeyring)?;
             content.with_successor(&keyring, consensus.clock.now(), &SystemRandom::new())?
         }

@@ -21,6 +21,7 @@ use super::composers::ComposerComparison;
 use super::consensus::Consensus;
 use super::health::is_healthy;
 use super::remote;
+use super::sealing_keys;
 use super::state_check::Checkpoint;
 use super::types::{Membership, Node, NodeId};
 use crate::peer::{SigningHandler, is_stranger};
@@ -48,6 +49,7 @@ pub(super) struct PeerReport {
     pub(super) cluster_version_max: u32,
     /// Its credential composers. `None` from a release that has none, and while it does not sign yet.
     pub(super) composers: Option<Vec<String>>,
+    pub(super) sealing_keys: pb::SealingKeys,
 }
 
 pub(super) struct Reports {
@@ -177,6 +179,7 @@ async fn ping(consensus: &Consensus, id: NodeId, node: &Node) -> Heard {
         sealed: answer.sealed,
         cluster_version_max: answer.cluster_version_max.max(CLUSTER_VERSION_FIRST),
         composers: answer.composers.map(|composers| composers.described),
+        sealing_keys: sealing_keys::told_from_pb(answer.sealing_keys),
     };
     consensus.reports.by_node.lock().insert(id, report);
     Heard::Answer

@@ -92,7 +92,7 @@ pub(super) async fn read(
     if mode == ReadMode::Local {
         return Ok(view(*consensus.published.applied.borrow()));
     }
-    consensus.sealing_key.get()?;
+    consensus.sealing_key.check()?;
     if consensus.leads_alone() && consensus.stopped().is_none() {
         return Ok(view(*consensus.published.applied.borrow()));
     }

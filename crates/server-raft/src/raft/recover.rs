@@ -16,6 +16,7 @@ use steeple_storage::{Inspector, Replacement, StorageError};
 use super::identity::shown;
 use super::inspect::{InspectError, Survey, decoded, survey};
 use super::refound::{NewCluster, RefoundError, refound, write};
+use super::sealing_keys;
 
 /// What a recovery did.
 #[derive(Clone, Debug)]
@@ -40,6 +41,8 @@ pub enum RecoverError {
     Gap { index: u64 },
     #[error("log entry {index} cannot be applied: {reason}; use the release that wrote it")]
     Entry { index: u64, reason: DecodeError },
+    #[error("no sealing key was given")]
+    NoKey,
     #[error("this directory never was a member of a cluster: name the data directory of a replica")]
     NoMember,
     #[error("the state cannot be made a new cluster: {0}")]
@@ -72,8 +75,8 @@ pub enum PlanError {
     Clusters(String, String),
 }
 
-/// Makes `dir` the only member of a new cluster. All of it or nothing.
-pub fn recover(dir: &Path, sealing_key: &SealingKey, now: Timestamp) -> Result<Recovered, RecoverError> {
+/// Makes `dir` the only member of a new cluster, under that of `keys` which opens what it holds. All of it or nothing.
+pub fn recover(dir: &Path, keys: &[SealingKey], now: Timestamp) -> Result<Recovered, RecoverError> {
     let replacement = Replacement::of_store(dir)?;
     let survivor = survey(dir)?;
     let inspector = Inspector::open(dir)?;
@@ -81,6 +84,9 @@ pub fn recover(dir: &Path, sealing_key: &SealingKey, now: Timestamp) -> Result<R
     let (state, replayed) = replay(&inspector)?;
     drop(inspector);
 
+    let in_force = sealing_keys::in_force(&state);
+    let opens = keys.iter().find(|key| key.id().ok() == in_force).or(keys.first());
+    let sealing_key = opens.ok_or(RecoverError::NoKey)?;
     let facts = state.member(node_id).map(|member| member.facts.clone());
     let new = NewCluster {
         sealing_key,
@@ -134,6 +140,7 @@ fn replay(inspector: &Inspector) -> Result<(State, u64), RecoverError> {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
     use std::sync::Arc;
 
     use aws_lc_rs::rand::SystemRandom;
@@ -220,7 +227,7 @@ mod tests {
             vec![stored(1, &init(&key)), stored(2, &federated("one.test")), stored(3, &federated("two.test"))];
         let dir = survivor(Some(&applied), entries);
 
-        let recovered = recover(dir.path(), &key, NOW).unwrap();
+        let recovered = recover(dir.path(), slice::from_ref(&key), NOW).unwrap();
         assert_eq!((recovered.replayed, recovered.done.index), (2, 4));
         let state = state_of(dir.path());
         assert!(["one.test", "two.test"].iter().all(|name| state.bundle(&domain(name)).is_some()));
@@ -245,7 +252,7 @@ mod tests {
         let mut applied = State::new();
         applied.apply(1, &init(&key));
         let dir = survivor(Some(&applied), vec![stored(3, &federated("one.test"))]);
-        assert!(matches!(recover(dir.path(), &key, NOW), Err(RecoverError::Gap { index: 2 })));
+        assert!(matches!(recover(dir.path(), slice::from_ref(&key), NOW), Err(RecoverError::Gap { index: 2 })));
         assert!(!dir.path().join("replaced").exists());
     }
 
@@ -253,10 +260,10 @@ mod tests {
     fn another_sealing_key_recovers_nothing() {
         let [key, other] = [(); 2].map(|()| SealingKey::generate(&SystemRandom::new()).unwrap());
         let dir = survivor(None, vec![stored(1, &init(&key))]);
-        let refused = recover(dir.path(), &other, NOW).unwrap_err().to_string();
+        let refused = recover(dir.path(), slice::from_ref(&other), NOW).unwrap_err().to_string();
         assert!(refused.contains("does not open this cluster's keyring"), "{refused}");
         assert!(!dir.path().join("replaced").exists());
-        assert_eq!(recover(dir.path(), &key, NOW).unwrap().replayed, 1);
+        assert_eq!(recover(dir.path(), &[other, key], NOW).unwrap().replayed, 1, "with either of two");
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use steeple_api::steeple::peer::{AcknowledgementsRequest, SignItem, SignResult};
+use steeple_ca::seal::SealingKey;
 use steeple_state::{CommandKind, Event, Outcome, RequestId, StateHash, Uuid};
-use steeple_storage::Kv;
+use steeple_storage::{Identity, Kv};
 use tokio::sync::{broadcast, watch};
 
 use super::acknowledgement;
@@ -22,10 +23,12 @@ use super::published::SharedState;
 use super::read::{ReadIndexQueue, ReadMode, View};
 use super::removed::Removed;
 use super::runtime::RaftThreads;
+use super::sealing_keys::{self, SealingKeyError};
 use super::state_check::Divergence;
 use super::status::{self, Status};
 use super::types::NodeId;
 use crate::peer::{AcknowledgementHandler, MemberAnswer, SignError, SigningHandler};
+use crate::seal::MemberKey;
 
 /// On whose behalf something is proposed, and for how long they wait.
 #[derive(Clone, Debug)]
@@ -52,6 +55,9 @@ pub(super) const EVENTS_QUEUE_MAX: usize = 1024;
 /// How long a graceful stop tries to hand leadership over: an election and a little.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// An entry that is applied is stored a moment later.
+const STORE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// One replica of the cluster, running. Clones are the same replica; when the last one is dropped it stops at once.
 #[derive(Clone)]
 pub struct Replica {
@@ -63,6 +69,7 @@ pub(super) struct Inner {
     pub(super) queue: Queue,
     pub(super) reads: ReadIndexQueue,
     pub(super) rows: Kv,
+    pub(super) identity: Identity,
     pub(super) signer: Arc<OnceLock<Arc<dyn SigningHandler>>>,
     pub(super) acknowledgements: Arc<OnceLock<Arc<dyn AcknowledgementHandler>>>,
     pub(super) storage_uuid: Uuid,
@@ -127,6 +134,12 @@ impl Replica {
         self.inner.consensus.leadership.clone()
     }
 
+    /// What the leader had applied when this replica last heard of it, if that was within the last `within`. A replica
+    /// that has applied it too is no older than that.
+    pub fn leader_applied(&self, within: Duration) -> Option<u64> {
+        super::contact::leader_applied(&self.inner.consensus, within)
+    }
+
     /// Whether the quorum's clocks say that this one is wrong. Such a replica decides nothing by the time.
     pub fn has_wrong_clock(&self) -> bool {
         self.inner.consensus.has_wrong_clock()
@@ -172,6 +185,22 @@ impl Replica {
     pub fn set_acknowledgement_handler(&self, handler: Arc<dyn AcknowledgementHandler>) {
         // As with the signing handler.
         let _ = self.inner.acknowledgements.set(handler);
+    }
+
+    /// Every member, and whether it keeps the sealing key of that name, as this replica has heard.
+    pub fn sealing_key_members(&self, offered: Option<&str>) -> Vec<MemberKey> {
+        sealing_keys::members(&self.inner.consensus, offered)
+    }
+
+    /// The sealing key that the keyring offers, from a member that has it.
+    pub async fn fetch_sealing_key(&self, id: &str, deadline: Instant) -> Result<SealingKey, SealingKeyError> {
+        sealing_keys::fetch(&self.inner.consensus, id, deadline).await
+    }
+
+    /// Returns when what was applied up to `index` outlives a crash.
+    pub async fn make_durable(&self, index: u64) -> Result<(), SealingKeyError> {
+        let deadline = Instant::now() + STORE_TIMEOUT;
+        sealing_keys::make_durable(&self.inner.consensus, &self.inner.identity, index, deadline).await
     }
 
     /// This replica and the cluster as it knows them.

@@ -89,6 +89,7 @@ pub(super) fn needs_room(kind: &CommandKind) -> bool {
         | CommandKind::SetVotersTarget { .. }
         | CommandKind::SetClusterVersion { .. }
         | CommandKind::SetKeyring { .. }
+        | CommandKind::ReplaceSealingKey { .. }
         | CommandKind::SetPeerCa { .. } => false,
     }
 }

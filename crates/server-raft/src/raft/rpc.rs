@@ -121,7 +121,7 @@ impl raft_server::Raft for RaftService {
         let rpc = wire::transfer_request_from_pb(request.get_ref()).map_err(invalid)?;
         speaks_for_itself(caller, rpc.from_leader())?;
         if rpc.to_node_id() == &self.consensus.node_id {
-            self.consensus.sealing_key.get().map_err(|sealed| Status::failed_precondition(sealed.to_string()))?;
+            self.consensus.sealing_key.check().map_err(|sealed| Status::failed_precondition(sealed.to_string()))?;
         }
         let answer = self.raft.handle_transfer_leader(rpc).await.map_err(failed)?;
         Ok(Response::new(wire::transfer_response_to_pb(&answer)))

@@ -16,7 +16,7 @@ use super::error::Refusal;
 use super::propose::Queue;
 use super::read::read_index;
 use super::remote::{HOPS, refusal_to_pb};
-use super::{admin, change, codec, room};
+use super::{admin, change, codec, room, sealing_keys};
 use crate::peer::{AcknowledgementHandler, PeerGuard, SIGN_ITEMS_MAX, SigningHandler};
 
 /// No caller waits longer, whatever it says: a slot here must come free again.
@@ -104,6 +104,7 @@ impl cluster_server::Cluster for ClusterService {
             checkpoint: Some(codec::checkpoint_to_pb(self.consensus.published.checkpoints().last())),
             sealed: self.consensus.sealing_key.is_sealed(),
             composers: self.signer.get().map(|signer| pb::Composers { described: signer.composers() }),
+            sealing_keys: Some(sealing_keys::told_to_pb(&self.consensus.sealing_key.told())),
         }))
     }
 
@@ -112,7 +113,7 @@ impl cluster_server::Cluster for ClusterService {
         let request = request.into_inner();
         check_hops(request.hops)?;
         let join = request.join.ok_or_else(|| Status::invalid_argument("the join is missing"))?;
-        Ok(Response::new(self.admission.admit(join, request.hops).await?))
+        Ok(Response::new(self.admission.admit(join, &request.sealing_key_id, request.hops).await?))
     }
 
     async fn change_membership(
@@ -148,6 +149,17 @@ impl cluster_server::Cluster for ClusterService {
         let until = deadline(request.timeout_ms);
         let leader_id = admin::transfer_here(&self.consensus, to, until).await.map_err(Status::from)?;
         Ok(Response::new(pb::TransferLeadershipResponse { leader_id }))
+    }
+
+    async fn sealing_key(
+        &self,
+        request: Request<pb::SealingKeyRequest>,
+    ) -> Result<Response<pb::SealingKeyResponse>, Status> {
+        let caller = self.guard.known_member(&request)?;
+        let key_id = request.into_inner().key_id;
+        let given = sealing_keys::give(&self.consensus, &key_id)?;
+        tracing::info!(node_id = caller, sealing_key_id = key_id, "a member was given the new sealing key");
+        Ok(Response::new(given))
     }
 
     /// Going through the agents is work of the server's own threads too.

@@ -31,7 +31,7 @@ async fn sign_batch(
     items: &[SignItem],
     deadline: Instant,
 ) -> Result<Vec<SignResult>, SignError> {
-    consensus.sealing_key.get()?;
+    consensus.sealing_key.check()?;
     let started = Instant::now();
     // What the authorization of these items was based on.
     let applied_index = *consensus.published.applied.borrow();

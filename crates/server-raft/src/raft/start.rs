@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use steeple_api::steeple::peer::cluster_server::ClusterServer;
 use steeple_api::steeple::peer::join_server::JoinServer;
 use steeple_api::steeple::peer::raft_server::RaftServer;
+use steeple_ca::seal::SealError;
 use steeple_core::{Clock, TrustDomain};
 use steeple_state::{MemberFacts, Uuid};
 use steeple_storage::{Identity, Kv, Storage};
@@ -105,6 +106,7 @@ struct Parts {
     queue: Queue,
     reads: super::read::ReadIndexQueue,
     rows: Kv,
+    identity: Identity,
     signer: Arc<OnceLock<Arc<dyn SigningHandler>>>,
     acknowledgements: Arc<OnceLock<Arc<dyn AcknowledgementHandler>>>,
     storage_uuid: Uuid,
@@ -113,8 +115,9 @@ struct Parts {
 
 impl Parts {
     fn into_inner(self, threads: RaftThreads) -> Inner {
-        let Self { consensus, queue, reads, rows, signer, acknowledgements, storage_uuid, peer_address } = self;
-        Inner { consensus, queue, reads, rows, signer, acknowledgements, storage_uuid, peer_address, threads }
+        let Self { consensus, queue, reads, rows, identity, signer, acknowledgements, storage_uuid, peer_address } =
+            self;
+        Inner { consensus, queue, reads, rows, identity, signer, acknowledgements, storage_uuid, peer_address, threads }
     }
 }
 
@@ -209,8 +212,8 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
     }
     check_trust_domain(&consensus, &start.trust_domain)?;
     tokio::spawn(announce(Arc::clone(&consensus), queue.clone(), facts));
-    let rows = start.storage.kv();
-    Ok(Parts { consensus, queue, reads, rows, signer, acknowledgements, storage_uuid, peer_address })
+    let (rows, identity) = (start.storage.kv(), ids);
+    Ok(Parts { consensus, queue, reads, rows, identity, signer, acknowledgements, storage_uuid, peer_address })
 }
 
 /// Which cluster this directory belongs to, and how it knows.
@@ -251,7 +254,7 @@ fn join_request(start: &Start, cluster: &ClusterStart, storage_uuid: Uuid) -> Re
         api_address: start.api_address.clone(),
         storage_uuid,
         trust_domain: start.trust_domain.clone(),
-        sealing_key: start.sealing_key.get()?,
+        sealing_key: start.sealing_key.first()?,
         clock: Arc::clone(&start.clock),
         progress: cluster.progress.clone(),
     })
@@ -276,6 +279,10 @@ async fn show_credentials(
     let credentials = PeerCredentials::new(id, Arc::clone(&start.clock));
     let ids = start.storage.identity();
     let renewed = match credentials::renew(&credentials, published, &start.sealing_key, &ids) {
+        // It joined after the sealing key was replaced, and what it has of the log is from before.
+        Err(PeerError::Authority(AuthorityError::Seal(SealError::WrongSealingKey { .. }))) if is_catching_up(&ids)? => {
+            false
+        }
         Err(error) => return answer_only(credentials, &ids, &start.sealing_key, error),
         Ok(renewed) => renewed.is_some(),
     };
@@ -297,6 +304,12 @@ async fn show_credentials(
     }
     credentials.accept(&answer)?;
     Ok(credentials)
+}
+
+/// Whether this directory joined, and never opened a keyring since.
+fn is_catching_up(ids: &Identity) -> Result<bool, StartError> {
+    let joined = identity::membership(ids)?.is_some_and(|known| known.origin == Origin::Joined);
+    Ok(joined && identity::answering(ids)?.is_none())
 }
 
 /// For want of the right sealing key, because of `error`.

@@ -19,7 +19,7 @@ pub struct Custody {
     path: PathBuf,
     clock: Arc<dyn Clock>,
     /// `None`: the file holds the key as it is.
-    seal: Option<Box<dyn Seal>>,
+    seal: Option<Arc<dyn Seal>>,
 }
 
 /// What can be said of the file without opening it.
@@ -59,6 +59,22 @@ impl Custody {
     /// The same file, guarded otherwise.
     pub fn under(&self, settings: &SealSettings) -> Self {
         Self::at(&self.path, settings, &self.clock)
+    }
+
+    /// The file beside, under the same seal, where a key lies that is to take this one's place.
+    pub fn next(&self) -> Self {
+        let (path, clock, seal) = (key_file::next_path(&self.path), Arc::clone(&self.clock), self.seal.clone());
+        Self { path, clock, seal }
+    }
+
+    /// The key of [`Self::next`] becomes that of this file.
+    pub fn promote_next(&self) -> Result<(), CustodyError> {
+        Ok(key_file::promote_next(&self.path)?)
+    }
+
+    /// There is no key beside any more.
+    pub fn discard_next(&self) -> Result<(), CustodyError> {
+        Ok(key_file::discard_next(&self.path)?)
     }
 
     pub fn path(&self) -> &Path {
@@ -108,7 +124,16 @@ impl Custody {
         }
     }
 
-    /// Seals `key` in place of what the file holds.
+    /// The keys of both files; one that a seal refuses is left out, unless it is the only one.
+    pub async fn open_all(&self) -> Result<Vec<SealingKey>, CustodyError> {
+        let (current, next) = (self.open().await, self.next().open().await);
+        match (current, next) {
+            (Err(error), Err(_)) => Err(error),
+            (current, next) => Ok(current.into_iter().chain(next).collect()),
+        }
+    }
+
+    /// Seals `key` in place of what the file holds, or in a new file.
     pub async fn replace(&self, key: SealingKey) -> Result<(), CustodyError> {
         Ok(key_file::replace(&self.path, &self.sealed(key).await?)?)
     }
@@ -181,6 +206,18 @@ impl Custody {
 }
 
 impl CustodyError {
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self, Self::File(KeyPathError::Missing { .. }))
+    }
+
+    /// A seal said no, and may count how often: it is not asked the same again.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Unwrap { failure: SealFailure::Refused(_), .. } | Self::Wrap { failure: SealFailure::Refused(_), .. }
+        )
+    }
+
     /// Whether asking again may help.
     pub(super) fn may_pass(&self) -> bool {
         matches!(

@@ -57,9 +57,13 @@ pub fn mark_used(path: &Path) -> Result<(), KeyPathError> {
 }
 
 fn unused_mark(path: &Path) -> PathBuf {
-    let mut mark = path.as_os_str().to_owned();
-    mark.push(".unused");
-    mark.into()
+    beside(path, ".unused")
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 /// Writes a new file, once, durable before anything is sealed with it. False when there is one already, of another
@@ -82,7 +86,7 @@ pub fn create(path: &Path, content: &KeyFile) -> Result<bool, KeyPathError> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
         Err(error) => return Err(io(error)),
     }
-    fs::File::open(parent.unwrap_or(Path::new("."))).and_then(|directory| directory.sync_all()).map_err(io)?;
+    sync_directory_of(path).map_err(io)?;
     tracing::info!(path = %path.display(), "sealing key made; keep a copy apart from the data and its backups");
     Ok(true)
 }
@@ -91,6 +95,32 @@ pub fn create(path: &Path, content: &KeyFile) -> Result<bool, KeyPathError> {
 pub fn replace(path: &Path, content: &KeyFile) -> Result<(), KeyPathError> {
     let written = steeple_files::write_private_file(path, content.to_file().expose());
     written.map_err(|source| KeyPathError::Io { path: path.to_owned(), source })
+}
+
+/// Where the key lies that is to take the place of the one in `path`.
+pub fn next_path(path: &Path) -> PathBuf {
+    beside(path, ".next")
+}
+
+/// The key beside takes the place of the one in `path`, durable on return: a reader and a crash see one or the other.
+pub fn promote_next(path: &Path) -> Result<(), KeyPathError> {
+    let io = |source| KeyPathError::Io { path: path.to_owned(), source };
+    fs::rename(next_path(path), path).map_err(io)?;
+    sync_directory_of(path).map_err(io)
+}
+
+/// Removes the key beside, if there is one.
+pub fn discard_next(path: &Path) -> Result<(), KeyPathError> {
+    let next = next_path(path);
+    match fs::remove_file(&next) {
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(KeyPathError::Io { path: next, source }),
+        _ => Ok(()),
+    }
+}
+
+fn sync_directory_of(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    fs::File::open(parent.unwrap_or(Path::new("."))).and_then(|directory| directory.sync_all())
 }
 
 /// A key file has some seventy bytes, a wrapped one a few hundred; whatever is larger is something else.
@@ -130,6 +160,24 @@ mod tests {
         replace(&path, &key()).unwrap();
         assert_ne!(id(&path), made);
         assert_eq!(fs::read_dir(dir.path().join("keys")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_next_key_takes_the_place_of_the_one_that_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sealing.key");
+        create(&path, &key()).unwrap();
+        discard_next(&path).unwrap();
+        replace(&next_path(&path), &key()).unwrap();
+        let (before, after) = (id(&path), id(&next_path(&path)));
+        assert_ne!(before, after);
+        promote_next(&path).unwrap();
+        assert_eq!((id(&path), next_path(&path).exists()), (after, false));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(matches!(promote_next(&path), Err(KeyPathError::Io { .. })));
+        replace(&next_path(&path), &key()).unwrap();
+        discard_next(&path).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What of the replicated state is sealed under which data key, and what is to be done about it: pure, so that a new
 //! leader goes on where the last one was.
 
-use steeple_ca::seal::{SealError, SealedKeyring};
+use steeple_ca::seal::{NextSealingKey, SealError, SealedKeyring};
 use steeple_core::{AuthorityId, AuthorityKind};
 use steeple_state::{State, WebKey};
 
@@ -27,6 +27,8 @@ pub enum Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     pub sealing_key_id: String,
+    /// To take the place of that one.
+    pub next_sealing_key: Option<NextSealingKey>,
     /// Of the data key that seals.
     pub term: u64,
     /// Of all data keys, ascending.
@@ -65,6 +67,7 @@ impl Standing {
         private_keys.extend(state.web_keys().map(|(name, key)| (Place::Web(name), key.keyring_term)));
         Ok(Self {
             sealing_key_id: keyring.sealing_key_id().to_owned(),
+            next_sealing_key: keyring.next().cloned(),
             term: keyring.newest_term(),
             terms: keyring.terms().collect(),
             private_keys,
@@ -97,6 +100,7 @@ mod tests {
     fn standing(terms: &[u64], private_keys: &[u64]) -> Standing {
         Standing {
             sealing_key_id: String::new(),
+            next_sealing_key: None,
             term: *terms.last().unwrap(),
             terms: terms.to_vec(),
             private_keys: private_keys.iter().map(|term| (Place::PeerCa, *term)).collect(),

@@ -66,7 +66,9 @@ impl Write for Parts<'_> {
 
 fn failed(error: &BackupError) -> Status {
     match error {
-        BackupError::Uninitialised | BackupError::Sealed(_) => Status::unavailable(error.to_string()),
+        BackupError::Changing | BackupError::Sealed(_) | BackupError::Uninitialised => {
+            Status::unavailable(error.to_string())
+        }
         _ => Status::internal(error.to_string()),
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLockReadGuard;
-use steeple_ca::seal::SealingKey;
 use steeple_core::plugin::NodeAttestor;
 use steeple_core::{AuthorityKind, Clock, TrustDomain};
 use steeple_state::{CommandKind, Outcome, State};
@@ -87,9 +86,9 @@ impl View {
 }
 
 impl Shared {
-    /// The sealing key; `Unavailable` while this server has none: another replica may.
-    pub fn unsealed(&self) -> Result<Arc<SealingKey>, Status> {
-        self.sealing_key.get().map_err(|sealed| Status::unavailable(sealed.to_string()))
+    /// `Unavailable` while this server has no sealing key: another replica may.
+    pub fn unsealed(&self) -> Result<(), Status> {
+        self.sealing_key.check().map_err(|sealed| Status::unavailable(sealed.to_string()))
     }
 
     /// Everything acknowledged so far, on any replica; `Unavailable` while no leader can confirm it.

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use steeple_testkit::{Canary, ClusterRole, ExtraLines, Server, ServerSpec, SoftHsm};
+use steeple_testkit::{Canary, ClusterRole, ExtraLines, Server, ServerSpec, SoftHsm, until};
 use tokio::process::Command;
 
 use crate::bench::{
-    Bench, assert_says, assert_unharmed, create, health_on, private, program, relaunch, spec, until_probe_says,
+    Bench, READY_AGAIN_MAX, assert_says, assert_unharmed, create, health_on, private, program, relaunch, spec,
+    until_probe_says,
 };
 
 pub const PASSPHRASE: &str = "canary correct horse battery staple";
@@ -49,6 +50,15 @@ impl Sealed {
     pub async fn seal(&self, args: &[&str]) -> (bool, String) {
         let mut command = Command::new(program());
         command.arg("seal").args(args).arg("-config").arg(self.config()).envs(self.env.clone());
+        let output = command.output().await.expect("the program runs");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+    }
+
+    /// Runs `seal new-key` to its end at the running server.
+    pub async fn new_key(&self) -> (bool, String) {
+        let mut command = Command::new(program());
+        command.args(["seal", "new-key", "-socketPath"]).arg(self.server.admin_socket()).kill_on_drop(true);
         let output = command.output().await.expect("the program runs");
         let said = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&said).into_owned())
@@ -144,4 +154,41 @@ async fn a_token_holds_the_key_and_a_wrong_pin_is_told_at_once() {
     sealed.comes_back().await;
     assert_unharmed(&sealed.server, &["kept"]).await;
     assert_eq!(found(&sealed.bench, SoftHsm::PIN.as_bytes()), [sealed.bench.scratch.join("pin")]);
+}
+
+#[tokio::test]
+async fn a_token_takes_a_new_sealing_key() {
+    let bench = Bench::new();
+    let Some(hsm) = SoftHsm::start(bench.scratch.path()).expect("a token") else { return };
+    let mut sealed = Sealed::founded(bench, &hsm.seal_block(), vec![hsm.environment()]).await;
+    let before = std::fs::read_to_string(sealed.key()).expect("a key file");
+    sealed.comes_back().await;
+
+    // A PIN that the token does not take is tried once, and said.
+    hsm.set_pin("canary-wrong").expect("a PIN");
+    let waiting = async {
+        until("it says why the change waits", READY_AGAIN_MAX, async || {
+            let (_, said) = sealed.seal(&["status"]).await;
+            if said.contains("does not take the PIN") && said.contains("0 of 1 members keep") {
+                Ok(())
+            } else {
+                Err(said)
+            }
+        })
+        .await
+        .expect("it does");
+        hsm.set_pin(SoftHsm::PIN).expect("a PIN");
+    };
+    let ((done, text), ()) = tokio::join!(sealed.new_key(), waiting);
+    assert!(done, "{text}");
+    assert_says(&text, &["is in force", "seal rotate"]);
+    until("its file has the new key", READY_AGAIN_MAX, async || {
+        let file = std::fs::read_to_string(sealed.key()).map_err(|error| error.to_string())?;
+        if file != before && file.contains(":pkcs11:") { Ok(()) } else { Err(file) }
+    })
+    .await
+    .expect("it has");
+    sealed.server.stop().await.expect("it stops");
+    sealed.comes_back().await;
+    assert_unharmed(&sealed.server, &["kept"]).await;
 }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use steeple_api::server::entry::ListEntriesRequest;
-use steeple_testkit::{DoubleAnswer, ExtraLines, TransitDouble};
+use steeple_testkit::{DoubleAnswer, ExtraLines, TransitDouble, until};
 use tokio::process::Command;
 
-use crate::bench::{Bench, assert_says, assert_unharmed, private, program};
+use crate::bench::{Bench, READY_AGAIN_MAX, assert_says, assert_unharmed, private, program};
 use crate::seal::{PASSPHRASE, Sealed, found, passphrase_block, replica};
 
 #[tokio::test]
@@ -74,4 +74,35 @@ async fn a_key_moves_from_seal_to_seal_and_the_cluster_does_not_notice() {
     private(&key, &String::from_utf8(founder_key).expect("text"));
     let mut joiner = sealed.bench.launch_with(&joiner, &ExtraLines::default());
     joiner.ready().await.expect("it joins with the plain key");
+}
+
+#[tokio::test]
+async fn a_new_sealing_key_waits_until_the_service_seals_it() {
+    let bench = Bench::new();
+    let double = TransitDouble::start(bench.scratch.path()).await.expect("a double");
+    let mut sealed = Sealed::founded(bench, &double.seal_block(), Vec::new()).await;
+    sealed.comes_back().await;
+    double.trouble(Some(DoubleAnswer::Status(503, r#"{"errors":["Vault is sealed"]}"#.to_owned())));
+    let waiting = async {
+        until("it says why the change waits", READY_AGAIN_MAX, async || {
+            let (_, said) = sealed.seal(&["status"]).await;
+            if said.contains("0 of 1 members keep") && said.contains("node 1") && said.contains("Vault is sealed") {
+                Ok(())
+            } else {
+                Err(said)
+            }
+        })
+        .await
+        .expect("it does");
+        double.trouble(None);
+    };
+    let ((done, text), ()) = tokio::join!(sealed.new_key(), waiting);
+    assert!(done, "{text}");
+    sealed.server.stop().await.expect("it stops");
+    assert_eq!(double.plaintexts().len(), 2, "a key each");
+    for plain in double.plaintexts() {
+        assert_eq!(found(&sealed.bench, &plain), Vec::<PathBuf>::new(), "neither is on the disk as it is");
+    }
+    sealed.comes_back().await;
+    assert_unharmed(&sealed.server, &["kept"]).await;
 }

@@ -7,6 +7,7 @@ mod composers;
 mod debug_bundle;
 mod entry_watch;
 mod membership;
+mod new_sealing_key;
 mod postgres;
 mod publishers_protocol_double;
 mod recover;

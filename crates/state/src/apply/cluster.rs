@@ -116,6 +116,20 @@ pub(super) fn set_sealed(
     Ok(Outcome::Done)
 }
 
+/// As [`set_sealed`] of the keyring, once every member keeps the key that opens it from then on.
+pub(super) fn replace_sealing_key(
+    writer: &mut Writer<'_>,
+    content: &[u8],
+    expected_revision: u64,
+    held_by: &[u64],
+) -> Result<Outcome, Rejection> {
+    if let Some(without) = writer.state().members().map(|member| member.node_id).find(|id| !held_by.contains(id)) {
+        let message = format!("node {without} does not keep the new sealing key yet");
+        return Err(Rejection::new(Code::Aborted, message));
+    }
+    set_sealed(writer, SealedName::Keyring, content, expected_revision)
+}
+
 fn check_size(content: &[u8]) -> Result<(), Rejection> {
     if content.len() <= SEALED_BYTES_MAX {
         return Ok(());

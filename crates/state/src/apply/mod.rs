@@ -118,6 +118,9 @@ fn effect(writer: &mut Writer<'_>, kind: &CommandKind) -> Outcome {
         CommandKind::SetKeyring { content, expected_revision } => {
             cluster::set_sealed(writer, crate::SealedName::Keyring, content, *expected_revision).into()
         }
+        CommandKind::ReplaceSealingKey { content, expected_revision, held_by } => {
+            cluster::replace_sealing_key(writer, content, *expected_revision, held_by).into()
+        }
         CommandKind::SetPeerCa { content, expected_revision } => {
             cluster::set_sealed(writer, crate::SealedName::PeerCa, content, *expected_revision).into()
         }

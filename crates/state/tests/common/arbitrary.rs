@@ -292,6 +292,9 @@ pub fn cluster_command() -> impl Strategy<Value = CommandKind> {
         (CLUSTER_VERSION_FIRST..=CLUSTER_VERSION_MAX).prop_map(|version| CommandKind::SetClusterVersion { version }),
         (der(), 0u64..4)
             .prop_map(|(content, expected_revision)| { CommandKind::SetKeyring { content, expected_revision } }),
+        (der(), 0u64..4, prop::collection::vec(1u64..5, 0..5)).prop_map(|(content, expected_revision, held_by)| {
+            CommandKind::ReplaceSealingKey { content, expected_revision, held_by }
+        }),
         (der(), 0u64..4)
             .prop_map(|(content, expected_revision)| { CommandKind::SetPeerCa { content, expected_revision } }),
     ]

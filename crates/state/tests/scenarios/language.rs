@@ -258,6 +258,11 @@ fn command_kind(line: &Line<'_>) -> CommandKind {
             content: content.as_bytes().to_vec(),
             expected_revision: line.number("expected").unwrap() as u64,
         },
+        ["keyring", "replace", content, held_by] => CommandKind::ReplaceSealingKey {
+            content: content.as_bytes().to_vec(),
+            expected_revision: line.number("expected").unwrap() as u64,
+            held_by: held_by.split(',').map(|id| id.parse().unwrap()).collect(),
+        },
         other => panic!("no such command: {other:?}"),
     }
 }

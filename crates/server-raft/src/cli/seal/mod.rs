@@ -1,6 +1,7 @@
-//! `seal status|migrate|rotate`: how the sealing key of this server is kept, and the keys under it.
+//! `seal status|migrate|new-key|rotate`: how the sealing key is kept and replaced, and the keys under it.
 
 mod key;
+mod new_key;
 mod rotate;
 
 use steeple_cli::{Command, Flag, OUTPUT};
@@ -17,6 +18,14 @@ pub(super) const COMMANDS: &[Command<Action>] = &[
         action: Action::Local(key::migrate),
     },
     Command {
+        path: "seal new-key",
+        synopsis: "Replaces the cluster's sealing key while it serves, once every member keeps the new one beside its \
+                   own; started again, it follows a change under way. Backups made before it need the old key: copy \
+                   its file first",
+        flags: &[NEW_KEY_FLAGS, COMMON_FLAGS],
+        action: remote!(new_key::new_key),
+    },
+    Command {
         path: "seal rotate",
         synopsis: "Replaces the cluster's root key and data key; started again, it follows a rotation under way",
         flags: &[COMMON_FLAGS],
@@ -24,11 +33,14 @@ pub(super) const COMMANDS: &[Command<Action>] = &[
     },
     Command {
         path: "seal status",
-        synopsis: "Shows how this server's sealing key is sealed, and whether the seal opens it",
+        synopsis: "Shows how this server's sealing key is sealed, whether it opens, and for whom a new one waits",
         flags: &[&[OUTPUT], SETTINGS_FLAGS],
         action: Action::Local(key::status),
     },
 ];
+
+const NEW_KEY_FLAGS: &[Flag] =
+    &[Flag::bool("cancel", "Gives up the new key that is under way; the one in force stays, on every member")];
 
 const MIGRATE_FLAGS: &[Flag] =
     &[Flag::text("fromConfig", "Configuration file with the seal that the key has now; without it, none"), OUTPUT];

@@ -16,8 +16,8 @@ use super::payload::{
     AgentText, AppendBundle, Attestation, AuthorityName, BundleUpdate, BundleUpdates, Bundles, ClusterInit,
     CreateJoinToken, DeleteBundles, Empty, Entries, EntryUpdate, EntryUpdates, JudgedUpdate, JudgedUpdates, Names,
     PendingSerial, PrepareAuthority, PruneAgents, PruneBundle, RelationshipDraft, RelationshipDrafts,
-    RelationshipUpdate, RelationshipUpdates, ResealAuthority, SetSealed, SetSuffrage, UpdateMember, UpstreamChanges,
-    UpstreamRoots,
+    RelationshipUpdate, RelationshipUpdates, ReplaceSealingKey, ResealAuthority, SetSealed, SetSuffrage, UpdateMember,
+    UpstreamChanges, UpstreamRoots,
 };
 use super::web::{AcmeAccount, AcmeChallenge, ResealWebKey, WebCertificate};
 use crate::{CommandKind, DeleteMode};
@@ -39,7 +39,7 @@ pub(crate) struct Command {
     #[prost(
         oneof = "Kind",
         tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, \
-                35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 60, 61, 62, 63, 64, 70, 71, 72, 73"
+                35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 60, 61, 62, 63, 64, 70, 71, 72, 73, 74"
     )]
     kind: Option<Kind>,
 }
@@ -144,6 +144,8 @@ enum Kind {
     SetWebCertificate(WebCertificate),
     #[prost(message, tag = "73")]
     ResealWebKey(ResealWebKey),
+    #[prost(message, tag = "74")]
+    ReplaceSealingKey(ReplaceSealingKey),
 }
 
 // === To messages ===
@@ -301,6 +303,13 @@ impl From<&CommandKind> for Kind {
             CommandKind::SetClusterVersion { version } => Self::SetClusterVersion(*version),
             CommandKind::SetKeyring { content, expected_revision } => {
                 Self::SetKeyring(SetSealed { content: content.clone(), expected_revision: *expected_revision })
+            }
+            CommandKind::ReplaceSealingKey { content, expected_revision, held_by } => {
+                Self::ReplaceSealingKey(ReplaceSealingKey {
+                    content: content.clone(),
+                    expected_revision: *expected_revision,
+                    held_by: held_by.clone(),
+                })
             }
             CommandKind::SetPeerCa { content, expected_revision } => {
                 Self::SetPeerCa(SetSealed { content: content.clone(), expected_revision: *expected_revision })
@@ -513,6 +522,11 @@ impl TryFrom<Kind> for CommandKind {
             Kind::SetKeyring(set) => {
                 Self::SetKeyring { content: set.content, expected_revision: set.expected_revision }
             }
+            Kind::ReplaceSealingKey(replace) => Self::ReplaceSealingKey {
+                content: replace.content,
+                expected_revision: replace.expected_revision,
+                held_by: replace.held_by,
+            },
             Kind::SetPeerCa(set) => Self::SetPeerCa { content: set.content, expected_revision: set.expected_revision },
         })
     }

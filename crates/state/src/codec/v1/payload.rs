@@ -260,6 +260,16 @@ pub(super) struct SetSealed {
     pub(super) expected_revision: u64,
 }
 
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ReplaceSealingKey {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) content: Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    pub(super) expected_revision: u64,
+    #[prost(uint64, repeated, tag = "3")]
+    pub(super) held_by: Vec<u64>,
+}
+
 impl std::fmt::Debug for Attestation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Attestation({:?}, first_use {})", self.agent, self.first_use)
