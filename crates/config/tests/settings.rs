@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use steeple_config::{
-    AgentOverrides, AgentSettings, BackupPlace, BackupSettings, BundleFormat, ConfigError, DeadServerCleanup, HostPort,
-    LogLevel, Notice, NoticeLevel, PluginError, RebootstrapMode, S3Credentials, S3Settings, Section, ServerOverrides,
-    ServerSettings, TrustBootstrap, TtlSettings, load_agent, load_server,
+    AgentOverrides, AgentSettings, AuditSettings, BackupPlace, BackupSettings, BundleFormat, ConfigError,
+    DeadServerCleanup, HostPort, LogLevel, Notice, NoticeLevel, PluginError, RebootstrapMode, S3Credentials,
+    S3Settings, Section, ServerOverrides, ServerSettings, TrustBootstrap, TtlSettings, load_agent, load_server,
 };
 use steeple_core::plugin::SecretSource;
 use steeple_core::{KeyType, Secret};
@@ -275,6 +275,39 @@ fn a_clean_up_has_a_floor() {
         assert_eq!(settings(cleanup).expect_err(cleanup).to_string(), said);
     }
     assert!(settings("mode = 1").is_err(), "an unknown key");
+}
+
+#[test]
+fn an_audit_file_has_a_place_and_bounds() {
+    let settings = |audit: &str| {
+        server(&format!("server {{ trust_domain = \"a\" data_dir = \"/d\" {audit} }} cluster {{ }}"))
+            .map(|loaded| loaded.settings.audit)
+    };
+    assert_eq!(settings("").unwrap(), None);
+    let default = AuditSettings {
+        file: "/v/audit.log".into(),
+        fail_closed: false,
+        size_max: Some(64 << 20),
+        keep: 16,
+        anchor_interval: Duration::from_secs(60),
+    };
+    assert_eq!(settings("audit { file = \"/v/audit.log\" }").unwrap(), Some(default.clone()));
+    let all = "audit { file = \"/v/audit.log\" fail_closed = true max_size_mib = 0 keep = 1 anchor_interval = \"5s\" }";
+    let interval = Duration::from_secs(5);
+    let expected = AuditSettings { fail_closed: true, size_max: None, keep: 1, anchor_interval: interval, ..default };
+    assert_eq!(settings(all).unwrap(), Some(expected));
+    for (audit, key) in [
+        ("", "server.audit.file"),
+        ("file = \"a\" max_size_mib = -1", "server.audit.max_size_mib"),
+        ("file = \"a\" max_size_mib = 65537", "server.audit.max_size_mib"),
+        ("file = \"a\" keep = 0", "server.audit.keep"),
+        ("file = \"a\" anchor_interval = \"10ms\"", "server.audit.anchor_interval"),
+        ("file = \"a\" anchor_interval = \"2h\"", "server.audit.anchor_interval"),
+    ] {
+        let error = settings(&format!("audit {{ {audit} }}")).expect_err(audit);
+        assert!(matches!(&error, ConfigError::Unsafe { key: found, .. } if *found == key), "{audit}: {error}");
+    }
+    assert!(settings("audit { file = \"a\" path = \"b\" }").is_err(), "an unknown key");
 }
 
 #[test]

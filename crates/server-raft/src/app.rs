@@ -11,6 +11,7 @@ use steeple_config::{Loaded, NoticeLevel, ServerSettings};
 use steeple_core::{Clock, SystemClock};
 use steeple_telemetry::log::Logging;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,10 +19,12 @@ use tokio_util::task::TaskTracker;
 use crate::acknowledgement::Acknowledgements;
 use crate::applied_index::AppliedIndex;
 use crate::audit::AuditLayer;
+use crate::audit::trail::OpenTrail;
 use crate::authz::{Authorizer, Policy, RateLimits};
 use crate::backup::Backups;
 use crate::bundle_publishers::bundle_publishers;
 use crate::credential_composers::credential_composers;
+use crate::driver::audit::{AuditDriver, ReplicaPosition};
 use crate::driver::federation::{BundleAges, FederationDriver};
 use crate::driver::{self, Told};
 use crate::endpoint::Gate;
@@ -86,7 +89,6 @@ impl App {
         tokio::spawn(supervisor.clone().keep_alive());
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let audit = settings.audit_log_enabled.then(|| AuditLayer::new(logging.ledger()));
         tokio::spawn(logging.clone().answer_signals()?);
         let reload = ReloadSignals::new()?;
         tracing::info!(
@@ -105,6 +107,7 @@ impl App {
         let composers = credential_composers(&settings, &mut plugin_data)?;
         tasks.spawn(stop.clone().run_until_cancelled_owned(plugin_data.follow(reload)));
         let publishers = bundle_publishers(&settings)?;
+        let trail = settings.audit.as_ref().map(OpenTrail::open).transpose()?;
         let tcp = endpoint::bind_tcp(&settings.bind).await?;
         let admin = endpoint::bind_admin(&settings.socket_path)?;
         let bundle_endpoint = match &settings.federation.bundle_endpoint {
@@ -128,6 +131,9 @@ impl App {
         let maker = signing::start(&settings, &own, composers, upstream, &clock);
         tasks.spawn(own.custodian.run(own.sealing_key.clone(), own.replica.clone(), stop.clone()));
         let replica = own.replica;
+        let trail = trail.map(|open| open.start(ReplicaPosition::of(&replica), Arc::clone(&clock))).transpose()?;
+        let ledger = settings.audit_log_enabled.then(|| logging.ledger());
+        let audit = AuditLayer::new(ledger, trail.clone());
         let (server_svid, shown) = watch::channel(None);
         let acknowledgements =
             Arc::new(Acknowledgements::new(Arc::clone(replica.state()), shown.clone(), Instant::now()));
@@ -184,6 +190,14 @@ impl App {
         let told = Told { federation, publishers, server_svid };
         driver::start(&settings, &shared, &identity, told, &tasks, &stop);
 
+        let anchors = trail.zip(settings.audit.as_ref()).map(|(trail, settings)| {
+            let interval = settings.anchor_interval;
+            AuditDriver { replica: replica.clone(), trail, interval }
+        });
+        if let Some(driver) = anchors.clone() {
+            tasks.spawn(driver.run(signal(SignalKind::user_defined2())?, stop.clone()));
+        }
+
         // The admin socket does not wait for an SVID: an operator wants to know why a server is not ready.
         let limits = RateLimits::new(settings.rate_limit);
         let admins = settings.admin_ids.iter().cloned();
@@ -211,11 +225,11 @@ impl App {
         supervisor.stopping();
         let Some(reason) = ended else {
             drop(probes);
-            end(&replica, &tasks, &stop).await;
+            end(&replica, anchors.as_ref(), &tasks, &stop).await;
             tracing::info!("Server stopped gracefully");
             return Ok(());
         };
-        end(&replica, &tasks, &stop).await;
+        end(&replica, anchors.as_ref(), &tasks, &stop).await;
         // Probes are answered for a while longer: they say what happened to those who do not read this log.
         if probes.is_some() {
             tokio::select! {
@@ -261,10 +275,15 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 }
 
 /// Stops taking connections, sends clients away, hands over leadership, then stops the replica.
-async fn end(replica: &Replica, tasks: &TaskTracker, stop: &CancellationToken) {
+async fn end(replica: &Replica, anchors: Option<&AuditDriver>, tasks: &TaskTracker, stop: &CancellationToken) {
     tracing::info!("Stopping server");
     stop.cancel();
     tasks.close();
+    if let Some(anchors) = anchors {
+        // The last calls are on record then, unless they take long; and there is still a quorum to ask.
+        let _ = tokio::time::timeout(LAST_CALLS_MAX, tasks.wait()).await;
+        anchors.end().await;
+    }
     let drained = tokio::time::timeout(DRAIN_MAX, tasks.wait());
     let (drained, ()) = tokio::join!(drained, replica.shutdown());
     if drained.is_err() {
@@ -275,6 +294,8 @@ async fn end(replica: &Replica, tasks: &TaskTracker, stop: &CancellationToken) {
 /// The store's files hold what an attacker could try keys on, and RocksDB asks for nothing stricter. Sockets and the
 /// log file have modes of their own.
 const FOR_THE_OWNER_ONLY: u32 = 0o077;
+/// Calls take milliseconds; streams end at once.
+const LAST_CALLS_MAX: Duration = Duration::from_secs(1);
 /// SPIRE's limit for a graceful stop.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Kubernetes asks every ten seconds unless told otherwise.

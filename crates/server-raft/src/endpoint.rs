@@ -17,6 +17,7 @@ use steeple_api::server::localauthority::local_authority_server::LocalAuthorityS
 use steeple_api::server::logger::logger_server::LoggerServer;
 use steeple_api::server::svid::svid_server::SvidServer;
 use steeple_api::server::trustdomain::trust_domain_server::TrustDomainServer;
+use steeple_api::steeple::server::audit_server::AuditServer;
 use steeple_api::steeple::server::authorities_server::AuthoritiesServer;
 use steeple_api::steeple::server::backup_server::BackupServer;
 use steeple_api::steeple::server::cluster_server::ClusterServer;
@@ -45,15 +46,15 @@ use crate::call_log::CallLog;
 use crate::peer::JoinProgress;
 use crate::seal::KeyInUse;
 use crate::service::{
-    AgentService, AuthoritiesService, BackupService, BundleService, ClusterService, DebugService, EntriesService,
-    EntryService, HealthService, ImportService, LocalAuthorityService, LoggerService, PushServer, SealService, Shared,
-    SvidService, TrustDomainService,
+    AgentService, AuditService, AuthoritiesService, BackupService, BundleService, ClusterService, DebugService,
+    EntriesService, EntryService, HealthService, ImportService, LocalAuthorityService, LoggerService, PushServer,
+    SealService, Shared, SvidService, TrustDomainService,
 };
 
 /// What every call passes before it reaches a service.
 pub struct Gate {
     pub authorize: AuthorizeLayer,
-    /// With `audit_log_enabled`.
+    /// With `audit_log_enabled` or `audit { }`.
     pub audit: Option<AuditLayer>,
     pub applied_index: AppliedIndex,
 }
@@ -184,6 +185,7 @@ fn common(shared: &Arc<Shared>) -> RoutesBuilder {
     routes.add_service(SvidServer::new(SvidService { shared: Arc::clone(shared) }));
     routes.add_service(TrustDomainServer::new(TrustDomainService { shared: Arc::clone(shared) }));
     routes.add_service(LocalAuthorityServer::new(LocalAuthorityService { shared: Arc::clone(shared) }));
+    routes.add_service(AuditServer::new(AuditService { shared: Arc::clone(shared) }));
     routes.add_service(AuthoritiesServer::new(AuthoritiesService { shared: Arc::clone(shared) }));
     routes.add_service(ClusterServer::new(ClusterService { shared: Arc::clone(shared) }));
     routes.add_service(EntriesServer::new(EntriesService { shared: Arc::clone(shared) }));

@@ -9,7 +9,7 @@ use steeple_core::{
     JoinToken, JwtAuthority, SealedKey, SpiffeId, Timestamp, TrustDomain, WebCertificate,
 };
 
-use crate::{ImportRecord, MemberFacts, Suffrage, Uuid};
+use crate::{AuditAnchor, ImportRecord, MemberFacts, Suffrage, Uuid};
 
 /// Names one attempt at a change; a retry under the same id is answered with the first outcome.
 pub type RequestId = Uuid;
@@ -136,6 +136,10 @@ pub enum CommandKind {
     SetWebCertificate { certificate: Box<WebCertificate> },
     /// Reseal driver: as `ResealAuthority`. Answer: [`crate::Outcome::Done`].
     ResealWebKey { name: WebKey, key: SealedKey, expected_term: u64 },
+
+    /// Audit driver of any replica: the head of its chain of audit records. From cluster version 6 on.
+    /// Answer: [`crate::Outcome::Done`].
+    SetAuditAnchor { anchor: AuditAnchor },
 
     /// The node that bootstraps, once. Answer: [`crate::Outcome::Member`] with the first node id.
     InitCluster(Box<ClusterInit>),

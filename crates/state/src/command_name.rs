@@ -41,6 +41,7 @@ impl CommandKind {
             Self::FollowUpstream(_) => "FollowUpstream",
             Self::ResealAuthority { .. } => "ResealAuthority",
             Self::ForgetAuthority { .. } => "ForgetAuthority",
+            Self::SetAuditAnchor { .. } => "SetAuditAnchor",
             Self::SetAcmeAccount { .. } => "SetAcmeAccount",
             Self::SetAcmeChallenge { .. } => "SetAcmeChallenge",
             Self::SetWebCertificate { .. } => "SetWebCertificate",

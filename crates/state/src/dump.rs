@@ -1,7 +1,7 @@
 //! The way back to rows: all of a state's, in the order of their keys.
 
 use crate::codec::{self, AuthorityRow, BundleRow, EntryRow, RelationshipRow, Row, SealedRow, Slot};
-use crate::{SealedName, State, Table};
+use crate::{KeptAnchor, SealedName, State, Table};
 use steeple_core::{AcmeAccount, AcmeChallenge, AuthorityKind, JoinToken, WebCertificate};
 
 /// One row with its table.
@@ -45,6 +45,7 @@ impl State {
         self.acme_accounts.values().for_each(|account| put::<AcmeAccount>(&mut rows, account));
         self.acme_challenges.values().for_each(|challenge| put::<AcmeChallenge>(&mut rows, challenge));
         self.web_certificates.values().for_each(|certificate| put::<WebCertificate>(&mut rows, certificate));
+        self.audit_anchors.values().for_each(|kept| put::<KeptAnchor>(&mut rows, kept));
         rows.sort_unstable_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         rows
     }

@@ -17,6 +17,7 @@
 //! * **bounded**: what one command can do, and what is kept for retries, has a named limit in [`limits`].
 
 mod apply;
+mod audit;
 mod cluster;
 pub mod codec;
 mod command;
@@ -36,6 +37,7 @@ mod version;
 pub mod view;
 
 pub use apply::{Refounded, Refounding};
+pub use audit::{AuditAnchor, KeptAnchor};
 pub use cluster::{Cluster, Member, MemberFacts, Sealed, SealedName, Suffrage, Uuid};
 pub use codec::DecodeError;
 pub use command::{
@@ -51,6 +53,6 @@ pub use outcome::{Applied, Code, EntryCreation, Outcome, Rejection, Relationship
 pub use row::{RowChange, Table};
 pub use state::State;
 pub use version::{
-    CLUSTER_VERSION_AGENT_NUMBERS, CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, CLUSTER_VERSION_NEW_SEALING_KEY,
-    CLUSTER_VERSION_RENEWAL, CLUSTER_VERSION_TOKEN_FRACTIONS, CLUSTER_VERSION_WIT,
+    CLUSTER_VERSION_AGENT_NUMBERS, CLUSTER_VERSION_AUDIT_ANCHORS, CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX,
+    CLUSTER_VERSION_NEW_SEALING_KEY, CLUSTER_VERSION_RENEWAL, CLUSTER_VERSION_TOKEN_FRACTIONS, CLUSTER_VERSION_WIT,
 };

@@ -46,6 +46,12 @@ pub const DIRECTORY_URL_BYTES_MAX: usize = 2_048;
 /// A certificate of the web with what stands above it; three or four certificates of 2 KiB.
 pub const WEB_CHAIN_BYTES_MAX: usize = 64 << 10;
 
+/// Audit chains of one node that an anchor is kept of; the oldest go. A node begins one when it cannot go on.
+pub const AUDIT_CHAINS_MAX: usize = 16;
+
+/// Anchors of audit chains, those of members that left included; a row of 80 bytes each.
+pub const AUDIT_ANCHORS_MAX: usize = 1_024;
+
 /// An entry's id (SPIRE).
 pub const ENTRY_ID_BYTES_MAX: usize = 255;
 

@@ -32,6 +32,8 @@ pub enum Table {
     AcmeChallenges = 21,
     /// By domain.
     WebCertificates = 22,
+    /// By node id and epoch, both big-endian.
+    AuditAnchors = 77,
 }
 
 /// One row to write, or to delete when `value` is `None`.
@@ -43,7 +45,7 @@ pub struct RowChange {
 }
 
 impl Table {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Meta,
         Self::Entries,
         Self::Agents,
@@ -58,6 +60,7 @@ impl Table {
         Self::AcmeAccounts,
         Self::AcmeChallenges,
         Self::WebCertificates,
+        Self::AuditAnchors,
     ];
 
     pub fn number(self) -> u8 {

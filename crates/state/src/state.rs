@@ -11,7 +11,7 @@ use steeple_core::{
 use crate::codec::{self, DecodeError, Meta, Row, SealedRow, Slot};
 use crate::index::{AgentIndex, ByDomain, EntryIndex};
 use crate::requests::Requests;
-use crate::{Cluster, Member, Sealed, SealedName, StateHash, Table};
+use crate::{Cluster, KeptAnchor, Member, Sealed, SealedName, StateHash, Table};
 
 /// The replicated state. Changed only by [`State::apply`]; read through the methods of [`crate::view`].
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,6 +39,8 @@ pub struct State {
     pub(crate) acme_challenges: BTreeMap<String, AcmeChallenge>,
     /// By domain.
     pub(crate) web_certificates: BTreeMap<String, Arc<WebCertificate>>,
+    /// By node id and epoch.
+    pub(crate) audit_anchors: BTreeMap<(u64, u64), KeptAnchor>,
 }
 
 impl State {
@@ -97,6 +99,7 @@ impl State {
             self.acme_accounts.len(),
             self.acme_challenges.len(),
             self.web_certificates.len(),
+            self.audit_anchors.len(),
         ];
         let authorities = AuthorityKind::ALL.map(|kind| self.authority_set(kind));
         let singles = [self.cluster.is_some(), self.keyring.is_some(), self.peer_ca.is_some(), !self.meta.is_new()];
@@ -196,6 +199,10 @@ impl State {
             Table::WebCertificates => {
                 let certificate = self.decode::<WebCertificate>(key, value)?;
                 self.web_certificates.insert(certificate.domain.clone(), Arc::new(certificate));
+            }
+            Table::AuditAnchors => {
+                let kept = self.decode::<KeptAnchor>(key, value)?;
+                self.audit_anchors.insert((kept.anchor.node_id, kept.anchor.epoch), kept);
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ use crate::CommandKind;
 /// What every cluster can do, and the version of one that never was raised.
 pub const CLUSTER_VERSION_FIRST: u32 = 1;
 /// The highest that this program can take part in.
-pub const CLUSTER_VERSION_MAX: u32 = 5;
+pub const CLUSTER_VERSION_MAX: u32 = 6;
 /// From which on there are authorities for WIT-SVIDs.
 pub const CLUSTER_VERSION_WIT: u32 = 3;
 /// From which on agents that attest for the first time get a record number.
@@ -22,6 +22,8 @@ pub const CLUSTER_VERSION_TOKEN_FRACTIONS: u32 = 4;
 pub const CLUSTER_VERSION_RENEWAL: u32 = 4;
 /// From which on the sealing key can be replaced while the cluster runs.
 pub const CLUSTER_VERSION_NEW_SEALING_KEY: u32 = 5;
+/// From which on the heads of audit chains are kept.
+pub const CLUSTER_VERSION_AUDIT_ANCHORS: u32 = 6;
 /// The form of a keyring, its first byte, that every release can read.
 const KEYRING_FORM_FIRST: u8 = 1;
 
@@ -36,6 +38,7 @@ impl CommandKind {
             | Self::SetAcmeChallenge { .. }
             | Self::SetWebCertificate { .. }
             | Self::ResealWebKey { .. } => 3,
+            Self::SetAuditAnchor { .. } => CLUSTER_VERSION_AUDIT_ANCHORS,
             Self::SetPendingSerial { replaces: Some(_), .. } => CLUSTER_VERSION_RENEWAL,
             Self::ReplaceSealingKey { .. } => CLUSTER_VERSION_NEW_SEALING_KEY,
             // Every release applies it, and those before cannot open what it holds.

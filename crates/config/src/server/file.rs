@@ -1,7 +1,7 @@
 //! A `server.conf` as it stands in the file: nothing is resolved, defaulted or checked yet.
 
-use super::ClusterFile;
 use super::federation_file::FederationFile;
+use super::{AuditFile, ClusterFile};
 use crate::common::{HealthFile, LogFile, ProfilingSettings, TelemetryFile};
 use crate::oidc::OidcFile;
 use crate::section::Section;
@@ -12,6 +12,8 @@ use crate::{CaSubject, DecodeError, PluginBlock, Tree};
 pub struct ServerFile {
     pub admin_ids: Vec<String>,
     pub agent_ttl: Option<String>,
+    /// Ours.
+    pub audit: Option<AuditFile>,
     pub audit_log_enabled: bool,
     pub bind_address: Option<String>,
     pub bind_port: Option<i64>,
@@ -103,6 +105,7 @@ impl ServerFile {
         let mut read = Self {
             admin_ids: server.texts("admin_ids")?.unwrap_or_default(),
             agent_ttl: server.text("agent_ttl")?,
+            audit: server.section("audit")?.map(|audit| AuditFile::read(audit, unknown)).transpose()?,
             audit_log_enabled: server.flag("audit_log_enabled")?.unwrap_or_default(),
             bind_address: server.text("bind_address")?,
             bind_port: server.int("bind_port")?,

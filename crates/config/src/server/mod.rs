@@ -1,5 +1,6 @@
 //! `server.conf`: what SPIRE's server reads, and our `cluster` section.
 
+mod audit;
 mod backup;
 mod cluster;
 mod dead_server_cleanup;
@@ -15,6 +16,7 @@ mod secret;
 mod settings;
 mod ttl;
 
+pub use audit::{AuditFile, AuditSettings};
 pub use backup::{BackupFile, BackupPlace, BackupSettings};
 pub use cluster::{ClusterFile, ClusterSettings, RaftTimings, Signing};
 pub use dead_server_cleanup::{DeadServerCleanup, DeadServerCleanupFile};

@@ -124,6 +124,7 @@ impl ServerSettings {
             admin_ids,
             ttl,
             ca,
+            audit: file.audit.as_ref().map(|audit| audit.resolve(working_dir)).transpose()?,
             audit_log_enabled: file.audit_log_enabled,
             disable_jwt_svids: file.disable_jwt_svids,
             log,

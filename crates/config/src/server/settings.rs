@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use steeple_core::{KeyType, SpiffeId, TrustDomain};
 
-use super::{ClusterSettings, FederationSettings, PolicySettings, TtlSettings};
+use super::{AuditSettings, ClusterSettings, FederationSettings, PolicySettings, TtlSettings};
 use crate::common::LogFile;
 use crate::section::Section;
 use crate::unknown::UnknownKeys;
@@ -26,6 +26,8 @@ pub struct ServerSettings {
     pub admin_ids: Vec<SpiffeId>,
     pub ttl: TtlSettings,
     pub ca: CaSettings,
+    /// `None`: no file of audit records.
+    pub audit: Option<AuditSettings>,
     pub audit_log_enabled: bool,
     pub disable_jwt_svids: bool,
     pub log: LogSettings,

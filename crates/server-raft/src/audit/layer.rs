@@ -14,47 +14,83 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use super::facts::{Facts, facts, put};
-use super::passing::{Answered, Asked, Ending, Seen};
+use super::facts::{Facts, Item, facts, put, put_hash};
+use super::passing::{Answered, Asked, Ending, Gate, Recorded, Seen};
+use super::trail::Trail;
 use crate::authz::{Authorized, Caller, Class, Transport};
 use crate::call_log::RequestId;
 
-/// Writes to `ledger`; cheap to clone.
+/// Writes to the log, to the audit file, or to both; cheap to clone.
 #[derive(Clone)]
 pub struct AuditLayer {
-    ledger: Ledger,
+    ledger: Option<Ledger>,
+    trail: Option<Trail>,
 }
 
 #[derive(Clone)]
 pub struct AuditService<S> {
-    ledger: Ledger,
+    layer: AuditLayer,
     inner: S,
 }
 
 /// What is known of a call before it is answered.
 struct Call {
-    ledger: Ledger,
+    layer: AuditLayer,
     method: String,
     fields: Fields,
     asked: Arc<Mutex<Seen>>,
 }
 
 impl AuditLayer {
-    pub fn new(ledger: Ledger) -> Self {
-        Self { ledger }
+    /// `None` where nothing is to be put on record.
+    pub fn new(ledger: Option<Ledger>, trail: Option<Trail>) -> Option<Self> {
+        (ledger.is_some() || trail.is_some()).then_some(Self { ledger, trail })
     }
-}
 
-impl AuditLayer {
-    /// Puts on record what a stream carried in place of a call of `method`.
-    pub fn record(&self, method: &str, by: &Authorized, asked: &impl Message, answered: Result<Vec<u8>, &Status>) {
+    pub fn trail(&self) -> Option<&Trail> {
+        self.trail.as_ref()
+    }
+
+    /// Puts on record what a stream carried in place of a call of `method`. What was answered must not go out when this
+    /// fails.
+    pub async fn record(
+        &self,
+        method: &str,
+        by: &Authorized,
+        asked: &impl Message,
+        answered: Result<Vec<u8>, &Status>,
+    ) -> Result<(), Status> {
         let fields = begun(method, None, Some(by.caller()));
         let (answered, code, message) = match answered {
             Ok(answered) => (answered, Code::Ok, ""),
             Err(status) => (Vec::new(), status.code(), status.message()),
         };
         let passed = Passed { method, asked: &asked.encode_to_vec(), answered: &answered };
-        conclude(&self.ledger, fields, Some(by.class()), &passed, code, message);
+        match self.keep(conclude(fields, Some(by.class()), &passed, code, message), true) {
+            Some(recorded) => recorded.await.map_err(Status::from),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes records of what was done. What is returned resolves when they are durable, where an answer waits for it.
+    fn keep(&self, mut records: Vec<Fields>, has_answer: bool) -> Option<Recorded> {
+        if let Some(ledger) = &self.ledger {
+            records.iter().for_each(|record| ledger.info(ACCESSED, record.clone()));
+        }
+        let trail = self.trail.as_ref()?;
+        records.iter_mut().for_each(|record| put(record, "msg", ACCESSED));
+        if trail.is_fail_closed() && has_answer {
+            return Some(Box::pin(trail.put(records)));
+        }
+        trail.note(records);
+        None
+    }
+
+    /// What is done first where no call goes without a record.
+    fn gate(&self, call: &Call) -> Gate {
+        let Some(trail) = self.trail.clone().filter(Trail::is_fail_closed) else { return Gate::Open };
+        let (method, fields) = (call.method.clone(), call.fields.clone());
+        Gate::shut(Box::new(move |asked| Box::pin(trail.put(vec![intent(&method, fields, asked.first())]))))
     }
 }
 
@@ -62,7 +98,7 @@ impl<S> Layer<S> for AuditLayer {
     type Service = AuditService<S>;
 
     fn layer(&self, inner: S) -> AuditService<S> {
-        AuditService { ledger: self.ledger.clone(), inner }
+        AuditService { layer: self.clone(), inner }
     }
 }
 
@@ -84,9 +120,9 @@ where
         if request.uri().path().starts_with(HEALTH) {
             return Box::pin(self.inner.call(request));
         }
-        let call = Call::begin(self.ledger.clone(), &request);
-        let seen = Arc::clone(&call.asked);
-        let answer = self.inner.call(request.map(|inner| Body::new(Asked { inner, seen })));
+        let call = Call::begin(self.layer.clone(), &request);
+        let (seen, gate) = (Arc::clone(&call.asked), self.layer.gate(&call));
+        let answer = self.inner.call(request.map(|inner| Body::new(Asked { inner, seen, gate })));
         Box::pin(async move {
             let response = answer.await?;
             let class = response.extensions().get::<Class>().copied();
@@ -94,31 +130,33 @@ where
             // A refusal has no messages: its status stands in the head.
             if let Some(status) = Status::from_header_map(response.headers())
                 && let Some(ended) = ended.take()
+                && let Some(recorded) = ended(&Seen::default(), Ending::Status(status))
+                && let Err(unwritten) = recorded.await
             {
-                ended(&Seen::default(), Ending::Status(status));
+                return Ok(unwritten.after_the_call().into_http());
             }
-            Ok(response.map(|inner| Body::new(Answered { inner, seen: Seen::default(), ended })))
+            Ok(response.map(|inner| Body::new(Answered { inner, seen: Seen::default(), ended, waiting: None })))
         })
     }
 }
 
 impl Call {
-    fn begin(ledger: Ledger, request: &Request<Body>) -> Self {
+    fn begin(layer: AuditLayer, request: &Request<Body>) -> Self {
         let path = request.uri().path();
         // A connection without a caller is refused, and that is on record.
         let id = request.extensions().get::<RequestId>().copied();
         let fields = begun(path, id, Caller::of(request.extensions()).ok().as_ref());
-        Self { ledger, method: path.to_owned(), fields, asked: Arc::default() }
+        Self { layer, method: path.to_owned(), fields, asked: Arc::default() }
     }
 
-    fn end(self, class: Option<Class>, answered: &Seen, ending: Ending) {
-        let (code, message) = match ending {
-            Ending::Status(status) => (status.code(), status.message().to_owned()),
-            Ending::Canceled => (Code::Cancelled, "context canceled".to_owned()),
+    fn end(self, class: Option<Class>, answered: &Seen, ending: Ending) -> Option<Recorded> {
+        let (code, message, has_answer) = match ending {
+            Ending::Status(status) => (status.code(), status.message().to_owned(), true),
+            Ending::Canceled => (Code::Cancelled, "context canceled".to_owned(), false),
         };
         let asked = self.asked.lock();
         let passed = Passed { method: &self.method, asked: asked.first(), answered: answered.last() };
-        conclude(&self.ledger, self.fields, class, &passed, code, &message);
+        self.layer.keep(conclude(self.fields, class, &passed, code, &message), has_answer)
     }
 }
 
@@ -148,23 +186,23 @@ fn begun(path: &str, id: Option<RequestId>, caller: Option<&Caller>) -> Fields {
     fields
 }
 
-fn conclude(ledger: &Ledger, mut fields: Fields, class: Option<Class>, passed: &Passed<'_>, code: Code, message: &str) {
+/// A record for the call, or one for each item of its batch.
+fn conclude(mut fields: Fields, class: Option<Class>, passed: &Passed<'_>, code: Code, message: &str) -> Vec<Fields> {
     if let Some(class) = class {
         put(&mut fields, "authorized_as", class.authorized_as());
         put(&mut fields, "authorized_via", class.authorized_via());
     }
     match facts(passed.method, passed.asked, passed.answered) {
         Facts::Items(items) if code == Code::Ok => {
-            for item in items {
-                write(ledger, fields.clone(), item.fields, item.status.code, &item.status.message);
-            }
+            let of = |item: Item| outcome(fields.clone(), item.fields, item.status.code, &item.status.message);
+            items.into_iter().map(of).collect()
         }
-        Facts::Items(_) => write(ledger, fields, Fields::new(), code as i32, message),
-        Facts::Call(known) => write(ledger, fields, known, code as i32, message),
+        Facts::Items(_) => vec![outcome(fields, Fields::new(), code as i32, message)],
+        Facts::Call(known) => vec![outcome(fields, known, code as i32, message)],
     }
 }
 
-fn write(ledger: &Ledger, mut fields: Fields, known: Fields, code: i32, message: &str) {
+fn outcome(mut fields: Fields, known: Fields, code: i32, message: &str) -> Fields {
     fields.extend(known);
     let succeeded = code == Code::Ok as i32;
     put(&mut fields, "status", if succeeded { "success" } else { "error" });
@@ -172,7 +210,21 @@ fn write(ledger: &Ledger, mut fields: Fields, known: Fields, code: i32, message:
         put(&mut fields, "status_code", rpc_code_name(code));
         put(&mut fields, "status_message", message);
     }
-    ledger.info("API accessed", fields);
+    fields
+}
+
+/// What is about to be done. Of a batch: how many items it has, and which message that was.
+fn intent(method: &str, mut fields: Fields, asked: &[u8]) -> Fields {
+    match facts(method, asked, b"") {
+        Facts::Call(known) => fields.extend(known),
+        Facts::Items(items) => {
+            put(&mut fields, "items", items.len() as u64);
+            put_hash(&mut fields, "request_sha256", asked);
+        }
+    }
+    put(&mut fields, "stage", "intent");
+    put(&mut fields, "msg", "API call begins");
+    fields
 }
 
 /// Names of SPIRE's fields for the two kinds of listeners.
@@ -195,5 +247,7 @@ fn put_caller(fields: &mut Fields, caller: &Caller) {
     }
 }
 
+/// SPIRE's message.
+const ACCESSED: &str = "API accessed";
 const POST_STATUS: &str = "/spire.api.server.agent.v1.Agent/PostStatus";
 const HEALTH: &str = "/grpc.health.v1.Health/";

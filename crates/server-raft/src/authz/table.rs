@@ -104,6 +104,7 @@ pub const TABLE: &[Row] = &[
     local("/grpc.health.v1.Health/Watch"),
     // Ours.
     agent("/steeple.agent.v1.Push/Sync"),
+    admin("/steeple.server.v1.Audit/Anchors"),
     admin("/steeple.server.v1.Authorities/Status"),
     admin("/steeple.server.v1.Authorities/Plan"),
     admin("/steeple.server.v1.Backup/Create"),

@@ -11,6 +11,7 @@
 //!   entry/ agent/ bundle federation/ token x509 jwt wit    identities
 //!   ca local_authority upstream_authority cluster          the server itself
 //!   import/                                                what a SPIRE server knew
+//!   audit/                                                 audit files, verified and shown
 //!   backup/ restore recover log                            the replicated state as files; offline: common to them
 //!   seal/                                                  the sealing key's file, and the keys under it
 //!   healthcheck logger debug validate                      operation
@@ -21,6 +22,7 @@
 //! ```
 
 mod agent;
+mod audit;
 mod backup;
 mod bundle;
 mod bundle_data;

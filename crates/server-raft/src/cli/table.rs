@@ -6,8 +6,8 @@ use steeple_cli::{Call, Command, Failure, Flag, Group, OUTPUT, Program, SocketNa
 use tonic::transport::Channel;
 
 use super::{
-    agent, backup, bundle, ca, cluster, debug, entry, federation, healthcheck, import, jwt, local_authority, log,
-    logger, oidc, recover, restore, run_flags, seal, shell, token, upstream_authority, why, wit, x509,
+    agent, audit, backup, bundle, ca, cluster, debug, entry, federation, healthcheck, import, jwt, local_authority,
+    log, logger, oidc, recover, restore, run_flags, seal, shell, token, upstream_authority, why, wit, x509,
 };
 
 /// What a command does.
@@ -73,6 +73,7 @@ const SPIRE_NAME: &str = "spire-server";
 const GROUPS: &[Group] = &[
     Group { path: "wit", synopsis: "WIT-SVIDs" },
     Group { path: "agent", synopsis: "Attested agents" },
+    Group { path: "audit", synopsis: "Audit records in files of their own" },
     Group { path: "backup", synopsis: "Backups of the replicated state" },
     Group { path: "bundle", synopsis: "Trust bundles" },
     Group { path: "ca", synopsis: "The life of the signing authorities" },
@@ -97,6 +98,7 @@ const GROUPS: &[Group] = &[
 const COMMANDS: &[&[Command<Action>]] = &[
     wit::COMMANDS,
     agent::COMMANDS,
+    audit::COMMANDS,
     backup::COMMANDS,
     bundle::COMMANDS,
     ca::COMMANDS,

@@ -4,6 +4,7 @@
 //! | task | where | decides with |
 //! |---|---|---|
 //! | [`acme`] | leader | `acme::due_at` |
+//! | [`audit`] | every replica with an audit file | what was written, and when |
 //! | [`backup`] | leader | the age of the latest backup |
 //! | [`ca`] | leader | `ca::lifecycle::plan` |
 //! | [`federation`] | leader | `federation::Schedule` |
@@ -17,6 +18,7 @@
 //! | [`server_svid`] | every replica | half-life, taint |
 
 pub mod acme;
+pub mod audit;
 pub mod backup;
 pub mod ca;
 pub mod ca_log;

@@ -15,9 +15,9 @@ mod recorded;
 pub use names::*;
 pub use observed::{Observed, observe_expiry, wal_syncs};
 pub use recorded::{
-    acme_order, activated, activated_without, activation_waits, backup_failed, backup_known, backup_taken,
-    bundle_published, bundle_publisher_rests, declare, federated_bundle_updated, leader_changed, preparation, proposed,
-    push_agents, push_change, push_resync, signed,
+    acme_order, activated, activated_without, activation_waits, audit_broken, audit_failed, audit_failing,
+    audit_written, backup_failed, backup_known, backup_taken, bundle_published, bundle_publisher_rests, declare,
+    federated_bundle_updated, leader_changed, preparation, proposed, push_agents, push_change, push_resync, signed,
 };
 
 #[cfg(test)]

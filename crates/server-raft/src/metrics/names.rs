@@ -113,6 +113,15 @@ pub const PUSH_AGENTS: &str = "steeple_push_agents";
 pub const PUSH_CHANGES: &str = "steeple_push_changes_total";
 /// Agents that had to say what they hold.
 pub const PUSH_RESYNCS: &str = "steeple_push_resyncs_total";
+/// Records in the audit file.
+pub const AUDIT_RECORDS: &str = "steeple_audit_records_total";
+pub const AUDIT_BYTES: &str = "steeple_audit_bytes_total";
+/// Records that could not be written.
+pub const AUDIT_FAILURES: &str = "steeple_audit_failures_total";
+/// 1 while records cannot be written.
+pub const AUDIT_FAILING: &str = "steeple_audit_failing";
+/// Starts that found less in the file than the cluster knows.
+pub const AUDIT_BREAKS: &str = "steeple_audit_breaks_total";
 
 /// The table of `docs/metrics.md`.
 pub const ALL: &[&str] = &[
@@ -178,4 +187,9 @@ pub const ALL: &[&str] = &[
     PUSH_AGENTS,
     PUSH_CHANGES,
     PUSH_RESYNCS,
+    AUDIT_RECORDS,
+    AUDIT_BYTES,
+    AUDIT_FAILURES,
+    AUDIT_FAILING,
+    AUDIT_BREAKS,
 ];

@@ -7,21 +7,23 @@ use steeple_core::{AuthorityKind, Timestamp, TrustDomain};
 use steeple_telemetry::metric::CallTimer;
 
 use super::{
-    ACKNOWLEDGEMENTS_MISSING, ACME_ORDERS, ACTIVATED_WITHOUT, ACTIVATION_UNTIL, BACKUP_DURATION_SECS, BACKUP_FAILURES,
-    BACKUP_LAST_SUCCESS_SECS, BACKUP_SIZE_BYTES, BUNDLE_PUBLISH, BUNDLE_PUBLISH_FAILING, JWT_KEY_ACTIVATE,
-    JWT_KEY_PREPARE, PUSH_AGENTS, PUSH_CHANGES, PUSH_RESYNCS, RAFT_LEADER_CHANGES, RAFT_PROPOSALS, SIGN_JWT_SVID,
-    SIGN_X509_CA_SVID, SIGN_X509_SVID, UPDATE_FEDERATED_BUNDLE, WIT_KEY_ACTIVATE, WIT_KEY_PREPARE, X509_CA_ACTIVATE,
-    X509_CA_PREPARE, X509_CA_TTL,
+    ACKNOWLEDGEMENTS_MISSING, ACME_ORDERS, ACTIVATED_WITHOUT, ACTIVATION_UNTIL, AUDIT_BREAKS, AUDIT_BYTES,
+    AUDIT_FAILING, AUDIT_FAILURES, AUDIT_RECORDS, BACKUP_DURATION_SECS, BACKUP_FAILURES, BACKUP_LAST_SUCCESS_SECS,
+    BACKUP_SIZE_BYTES, BUNDLE_PUBLISH, BUNDLE_PUBLISH_FAILING, JWT_KEY_ACTIVATE, JWT_KEY_PREPARE, PUSH_AGENTS,
+    PUSH_CHANGES, PUSH_RESYNCS, RAFT_LEADER_CHANGES, RAFT_PROPOSALS, SIGN_JWT_SVID, SIGN_X509_CA_SVID, SIGN_X509_SVID,
+    UPDATE_FEDERATED_BUNDLE, WIT_KEY_ACTIVATE, WIT_KEY_PREPARE, X509_CA_ACTIVATE, X509_CA_PREPARE, X509_CA_TTL,
 };
 
 /// Shows at 0 what has not happened yet, so that a rate knows the first one too (Prometheus' advice).
 pub fn declare() {
     let signed = [SIGN_X509_SVID, SIGN_X509_CA_SVID, SIGN_JWT_SVID];
     let events = [X509_CA_ACTIVATE, JWT_KEY_ACTIVATE, RAFT_LEADER_CHANGES, BACKUP_FAILURES, PUSH_CHANGES, PUSH_RESYNCS];
-    for name in signed.into_iter().chain(events) {
+    let audit = [AUDIT_RECORDS, AUDIT_BYTES, AUDIT_FAILURES, AUDIT_BREAKS];
+    for name in signed.into_iter().chain(events).chain(audit) {
         metrics::counter!(name).increment(0);
     }
     metrics::gauge!(PUSH_AGENTS).set(0.0);
+    audit_failing(false);
     for name in [X509_CA_PREPARE, JWT_KEY_PREPARE] {
         CallTimer::declare(name);
     }
@@ -119,6 +121,26 @@ pub fn push_change() {
 /// An agent says, or is asked, what it holds.
 pub fn push_resync() {
     metrics::counter!(PUSH_RESYNCS).increment(1);
+}
+
+/// So many records are in the audit file more, those of the chain itself included.
+pub fn audit_written(records: u64, bytes: u64) {
+    metrics::counter!(AUDIT_RECORDS).increment(records);
+    metrics::counter!(AUDIT_BYTES).increment(bytes);
+}
+
+/// So many records could not be written.
+pub fn audit_failed(records: u64) {
+    metrics::counter!(AUDIT_FAILURES).increment(records);
+}
+
+pub fn audit_failing(is_failing: bool) {
+    metrics::gauge!(AUDIT_FAILING).set(if is_failing { 1.0 } else { 0.0 });
+}
+
+/// The audit file has less in it than the cluster knows.
+pub fn audit_broken() {
+    metrics::counter!(AUDIT_BREAKS).increment(1);
 }
 
 /// Counts what was signed for `items` and released.

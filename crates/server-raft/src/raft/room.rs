@@ -78,6 +78,7 @@ pub(super) fn needs_room(kind: &CommandKind) -> bool {
         | CommandKind::TaintUpstreamAuthority { .. }
         | CommandKind::RevokeUpstreamAuthority { .. }
         | CommandKind::FollowUpstream(_)
+        | CommandKind::SetAuditAnchor { .. }
         | CommandKind::SetAcmeAccount { .. }
         | CommandKind::SetAcmeChallenge { .. }
         | CommandKind::SetWebCertificate { .. }

@@ -5,6 +5,7 @@
 mod agent;
 mod attest;
 mod audience;
+mod audit;
 mod authority;
 mod backup;
 mod bundle;
@@ -28,6 +29,7 @@ mod trust_domain;
 mod wit_svid;
 
 pub use agent::AgentService;
+pub use audit::AuditService;
 pub use authority::AuthoritiesService;
 pub use backup::BackupService;
 pub use bundle::BundleService;

@@ -40,7 +40,7 @@ pub struct Shared {
     pub attestors: BTreeMap<String, Arc<dyn NodeAttestor>>,
     pub switches: Switches,
     pub relationships: Arc<Relationships>,
-    /// With `audit_log_enabled`: for what a stream carries in place of calls. Calls are recorded before they come here.
+    /// For what a stream carries in place of calls. Calls are put on record before they come here.
     pub audit: Option<AuditLayer>,
     pub server_svid: watch::Receiver<Option<ServerSvid>>,
     /// Agents on push streams.

@@ -48,7 +48,8 @@ async fn no_secret_is_in_logs_metrics_tables_snapshots_and_backups() {
     };
     let extra = ExtraLines {
         server: format!(
-            "audit_log_enabled = true\n cluster {{ snapshot_entries = 100 seal \"passphrase\" {{ passphrase_path = \
+            "audit_log_enabled = true\n audit {{ file = \"audit.log\" fail_closed = true }}\n \
+             cluster {{ snapshot_entries = 100 seal \"passphrase\" {{ passphrase_path = \
              \"{}\" }} }}",
             passphrase.display()
         ),

@@ -74,7 +74,7 @@ const ATTEMPTS_MAX: usize = 400;
 const SETTLED_MAX: Duration = Duration::from_secs(90);
 
 /// Whether this machine lets a test have file systems of its own; says so where it does not.
-fn small_disks_are_possible() -> bool {
+pub fn small_disks_are_possible() -> bool {
     let mut probe = std::process::Command::new("unshare");
     probe.args(["--user", "--map-root-user", "--mount", "true"]).stderr(Stdio::null());
     let possible = probe.status().is_ok_and(|status| status.success());

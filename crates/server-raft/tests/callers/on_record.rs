@@ -87,3 +87,55 @@ async fn refusals_are_in_the_log_with_the_fields_of_their_call() {
     assert_eq!((&denied["method"], &denied["caller_id"]), (&"ListEntries".into(), &node.svid.id.as_str().into()));
     assert!(denied["error"].as_str().is_some_and(|error| error.starts_with("rpc error: code = PermissionDenied")));
 }
+
+#[tokio::test]
+async fn calls_of_both_listeners_are_chained_in_a_file() {
+    let scratch = steeple_testkit::Scratch::new().expect("a directory");
+    let file = scratch.join("audit.log");
+    let block = format!("audit {{ file = \"{}\" fail_closed = true }}", file.display());
+    let site = Site::configured(scratch, &format!("ratelimit {{ attestation = false }} {block}"), "").await;
+    let node = site.by_join_token().await;
+    node.call().await.expect("an attested agent is let in");
+    let id = id_to_wire(&node.svid.id);
+    let selector = || vec![types::Selector { r#type: "unix".to_owned(), value: "uid:1".to_owned() }];
+    let entries = vec![workload_entry("one", &id, "/w", selector()), workload_entry("two", &id, "/w", selector())];
+    let request = BatchCreateEntryRequest { entries, output_mask: None };
+    site.admin.entries().batch_create_entry(request).await.expect("an answer");
+    let list = EntryClient::new(node.channel.clone()).list_entries(ListEntriesRequest::default()).await;
+    list.expect_err("not for agents");
+
+    // Nothing is answered before it is on record.
+    let log = std::fs::read_to_string(&file).expect("an audit file");
+    let of =
+        |method: &str| records(&log, method).into_iter().partition::<Vec<_>, _>(|record| record["stage"] == "intent");
+    let (intents, outcomes) = of("BatchCreateEntry");
+    let [intent] = intents.try_into().expect("one intent");
+    let [created, similar] = outcomes.try_into().expect("two items");
+    assert_eq!((&intent["items"], &intent["caller_uid"]), (&2.into(), &created["caller_uid"]));
+    assert_eq!(intent["request_id"], created["request_id"]);
+    assert_eq!(["entry_id", "status", "authorized_as"].map(|name| &created[name]), ["one", "success", "local"]);
+    assert_eq!(similar["status_code"], "AlreadyExists");
+    let sequence = |record: &Json| record["chain"]["sequence"].as_u64().expect("a number");
+    assert_eq!(sequence(&similar), sequence(&created) + 1);
+    assert!(
+        sequence(&intent) < sequence(&created)
+            && created["chain"]["index"].as_u64() > intent["chain"]["index"].as_u64()
+    );
+
+    let (intents, outcomes) = of("AttestAgent");
+    assert_eq!((intents.len(), outcomes.len()), (1, 1));
+    assert_eq!(outcomes[0]["agent_id"], node.svid.id.as_str());
+    let (intents, outcomes) = of("PostStatus");
+    assert_eq!((intents.len(), &outcomes[0]["caller_id"]), (1, &node.svid.id.as_str().into()));
+    // Who is turned away is not read, and has no intent.
+    let (intents, outcomes) = of("ListEntries");
+    assert_eq!((intents.len(), &outcomes[0]["status_code"]), (0, &"PermissionDenied".into()));
+    let token = node.svid.id.path().rsplit('/').next().expect("a token");
+    assert!(records(&log, "CreateJoinToken").iter().all(|record| !record.to_string().contains(token)));
+
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_steeple-server"));
+    command.args(["audit", "verify", "-socketPath"]).arg(site.scratch.join("api.sock"));
+    let said = command.kill_on_drop(true).output().await.expect("it runs");
+    let text = String::from_utf8_lossy(&said.stdout);
+    assert!(said.status.success() && text.contains("Nothing is changed, missing or inserted."), "{text}");
+}

@@ -1,6 +1,7 @@
 //! Backup, restore, recovery, inspection and telemetry with real processes: the programs as an operator runs them.
 
 mod apply;
+mod audit;
 mod backup;
 mod bucket;
 mod composers;

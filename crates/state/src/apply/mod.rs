@@ -2,6 +2,7 @@
 //! memory, rows, hash and events together.
 
 mod agent;
+mod audit;
 mod authority;
 mod bundle;
 mod cluster;
@@ -105,6 +106,8 @@ fn effect(writer: &mut Writer<'_>, kind: &CommandKind) -> Outcome {
         CommandKind::SetAcmeChallenge { domain, digest } => web::set_challenge(writer, domain, *digest).into(),
         CommandKind::SetWebCertificate { certificate } => web::set_certificate(writer, certificate).into(),
         CommandKind::ResealWebKey { name, key, expected_term } => web::reseal(writer, name, key, *expected_term).into(),
+
+        CommandKind::SetAuditAnchor { anchor } => audit::set_anchor(writer, anchor).into(),
 
         CommandKind::InitCluster(init) => cluster::init(writer, init).into(),
         CommandKind::AllocateMember { member } => cluster::allocate_member(writer, member).into(),

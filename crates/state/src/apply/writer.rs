@@ -12,8 +12,8 @@ use crate::codec::{
     self, AgentRow, AuthorityRow, BundleRow, EntryRow, Meta, RelationshipRow, RequestRow, Row, SealedRow, Slot,
 };
 use crate::{
-    AgentChange, Applied, CLUSTER_VERSION_AGENT_NUMBERS, Change, Cluster, Event, Member, Outcome, Rejection, RowChange,
-    Sealed, SealedName, State,
+    AgentChange, Applied, CLUSTER_VERSION_AGENT_NUMBERS, Change, Cluster, Event, KeptAnchor, Member, Outcome,
+    Rejection, RowChange, Sealed, SealedName, State,
 };
 
 pub(super) struct Writer<'a> {
@@ -40,6 +40,11 @@ impl<'a> Writer<'a> {
 
     pub(super) fn state(&self) -> &State {
         self.state
+    }
+
+    /// Of the log entry.
+    pub(super) fn index(&self) -> u64 {
+        self.index
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -236,6 +241,19 @@ impl<'a> Writer<'a> {
         if let Some(before) = self.state.web_certificates.remove(domain) {
             self.record(Some(&*before), None);
             self.event(Change::WebCertificate { domain: domain.to_owned() });
+        }
+    }
+
+    // === Audit chains ===
+
+    pub(super) fn put_audit_anchor(&mut self, kept: KeptAnchor) {
+        let before = self.state.audit_anchors.insert((kept.anchor.node_id, kept.anchor.epoch), kept.clone());
+        self.record(before.as_ref(), Some(&kept));
+    }
+
+    pub(super) fn remove_audit_anchor(&mut self, node_and_epoch: (u64, u64)) {
+        if let Some(before) = self.state.audit_anchors.remove(&node_and_epoch) {
+            self.record(Some(&before), None);
         }
     }
 

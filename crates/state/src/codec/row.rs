@@ -9,7 +9,7 @@ use steeple_core::{
 };
 
 use super::{DecodeError, v1};
-use crate::{Cluster, Member, RequestId, Sealed, SealedName, Table};
+use crate::{Cluster, KeptAnchor, Member, RequestId, Sealed, SealedName, Table};
 
 /// A record that is stored as one row.
 pub(crate) trait Row: Sized {
@@ -356,5 +356,22 @@ impl Row for WebCertificate {
 
     fn from_message(message: v1::WebCertificate) -> Result<Self, DecodeError> {
         Ok(message.into())
+    }
+}
+
+impl Row for KeptAnchor {
+    const TABLE: Table = Table::AuditAnchors;
+    type Message = v1::KeptAnchor;
+
+    fn key(&self) -> Vec<u8> {
+        [self.anchor.node_id.to_be_bytes(), self.anchor.epoch.to_be_bytes()].concat()
+    }
+
+    fn to_message(&self) -> v1::KeptAnchor {
+        self.into()
+    }
+
+    fn from_message(message: v1::KeptAnchor) -> Result<Self, DecodeError> {
+        message.try_into()
     }
 }

@@ -1,6 +1,7 @@
 //! What services and drivers read: methods on [`crate::State`], each over memory only.
 
 mod agent;
+mod audit;
 mod authority;
 mod authorized;
 mod bundle;

@@ -11,8 +11,8 @@ use steeple_core::{
     JwtAuthority, SealedKey, SelectorSet, SpiffeId, Timestamp, TrustDomain, WebCertificate, X509Authority,
 };
 use steeple_state::{
-    Attestation, BundleMask, BundleUpdate, CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, Command, CommandKind,
-    DeleteMode, EntryMask, EntryUpdate, ImportRecord, JudgedUpdate, RelationshipDraft, RelationshipMask,
+    Attestation, AuditAnchor, BundleMask, BundleUpdate, CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, Command,
+    CommandKind, DeleteMode, EntryMask, EntryUpdate, ImportRecord, JudgedUpdate, RelationshipDraft, RelationshipMask,
     RelationshipUpdate, Suffrage, UpstreamChanges, WebKey,
 };
 
@@ -325,6 +325,14 @@ fn web_command() -> impl Strategy<Value = CommandKind> {
     ]
 }
 
+fn audit_command() -> impl Strategy<Value = CommandKind> {
+    let anchor = (1u64..4, 1u64..4, 0u64..4, any::<bool>());
+    anchor.prop_map(|(node_id, epoch, sequence, other)| {
+        let hash = [u8::from(other); 32];
+        CommandKind::SetAuditAnchor { anchor: AuditAnchor { node_id, epoch, sequence, hash } }
+    })
+}
+
 pub fn any_kind() -> impl Strategy<Value = CommandKind> {
     prop_oneof![
         4 => entry_command(),
@@ -335,6 +343,7 @@ pub fn any_kind() -> impl Strategy<Value = CommandKind> {
         2 => authority_command(),
         1 => cluster_command(),
         1 => web_command(),
+        1 => audit_command(),
     ]
 }
 

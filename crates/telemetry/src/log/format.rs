@@ -47,14 +47,7 @@ fn json_line(record: &Record) -> String {
         members.insert("file".to_owned(), json!(caller.file));
     }
     for (name, value) in &record.fields {
-        let value = match value {
-            Value::Bool(value) => json!(value),
-            Value::Float(value) => json!(value),
-            Value::Int(value) => json!(value),
-            Value::Text(value) => json!(value),
-            Value::Uint(value) => json!(value),
-        };
-        members.insert(unclashed(name, record), value);
+        members.insert(unclashed(name, record), value.into());
     }
     let mut line = serde_json::Value::Object(members.into_iter().collect()).to_string();
     line.push('\n');

@@ -92,6 +92,18 @@ impl Visit for Collector {
     }
 }
 
+impl From<&Value> for serde_json::Value {
+    fn from(value: &Value) -> Self {
+        match value {
+            Value::Bool(value) => (*value).into(),
+            Value::Float(value) => (*value).into(),
+            Value::Int(value) => (*value).into(),
+            Value::Text(value) => value.as_str().into(),
+            Value::Uint(value) => (*value).into(),
+        }
+    }
+}
+
 impl From<bool> for Value {
     fn from(value: bool) -> Self {
         Self::Bool(value)

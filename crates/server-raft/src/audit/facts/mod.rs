@@ -56,13 +56,15 @@ fn local_authority(method: &str, asked: &[u8]) -> Fields {
     fields
 }
 
-/// One item for each of `asked`, with what was answered in its place.
-fn items<A, R>(
+/// One item for each of `asked`, with what was answered in its place; nothing while nothing was answered.
+fn items<A, R: Default>(
     asked: impl IntoIterator<Item = A>,
     answered: Vec<R>,
     item: impl Fn(A, &R) -> (Fields, Option<types::Status>),
 ) -> Facts {
-    let pairs = asked.into_iter().zip(&answered).map(|(asked, answered)| item(asked, answered));
+    let (none, is_answered) = (R::default(), !answered.is_empty());
+    let results = answered.iter().map(Some).chain(std::iter::repeat_with(|| (!is_answered).then_some(&none)));
+    let pairs = asked.into_iter().zip(results).map_while(|(asked, answered)| Some(item(asked, answered?)));
     Facts::Items(pairs.map(|(fields, status)| Item { fields, status: status.unwrap_or_default() }).collect())
 }
 
@@ -88,7 +90,7 @@ fn put_id(fields: &mut Fields, name: &str, id: Option<&types::Spiffeid>) {
     }
 }
 
-fn put_hash(fields: &mut Fields, name: &str, bytes: &[u8]) {
+pub(super) fn put_hash(fields: &mut Fields, name: &str, bytes: &[u8]) {
     if !bytes.is_empty() {
         put(fields, name, hex::encode(digest(&SHA256, bytes)));
     }

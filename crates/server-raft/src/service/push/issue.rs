@@ -33,13 +33,14 @@ async fn x509_svids(svids: &SvidService, caller: &Authorized, asked: Vec<issue::
     let params: Vec<_> = asked.into_iter().map(wish).collect();
     let audit = svids.shared.audit.as_ref();
     let on_record = audit.map(|audit| (audit, BatchNewX509svidRequest { params: params.clone() }));
-    let signed = match caller.pay_as(X509_METHOD, count).await {
+    let mut signed = match caller.pay_as(X509_METHOD, count).await {
         Ok(()) => svids.x509_for_agent(caller, params).await,
         Err(refused) => Err(refused),
     };
     if let Some((audit, request)) = on_record {
         let answer = |results: &Vec<_>| BatchNewX509svidResponse { results: results.clone() }.encode_to_vec();
-        audit.record(X509_METHOD, caller, &request, signed.as_ref().map(answer));
+        let recorded = audit.record(X509_METHOD, caller, &request, signed.as_ref().map(answer)).await;
+        signed = recorded.and(signed);
     }
     match signed {
         Ok(results) => {
@@ -58,13 +59,14 @@ async fn jwt_svids(svids: &SvidService, caller: &Authorized, asked: Vec<issue::J
     for wish in asked {
         let request = NewJwtsvidRequest { entry_id: wish.entry_id, audience: wish.audience };
         let on_record = svids.shared.audit.as_ref().map(|audit| (audit, request.clone()));
-        let signed = match caller.pay_as(JWT_METHOD, 1).await {
+        let mut signed = match caller.pay_as(JWT_METHOD, 1).await {
             Ok(()) => svids.jwt_for_agent(caller, request).await,
             Err(refused) => Err(refused),
         };
         if let Some((audit, request)) = on_record {
             let answer = |svid: &types::Jwtsvid| NewJwtsvidResponse { svid: Some(svid.clone()) }.encode_to_vec();
-            audit.record(JWT_METHOD, caller, &request, signed.as_ref().map(answer));
+            let recorded = audit.record(JWT_METHOD, caller, &request, signed.as_ref().map(answer)).await;
+            signed = recorded.and(signed);
         }
         results.push(match signed {
             Ok(svid) => issued::Jwt { status: Some(ok()), svid: Some(svid) },

@@ -6,6 +6,7 @@ use steeple_core as core;
 use steeple_core::{Timestamp, TrustDomain};
 
 use super::super::DecodeError;
+use super::audit::AuditAnchor;
 use super::import::Records;
 use super::mask::{from_bits, to_bits};
 use super::noun::{
@@ -39,7 +40,8 @@ pub(crate) struct Command {
     #[prost(
         oneof = "Kind",
         tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, \
-                35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 60, 61, 62, 63, 64, 70, 71, 72, 73, 74"
+                35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 60, 61, 62, 63, 64, 70, 71, 72, 73, \
+                74, 77"
     )]
     kind: Option<Kind>,
 }
@@ -146,6 +148,8 @@ enum Kind {
     ResealWebKey(ResealWebKey),
     #[prost(message, tag = "74")]
     ReplaceSealingKey(ReplaceSealingKey),
+    #[prost(message, tag = "77")]
+    SetAuditAnchor(AuditAnchor),
 }
 
 // === To messages ===
@@ -278,6 +282,7 @@ impl From<&CommandKind> for Kind {
             CommandKind::ResealWebKey { name, key, expected_term } => {
                 Self::ResealWebKey(ResealWebKey::new(name, key, *expected_term))
             }
+            CommandKind::SetAuditAnchor { anchor } => Self::SetAuditAnchor(anchor.into()),
             CommandKind::InitCluster(init) => Self::InitCluster(ClusterInit {
                 cluster_uuid: init.cluster_uuid.to_vec(),
                 trust_domain: init.trust_domain.to_string(),
@@ -500,6 +505,7 @@ impl TryFrom<Kind> for CommandKind {
                 key: core::SealedKey { keyring_term: reseal.keyring_term, ciphertext: reseal.key_ciphertext },
                 expected_term: reseal.expected_term,
             },
+            Kind::SetAuditAnchor(anchor) => Self::SetAuditAnchor { anchor: anchor.try_into()? },
             Kind::InitCluster(init) => Self::InitCluster(Box::new(crate::ClusterInit {
                 cluster_uuid: uuid(&init.cluster_uuid)?,
                 trust_domain: trust_domain(&init.trust_domain)?,

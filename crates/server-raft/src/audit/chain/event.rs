@@ -1,0 +1,91 @@
+//! What the chain says of itself, between the records of calls.
+
+use steeple_telemetry::log::Fields;
+
+use super::record::{Hash, Record, sha256};
+use crate::audit::facts::put;
+
+/// Records of the type `chain`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The first record of a chain, and why it does not continue another one. `torn` as in [`Self::Torn`].
+    Begun { reason: String, torn: Option<Torn> },
+    /// A server started and goes on.
+    Opened,
+    /// A new file, because the one before was full. `dropped` is the last record of the files that had to go so far.
+    Rotated { dropped: Option<(u64, u64)> },
+    /// A new file, because somebody moved the one before, or it was gone.
+    Reopened,
+    /// The line before is the beginning of one that a crash cut off.
+    Torn(Torn),
+    /// Records that could not be written.
+    Lost { records: u64 },
+    /// A server ended in order.
+    Stopped,
+}
+
+/// What a crash left of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Torn {
+    pub bytes: u64,
+    pub sha256: Hash,
+}
+
+impl Torn {
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { bytes: bytes.len() as u64, sha256: sha256(bytes) }
+    }
+
+    fn put(&self, fields: &mut Fields) {
+        put(fields, "torn_bytes", self.bytes);
+        put(fields, "torn_sha256", hex::encode(self.sha256));
+    }
+
+    /// Whether `record` is the one that marks it.
+    pub(super) fn is_marked_by(&self, record: &Record) -> bool {
+        matches!(record.event(), Some(BEGUN | TORN))
+            && record.number("torn_bytes") == Some(self.bytes)
+            && record.text("torn_sha256") == hex::encode(self.sha256)
+    }
+}
+
+impl Event {
+    pub fn fields(&self) -> Fields {
+        let mut fields = Fields::new();
+        put(&mut fields, "type", TYPE);
+        let (name, message) = match self {
+            Self::Begun { reason, torn } => {
+                put(&mut fields, "reason", reason.as_str());
+                torn.iter().for_each(|torn| torn.put(&mut fields));
+                (BEGUN, "Audit chain begins")
+            }
+            Self::Opened => ("opened", "Audit chain goes on"),
+            Self::Rotated { dropped } => {
+                if let Some((epoch, sequence)) = dropped {
+                    put(&mut fields, "dropped_epoch", *epoch);
+                    put(&mut fields, "dropped_sequence", *sequence);
+                }
+                (ROTATED, "Audit file rotated")
+            }
+            Self::Reopened => (REOPENED, "Audit file reopened"),
+            Self::Torn(torn) => {
+                torn.put(&mut fields);
+                (TORN, "Audit record torn")
+            }
+            Self::Lost { records } => {
+                put(&mut fields, "lost_records", *records);
+                ("lost", "Audit records lost")
+            }
+            Self::Stopped => ("stopped", "Audit chain rests"),
+        };
+        put(&mut fields, "event", name);
+        put(&mut fields, "msg", message);
+        fields
+    }
+}
+
+pub(super) const TYPE: &str = "chain";
+pub(super) const BEGUN: &str = "begun";
+pub(super) const ROTATED: &str = "rotated";
+pub(super) const REOPENED: &str = "reopened";
+const TORN: &str = "torn";
