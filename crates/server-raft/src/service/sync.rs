@@ -88,25 +88,21 @@ fn revision_pages(entries: &[Arc<Entry>]) -> impl Iterator<Item = SyncAuthorized
 }
 
 /// In the order of their ids; unknown ones are left out. The last message says that no more follow, even if it is
-/// empty.
-fn asked_for(
+/// empty. Each is made when the agent has taken the one before.
+fn asked_for<'a>(
     mut ids: Vec<String>,
-    by_id: &BTreeMap<&str, &Arc<Entry>>,
-    mask: Option<&types::EntryMask>,
-) -> Vec<SyncAuthorizedEntriesResponse> {
+    by_id: &BTreeMap<&str, &'a Arc<Entry>>,
+    mask: Option<&'a types::EntryMask>,
+) -> impl Iterator<Item = SyncAuthorizedEntriesResponse> + use<'a> {
     ids.sort_unstable();
     ids.dedup();
     let found: Vec<&Arc<Entry>> = ids.iter().filter_map(|id| by_id.get(id.as_str()).copied()).collect();
-    let pages = found.len().div_ceil(PAGE_ENTRIES);
-    if pages == 0 {
-        return vec![SyncAuthorizedEntriesResponse::default()];
-    }
-    let pages = found.chunks(PAGE_ENTRIES).enumerate().map(|(index, page)| SyncAuthorizedEntriesResponse {
-        entries: whole(page.iter().copied(), mask),
+    let pages = found.len().div_ceil(PAGE_ENTRIES).max(1);
+    (0..pages).map(move |index| SyncAuthorizedEntriesResponse {
+        entries: whole(found.iter().skip(index * PAGE_ENTRIES).take(PAGE_ENTRIES).copied(), mask),
         more: index + 1 < pages,
         ..Default::default()
-    });
-    pages.collect()
+    })
 }
 
 fn whole<'a>(entries: impl Iterator<Item = &'a Arc<Entry>>, mask: Option<&types::EntryMask>) -> Vec<types::Entry> {
