@@ -7,7 +7,7 @@ use std::time::Duration;
 use steeple_api::types;
 use steeple_testkit::{
     Agent, AgentSpec, Attestation, Binaries, ExtraLines, KubernetesApiDouble, Scratch, Server, ServerSpec,
-    SshCertificateAuthority, WorkloadStream, own_uid_selector, stock_program, until, workload_entry,
+    SshCertificateAuthority, WorkloadStream, named_program, own_uid_selector, until, workload_entry,
 };
 
 const TRUST_DOMAIN: &str = "example.org";
@@ -153,11 +153,11 @@ fn ours() -> Binaries {
 }
 
 fn with_stock_agent() -> Option<Binaries> {
-    stock_program("STOCK_SPIRE_AGENT").map(|agent: PathBuf| Binaries { agent, ..ours() })
+    named_program("STOCK_SPIRE_AGENT").map(|agent: PathBuf| Binaries { agent, ..ours() })
 }
 
 fn with_stock_server() -> Option<Binaries> {
-    stock_program("STOCK_SPIRE_SERVER").map(|server: PathBuf| Binaries { server, ..ours() })
+    named_program("STOCK_SPIRE_SERVER").map(|server: PathBuf| Binaries { server, ..ours() })
 }
 
 #[tokio::test]

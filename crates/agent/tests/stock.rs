@@ -9,7 +9,7 @@ use steeple_api::server::localauthority::PrepareX509AuthorityRequest;
 use steeple_api::server::localauthority::local_authority_client::LocalAuthorityClient;
 use steeple_ca::certificate;
 use steeple_testkit::{
-    Binaries, Fixture, FixtureEntry, WorkloadStream, own_uid_selector, stock_program, until, workload_entry,
+    Binaries, Fixture, FixtureEntry, WorkloadStream, named_program, own_uid_selector, until, workload_entry,
 };
 use steeple_transport::client::uds_channel;
 
@@ -22,14 +22,14 @@ const RECONNECT_MAX: Duration = Duration::from_secs(120);
 
 #[tokio::test]
 async fn a_stock_agent_serves_what_our_server_issues() {
-    let Some(agent) = stock_program(STOCK_AGENT) else { return };
+    let Some(agent) = named_program(STOCK_AGENT) else { return };
     let ours = Binaries::find().expect("our programs");
     works_together(&Binaries { agent, ..ours }).await;
 }
 
 #[tokio::test]
 async fn our_agent_serves_what_a_stock_server_issues() {
-    let Some(server) = stock_program(STOCK_SERVER) else { return };
+    let Some(server) = named_program(STOCK_SERVER) else { return };
     let ours = Binaries::find().expect("our programs");
     works_together(&Binaries { server, ..ours }).await;
 }
@@ -112,7 +112,7 @@ async fn works_together(binaries: &Binaries) {
 
 #[tokio::test]
 async fn agents_of_both_kinds_take_over_each_others_directory() {
-    let Some(agent) = stock_program(STOCK_AGENT) else { return };
+    let Some(agent) = named_program(STOCK_AGENT) else { return };
     let ours = Binaries::find().expect("our programs");
     let theirs = Binaries { agent, ..ours.clone() };
     for [first, second] in [[&ours, &theirs], [&theirs, &ours]] {

@@ -10,6 +10,8 @@ const BIN_DIR: &str = "STEEPLE_BIN_DIR";
 /// They name stock SPIRE's programs.
 const STOCK_SERVER: &str = "STOCK_SPIRE_SERVER";
 const STOCK_AGENT: &str = "STOCK_SPIRE_AGENT";
+/// Names a `steeple-server` of the release before; `./x test upgrade` builds one.
+const OLDER_SERVER: &str = "OLDER_STEEPLE_SERVER";
 
 /// The programs under test.
 #[derive(Clone, Debug)]
@@ -38,12 +40,17 @@ impl Binaries {
 
     /// Stock SPIRE's, where both are named; without them the test that asks is not run, and says so.
     pub fn stock() -> Option<Self> {
-        Some(Self { server: stock_program(STOCK_SERVER)?, agent: stock_program(STOCK_AGENT)? })
+        Some(Self { server: named_program(STOCK_SERVER)?, agent: named_program(STOCK_AGENT)? })
     }
 }
 
-/// The stock program that the environment `variable` names; without it says that something is not run.
-pub fn stock_program(variable: &str) -> Option<PathBuf> {
+/// A server of the release before, where one is named.
+pub fn older_server() -> Option<PathBuf> {
+    named_program(OLDER_SERVER)
+}
+
+/// The program that the environment `variable` names; without it says that something is not run.
+pub fn named_program(variable: &str) -> Option<PathBuf> {
     let path = std::env::var_os(variable).map(PathBuf::from);
     if path.is_none() {
         eprintln!("not run: {variable} is not set");

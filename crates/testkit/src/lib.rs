@@ -55,7 +55,7 @@ mod x509pop;
 
 pub use admin::Admin;
 pub use agent::{Agent, AgentSpec, Attestation};
-pub use binaries::{Binaries, stock_program};
+pub use binaries::{Binaries, named_program, older_server};
 pub use canary::Canary;
 pub use cgroup::Cgroup;
 pub use cluster::{Cluster, StateAt, states_at_one_index};

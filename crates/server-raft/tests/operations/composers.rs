@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
 use steeple_api::server::svid::MintX509svidRequest;
-use steeple_testkit::{Binaries, Cluster, ExtraLines, Server, ServerSpec, stock_program, until};
+use steeple_testkit::{Binaries, Cluster, ExtraLines, Server, ServerSpec, named_program, until};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
@@ -54,7 +54,7 @@ async fn started(binaries: &Binaries, site: &Site, spec: &ServerSpec, plugins: &
 
 #[tokio::test]
 async fn unique_ids_are_a_stock_servers_to_the_byte() {
-    let Some(stock) = stock_program("STOCK_SPIRE_SERVER") else { return };
+    let Some(stock) = named_program("STOCK_SPIRE_SERVER") else { return };
     let site = Site::new();
     let mut ours = started(&binaries(), &site, &spec("ours"), UNIQUE_ID).await;
     let stock = Binaries { server: stock, ..binaries() };

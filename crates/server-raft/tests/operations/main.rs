@@ -19,4 +19,5 @@ mod signers;
 mod site;
 mod supervised;
 mod telemetry;
+mod upgrade;
 mod wit;

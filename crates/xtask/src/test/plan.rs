@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use super::verdict::Verdict;
 use super::workshop::Workshop;
-use super::{alerts, checks, conformance, demo, go, java, package, python, rust};
+use super::{alerts, checks, conformance, demo, go, java, older, package, python, rust};
 
 pub struct Suite {
     pub name: &'static str,
@@ -67,7 +67,7 @@ pub enum Choice {
 }
 
 /// In the order of a run: what is quick to say no comes first.
-const SUITES: [Suite; 18] = [
+const SUITES: [Suite; 19] = [
     Suite { name: "format", part: Part::Default, place: Place::Alone, run: checks::format },
     Suite { name: "direction", part: Part::Default, place: Place::Alone, run: checks::direction },
     Suite { name: "generated code", part: Part::Default, place: Place::Alone, run: checks::generated_code },
@@ -84,6 +84,7 @@ const SUITES: [Suite; 18] = [
     Suite { name: "chaos", part: Part::Default, place: Place::Others, run: demo::faults },
     Suite { name: "demo", part: Part::Default, place: Place::Alone, run: demo::run },
     Suite { name: "leader kills", part: Part::Default, place: Place::Alone, run: demo::few_leader_kills },
+    Suite { name: "upgrade", part: Part::Long, place: Place::Alone, run: older::run },
     Suite {
         name: "leader kills (self-test)",
         part: Part::Long,
@@ -161,8 +162,8 @@ mod tests {
         let others = ["package", "interop: go", "interop: python", "interop: java", "conformance", "chaos"];
         assert_eq!(full[6], [vec!["rust"], others.to_vec()]);
         assert_eq!([&full[0], &full[5]], before.map(|name| vec![vec![name]]).each_ref());
-        assert_eq!([&full[7], &full[10]], after.map(|name| vec![vec![name]]).each_ref());
-        assert_eq!(full.len(), 11);
+        assert_eq!([&full[7], &full[11]], after.map(|name| vec![vec![name]]).each_ref());
+        assert_eq!(full.len(), 12);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -21,20 +22,25 @@ const DOUBLE: &str = "double:";
 const INTEROP: &str = "interop_";
 
 pub fn run(workshop: &Workshop) -> Result<Verdict> {
-    tests(workshop, "rust", &[])
+    tests(workshop, "rust", &[], &[])
+}
+
+/// From the release before, whose server is at `older`.
+pub fn upgrade(workshop: &Workshop, older: &Path) -> Result<Verdict> {
+    tests(workshop, "upgrade", &["--test", "operations", "upgrade::"], &[("OLDER_STEEPLE_SERVER", older)])
 }
 
 /// Only the published Rust client.
 pub fn interop(workshop: &Workshop) -> Result<Verdict> {
-    tests(workshop, "interop: rust", &["--test", "interop_*"])
+    tests(workshop, "interop: rust", &["--test", "interop_*"], &[])
 }
 
-fn tests(workshop: &Workshop, name: &str, selection: &[&str]) -> Result<Verdict> {
+fn tests(workshop: &Workshop, name: &str, selection: &[&str], programs: &[(&str, &Path)]) -> Result<Verdict> {
     let artifacts = workshop.artifacts()?;
     // The output of tests that passed tells which of them did not run.
     let arguments = [&["test", "--workspace", "--no-fail-fast"], selection, &["--", "--show-output"]].concat();
     let mut command = cargo::command(&arguments);
-    command.env("RUST_TEST_THREADS", threads().to_string());
+    command.env("RUST_TEST_THREADS", threads().to_string()).envs(programs.iter().copied());
     if let Some(prometheus) = workshop.tools().prometheus() {
         command.env("STEEPLE_PROMETHEUS", prometheus);
     }
