@@ -24,6 +24,8 @@ pub const CLUSTER_VERSION_RENEWAL: u32 = 4;
 pub const CLUSTER_VERSION_NEW_SEALING_KEY: u32 = 5;
 /// From which on the heads of audit chains are kept.
 pub const CLUSTER_VERSION_AUDIT_ANCHORS: u32 = 6;
+/// From which on a key that is appended to the bundle once more is held until the later of both ends.
+pub const CLUSTER_VERSION_LATER_EXPIRY: u32 = 6;
 /// The form of a keyring, its first byte, that every release can read.
 const KEYRING_FORM_FIRST: u8 = 1;
 

@@ -3,11 +3,11 @@
 mod common;
 
 use common::{Replica, agent, authority, cluster_init, member};
-use steeple_core::{AuthorityKind, JoinToken, SealedKey, Timestamp};
+use steeple_core::{AuthorityKind, JoinToken, JwtAuthority, SealedKey, Timestamp};
 use steeple_state::{
-    Attestation, CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, CLUSTER_VERSION_NEW_SEALING_KEY, CLUSTER_VERSION_RENEWAL,
-    CLUSTER_VERSION_TOKEN_FRACTIONS, CLUSTER_VERSION_WIT, ClusterInit, Code, Command, CommandKind, DecodeError,
-    NO_REQUEST, Outcome, State, Suffrage, Table, codec,
+    Attestation, CLUSTER_VERSION_FIRST, CLUSTER_VERSION_LATER_EXPIRY, CLUSTER_VERSION_MAX,
+    CLUSTER_VERSION_NEW_SEALING_KEY, CLUSTER_VERSION_RENEWAL, CLUSTER_VERSION_TOKEN_FRACTIONS, CLUSTER_VERSION_WIT,
+    ClusterInit, Code, Command, CommandKind, DecodeError, NO_REQUEST, Outcome, State, Suffrage, Table, codec,
 };
 
 fn founded(version: u32) -> Replica {
@@ -20,7 +20,7 @@ fn founded(version: u32) -> Replica {
 fn it_only_rises() {
     let mut replica = founded(CLUSTER_VERSION_FIRST);
     let set = |version| CommandKind::SetClusterVersion { version };
-    for version in [CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, CLUSTER_VERSION_MAX] {
+    for version in [CLUSTER_VERSION_FIRST, CLUSTER_VERSION_LATER_EXPIRY, CLUSTER_VERSION_MAX, CLUSTER_VERSION_MAX] {
         assert_eq!(replica.run(set(version)), Outcome::Done);
         assert_eq!(replica.state.cluster_version(), version);
     }
@@ -102,6 +102,27 @@ fn a_renewal_says_what_it_replaces_from_a_version_on() {
         CommandKind::SetPendingSerial { id, serial: "2".to_owned(), not_after: 5000, replaces }.needs_version()
     };
     assert_eq!([needs(None), needs(Some(""))], [CLUSTER_VERSION_FIRST, CLUSTER_VERSION_RENEWAL]);
+}
+
+#[test]
+fn a_key_that_is_appended_again_is_held_until_the_later_end() {
+    let ends = |version: u32, ends: &[i64]| {
+        let mut replica = founded(version);
+        for expires_at in ends {
+            let key =
+                JwtAuthority { public_key: vec![1], key_id: "k".to_owned(), expires_at: *expires_at, tainted: false };
+            let append = CommandKind::AppendBundle { x509_authorities: Vec::new(), jwt_authorities: vec![key] };
+            assert!(matches!(replica.run(append), Outcome::Bundle(_)));
+        }
+        let bundle = replica.state.own_bundle().expect("it was appended to").clone();
+        assert_eq!(bundle.jwt_authorities.len(), 1);
+        bundle.jwt_authorities[0].expires_at
+    };
+    assert_eq!(ends(CLUSTER_VERSION_LATER_EXPIRY - 1, &[100, 200]), 100, "as the releases before");
+    let now = CLUSTER_VERSION_LATER_EXPIRY;
+    for (told, end) in [(&[100, 200][..], 200), (&[200, 100], 200), (&[100, 0], 0), (&[0, 100], 0)] {
+        assert_eq!(ends(now, told), end, "{told:?}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use steeple_core::{Bundle, JwtAuthority, TrustDomain, X509Authority};
 
 use super::writer::Writer;
 use crate::limits::CASCADE_ENTRIES_MAX;
-use crate::{BundleMask, BundleUpdate, Code, DeleteMode, Outcome, Rejection};
+use crate::{BundleMask, BundleUpdate, CLUSTER_VERSION_LATER_EXPIRY, Code, DeleteMode, Outcome, Rejection};
 
 // === The own bundle ===
 
@@ -31,19 +31,20 @@ pub(super) fn publish(
     x509_authorities: &[Vec<u8>],
     jwt_authorities: &[JwtAuthority],
 ) -> Result<Arc<Bundle>, Rejection> {
+    let extends = writer.state().cluster_version() >= CLUSTER_VERSION_LATER_EXPIRY;
     grow(writer, |bundle| {
         for der in x509_authorities {
             if bundle.x509_authorities.iter().all(|known| known.der != *der) {
                 bundle.x509_authorities.push(X509Authority { der: der.clone(), tainted: false });
             }
         }
-        jwt_authorities.iter().try_for_each(|authority| add_key(&mut bundle.jwt_authorities, "JWT", authority))
+        jwt_authorities.iter().try_for_each(|authority| add_key(&mut bundle.jwt_authorities, "JWT", authority, extends))
     })
 }
 
 /// As [`publish`], a key for WIT-SVIDs.
 pub(super) fn publish_wit(writer: &mut Writer<'_>, authority: &JwtAuthority) -> Result<Arc<Bundle>, Rejection> {
-    grow(writer, |bundle| add_key(&mut bundle.wit_authorities, "WIT", authority))
+    grow(writer, |bundle| add_key(&mut bundle.wit_authorities, "WIT", authority, false))
 }
 
 /// Changes the own bundle, or begins it.
@@ -58,10 +59,22 @@ fn grow(
     Ok(write_own(writer, stored, bundle))
 }
 
-fn add_key(keys: &mut Vec<JwtAuthority>, profile: &str, authority: &JwtAuthority) -> Result<(), Rejection> {
-    match keys.iter().find(|known| known.key_id == authority.key_id) {
+/// A key that is known already is held once, and as long as anybody wants it to be held where it `extends`.
+fn add_key(
+    keys: &mut Vec<JwtAuthority>,
+    profile: &str,
+    authority: &JwtAuthority,
+    extends: bool,
+) -> Result<(), Rejection> {
+    match keys.iter_mut().find(|known| known.key_id == authority.key_id) {
         None => keys.push(JwtAuthority { tainted: false, ..authority.clone() }),
-        Some(known) if known.public_key == authority.public_key => {}
+        Some(known) if known.public_key == authority.public_key => {
+            // 0 is no expiry.
+            let is_later = authority.expires_at == 0 || authority.expires_at > known.expires_at;
+            if extends && known.expires_at != 0 && is_later {
+                known.expires_at = authority.expires_at;
+            }
+        }
         // A verifier could not tell two keys of one id apart.
         Some(_) => {
             let message = format!("another {profile} authority with key ID \"{}\" exists", authority.key_id);
