@@ -375,6 +375,11 @@ fn plugin_data_comes_from_the_block_or_from_its_file() {
     for (plugin, key) in settings.plugins_of("NodeAttestor").zip(["ca_bundle_path", "a"]) {
         assert_eq!(plugin.load_data().unwrap().nodes[0].key, key);
     }
+    let missing = server(&server_conf("", "NodeAttestor \"x509pop\" { plugin_data_file = \"/no/such\" }")).unwrap();
+    let error = missing.settings.plugins_of("NodeAttestor").next().unwrap().load_data().unwrap_err();
+    let told =
+        "NodeAttestor \"x509pop\": failed to read plugin configuration: open /no/such: no such file or directory";
+    assert_eq!(error.to_string(), told);
 }
 
 /// The sample files are the documentation of every key that matters; they have to load as they are.

@@ -13,7 +13,8 @@ pub enum PluginError {
         go_quoted(.kind), go_quoted(.name)
     )]
     DataTwice { kind: String, name: String },
-    #[error("failed to read plugin configuration for {}/{}: {reason}", go_quoted(.kind), go_quoted(.name))]
+    /// `validate` has the plugin as the heading over SPIRE's note, which is the rest.
+    #[error("{kind} {}: failed to read plugin configuration: {reason}", go_quoted(.name))]
     DataFile { kind: String, name: String, reason: String },
     #[error("unknown plugin_data of {} {}: {}", .kind, go_quoted(.name), .hints.join(", "))]
     UnknownData { kind: String, name: String, hints: Vec<String> },

@@ -177,7 +177,10 @@ mod tests {
                 "NodeAttestor \"x509pop\" { plugin_data { ca_bundle_path = \"/dev/null\" } }",
                 "unable to load trust bundle \"/dev/null\": no certificates found in file",
             ),
-            ("NodeAttestor \"x509pop\" { plugin_data_file = \"/none.conf\" }", "/none.conf"),
+            (
+                "NodeAttestor \"x509pop\" { plugin_data_file = \"/none.conf\" }",
+                "failed to read plugin configuration: open /none.conf: no such file or directory",
+            ),
             (
                 "NodeAttestor \"k8s_psat\" { plugin_data { clusters = { \"c\" = { audience = [\"a\"] } } } }",
                 "cluster \"c\" configuration must have at least one service account allowed",
