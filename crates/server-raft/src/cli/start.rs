@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use steeple_cli::{Call, Failure, Values};
+use steeple_config::SERVER_CONFIG_PATH;
 
 use super::table::{Action, FEATURE_FLAGS_ENV, Remote, SOCKET, program_with};
 use super::{RunFlags, oidc, validate};
@@ -38,20 +39,28 @@ pub fn start(args: &[String]) -> Outcome {
                 Outcome::Exit(finish(Call::of_process(invocation.values), |call| ask(call, remote)))
             }
             Action::OidcProvider => Outcome::Exit(steeple_oidc::start(&invocation.values)),
-            Action::Run | Action::Validate if let Some(stray) = stray(&invocation.values) => {
-                let _ = writeln!(std::io::stderr(), "Error: unexpected argument {stray:?}: name a file with -config");
-                Outcome::Exit(ExitCode::FAILURE)
-            }
-            Action::Run => Outcome::Run(Box::new(RunFlags::of(&invocation.values))),
-            Action::Validate => Outcome::Exit(validate::validate(&RunFlags::of(&invocation.values))),
+            action @ (Action::Run | Action::Validate) => match run_flags(&invocation.values, SERVER_CONFIG_PATH) {
+                Err(refusal) => {
+                    let _ = writeln!(std::io::stderr(), "Error: {refusal}");
+                    Outcome::Exit(ExitCode::FAILURE)
+                }
+                Ok(flags) if matches!(action, Action::Run) => Outcome::Run(Box::new(flags)),
+                Ok(flags) => Outcome::Exit(validate::validate(&flags)),
+            },
         },
     }
 }
 
-/// A word that stands where the configuration file was meant, perhaps. SPIRE ignores it and asks for its default file;
-/// a server that starts without a file would found another trust domain.
-fn stray(values: &Values) -> Option<&String> {
-    values.rest().first().filter(|_| values.text_if_any("config").is_none())
+/// A word may stand where the configuration file was meant. SPIRE ignores it and asks for its default file, and so does
+/// this server where there is one: without a file it would found another trust domain.
+fn run_flags(values: &Values, default_file: &str) -> Result<RunFlags, String> {
+    let flags = RunFlags::of(values);
+    let Some(word) = values.rest().first().filter(|_| flags.config.is_none()) else { return Ok(flags) };
+    if !Path::new(default_file).exists() {
+        return Err(format!("unexpected argument {word:?}: name a file with -config"));
+    }
+    let _ = writeln!(std::io::stderr(), "warning: {word:?} and what follows are ignored; reading {default_file}");
+    Ok(RunFlags { config: Some(default_file.into()), ..flags })
 }
 
 fn finish(mut call: Call, run: impl FnOnce(&mut Call) -> Result<(), Failure>) -> ExitCode {
@@ -88,5 +97,17 @@ mod tests {
         }
         assert!(matches!(started(&["steeple-server", "run"]), Outcome::Run(_)));
         assert!(matches!(started(&["steeple-server", "run", "-config", "a.conf", "b.conf"]), Outcome::Run(_)));
+    }
+
+    #[test]
+    fn a_word_is_ignored_where_the_default_file_is() {
+        let words = ["run", "config", "other.conf"].map(str::to_owned);
+        let values = program_with("steeple-server", "").select(&words).unwrap().values;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("server.conf");
+        let refused = run_flags(&values, file.to_str().unwrap()).unwrap_err();
+        assert_eq!(refused, "unexpected argument \"config\": name a file with -config");
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(run_flags(&values, file.to_str().unwrap()).unwrap().config, Some(file));
     }
 }
