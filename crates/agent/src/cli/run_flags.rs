@@ -55,7 +55,7 @@ impl RunFlags {
         self.load_with(Some(&plugins))
     }
 
-    /// As SPIRE's agent validates: any plugin will do.
+    /// As SPIRE's agent validates: any plugin will do. What [`Self::load`] says of them is told beside it.
     pub fn load_with_any_plugin(&self) -> Result<Loaded<AgentSettings>, ConfigError> {
         self.load_with(None)
     }

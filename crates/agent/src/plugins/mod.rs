@@ -7,8 +7,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use steeple_cli::PluginDataFiles;
 use steeple_config::{AgentSettings, PluginBlock};
-use steeple_core::Clock;
 use steeple_core::plugin::{KeyManager, WorkloadAttestor};
+use steeple_core::{Clock, SystemClock};
 use steeple_plugins::docker::DockerAttestor;
 use steeple_plugins::k8s::K8sAttestor;
 use steeple_plugins::key_manager::{DiskKeys, MemoryKeys};
@@ -31,14 +31,32 @@ fn open_key_manager(block: &PluginBlock) -> anyhow::Result<Arc<dyn KeyManager>> 
             Ok(Arc::new(MemoryKeys::default()))
         }
         "disk" => {
-            let directory = block.read_data(|data| anyhow::Ok(data.text("directory")?))?;
-            let directory = directory.filter(|path| !path.is_empty());
-            let directory = directory.context("KeyManager \"disk\": directory is required")?;
+            let directory = key_directory(block)?;
             std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {directory}"))?;
             Ok(Arc::new(DiskKeys::open(directory.as_ref())?))
         }
         other => bail!("KeyManager {other:?} is not built in"),
     }
+}
+
+/// Of the key manager on disk.
+fn key_directory(block: &PluginBlock) -> anyhow::Result<String> {
+    let directory = block.read_data(|data| anyhow::Ok(data.text("directory")?))?;
+    directory.filter(|path| !path.is_empty()).context("KeyManager \"disk\": directory is required")
+}
+
+/// What the plugins of an agent would say against their own settings. Files are read, nothing is made.
+pub fn refusals(settings: &AgentSettings) -> Vec<anyhow::Error> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let node_attestors = settings.plugins_of("NodeAttestor").filter(|_| settings.join_token.is_none());
+    let node_attestors = node_attestors.map(|block| node_attestor::of_block(block).map(drop));
+    let key_managers = settings.plugins_of("KeyManager").map(|block| match block.name.as_str() {
+        "disk" => key_directory(block).map(drop),
+        _ => open_key_manager(block).map(drop),
+    });
+    let workload_attestors =
+        settings.plugins_of("WorkloadAttestor").map(|block| workload_attestor(block, &clock).map(drop));
+    node_attestors.chain(key_managers).chain(workload_attestors).filter_map(Result::err).collect()
 }
 
 pub fn workload_attestors(

@@ -25,7 +25,7 @@ pub fn node_attestor(
     Ok(files.configure(block, of_block)?)
 }
 
-fn of_block(block: &PluginBlock) -> anyhow::Result<Arc<dyn AgentNodeAttestor>> {
+pub(super) fn of_block(block: &PluginBlock) -> anyhow::Result<Arc<dyn AgentNodeAttestor>> {
     Ok(match block.name.as_str() {
         "join_token" => {
             block.read_data(|_| anyhow::Ok(()))?;
