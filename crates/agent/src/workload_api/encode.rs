@@ -6,17 +6,13 @@ use steeple_api::workload::{JwtBundlesResponse, X509BundlesResponse, X509svid, X
 use steeple_ca::jwks::{self, JwksError};
 use steeple_core::Bundle;
 
-use crate::cache::{WorkloadView, without_duplicate_hints};
+use crate::cache::{WorkloadIdentity, WorkloadView, without_duplicate_hints};
 
 /// Every identity with its chain, key and bundle; `federated_bundles` is the union over all of them.
 pub fn x509_svids(view: &WorkloadView) -> X509svidResponse {
     let bundle = view.bundle.as_deref().map(concatenated).unwrap_or_default();
-    let entries = view.identities.iter().map(|identity| identity.entry.clone()).collect();
-    let kept = without_duplicate_hints(entries);
-    let svids = view
-        .identities
-        .iter()
-        .filter(|identity| kept.iter().any(|entry| entry.id == identity.entry.id))
+    let svids = shown(view)
+        .into_iter()
         .map(|identity| X509svid {
             spiffe_id: identity.svid.spiffe_id.to_string(),
             x509_svid: identity.svid.chain.concat(),
@@ -28,6 +24,14 @@ pub fn x509_svids(view: &WorkloadView) -> X509svidResponse {
     let federated_bundles =
         view.federated.iter().map(|(domain, bundle)| (domain.id().to_string(), concatenated(bundle))).collect();
     X509svidResponse { svids, crl: Vec::new(), federated_bundles }
+}
+
+/// The identities that a workload is shown: one for each hint.
+pub fn shown(view: &WorkloadView) -> Vec<&WorkloadIdentity> {
+    let entries = view.identities.iter().map(|identity| identity.entry.clone()).collect();
+    let kept = without_duplicate_hints(entries);
+    let is_kept = |identity: &&WorkloadIdentity| kept.iter().any(|entry| entry.id == identity.entry.id);
+    view.identities.iter().filter(is_kept).collect()
 }
 
 /// Keys are trust domain IDs with their scheme.

@@ -4,6 +4,7 @@
 //! OK or CANCELLED, which several clients take for good.
 
 pub(crate) mod encode;
+mod fetched;
 mod header;
 mod jwt;
 mod service;

@@ -11,7 +11,7 @@ use steeple_core::{Clock, Entry, SpiffeId};
 use tonic::{Request, Response, Status};
 
 use super::streams::{Messages, WithoutIdentity, follow, no_identity};
-use super::{JwtSource, encode};
+use super::{JwtSource, encode, fetched};
 use crate::attest::{Caller, WorkloadAttestors};
 use crate::cache::{Cache, Views, WorkloadView, of_spiffe_id};
 use crate::rate_limit::{CallerLimits, LimitedCall};
@@ -41,9 +41,11 @@ impl SpiffeWorkloadApi for WorkloadApi {
         request: Request<X509svidRequest>,
     ) -> Result<Response<Messages<X509svidResponse>>, Status> {
         let caller = self.admit(&request, LimitedCall::FetchX509Svid).await?;
-        let encode = |view: &WorkloadView| {
+        let clock = Arc::clone(&self.clock);
+        let encode = move |view: &WorkloadView| {
             // Right after the entries changed there may be nothing minted yet: an empty list is no message.
             let message = encode::x509_svids(view);
+            fetched::x509_svids(view, clock.now());
             Ok(Some(message).filter(|message| !message.svids.is_empty()))
         };
         Ok(Response::new(self.follow(caller, WithoutIdentity::Deny, encode)))
@@ -85,6 +87,7 @@ impl SpiffeWorkloadApi for WorkloadApi {
                 .fetch(&entry, &audience)
                 .await
                 .map_err(|status| Status::unavailable(format!("could not fetch JWT-SVID: {}", status.message())))?;
+            fetched::jwt_svid(&entry.spiffe_id, token.expires_at, self.clock.now());
             svids.push(jwt_to_wire(&entry, &token.token));
         }
         Ok(Response::new(JwtsvidResponse { svids }))
