@@ -188,6 +188,7 @@ async fn an_agent_moves_on_when_its_replica_dies_and_ends_when_it_is_banned() {
     let ended = tokio::time::timeout(EVENT_MAX, world.agent.process_mut().exited()).await;
     ended.expect("it ends").expect("a process");
     assert!(world.said("Agent is banned") > 0);
+    assert!(world.said("failed to fetch authorized entries: rpc error: code = PermissionDenied") > 0);
     world.cluster.stop().await.expect("an orderly end");
     world.scratch.remove().expect("an empty place");
 }

@@ -185,6 +185,14 @@ async fn a_compromised_authority_goes_and_no_svid_is_ever_unverifiable() {
     assert!(roots.iter().all(|root| !root.tainted), "the compromised one is gone");
     let replaced = shown.borrow().clone().expect("an update");
     assert_ne!(replaced.svids[0].x509_svid, first.svids[0].x509_svid, "the workload has another SVID");
+    let log = world.agent.log().expect("a log");
+    for line in [
+        "New tainted X.509 authorities found",
+        "Scheduled rotation for SVID entries due to tainted X.509 authorities",
+        "Agent SVID is tainted by a root authority, forcing rotation",
+    ] {
+        assert!(log.contains(line), "{line}: {log}");
+    }
     verifier.abort();
     workload.abort();
     world.stop().await;

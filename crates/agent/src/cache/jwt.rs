@@ -1,5 +1,6 @@
 //! JWT-SVIDs, bounded, by identity and audience.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,17 +67,19 @@ impl JwtCache {
         token
     }
 
-    /// Drops tokens signed with one of these keys.
-    pub fn forget_keys(&self, key_ids: &[String]) {
-        let doomed: Vec<JwtKey> = self
-            .tokens
-            .iter()
-            .filter(|(_, token)| key_ids.contains(&token.key_id))
-            .map(|(key, _)| (*key).clone())
-            .collect();
-        for key in doomed {
-            self.tokens.invalidate(&key);
+    /// Drops tokens signed with one of these keys, and returns how many of each.
+    pub fn forget_keys(&self, key_ids: &BTreeSet<String>) -> BTreeMap<String, usize> {
+        let mut forgotten = BTreeMap::new();
+        if key_ids.is_empty() {
+            return forgotten;
         }
+        let tokens = self.tokens.iter().filter(|(_, token)| key_ids.contains(&token.key_id));
+        let doomed: Vec<(JwtKey, String)> = tokens.map(|(key, token)| ((*key).clone(), token.key_id.clone())).collect();
+        for (key, key_id) in doomed {
+            self.tokens.invalidate(&key);
+            *forgotten.entry(key_id).or_default() += 1;
+        }
+        forgotten
     }
 
     pub fn len(&self) -> usize {
@@ -119,9 +122,10 @@ mod tests {
         assert!(
             !token.is_stale(at(49)) && token.is_stale(at(50)) && !token.is_expired(at(99)) && token.is_expired(at(100))
         );
-        cache.forget_keys(&["other".into()]);
+        let forget = |key_ids: &[&str]| cache.forget_keys(&key_ids.iter().map(ToString::to_string).collect());
+        assert!(forget(&["other"]).is_empty());
         assert_eq!(cache.len(), 1);
-        cache.forget_keys(&["k".into()]);
+        assert_eq!(forget(&["k", "other"]), BTreeMap::from([("k".to_owned(), 1)]));
         assert!(cache.is_empty());
     }
 

@@ -31,13 +31,21 @@ pub enum Trouble {
     UnknownAuthority,
 }
 
+/// A [`Trouble`], and how the call ended that met it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Met {
+    pub trouble: Trouble,
+    pub error: String,
+}
+
 /// Why the agent ends by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum Ended {
-    #[error("Agent is banned: removing SVID and shutting down")]
-    Banned,
-    #[error("Agent needs to re-attest: removing SVID and shutting down (its attestation cannot be repeated)")]
-    CannotReattest,
+    /// The server's words.
+    #[error("{0}")]
+    Banned(String),
+    #[error("Agent needs to re-attest: removing SVID and shutting down (its attestation cannot be repeated): {0}")]
+    CannotReattest(String),
     #[error("the agent's SVID has expired and could not be renewed")]
     Expired,
     #[error(
@@ -87,6 +95,8 @@ pub struct IdentityDriver {
     held: Option<AgentSvid>,
     /// When the SVID in use falls due.
     rotate_at: Timestamp,
+    /// Whether the log says already that the SVID in use is tainted.
+    taint_told: bool,
     /// DER; empty until a server has been trusted, and again when it is not any more.
     bundle: Vec<Vec<u8>>,
 }
@@ -112,7 +122,7 @@ pub struct IdentityParts {
 
 impl IdentityDriver {
     pub fn new(parts: IdentityParts) -> Self {
-        Self { parts, held: None, rotate_at: Timestamp::default(), bundle: Vec::new() }
+        Self { parts, held: None, rotate_at: Timestamp::default(), taint_told: false, bundle: Vec::new() }
     }
 
     /// Brings the agent to an SVID in use: from disk if it is still good, else by attesting, with retries.
@@ -151,7 +161,7 @@ impl IdentityDriver {
     /// Renews, and reacts to what other calls met. Ends when the agent has to.
     pub async fn run(
         mut self,
-        mut trouble: watch::Receiver<Option<Trouble>>,
+        mut trouble: watch::Receiver<Option<Met>>,
         mut bundle_arrived: watch::Receiver<Option<Arc<Bundle>>>,
         stop: CancellationToken,
     ) -> Result<(), Ended> {
@@ -169,7 +179,7 @@ impl IdentityDriver {
                     if changed.is_err() {
                         return Ok(());
                     }
-                    let met = *trouble.borrow_and_update();
+                    let met = trouble.borrow_and_update().clone();
                     match met {
                         Some(met) => self.react(met).await?,
                         None => self.trusted()?,
@@ -200,8 +210,12 @@ impl IdentityDriver {
         pause: Duration,
     ) -> Result<Duration, Ended> {
         let now = self.parts.clock.now();
-        let due = self.held.is_none() || now >= self.rotate_at || self.is_tainted(bundle);
-        if !due {
+        let tainted = self.is_tainted(bundle);
+        if tainted && !self.taint_told {
+            tracing::info!("Agent SVID is tainted by a root authority, forcing rotation");
+            self.taint_told = true;
+        }
+        if self.held.is_some() && now < self.rotate_at && !tainted {
             return Ok(CHECK_INTERVAL);
         }
         match self.renew_or_reattest().await {
@@ -215,7 +229,7 @@ impl IdentityDriver {
                         _ => Ok((pause * 2).min(BACKOFF_MAX)),
                     };
                 };
-                self.react(trouble).await.map(|()| CHECK_INTERVAL)
+                self.react(Met { trouble, error: failure.to_string() }).await.map(|()| CHECK_INTERVAL)
             }
         }
     }
@@ -230,11 +244,13 @@ impl IdentityDriver {
         self.publish(fresh).map_err(|error| Box::new(Status::internal(error.to_string())).into())
     }
 
-    async fn react(&mut self, trouble: Trouble) -> Result<(), Ended> {
+    async fn react(&mut self, met: Met) -> Result<(), Ended> {
+        let Met { trouble, error } = met;
         match trouble {
             Trouble::Banned => {
+                tracing::warn!(error, "Agent is banned: removing SVID and shutting down");
                 self.forget()?;
-                Err(Ended::Banned)
+                Err(Ended::Banned(error))
             }
             Trouble::UnknownAuthority => match self.distrusted()? {
                 Distrust::Final => Err(Ended::UnknownAuthority),
@@ -242,12 +258,12 @@ impl IdentityDriver {
                 Distrust::Anew => self.attest_with_retries().await,
             },
             Trouble::MustReattest if self.can_reattest() => {
-                tracing::warn!("Agent needs to re-attest; starting node attestation");
+                tracing::warn!(error, "Agent needs to re-attest; starting node attestation");
                 self.attest_with_retries().await
             }
             Trouble::MustReattest => {
                 self.forget()?;
-                Err(Ended::CannotReattest)
+                Err(Ended::CannotReattest(error))
             }
         }
     }
@@ -381,6 +397,7 @@ impl IdentityDriver {
             persisted.replace(&svid.key);
         }
         self.held = Some(svid);
+        self.taint_told = false;
         self.save()?;
         gauge!(metrics::BOOTSTRAPPED).set(1.0);
         self.parts.upstream.reconnect();

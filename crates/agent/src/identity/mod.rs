@@ -16,6 +16,6 @@ mod renew;
 
 pub use attest::{AttestFailure, attest};
 pub use counted_keys::CountedKeys;
-pub use driver::{Ended, IdentityDriver, IdentityParts, Started, Trouble};
+pub use driver::{Ended, IdentityDriver, IdentityParts, Met, Started, Trouble};
 pub use held::{AgentSvid, IdentityError, KEY_IDS};
 pub use rebootstrap::{Distrust, NotRepeatable, Rebootstrap};

@@ -1,16 +1,17 @@
 //! What happens with entries and bundles that a server sent, however they came.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steeple_core::{Bundle, Clock, Entry, TrustDomain};
+use steeple_core::{Bundle, Clock, Entry, SpiffeId, TrustDomain};
 use tokio::sync::watch;
 use tonic::Status;
 
 use super::taint::{is_tainted, tainted_key_ids};
 use crate::cache::{Cache, JwtCache};
-use crate::identity::Trouble;
+use crate::identity::{Met, Trouble};
 use crate::metrics;
 
 pub struct Arrivals {
@@ -20,7 +21,7 @@ pub struct Arrivals {
     /// `sync_interval`.
     pub interval: Duration,
     /// Told about statuses that concern the agent's own identity; `None` once a server has answered again.
-    pub trouble: watch::Sender<Option<Trouble>>,
+    pub trouble: watch::Sender<Option<Met>>,
     /// Unix seconds of the last success; 0 before the first.
     pub last_success: watch::Sender<i64>,
     /// Told about every own bundle that arrives: identity keeps it on disk.
@@ -72,16 +73,18 @@ impl Arrivals {
         self.trouble.send_if_modified(|trouble| trouble.take().is_some());
     }
 
-    /// Tells identity if `status` concerns it.
-    pub fn report(&self, status: &Status) -> Option<Trouble> {
+    /// Tells identity if `status` concerns it; `error` is what became of the call.
+    pub fn report(&self, status: &Status, error: &dyn Display) -> Option<Trouble> {
         let trouble = Trouble::of(status)?;
-        self.trouble.send_replace(Some(trouble));
+        self.trouble.send_replace(Some(Met { trouble, error: error.to_string() }));
         Some(trouble)
     }
 
     fn arrived(&self) {
-        self.drop_tainted();
         if let Some(own) = self.cache.own_bundle() {
+            let before = self.bundle_arrived.borrow().clone();
+            tell_tainted(before.as_deref(), &own);
+            self.drop_tainted(&own);
             self.bundle_arrived.send_if_modified(|known| {
                 let news = known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &own));
                 if news {
@@ -94,14 +97,15 @@ impl Arrivals {
     }
 
     /// SVIDs signed by a tainted authority are replaced; tokens signed with a tainted key are forgotten.
-    fn drop_tainted(&self) {
-        let Some(bundle) = self.cache.own_bundle() else { return };
-        let tainted_keys: Vec<String> =
-            bundle.jwt_authorities.iter().filter(|key| key.tainted).map(|key| key.key_id.clone()).collect();
-        if !tainted_keys.is_empty() {
-            self.jwt_cache.forget_keys(&tainted_keys);
+    fn drop_tainted(&self, own: &Bundle) {
+        for (key_id, count) in self.jwt_cache.forget_keys(&tainted_keys(own)) {
+            tracing::info!(
+                jwt_authority_key_ids = key_id,
+                tainted_jwt_svids = count,
+                "JWT-SVIDs were removed from the JWT cache because they were issued by a tainted authority"
+            );
         }
-        let tainted = tainted_key_ids(&bundle);
+        let tainted = tainted_key_ids(own);
         if tainted.is_empty() {
             return;
         }
@@ -113,8 +117,33 @@ impl Arrivals {
             .map(|state| state.entry.id.clone())
             .collect();
         if !doomed.is_empty() {
-            tracing::info!(count = doomed.len(), "Tainted X.509 SVIDs");
+            let count = doomed.len();
+            tracing::debug!(count, "Scheduled rotation for SVID entries due to tainted X.509 authorities");
             self.cache.outdate_svids(&doomed);
+            tracing::info!(tainted_x509_svids = count, "Tainted X.509 SVIDs");
         }
     }
+}
+
+/// What the log calls entries.
+pub(super) fn names<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> Vec<(String, SpiffeId)> {
+    entries.into_iter().map(|entry| (entry.id.clone(), entry.spiffe_id.clone())).collect()
+}
+
+/// SPIRE's lines for the authorities that were not tainted `before`.
+fn tell_tainted(before: Option<&Bundle>, own: &Bundle) {
+    let known = before.map(tainted_key_ids).unwrap_or_default();
+    let roots: Vec<String> = tainted_key_ids(own).difference(&known).map(hex::encode).collect();
+    if !roots.is_empty() {
+        tracing::debug!(subject_key_ids = roots.join(","), "New tainted X.509 authorities found");
+    }
+    let known = before.map(tainted_keys).unwrap_or_default();
+    let keys: Vec<String> = tainted_keys(own).difference(&known).cloned().collect();
+    if !keys.is_empty() {
+        tracing::debug!(jwt_authority_key_ids = keys.join(","), "New tainted JWT authorities found");
+    }
+}
+
+fn tainted_keys(bundle: &Bundle) -> BTreeSet<String> {
+    bundle.jwt_authorities.iter().filter(|key| key.tainted).map(|key| key.key_id.clone()).collect()
 }

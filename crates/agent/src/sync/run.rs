@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
+use super::arrivals::names;
 use super::{Arrivals, FetchError, Minter, Sessions, fetch_bundles, fetch_entries, plan};
 use crate::identity::Trouble;
 use crate::metrics;
@@ -52,7 +53,7 @@ impl SyncDriver {
                 Err(error) if begun.elapsed() + pause > self.patience => return Err(error),
                 Err(error) => {
                     if let Some(status) = error.status() {
-                        self.arrivals.report(status);
+                        self.arrivals.report(status, &error);
                     }
                     tracing::warn!(error = %error, retry_interval = ?pause, "First sync failed; retrying");
                 }
@@ -89,8 +90,9 @@ impl SyncDriver {
                         self.until_next_rotation()
                     }
                     Err(status) => {
-                        self.arrivals.report(&status);
-                        tracing::warn!(error = explained(&status), "Failed to mint SVIDs");
+                        let error = explained(&status);
+                        self.arrivals.report(&status, &error);
+                        tracing::warn!(error, "Failed to mint SVIDs");
                         minting.after(false, false).min(self.until_next_end())
                     }
                 };
@@ -109,10 +111,10 @@ impl SyncDriver {
                 }
                 () = tokio::time::sleep_until(fetch_at), if sessions.borrow().is_none() => {
                     let failure = self.fetch().await.err();
-                    let status = failure.as_ref().and_then(FetchError::status);
-                    let trouble = status.and_then(|status| self.arrivals.report(status));
+                    let mut trouble = None;
                     if let Some(error) = &failure {
-                        tracing::warn!(%error, "Synchronize failed");
+                        tracing::error!(%error, "Synchronize failed");
+                        trouble = error.status().and_then(|status| self.arrivals.report(status, error));
                     }
                     let succeeded = failure.is_none();
                     // A server that is not trusted is looked at often: how long that lasts decides what is done.
@@ -139,9 +141,7 @@ impl SyncDriver {
         let known: BTreeMap<String, Arc<steeple_core::Entry>> =
             cache.entries().into_iter().map(|state| (state.entry.id.clone(), state.entry)).collect();
         let entries = fetch_entries(&self.upstream, &known, self.incremental).await?;
-        for entry in entries.iter().filter(|entry| !known.contains_key(&entry.id)) {
-            tracing::debug!(entry_id = %entry.id, spiffe_id = %entry.spiffe_id, "Entry created");
-        }
+        let created = names(entries.iter().filter(|entry| !known.contains_key(&entry.id)));
         let domains: BTreeSet<TrustDomain> = entries
             .iter()
             .flat_map(|entry| entry.federates_with.iter().cloned())
@@ -149,6 +149,10 @@ impl SyncDriver {
             .collect();
         let bundles = fetch_bundles(&self.upstream, domains).await?;
         self.arrivals.all(&known, entries, bundles);
+        // Whoever reads this can count on being served the entry.
+        for (entry_id, spiffe_id) in &created {
+            tracing::debug!(entry_id, %spiffe_id, "Entry created");
+        }
         Ok(())
     }
 

@@ -227,6 +227,8 @@ async fn an_evicted_agent_attests_again_and_a_banned_one_ends() {
 
     world.ban(&id).await;
     ends(&mut agent, "Agent is banned: removing SVID and shutting down").await;
+    says(&agent, "Synchronize failed").await;
+    says(&agent, "failed to fetch authorized entries: rpc error: code = PermissionDenied").await;
     ends_as_unavailable(&mut stream).await;
     assert!(!agent.log().expect("a log").contains(LATE), "the stream holds nothing up");
     assert_eq!(stored(&agent)["svid"], serde_json::json!([]), "the SVID is gone");
@@ -292,6 +294,10 @@ async fn a_hundred_workloads_that_want_one_token_ask_once() {
     let tokens: BTreeSet<String> =
         futures::future::join_all(callers).await.into_iter().map(|token| token.expect("a token")).collect();
     assert_eq!(tokens.len(), 1, "two signings never give the same token");
+    let log = agent.log().expect("a log");
+    for parts in [["Fetched X.509 SVID", "FetchX509SVID", WORKLOAD], ["Fetched JWT SVID", "FetchJWTSVID", WORKLOAD]] {
+        assert!(log.lines().any(|line| parts.iter().all(|part| line.contains(part))), "{parts:?}: {log}");
+    }
     agent.stop().await.expect("it stops");
 }
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::session::PushSession;
 use super::stream::{End, Stream};
 use crate::metrics;
-use crate::sync::{Arrivals, random_fraction};
+use crate::sync::{Arrivals, FetchError, random_fraction};
 use crate::upstream::{Upstream, explained, is_away};
 
 pub struct PushDriver {
@@ -57,16 +57,19 @@ impl PushDriver {
                 End::Left => tracing::debug!("push stream ended; opening another"),
                 // One that came with the SVID before the present one is refused in the ordinary course.
                 End::Denied(status) if self.upstream.is_current(&used) => {
-                    tracing::warn!(error = explained(&status), "push stream refused");
-                    self.arrivals.report(&status);
+                    // In place of a poll that is refused: SPIRE's line, for whoever looks for it.
+                    let error = FetchError::Entries(status);
+                    tracing::error!(%error, "Synchronize failed");
+                    self.report(&error);
                 }
                 End::Denied(_) => tracing::debug!("push stream refused: its SVID was replaced"),
                 End::Failed(status) => {
                     tracing::debug!(error = explained(&status), "push stream failed; polling meanwhile");
+                    let away = is_away(&status);
                     if self.upstream.is_current(&used) {
-                        self.arrivals.report(&status);
+                        self.report(&FetchError::Entries(status));
                     }
-                    if is_away(&status) {
+                    if away {
                         self.upstream.avoid(&used);
                     }
                 }
@@ -74,6 +77,12 @@ impl PushDriver {
             // Agents that were sent away together must not come back together.
             tokio::time::sleep(pause.mul_f64(random_fraction())).await;
             pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    fn report(&self, error: &FetchError) {
+        if let Some(status) = error.status() {
+            self.arrivals.report(status, error);
         }
     }
 

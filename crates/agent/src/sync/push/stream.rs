@@ -20,7 +20,7 @@ use super::assembly::{Assembled, Assembly, AssemblyError};
 use super::session::PushSession;
 use crate::cache::Cache;
 use crate::metrics;
-use crate::sync::arrivals::{Arrivals, Changed};
+use crate::sync::arrivals::{Arrivals, Changed, names};
 
 /// Why a stream ended.
 #[derive(Debug)]
@@ -151,10 +151,14 @@ impl Stream<'_> {
         }
         for entry in &changed.entries {
             self.unusable.remove(&entry.id);
-            tracing::debug!(entry_id = %entry.id, spiffe_id = %entry.spiffe_id, log_index, "Entry pushed");
         }
+        let pushed = names(&changed.entries);
         self.count(&changed, talk.assembly.held());
         self.arrivals.changed(changed);
+        // Whoever reads this can count on being served the entry.
+        for (entry_id, spiffe_id) in &pushed {
+            tracing::debug!(entry_id, %spiffe_id, log_index, "Entry pushed");
+        }
         talk.session.serves(log_index, set_hash);
         // Told each time: whoever acknowledges has a new set to name.
         self.sessions.send_replace(Some(Arc::clone(&talk.session)));
