@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
+use steeple_core::AttestedAgent;
 use steeple_telemetry::log::call_names;
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -12,7 +13,7 @@ use tower::{Layer, Service};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use crate::authz::{Caller, Class};
+use crate::authz::{Caller, Class, Denial};
 
 /// Names a call in the log and on record.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +98,21 @@ pub fn refused(code: Code, message: &str) {
             );
         }
         _ => tracing::error!(error = why, "{}", capitalized(what)),
+    }
+}
+
+/// SPIRE's line for an agent that is turned away. `serial` is its certificate's, `record` what is known of the agent.
+pub fn turned_away(denial: Denial, serial: &str, record: Option<&AttestedAgent>) {
+    match denial {
+        Denial::Banned => tracing::error!("Agent is banned"),
+        Denial::Expired => tracing::error!("Agent SVID is expired"),
+        Denial::NotActive => {
+            let known = record.map(|agent| agent.serial.as_str());
+            tracing::error!(svid_serial_num = serial, serial_num = known, "Agent SVID is not active");
+        }
+        Denial::NotAttested => tracing::error!("Agent is not attested"),
+        // Whoever refuses the renewal tells it.
+        Denial::MustReattest => {}
     }
 }
 

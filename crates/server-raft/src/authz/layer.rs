@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use http::{Request, Response};
 use steeple_api::status;
-use steeple_core::{Clock, SpiffeId};
+use steeple_core::{AttestedAgent, Clock, SpiffeId};
 use steeple_state::view::CallerFlags;
 use steeple_state::{CommandKind, NO_REQUEST, Outcome};
 use steeple_transport::serve::Deadline;
@@ -133,23 +133,35 @@ impl Authorizer {
         let decision = decide(record.as_deref(), &identity.serial, identity.not_after, now);
         match decision {
             AgentDecision::Allow => {}
-            AgentDecision::Promote => self.promote(row, id, &identity.serial).await?,
+            AgentDecision::Promote => self.promote(row, id, &identity.serial, record.as_deref()).await?,
             // An agent attests anew, or ends, when it hears that its time is over: a wrong clock must not say so.
             AgentDecision::Deny(Denial::Expired) if self.replica.clock_may_be_ahead() => {
                 return Err(Status::unavailable("this server's clock is wrong, or has moved; ask another one"));
             }
-            AgentDecision::Deny(reason) => return Err(denied_because(row, reason)),
+            AgentDecision::Deny(reason) => {
+                call_log::turned_away(reason, &identity.serial, record.as_deref());
+                return Err(denied_because(row, reason));
+            }
         }
         self.rules.acknowledgements.authenticated(id, identity);
         Ok(())
     }
 
-    async fn promote(&self, row: &Row, id: &SpiffeId, serial: &str) -> Result<(), Status> {
+    async fn promote(
+        &self,
+        row: &Row,
+        id: &SpiffeId,
+        serial: &str,
+        record: Option<&AttestedAgent>,
+    ) -> Result<(), Status> {
         let kind = CommandKind::PromoteSerial { id: id.clone(), serial: serial.to_owned() };
         let origin =
             Origin { actor: id.to_string(), request_id: NO_REQUEST, deadline: Instant::now() + PROMOTION_TIMEOUT };
         match self.replica.propose(kind, origin).await.map_err(|error| failure::of_propose(&error))? {
-            Outcome::Rejected(_) => Err(denied_because(row, Denial::NotActive)),
+            Outcome::Rejected(_) => {
+                call_log::turned_away(Denial::NotActive, serial, record);
+                Err(denied_because(row, Denial::NotActive))
+            }
             _ => Ok(()),
         }
     }

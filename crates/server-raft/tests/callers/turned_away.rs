@@ -1,5 +1,6 @@
 //! What agents hear whose certificate is no longer theirs.
 
+use serde_json::Value as Json;
 use steeple_api::convert::id_to_wire;
 use steeple_api::server::agent::{BanAgentRequest, DeleteAgentRequest};
 use steeple_api::status::denial_reason;
@@ -31,6 +32,19 @@ async fn each_reason_reaches_the_agent() {
     banned.assert_turned_away(Reason::AgentBanned).await;
     agents.delete_agent(DeleteAgentRequest { id: Some(id_to_wire(&evicted.svid.id)) }).await.expect("evicted");
     evicted.assert_turned_away(Reason::AgentNotAttested).await;
+
+    let log = std::fs::read_to_string(site.scratch.join("log")).expect("a log");
+    let lines: Vec<Json> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let told = |message: &str, node: &Node| {
+        let mut lines = lines.iter();
+        let told = lines.find(|line| line["msg"] == message && line["caller_id"] == node.svid.id.as_str());
+        told.unwrap_or_else(|| panic!("no line {message:?} for {}", node.svid.id)).clone()
+    };
+    told("Agent is banned", &banned);
+    told("Agent is not attested", &evicted);
+    let inactive = told("Agent SVID is not active", &replaced);
+    let serials = ["svid_serial_num", "serial_num"].map(|name| inactive[name].as_str().unwrap_or_default());
+    assert!(serials[0] != serials[1] && !serials.contains(&""), "{inactive}");
 }
 
 #[tokio::test]

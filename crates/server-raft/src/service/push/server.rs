@@ -16,6 +16,7 @@ use tonic::body::Body;
 use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
 use tower::Service;
+use tracing::Instrument as _;
 
 use super::codec::PushCodec;
 use super::session::{self, Session};
@@ -40,7 +41,7 @@ impl PushServer {
         let mut connection = request.extensions().get::<ConnectionAge>().map(ConnectionAge::long_call);
         let (sender, messages) = mpsc::channel(MESSAGES_WAITING_MAX);
         let session = Session::new(Arc::clone(&self.shared), caller)?;
-        tokio::spawn(async move {
+        let session = async move {
             let connection_ends = async {
                 match &mut connection {
                     Some(call) => call.connection_ends().await,
@@ -48,7 +49,8 @@ impl PushServer {
                 }
             };
             session::run(session, request.into_inner(), sender, connection_ends).await;
-        });
+        };
+        tokio::spawn(session.in_current_span());
         Ok(Response::new(ReceiverStream::new(messages)))
     }
 }

@@ -23,6 +23,7 @@ use super::held::Description;
 use super::visible::Visible;
 use super::{METHOD, changes, issue};
 use crate::authz::{AgentDecision, Authorized, Denial, decide};
+use crate::call_log;
 use crate::freshness::until_stale;
 use crate::metrics;
 use crate::service::agent::note_version;
@@ -195,11 +196,13 @@ impl Session {
     /// replica knew the agent when it was let in, and only moves forward.
     fn denial(&self) -> Option<Denial> {
         let Some(identity) = self.caller.caller().identity() else { return Some(Denial::NotAttested) };
-        let state = self.shared.replica.state().read();
-        let record = state.agent(&self.agent).map(AsRef::as_ref);
-        match decide(record, &identity.serial, identity.not_after, self.shared.clock.now()) {
+        let record = self.shared.replica.state().read().agent(&self.agent).cloned();
+        match decide(record.as_deref(), &identity.serial, identity.not_after, self.shared.clock.now()) {
             AgentDecision::Allow | AgentDecision::Promote => None,
-            AgentDecision::Deny(denial) => Some(denial),
+            AgentDecision::Deny(denial) => {
+                call_log::turned_away(denial, &identity.serial, record.as_deref());
+                Some(denial)
+            }
         }
     }
 
