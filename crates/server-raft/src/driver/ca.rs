@@ -147,7 +147,7 @@ impl CaDriver {
         }
         let active = self.maker.replica.state().read().active_authority(kind).filter(|active| active.id == id).cloned();
         if let Some(authority) = active {
-            ca_log::activated(&authority);
+            ca_log::activated(&authority, &self.maker.trust_domain, now);
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What the log says of signing authorities: SPIRE's lines, with SPIRE's fields.
 
 use steeple_ca::lifecycle::Wait;
-use steeple_core::{Authority, AuthorityId, AuthorityKind};
+use steeple_core::{Authority, AuthorityId, AuthorityKind, Timestamp, TrustDomain};
 
 /// SPIRE's name for what cares for the authorities.
 const SUBSYSTEM: &str = "ca_manager";
@@ -37,8 +37,8 @@ pub fn prepared(authority: &Authority, slot: Slot) {
     );
 }
 
-/// `authority` signs from now on.
-pub fn activated(authority: &Authority) {
+/// `authority` signs from `now` on.
+pub fn activated(authority: &Authority, trust_domain: &TrustDomain, now: Timestamp) {
     tracing::info!(
         subsystem_name = SUBSYSTEM,
         slot = Slot::Current.name(),
@@ -49,6 +49,11 @@ pub fn activated(authority: &Authority) {
         "{} activated",
         noun(authority.kind)
     );
+    if is_x509(authority) {
+        let ttl = authority.not_after.since(now).as_secs_f64();
+        let trust_domain_id = trust_domain.id();
+        tracing::debug!(subsystem_name = SUBSYSTEM, %trust_domain_id, ttl, "Successfully rotated X.509 CA");
+    }
 }
 
 /// The prepared authority `id` would be due, and agents or replicas lack the bundle.
@@ -85,6 +90,14 @@ pub fn held_back(kind: AuthorityKind) {
         subsystem_name = SUBSYSTEM,
         "no {} is made before the cluster version allows it: upgrade every replica, then run cluster finalize",
         noun(kind)
+    );
+}
+
+/// The active X.509 authority stands below a root that was tainted above: another one takes over.
+pub fn leaves_tainted() {
+    tracing::info!(
+        subsystem_name = SUBSYSTEM,
+        "Current root CA is signed by a tainted upstream authority, preparing rotation"
     );
 }
 

@@ -63,17 +63,23 @@ impl ServerSvidDriver {
     /// Runs until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let mut retry = RETRY_PAUSE_MIN;
+        // Whether the log says already that the SVID which is shown is tainted.
+        let mut taint_told = false;
         let mut applied = self.replica.applied();
         loop {
             applied.mark_unchanged();
             let mut failed = false;
             let pause = if self.is_due() {
+                if !taint_told && self.shown.borrow().as_ref().is_some_and(|svid| self.is_tainted(svid)) {
+                    tracing::info!("Server SVID signed using a tainted authority, forcing rotation of the Server SVID");
+                    taint_told = true;
+                }
                 let timer = CallTimer::start(metrics::SVID_ROTATE);
                 let rotated = self.rotate().await;
                 timer.done(rpc_code_name(rotated.as_ref().map_or_else(RotateError::code, |()| Code::Ok) as i32));
                 match rotated {
                     Ok(()) => {
-                        retry = RETRY_PAUSE_MIN;
+                        (retry, taint_told) = (RETRY_PAUSE_MIN, false);
                         CHECK_INTERVAL
                     }
                     Err(error) => {

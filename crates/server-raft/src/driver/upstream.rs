@@ -12,7 +12,7 @@ use steeple_state::{CommandKind, UpstreamChanges};
 use tokio_util::sync::CancellationToken;
 
 use super::ca::CaDriver;
-use super::{StepError, propose, rest, until_leader};
+use super::{StepError, ca_log, propose, rest, until_leader};
 use crate::upstream_authority::Upstream;
 
 pub struct UpstreamDriver {
@@ -62,7 +62,7 @@ impl UpstreamDriver {
         if !set.active.as_ref().is_some_and(|active| stands_below(active, tainted)) {
             return Ok(());
         }
-        tracing::info!("the CA is signed by a tainted upstream authority: another one takes over");
+        ca_log::leaves_tainted();
         let id = match set.prepared().filter(|prepared| !stands_below(prepared, tainted)) {
             Some(prepared) => prepared.id.clone(),
             None => self.ca.prepare(self.ca.clock.now(), AuthorityKind::X509).await?,

@@ -170,7 +170,7 @@ impl LocalAuthorityApi for LocalAuthorityService {
         let upstream_authority_subject_key_id = changed.authority_id;
         tracing::info!(
             subject_key_id = upstream_authority_subject_key_id,
-            "X.509 upstream authority revoked successfully"
+            "X.509 upstream authority successfully revoked"
         );
         Ok(Response::new(RevokeX509UpstreamAuthorityResponse { upstream_authority_subject_key_id }))
     }
@@ -276,10 +276,11 @@ impl LocalAuthorityService {
     ) -> Result<AuthorityState, Status> {
         let activated = self.change(caller, CommandKind::ActivateAuthority { kind, id }).await?;
         let not_after = Timestamp::from_secs(activated.expires_at);
-        metrics::activated(kind, &self.shared.trust_domain, self.shared.clock.now(), not_after);
+        let (trust_domain, now) = (&self.shared.trust_domain, self.shared.clock.now());
+        metrics::activated(kind, trust_domain, now, not_after);
         let now_active = self.shared.replica.state().read().active_authority(kind).cloned();
         if let Some(active) = now_active.filter(|active| active.id == activated.authority_id) {
-            ca_log::activated(&active);
+            ca_log::activated(&active, trust_domain, now);
         }
         if self.shared.maker.upstream.is_none() || kind != AuthorityKind::X509 {
             return Ok(activated);
