@@ -72,7 +72,7 @@ async fn live(settings: OidcSettings, source: OidcSource) -> anyhow::Result<()> 
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let keys = Arc::new(KeySet::new());
     if let Some(health) = &settings.health {
-        let listener = steeple_telemetry::bind(&health.listen, "health_checks.bind_port").await?;
+        let listener = steeple_telemetry::bind_health(&health.listen).await?;
         let router = health::router(health, Arc::clone(&keys), source.poll_interval);
         tasks.spawn(steeple_telemetry::serve(listener, router, stop.clone().cancelled_owned()));
     }

@@ -69,7 +69,7 @@ pub async fn serve_health(
         })
         .check("server.ca.rotator", || async { Report::ok() })
         .build();
-    let listener = steeple_telemetry::bind(&health.listen, "health_checks.bind_port").await?;
+    let listener = steeple_telemetry::bind_health(&health.listen).await?;
     let router = steeple_telemetry::health::router(checks, health.live_path.clone(), health.ready_path.clone());
     let stop = CancellationToken::new();
     tokio::spawn(steeple_telemetry::serve(listener, router, stop.clone().cancelled_owned()));

@@ -25,6 +25,13 @@ pub async fn bind(listen: &HostPort, key: &'static str) -> Result<TcpListener, H
     bound.map_err(|source| HttpError::Listen { listen: listen.clone(), key, source })
 }
 
+/// As [`bind`], for health checks, and says so as SPIRE does.
+pub async fn bind_health(listen: &HostPort) -> Result<TcpListener, HttpError> {
+    let listener = bind(listen, "health_checks.bind_port").await?;
+    tracing::info!(subsystem_name = "health", address = %listen, "Serving health checks");
+    Ok(listener)
+}
+
 /// Serves until `stop` ends, then breaks off what is open. Connections beyond [`CONNECTIONS_MAX`] wait in the kernel's
 /// queue.
 pub async fn serve(listener: impl Listener, router: Router, stop: impl Future<Output = ()>) {

@@ -14,4 +14,4 @@ mod http;
 pub mod log;
 pub mod metric;
 
-pub use http::{HttpError, bind, serve};
+pub use http::{HttpError, bind, bind_health, serve};

@@ -43,7 +43,7 @@ async fn serve_health(
             async move { report }
         })
         .build();
-    let listener = steeple_telemetry::bind(&health.listen, "health_checks.bind_port").await?;
+    let listener = steeple_telemetry::bind_health(&health.listen).await?;
     let router = steeple_telemetry::health::router(checks, health.live_path.clone(), health.ready_path.clone());
     tasks.spawn(steeple_telemetry::serve(listener, router, stop.clone().cancelled_owned()));
     Ok(())
