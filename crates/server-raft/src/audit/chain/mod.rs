@@ -21,4 +21,4 @@ mod verify;
 pub use event::{Event, Torn};
 pub use record::{Fault, Hash, Head, LINE_BYTES_MAX, Record, Stamp, bounded};
 pub use resume::{Resume, Tail, resume};
-pub use verify::{Break, ChainSeen, Place, Report, Verifier};
+pub use verify::{Break, ChainSeen, Report, Verifier};

@@ -25,6 +25,13 @@ pub struct End {
     pub is_open: bool,
 }
 
+/// The oldest files, once there are too many.
+pub struct Surplus {
+    pub files: Vec<PathBuf>,
+    /// Epoch and sequence of the last record in them.
+    pub last: Option<(u64, u64)>,
+}
+
 impl Files {
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
@@ -116,17 +123,17 @@ impl Files {
         Ok(())
     }
 
-    /// The files before this one that have to go, and the last record in them.
-    pub fn surplus(&self, keep: usize) -> io::Result<(Vec<PathBuf>, Option<(u64, u64)>)> {
-        let mut siblings = siblings_of(&self.path)?;
-        siblings.truncate(siblings.len().saturating_sub(keep));
+    /// What has to go for `keep` files before this one to stay.
+    pub fn surplus(&self, keep: usize) -> io::Result<Surplus> {
+        let mut files = siblings_of(&self.path)?;
+        files.truncate(files.len().saturating_sub(keep));
         let mut last = None;
-        for old in &siblings {
+        for old in &files {
             if let Tail::Record(record) = end_of(&File::open(old)?)?.tail {
                 last = Some((record.head.epoch, record.head.sequence));
             }
         }
-        Ok((siblings, last))
+        Ok(Surplus { files, last })
     }
 
     /// The file that has the name now, which may be a new one. `false`: it is the one that is open.
@@ -262,9 +269,9 @@ mod tests {
         for _ in 0..4 {
             files.append(&lines(&mut head, 2)).unwrap();
             files.rotate().unwrap();
-            let (surplus, last) = files.surplus(2).unwrap();
-            dropped.push(last);
-            surplus.iter().for_each(|path| fs::remove_file(path).unwrap());
+            let surplus = files.surplus(2).unwrap();
+            dropped.push(surplus.last);
+            surplus.files.iter().for_each(|path| fs::remove_file(path).unwrap());
             // A server that starts here goes on from the file before.
             assert_eq!((files.length(), sequence(&files.end().unwrap())), (0, Some(head.sequence)));
             assert_eq!(files.first_record().map(|record| record.head.sequence), Some(head.sequence - 1));

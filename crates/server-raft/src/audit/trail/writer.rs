@@ -243,8 +243,8 @@ impl Writer {
         let Some(size_max) = self.size_max.filter(|_| self.files.length() >= self.rotate_at) else { return };
         let rotated = self.files.rotate().and_then(|()| self.files.surplus(self.keep));
         match rotated {
-            Ok((surplus, dropped)) => {
-                self.dropped = dropped.or(self.dropped);
+            Ok(surplus) => {
+                self.dropped = surplus.last.or(self.dropped);
                 self.due.push(Event::Rotated { dropped: self.dropped });
                 self.rotate_at = size_max;
                 self.said_that_rotation_fails = false;
@@ -252,7 +252,7 @@ impl Writer {
                 self.write(Batch::default());
                 if self.due.is_empty() {
                     // Once the chain says that they go. What stays goes with the next ones.
-                    surplus.iter().for_each(|old| drop(std::fs::remove_file(old)));
+                    surplus.files.iter().for_each(|old| drop(std::fs::remove_file(old)));
                 }
             }
             Err(error) => {
