@@ -32,8 +32,8 @@ enum Place {
     Rust,
     /// The second lane, at the same time. The clients' fixtures stay in the common network, in which Maven and Go fetch
     /// what they need: a port of the testkit is reserved against other processes too, and lies outside the range of the
-    /// ports that the kernel gives away. The conformance engine has no such reservation, but a network of its own. `chaos`
-    /// asks nothing of the time that company could spoil.
+    /// ports that the kernel gives away. The conformance engine has no such reservation, but a network of its own.
+    /// `chaos` asks nothing of the time that company could spoil.
     Others,
 }
 
