@@ -135,8 +135,7 @@ impl App {
         let ledger = settings.audit_log_enabled.then(|| logging.ledger());
         let audit = AuditLayer::new(ledger, trail.clone());
         let (server_svid, shown) = watch::channel(None);
-        let acknowledgements =
-            Arc::new(Acknowledgements::new(Arc::clone(replica.state()), shown.clone(), Instant::now()));
+        let acknowledgements = Arc::new(Acknowledgements::new(replica.state().clone(), shown.clone(), Instant::now()));
         replica.set_acknowledgement_handler(Arc::clone(&acknowledgements) as _);
         let relationships = Arc::new(Relationships::new(settings.federation.relationships.iter().cloned()));
         let (entry_feed, followed) = Feed::of(&replica, stop.clone());

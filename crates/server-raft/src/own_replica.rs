@@ -76,7 +76,7 @@ impl OwnReplica {
     pub fn rival(&self, settings: &ServerSettings, clock: &Arc<dyn Clock>) -> impl Future<Output = Rival> + use<> {
         let others: Vec<String> = settings.cluster.join.iter().map(ToString::to_string).collect();
         let looks = settings.cluster.bootstrap && !others.is_empty();
-        let (state, clock) = (Arc::clone(self.replica.state()), Arc::clone(clock));
+        let (state, clock) = (self.replica.state().clone(), Arc::clone(clock));
         async move {
             let alone = || {
                 let state = state.read();

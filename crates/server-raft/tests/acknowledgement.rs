@@ -36,7 +36,7 @@ impl Node {
         let (_, shown) = watch::channel(None);
         // It has listened for long enough to know its agents.
         let started = Instant::now().checked_sub(LIVE_WITHIN).expect("the machine is up for a while");
-        let seen = Arc::new(Acknowledgements::new(Arc::clone(replica.state()), shown, started));
+        let seen = Arc::new(Acknowledgements::new(replica.state().clone(), shown, started));
         replica.set_acknowledgement_handler(Arc::clone(&seen) as _);
         let maker = Arc::new(AuthorityMaker {
             replica,

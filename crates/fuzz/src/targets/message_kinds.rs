@@ -141,7 +141,7 @@ pub static MESSAGE_KINDS: &[&[MessageKind]] = kinds! {
     ];
     steeple::server => [
         Acknowledgements, AcknowledgingReplica, Authority, AuthorityPlanRequest, AuthorityPlanResponse,
-        AuthorityStatusRequest, AuthorityStatusResponse, BackupPart, CancelNewSealingKeyRequest,
+        AuditAnchor, AuditAnchorsRequest, AuditAnchorsResponse, AuthorityStatusRequest, AuthorityStatusResponse, BackupPart, CancelNewSealingKeyRequest,
         CreateBackupRequest, DemoteRequest,
         DemoteResponse, EntryChange, FinalizeRequest, FinalizeResponse, ImportAuthorityRequest, ImportAuthorityResponse,
         ImportRecord, ImportRecordsRequest, ImportRecordsResponse, ImportResult, ImportedAgent,

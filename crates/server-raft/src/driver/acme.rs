@@ -27,7 +27,7 @@ pub fn certificates_by_acme(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Arc<WebCertificates> {
-    let (state, names) = (Arc::clone(shared.replica.state()), domains.clone());
+    let (state, names) = (shared.replica.state().clone(), domains.clone());
     let shown = WebCertificates::new(move |domain| {
         let is_ours = names.iter().any(|name| name == domain);
         state.read().acme_challenge(domain).filter(|_| is_ours).map(|challenge| challenge.digest)

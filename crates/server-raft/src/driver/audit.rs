@@ -1,7 +1,6 @@
 //! The head of this replica's audit chain goes into the Raft log: at the start, after a new file, after so many records
 //! and so much time, and at the end. Nothing is proposed while nothing was written.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use steeple_state::{AuditAnchor, CommandKind, NO_REQUEST, Outcome};
@@ -45,7 +44,7 @@ impl ReplicaPosition {
     pub fn of(replica: &Replica) -> Self {
         Self {
             node_id: replica.node_id(),
-            state: Arc::clone(replica.state()),
+            state: replica.state().clone(),
             applied: replica.applied(),
             leadership: replica.leadership(),
         }

@@ -28,7 +28,7 @@ pub struct OwnRootsOf(Arc<OnceLock<SharedState>>);
 impl OwnRootsOf {
     pub fn read_from(&self, replica: &Replica) {
         // Called once, when the replica has started.
-        let _ = self.0.set(Arc::clone(replica.state()));
+        let _ = self.0.set(replica.state().clone());
     }
 
     fn reader(&self) -> OwnRoots {

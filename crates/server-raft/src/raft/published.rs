@@ -3,15 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use steeple_state::{Event, State, StateHash};
 use tokio::sync::{broadcast, watch};
 
 use super::replica::{AppliedEvents, EVENTS_QUEUE_MAX};
 use super::state_check::{CHECKPOINTS_MAX, Checkpoint};
-
-/// The state in memory. Its lock is held for microseconds by the writer and must not be held across an `.await`.
-pub type SharedState = Arc<RwLock<State>>;
+use super::state_lock::SharedState;
 
 pub(super) struct Published {
     pub(super) state: SharedState,
@@ -28,7 +26,7 @@ impl Published {
     pub(super) fn new(state: State, applied: u64) -> Self {
         Self {
             hashed: Mutex::new((applied, state.hash())),
-            state: Arc::new(RwLock::new(state)),
+            state: SharedState::new(state),
             applied: watch::Sender::new(applied),
             events: broadcast::Sender::new(EVENTS_QUEUE_MAX),
             checkpoints: Mutex::default(),

@@ -7,16 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openraft::ReadPolicy;
-use parking_lot::RwLockReadGuard;
-use steeple_state::State;
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock_guard::Verdict;
 use super::consensus::{Consensus, Route};
 use super::error::{ReadError, StopReason};
 use super::forward::{RETRY_PAUSE, next_try};
-use super::published::SharedState;
 use super::remote;
+use super::state_lock::{SharedState, StateRead};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadMode {
@@ -38,7 +36,7 @@ const READS_WAITING_MAX: usize = 16 * 1024;
 
 impl View {
     /// Keep it short, and never across an `.await`: the replica cannot apply meanwhile.
-    pub fn state(&self) -> RwLockReadGuard<'_, State> {
+    pub fn state(&self) -> StateRead<'_> {
         self.state.read()
     }
 }
@@ -85,7 +83,7 @@ pub(super) async fn read(
     mode: ReadMode,
     deadline: Instant,
 ) -> Result<View, ReadError> {
-    let view = |index| View { state: Arc::clone(&consensus.published.state), index };
+    let view = |index| View { state: consensus.published.state.clone(), index };
     if let Some(divergence) = consensus.comparison.divergence() {
         return Err(ReadError::Stopped { reason: divergence.to_string() });
     }

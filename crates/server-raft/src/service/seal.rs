@@ -9,7 +9,7 @@ use steeple_ca::seal::{NextSealingKey, SealedKeyring};
 use steeple_state::{CommandKind, State};
 use tonic::{Request, Response, Status};
 
-use super::shared::Shared;
+use super::shared::{Shared, View};
 use crate::authz::authorized;
 use crate::seal::{MemberKey, Standing, StandingError};
 
@@ -21,7 +21,7 @@ pub struct SealService {
 impl SealApi for SealService {
     async fn status(&self, _request: Request<SealStatusRequest>) -> Result<Response<SealStatusResponse>, Status> {
         let view = self.shared.held().await?;
-        self.answer(&view.state())
+        self.answer(&view)
     }
 
     async fn rotate(&self, request: Request<RotateSealRequest>) -> Result<Response<SealStatusResponse>, Status> {
@@ -31,7 +31,7 @@ impl SealApi for SealService {
         let command = self.rotation(&view.state(), term)?;
         self.shared.propose(&caller, command).await?;
         tracing::info!(term, "the keyring was rotated: a new root key, and a new data key");
-        self.answer(&self.shared.fresh().await?.state())
+        self.answer(&self.shared.fresh().await?)
     }
 
     async fn new_key(&self, request: Request<NewSealingKeyRequest>) -> Result<Response<SealStatusResponse>, Status> {
@@ -44,7 +44,7 @@ impl SealApi for SealService {
             self.shared.propose(&caller, command).await?;
             tracing::info!(sealing_key_id = expected, "a new sealing key is wanted");
         }
-        self.answer(&self.shared.fresh().await?.state())
+        self.answer(&self.shared.fresh().await?)
     }
 
     async fn cancel_new_key(
@@ -57,13 +57,14 @@ impl SealApi for SealService {
         let command = given_up(&view.state())?;
         self.shared.propose(&caller, command).await?;
         tracing::info!("the new sealing key was given up");
-        self.answer(&self.shared.fresh().await?.state())
+        self.answer(&self.shared.fresh().await?)
     }
 }
 
 impl SealService {
-    fn answer(&self, state: &State) -> Result<Response<SealStatusResponse>, Status> {
-        let standing = Standing::of(state).map_err(failed)?;
+    fn answer(&self, view: &View) -> Result<Response<SealStatusResponse>, Status> {
+        // The members below are read for themselves.
+        let standing = Standing::of(&view.state()).map_err(failed)?;
         let sealed = self.shared.sealing_key.check().err();
         Ok(Response::new(SealStatusResponse {
             sealed_because: sealed.map(|sealed| sealed.to_string()).unwrap_or_default(),

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::RwLockReadGuard;
 use steeple_core::plugin::NodeAttestor;
 use steeple_core::{AuthorityKind, Clock, TrustDomain};
 use steeple_state::{CommandKind, Outcome, State};
@@ -22,7 +21,7 @@ use crate::entry_watch::Feed;
 use crate::federation::Relationships;
 use crate::freshness::Freshness;
 use crate::issue::{AuthorityMaker, Issuer};
-use crate::raft::{Origin, ReadMode, Replica, View as ReplicaView};
+use crate::raft::{Origin, ReadMode, Replica, StateRead, View as ReplicaView};
 use crate::seal::KeyInUse;
 
 /// Shared by all services of one process.
@@ -78,7 +77,7 @@ pub struct View(ReplicaView);
 
 impl View {
     /// Keep it short, and never across an `.await`: the replica cannot apply meanwhile.
-    pub fn state(&self) -> RwLockReadGuard<'_, State> {
+    pub fn state(&self) -> StateRead<'_> {
         let state = self.0.state();
         applied_index::read_at(state.applied_index());
         state
