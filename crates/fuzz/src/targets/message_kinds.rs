@@ -141,12 +141,11 @@ pub static MESSAGE_KINDS: &[&[MessageKind]] = kinds! {
     ];
     steeple::server => [
         Acknowledgements, AcknowledgingReplica, Authority, AuthorityPlanRequest, AuthorityPlanResponse,
-        AuditAnchor, AuditAnchorsRequest, AuditAnchorsResponse, AuthorityStatusRequest, AuthorityStatusResponse, BackupPart, CancelNewSealingKeyRequest,
-        CreateBackupRequest, DemoteRequest,
-        DemoteResponse, EntryChange, FinalizeRequest, FinalizeResponse, ImportAuthorityRequest, ImportAuthorityResponse,
-        ImportRecord, ImportRecordsRequest, ImportRecordsResponse, ImportResult, ImportedAgent,
-        ImportedJoinToken, ListRequest, ListResponse, Member, NewSealingKey, NewSealingKeyRequest,
-        PlannedStep, PromoteRequest, PromoteResponse,
+        AuditAnchor, AuditAnchorsRequest, AuditAnchorsResponse, AuthorityStatusRequest, AuthorityStatusResponse,
+        BackupPart, CancelNewSealingKeyRequest, CreateBackupRequest, DemoteRequest, DemoteResponse, EntryChange,
+        FinalizeRequest, FinalizeResponse, ImportAuthorityRequest, ImportAuthorityResponse, ImportRecord,
+        ImportRecordsRequest, ImportRecordsResponse, ImportResult, ImportedAgent, ImportedJoinToken, ListRequest,
+        ListResponse, Member, NewSealingKey, NewSealingKeyRequest, PlannedStep, PromoteRequest, PromoteResponse,
         RemoveRequest, RemoveResponse, ReplaceRequest, ReplaceResponse, RotateSealRequest, SealStatusRequest,
         SealStatusResponse, SealingKeyMember, SetTargetRequest, SetTargetResponse, StatusRequest, StatusResponse,
         TransferLeaderRequest, TransferLeaderResponse, WatchEntriesRequest, WatchEntriesResponse,
