@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures::future::TryFutureExt as _;
 use http::{Request, Response};
 use parking_lot::Mutex;
 use prost::Message;
@@ -15,8 +16,8 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::facts::{Facts, Item, facts, put, put_hash};
-use super::passing::{Answered, Asked, Ending, Gate, Recorded, Seen};
-use super::trail::Trail;
+use super::passing::{Answered, Asked, Concluded, Ending, Gate, Recorded, Seen};
+use super::trail::{Trail, Unwritten};
 use crate::authz::{Authorized, Caller, Class, Transport};
 use crate::call_log::RequestId;
 
@@ -130,10 +131,10 @@ where
             // A refusal has no messages: its status stands in the head.
             if let Some(status) = Status::from_header_map(response.headers())
                 && let Some(ended) = ended.take()
-                && let Some(recorded) = ended(&Seen::default(), Ending::Status(status))
-                && let Err(unwritten) = recorded.await
+                && let Some(concluded) = ended(&Seen::default(), Ending::Status(status))
+                && let Err(status) = concluded.await
             {
-                return Ok(unwritten.after_the_call().into_http());
+                return Ok(status.into_http());
             }
             Ok(response.map(|inner| Body::new(Answered { inner, seen: Seen::default(), ended, waiting: None })))
         })
@@ -149,14 +150,18 @@ impl Call {
         Self { layer, method: path.to_owned(), fields, asked: Arc::default() }
     }
 
-    fn end(self, class: Option<Class>, answered: &Seen, ending: Ending) -> Option<Recorded> {
+    fn end(self, class: Option<Class>, answered: &Seen, ending: Ending) -> Option<Concluded> {
         let (code, message, has_answer) = match ending {
             Ending::Status(status) => (status.code(), status.message().to_owned(), true),
             Ending::Canceled => (Code::Cancelled, "context canceled".to_owned(), false),
         };
         let asked = self.asked.lock();
         let passed = Passed { method: &self.method, asked: asked.first(), answered: answered.last() };
-        self.layer.keep(conclude(self.fields, class, &passed, code, &message), has_answer)
+        let recorded = self.layer.keep(conclude(self.fields, class, &passed, code, &message), has_answer)?;
+        // What nobody was let to read had no effect, whatever became of its record.
+        let had_effect = asked.is_let_through();
+        let status = move |unwritten: Unwritten| if had_effect { unwritten.after_the_call() } else { unwritten.into() };
+        Some(Box::pin(recorded.map_err(status)))
     }
 }
 

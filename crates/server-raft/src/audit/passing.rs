@@ -17,7 +17,11 @@ use super::trail::Unwritten;
 
 /// The beginning of what passed, as gRPC frames its messages.
 #[derive(Debug, Default)]
-pub(super) struct Seen(Vec<u8>);
+pub(super) struct Seen {
+    bytes: Vec<u8>,
+    /// Somebody behind the gate may have read it.
+    is_let_through: bool,
+}
 
 /// What the client sends.
 pub(super) struct Asked {
@@ -44,16 +48,18 @@ pub(super) enum Gate {
 pub(super) type Intent = Box<dyn FnOnce(&Seen) -> Recorded + Send>;
 /// Resolves when something is on record, or cannot be.
 pub(super) type Recorded = BoxFuture<'static, Result<(), Unwritten>>;
+/// Resolves when an answer may go out, or with what takes its place.
+pub(super) type Concluded = BoxFuture<'static, Result<(), Status>>;
 type Frames = Result<Frame<Bytes>, Status>;
 type Held = VecDeque<Option<Frames>>;
 
 /// What the server answers; `ended` hears how, once, and the end waits for what it returns.
-pub(super) struct Answered<F: FnOnce(&Seen, Ending) -> Option<Recorded> + Unpin> {
+pub(super) struct Answered<F: FnOnce(&Seen, Ending) -> Option<Concluded> + Unpin> {
     pub(super) inner: Body,
     pub(super) seen: Seen,
     pub(super) ended: Option<F>,
     /// The end, until it is on record.
-    pub(super) waiting: Option<(Recorded, Option<Frames>)>,
+    pub(super) waiting: Option<(Concluded, Option<Frames>)>,
 }
 
 /// How a call came to its end.
@@ -67,13 +73,17 @@ pub(super) enum Ending {
 
 impl Seen {
     fn add(&mut self, data: &[u8]) {
-        let room = SEEN_BYTES_MAX.saturating_sub(self.0.len());
-        self.0.extend_from_slice(&data[..data.len().min(room)]);
+        let room = SEEN_BYTES_MAX.saturating_sub(self.bytes.len());
+        self.bytes.extend_from_slice(&data[..data.len().min(room)]);
+    }
+
+    pub(super) fn is_let_through(&self) -> bool {
+        self.is_let_through
     }
 
     /// Whether the first message is there, or is longer than any that is taken.
     fn has_first(&self) -> bool {
-        self.messages().next().is_some() || self.0.len() >= SEEN_BYTES_MAX
+        self.messages().next().is_some() || self.bytes.len() >= SEEN_BYTES_MAX
     }
 
     /// The first whole message.
@@ -88,7 +98,7 @@ impl Seen {
 
     /// Each stands behind a byte for its compression, which no listener here offers, and its length.
     fn messages(&self) -> impl Iterator<Item = &[u8]> {
-        let mut rest = self.0.as_slice();
+        let mut rest = self.bytes.as_slice();
         std::iter::from_fn(move || {
             let (head, behind) = rest.split_first_chunk::<5>()?;
             let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
@@ -136,7 +146,11 @@ impl HttpBody for Asked {
                     }
                 }
                 Gate::Recording(recorded, held) => match ready!(recorded.poll_unpin(context)) {
-                    Ok(()) => self.gate = Gate::Opened(std::mem::take(held)),
+                    Ok(()) => {
+                        let held = std::mem::take(held);
+                        self.seen.lock().is_let_through = true;
+                        self.gate = Gate::Opened(held);
+                    }
                     Err(unwritten) => {
                         self.gate = Gate::Refused;
                         return Poll::Ready(Some(Err(unwritten.into())));
@@ -163,8 +177,8 @@ impl HttpBody for Asked {
     }
 }
 
-impl<F: FnOnce(&Seen, Ending) -> Option<Recorded> + Unpin> Answered<F> {
-    fn end(&mut self, ending: Ending) -> Option<Recorded> {
+impl<F: FnOnce(&Seen, Ending) -> Option<Concluded> + Unpin> Answered<F> {
+    fn end(&mut self, ending: Ending) -> Option<Concluded> {
         self.ended.take().and_then(|ended| ended(&self.seen, ending))
     }
 
@@ -180,7 +194,7 @@ impl<F: FnOnce(&Seen, Ending) -> Option<Recorded> + Unpin> Answered<F> {
     }
 }
 
-impl<F: FnOnce(&Seen, Ending) -> Option<Recorded> + Unpin> HttpBody for Answered<F> {
+impl<F: FnOnce(&Seen, Ending) -> Option<Concluded> + Unpin> HttpBody for Answered<F> {
     type Data = Bytes;
     type Error = Status;
 
@@ -209,7 +223,7 @@ impl<F: FnOnce(&Seen, Ending) -> Option<Recorded> + Unpin> HttpBody for Answered
         self.waiting = None;
         Poll::Ready(match outcome {
             Ok(()) => frame,
-            Err(unwritten) => Some(trailers(&unwritten.after_the_call())),
+            Err(status) => Some(trailers(&status)),
         })
     }
 
@@ -222,7 +236,7 @@ impl<F: FnOnce(&Seen, Ending) -> Option<Recorded> + Unpin> HttpBody for Answered
     }
 }
 
-impl<F: FnOnce(&Seen, Ending) -> Option<Recorded> + Unpin> Drop for Answered<F> {
+impl<F: FnOnce(&Seen, Ending) -> Option<Concluded> + Unpin> Drop for Answered<F> {
     fn drop(&mut self) {
         // It goes on record all the same; there is nobody left who would wait for it.
         drop(self.end(Ending::Canceled));
@@ -273,6 +287,7 @@ mod tests {
         let frame = asked.frame().await.expect("a frame").expect("a message");
         assert_eq!(frame.into_data().ok().as_deref(), Some(FRAMED));
         assert!(asked.frame().await.is_none() && asked.seen.lock().first() == b"ab");
+        assert!(asked.seen.lock().is_let_through());
     }
 
     #[tokio::test]
@@ -283,18 +298,18 @@ mod tests {
         let text = "the call was refused before it had an effect: the audit record of this call cannot be written to \
                     /a/audit.log: no space left on device";
         assert_eq!((status.code(), status.message()), (Code::Unavailable, text));
-        assert!(asked.frame().await.is_none());
+        assert!(asked.frame().await.is_none() && !asked.seen.lock().is_let_through());
     }
 
     #[tokio::test]
     async fn an_answer_ends_once_it_is_on_record() {
-        for recorded in [Ok(()), Err(unwritten())] {
+        for recorded in [Ok(()), Err(unwritten().after_the_call())] {
             let frames = [Ok(Frame::data(Bytes::from_static(FRAMED))), trailers(&Status::ok(""))];
             let (say, said) = oneshot::channel();
             let ended = |seen: &Seen, ending: Ending| {
                 assert!(seen.last() == b"ab" && matches!(ending, Ending::Status(status) if status.code() == Code::Ok));
-                let recorded: Recorded = Box::pin(async move { said.await.expect("a word") });
-                Some(recorded)
+                let concluded: Concluded = Box::pin(async move { said.await.expect("a word") });
+                Some(concluded)
             };
             let inner = Body::new(StreamBody::new(stream::iter(frames)));
             let mut answered = Answered { inner, seen: Seen::default(), ended: Some(ended), waiting: None };
@@ -318,7 +333,7 @@ mod tests {
         assert_eq!(seen.messages().collect::<Vec<_>>(), [&b"ab"[..], b""], "the last one is not whole");
         assert_eq!((seen.first(), seen.last()), (&b"ab"[..], &b""[..]));
         seen.add(&vec![0; SEEN_BYTES_MAX]);
-        assert_eq!(seen.0.len(), SEEN_BYTES_MAX);
+        assert_eq!(seen.bytes.len(), SEEN_BYTES_MAX);
         assert_eq!(Seen::default().first(), b"");
     }
 }
