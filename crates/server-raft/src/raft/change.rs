@@ -1,6 +1,7 @@
 //! An operator's change of the membership on its way: judged at the leader, written, and waited for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use openraft::async_runtime::watch::WatchReceiver;
@@ -162,11 +163,14 @@ pub(super) async fn wait_for(
     tokio::time::timeout_at(bound.into(), wait).await.unwrap_or(Err(MembershipError::Timeout))
 }
 
-/// What the leader said, as far as it can be told apart.
+/// What the leader said, as far as it can be told apart. What has a source was not said by it: the connection broke,
+/// perhaps because it ended, or took too long.
 pub(super) fn told(status: Status) -> MembershipError {
     match status.code() {
-        Code::Unavailable => MembershipError::NoLeader,
         Code::DeadlineExceeded => MembershipError::Timeout,
+        Code::Cancelled if status.source().is_some() => MembershipError::Timeout,
+        Code::Unavailable => MembershipError::NoLeader,
+        _ if status.source().is_some() => MembershipError::NoLeader,
         _ => MembershipError::Refused(status.message().to_owned()),
     }
 }
@@ -212,6 +216,14 @@ impl From<pb::change_membership_request::Change> for Change {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_that_breaks_is_no_refusal() {
+        let broken = Status::from_error(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into());
+        assert_eq!((broken.code(), told(broken)), (Code::Unknown, MembershipError::NoLeader));
+        let said = Status::failed_precondition("node 2 leads");
+        assert_eq!(told(said), MembershipError::Refused("node 2 leads".to_owned()));
+    }
 
     #[test]
     fn the_oldest_release_decides_and_a_silent_one_forbids() {
