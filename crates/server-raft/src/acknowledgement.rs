@@ -10,7 +10,7 @@
 //! The memory ends with the process. Whoever asks starts from what the replicas remember now, so a new leader needs
 //! nothing from the one before it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use steeple_api::steeple::peer::{AcknowledgementsRequest, AcknowledgementsResponse};
@@ -20,6 +20,7 @@ use steeple_state::State;
 use steeple_state::limits::MEMBERS_MAX;
 use steeple_transport::tls::PeerIdentity;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::driver::server_svid::ServerSvid;
 use crate::peer::{AcknowledgementHandler, MemberAnswer};

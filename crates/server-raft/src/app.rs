@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use steeple_cli::{PluginDataFiles, ReloadSignals, StopSignals, Supervisor, raise_open_files, restrict_umask};
@@ -13,6 +13,7 @@ use steeple_telemetry::log::Logging;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 

@@ -5,10 +5,11 @@
 //! cluster's now and then, and what may be too old is told to nobody.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::raft::{ReadMode, Replica};
@@ -58,7 +59,7 @@ impl Freshness {
         let confirmed = self.0.confirmed.notified();
         if self.check().is_err() {
             // Too late, or not: the answer is what is known then.
-            let _ = tokio::time::timeout_at(deadline.into(), confirmed).await;
+            let _ = tokio::time::timeout_at(deadline, confirmed).await;
         }
         self.check()
     }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{Request, Response};
 use steeple_api::status;
@@ -13,6 +13,7 @@ use steeple_core::{AttestedAgent, Clock, SpiffeId};
 use steeple_state::view::CallerFlags;
 use steeple_state::{CommandKind, NO_REQUEST, Outcome};
 use steeple_transport::serve::Deadline;
+use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};

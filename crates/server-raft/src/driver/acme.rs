@@ -2,12 +2,13 @@
 //! replica can answer the ACME server and show what it gave.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steeple_acme::{Directory, Keeper, Obtained, Store, StoreError, Validity, WebCertificates};
 use steeple_ca::seal::{Keyring, SealError};
 use steeple_core::{AcmeAccount, Secret, WebCertificate};
 use steeple_state::{CommandKind, State, WebKey};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 

@@ -1,11 +1,12 @@
 //! The head of this replica's audit chain goes into the Raft log: at the start, after a new file, after so many records
 //! and so much time, and at the end. Nothing is proposed while nothing was written.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steeple_state::{AuditAnchor, CommandKind, NO_REQUEST, Outcome};
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::chain::Head;
@@ -139,7 +140,7 @@ fn next_due(
 
 async fn until(due: Option<Instant>) {
     match due {
-        Some(due) => tokio::time::sleep_until(due.into()).await,
+        Some(due) => tokio::time::sleep_until(due).await,
         None => std::future::pending().await,
     }
 }

@@ -4,11 +4,12 @@ use std::io::{self, BufWriter};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steeple_api::steeple::backup::Facts;
 use steeple_config::BackupSettings;
 use steeple_core::{Clock, Timestamp, TrustDomain};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{rest, until_leader};

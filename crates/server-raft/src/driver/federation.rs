@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::Arc;
-use std::time::Instant;
 
 use parking_lot::Mutex;
 use steeple_core::{BundleEndpointProfile, Clock, FederationRelationship, TrustDomain, rpc_code_name};
@@ -12,6 +11,7 @@ use steeple_telemetry::metric::CallTimer;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tracing::Instrument as _;
@@ -195,7 +195,7 @@ async fn changed_bundles(events: &mut broadcast::Receiver<Arc<AppliedEvents>>) -
 
 async fn sleep_until(turn: Option<Instant>) {
     match turn {
-        Some(turn) => tokio::time::sleep_until(turn.into()).await,
+        Some(turn) => tokio::time::sleep_until(turn).await,
         None => pending().await,
     }
 }

@@ -36,11 +36,12 @@ pub mod web_certificates;
 pub use start::{Told, start};
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steeple_state::{Change, CommandKind, NO_REQUEST, Outcome, Rejection};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::raft::{AppliedEvents, Origin, ProposeError, Replica};

@@ -1,10 +1,11 @@
 //! When which bundle is fetched: SPIRE's rule over the bundle that is held, as functions of values.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steeple_ca::certificate;
 use steeple_core::{Bundle, BundleEndpointProfile, FederationRelationship, TrustDomain};
+use tokio::time::Instant;
 
 /// The trust domains to poll, each with its next turn.
 #[derive(Debug, Default)]

@@ -1,10 +1,11 @@
 //! The services' door to signing, on any replica.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steeple_api::steeple::peer as wire;
 use steeple_ca::{DistinguishedName, HolderKey, PublicKey};
 use steeple_core::SpiffeId;
+use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use crate::raft::Replica;

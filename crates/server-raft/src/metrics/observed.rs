@@ -1,7 +1,7 @@
 //! Gauges, computed when a scrape asks: there is nothing to keep up to date, and what has ended is not shown.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use metrics::gauge;
 use steeple_ca::certificate;
@@ -10,6 +10,7 @@ use steeple_state::State;
 use steeple_state::view::{AgentFilter, EntryFilter};
 use steeple_storage::{FLUSH_BUCKETS_US, Meter};
 use steeple_telemetry::metric::Tally;
+use tokio::time::Instant;
 
 use super::names::*;
 use crate::driver::federation::BundleAges;

@@ -1,10 +1,10 @@
 //! The question to every member who of its agents holds the bundle.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 
 use futures::future::join_all;
 use steeple_api::steeple::peer as pb;
+use tokio::time::Instant;
 
 use super::consensus::Consensus;
 use super::remote;
@@ -40,6 +40,6 @@ async fn ask_peer(
 ) -> Option<pb::AcknowledgementsResponse> {
     let mut peer = remote::leader(consensus.peers.as_ref()?, id, node).ok()?;
     let answer = peer.acknowledgements(remote::until(deadline, request));
-    let answer = tokio::time::timeout_at(deadline.into(), answer).await.ok()?;
+    let answer = tokio::time::timeout_at(deadline, answer).await.ok()?;
     answer.ok().map(tonic::Response::into_inner)
 }

@@ -1,9 +1,8 @@
 //! Handing leadership over, because somebody asks for it or because this replica should not lead.
 
-use std::time::Instant;
-
 use openraft::Instant as _;
 use steeple_api::steeple::peer as pb;
+use tokio::time::Instant;
 
 use super::change::{told, wait_for};
 use super::consensus::{Consensus, Route};
@@ -46,7 +45,7 @@ pub(super) async fn transfer_here(
         return Ok(consensus.node_id);
     }
     // A change left in the middle needs both its quorums; the next leader should not inherit one.
-    let change = tokio::time::timeout_at(deadline.into(), consensus.membership_change.lock()).await;
+    let change = tokio::time::timeout_at(deadline, consensus.membership_change.lock()).await;
     let _no_change = change.map_err(|_| MembershipError::Timeout)?;
     let successor = successor(consensus, &consensus.metrics(), to)?;
     tracing::info!(successor, "handing leadership over");

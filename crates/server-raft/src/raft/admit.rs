@@ -1,7 +1,7 @@
 //! Admission of new replicas: the unauthenticated `Join` call, and what the leader does about it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
 use prost::Message;
@@ -10,6 +10,7 @@ use steeple_api::steeple::peer::join_server;
 use steeple_ca::Csr;
 use steeple_ca::seal::{ProofRole, SealingKey};
 use steeple_state::{CLUSTER_VERSION_FIRST, CommandKind, MemberFacts, Outcome, Uuid};
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::codec;

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, stream};
@@ -13,6 +13,7 @@ use openraft::{OptionalSend, RPCTypes};
 use parking_lot::Mutex;
 use steeple_api::steeple::peer as pb;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::network::{PeerClient, malformed, within};
 use super::types::TypeConfig;
@@ -102,7 +103,7 @@ async fn next_answer(
 ) -> Option<Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>> {
     loop {
         let action = RPCTypes::AppendEntries;
-        match tokio::time::timeout_at(unanswered.next_look().into(), answers.message()).await {
+        match tokio::time::timeout_at(unanswered.next_look(), answers.message()).await {
             Ok(Ok(Some(answer))) => {
                 unanswered.answered();
                 return Some(wire::stream_append_from_pb(answer).map_err(|error| malformed(&error)));

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
 use steeple_api::steeple::peer as pb;
 use steeple_state::{CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, CommandKind, Outcome};
+use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use super::consensus::{Consensus, Route};
@@ -160,7 +161,7 @@ pub(super) async fn wait_for(
         }
     };
     let bound = deadline.max(Instant::now() + Duration::from_millis(1));
-    tokio::time::timeout_at(bound.into(), wait).await.unwrap_or(Err(MembershipError::Timeout))
+    tokio::time::timeout_at(bound, wait).await.unwrap_or(Err(MembershipError::Timeout))
 }
 
 /// What the leader said, as far as it can be told apart. What has a source was not said by it: the connection broke,

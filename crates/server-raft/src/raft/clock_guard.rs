@@ -5,11 +5,12 @@
 //! domain.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use steeple_core::Timestamp;
 use steeple_state::limits::CLOCK_SKEW_MAX;
+use tokio::time::Instant;
 
 use super::consensus::Consensus;
 use super::types::NodeId;

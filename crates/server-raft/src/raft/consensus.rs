@@ -1,10 +1,10 @@
 //! What the tasks of one replica share. It owns no task, so that nothing keeps itself alive.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use steeple_core::Clock;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use super::clock_guard::Offsets;
 use super::config::{CleanUp, Limits, Timing};
@@ -93,7 +93,7 @@ impl Consensus {
     pub(super) async fn applied_at_least(&self, index: u64, deadline: Instant) -> bool {
         let mut applied = self.published.applied.subscribe();
         let reached = applied.wait_for(|applied| *applied >= index);
-        matches!(tokio::time::timeout_at(deadline.into(), reached).await, Ok(Ok(_)))
+        matches!(tokio::time::timeout_at(deadline, reached).await, Ok(Ok(_)))
     }
 
     /// Why this replica answers nothing any more, if it does not.

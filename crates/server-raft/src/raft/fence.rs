@@ -4,9 +4,10 @@
 //! it fails unless a quorum has answered this very leader within the shortest election timeout. A voter that does not
 //! lead has a quorum confirm, before and after, that it has applied whatever was acknowledged.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::Instant as _;
+use tokio::time::Instant;
 
 use super::consensus::Consensus;
 use super::read::{ReadIndexQueue, ReadMode, read};

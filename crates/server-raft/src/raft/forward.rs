@@ -2,11 +2,12 @@
 //!
 //! Each attempt carries the same request id, so an attempt whose fate is unknown is repeated without a second effect.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steeple_core::Timestamp;
 use steeple_state::{Command, CommandKind, codec};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::consensus::{Consensus, Route};
 use super::error::{ProposeError, Refusal};

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steeple_core::TrustDomain;
 use steeple_state::{CLUSTER_VERSION_MAX, ClusterInit, CommandKind, MemberFacts, Outcome, Uuid};
+use tokio::time::Instant;
 
 use super::consensus::Consensus;
 use super::error::StartError;

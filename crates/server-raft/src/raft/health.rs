@@ -1,9 +1,10 @@
 //! Who is healthy, and how many more failures the cluster survives.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::types::NodeId;
 

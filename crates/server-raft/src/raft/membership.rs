@@ -29,7 +29,7 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) async fn care(consensus: Arc<Consensus>, queue: Queue) {
     let mut metrics = consensus.raft.metrics();
     let mut events = consensus.published.events.subscribe();
-    let mut leading_since: Option<std::time::Instant> = None;
+    let mut leading_since: Option<tokio::time::Instant> = None;
     loop {
         let now = metrics.borrow_watched().clone();
         if !Leadership::of(&now).is_leader {
@@ -39,7 +39,7 @@ pub(super) async fn care(consensus: Arc<Consensus>, queue: Queue) {
             }
             continue;
         }
-        let since = *leading_since.get_or_insert_with(std::time::Instant::now);
+        let since = *leading_since.get_or_insert_with(tokio::time::Instant::now);
         let change_in_progress = now.membership_config != now.committed_membership_config;
         let step = if change_in_progress { None } else { plan(&situation(&consensus, &now, since.elapsed())) };
         if let Some(step) = step {
@@ -139,7 +139,7 @@ async fn take(consensus: &Consensus, queue: &Queue, step: Step) -> Result<(), St
 
 async fn forget(queue: &Queue, node_id: NodeId) -> Result<(), String> {
     let command = driver_command("membership", CommandKind::RemoveMember { node_id });
-    let deadline = std::time::Instant::now() + STEP_TIMEOUT;
+    let deadline = tokio::time::Instant::now() + STEP_TIMEOUT;
     match queue.submit(command, deadline).await {
         Ok(committed) => match committed.outcome {
             Outcome::Rejected(rejection) => Err(rejection.message),

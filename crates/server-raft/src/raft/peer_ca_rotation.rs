@@ -9,12 +9,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
 use steeple_core::Timestamp;
 use steeple_state::{Change, CommandKind, Outcome};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
 
 use super::consensus::Consensus;
 use super::peer_ca::open_keyring;

@@ -7,13 +7,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::join_all;
 use parking_lot::Mutex;
 use steeple_api::steeple::peer as pb;
 use steeple_core::Timestamp;
 use steeple_state::CLUSTER_VERSION_FIRST;
+use tokio::time::Instant;
 use tonic::Status;
 
 use super::codec;

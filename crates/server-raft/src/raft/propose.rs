@@ -4,7 +4,6 @@
 //! waits for a timer: with an idle disk a lone write leaves at once.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -16,6 +15,7 @@ use steeple_state::limits::COMMANDS_BYTES_MAX;
 use steeple_state::{Command, CommandKind, NO_REQUEST, Outcome, codec};
 use steeple_storage::Storage;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::clock_guard::Verdict;
 use super::consensus::Consensus;
@@ -66,7 +66,7 @@ impl Queue {
             mpsc::error::TrySendError::Full(_) => Refusal::Overloaded { queued: self.sender.max_capacity() },
             mpsc::error::TrySendError::Closed(_) => Refusal::Stopped(StopReason("shutting down".to_owned())),
         })?;
-        match tokio::time::timeout_at(deadline.into(), outcome).await {
+        match tokio::time::timeout_at(deadline, outcome).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(Refusal::Ambiguous),
         }

@@ -4,10 +4,11 @@
 //! it waits for covers every write acknowledged before it was called.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::ReadPolicy;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::clock_guard::Verdict;
 use super::consensus::{Consensus, Route};
@@ -120,7 +121,7 @@ pub(super) async fn read(
 async fn join_round(queue: &ReadIndexQueue, deadline: Instant) -> RoundResult {
     let (answer, index) = oneshot::channel();
     queue.sender.try_send(answer).map_err(|_| RoundFailure::NoLeader)?;
-    match tokio::time::timeout_at(deadline.into(), index).await {
+    match tokio::time::timeout_at(deadline, index).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) | Err(_) => Err(RoundFailure::NoLeader),
     }

@@ -1,10 +1,11 @@
 //! Requests that a follower carries to the leader.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steeple_api::steeple::peer as pb;
 use steeple_api::steeple::peer::cluster_client::ClusterClient;
 use steeple_state::codec;
+use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 

@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steeple_api::steeple::peer::{AcknowledgementsRequest, SignItem, SignResult};
 use steeple_ca::seal::SealingKey;
 use steeple_state::{CommandKind, Event, Outcome, RequestId, StateHash, Uuid};
 use steeple_storage::{Identity, Kv};
 use tokio::sync::{broadcast, watch};
+use tokio::time::Instant;
 
 use super::acknowledgement;
 use super::admin;

@@ -3,10 +3,11 @@
 //! replica lead whose disk has room, if there is one.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steeple_state::CommandKind;
 use steeple_storage::{SpaceLevel, Storage};
+use tokio::time::Instant;
 
 use super::admin;
 use super::consensus::Consensus;

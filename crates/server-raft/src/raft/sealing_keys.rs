@@ -4,13 +4,13 @@
 //! is replaced. On its way it is sealed by the keyring, inside the mutual TLS of the peer port.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
 use steeple_api::steeple::peer as pb;
 use steeple_ca::seal::{NextSealingKey, RecordType, SealError, SealedKeyring, SealingKey};
 use steeple_core::SealedKey;
 use steeple_state::State;
 use steeple_storage::{Identity, StorageError};
+use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use super::consensus::{Consensus, Route};
@@ -110,7 +110,7 @@ async fn ask(
     let peers = consensus.peers.as_ref().ok_or_else(|| Status::unavailable("there is no peer port"))?;
     let mut peer = remote::leader(peers, node_id, node)?;
     let request = remote::until(deadline, pb::SealingKeyRequest { key_id: id.to_owned() });
-    let answer = tokio::time::timeout_at(deadline.into(), peer.sealing_key(request)).await;
+    let answer = tokio::time::timeout_at(deadline, peer.sealing_key(request)).await;
     let answer = answer.map_err(|_| Status::deadline_exceeded("it does not answer"))??.into_inner();
     let sealed = SealedKey { keyring_term: answer.keyring_term, ciphertext: answer.ciphertext };
     let opened = with_keyring(consensus, |_, keyring| keyring.open(RecordType::SealingKey, id, &sealed))?;

@@ -1,13 +1,14 @@
 //! The `Cluster` service of the peer port: what members ask of each other beside consensus.
 
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steeple_api::steeple::peer as pb;
 use steeple_api::steeple::peer::cluster_server;
 use steeple_state::{CLUSTER_VERSION_MAX, codec as state_codec};
 use steeple_storage::Storage;
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::admit::Admission;
@@ -61,7 +62,7 @@ impl cluster_server::Cluster for ClusterService {
     ) -> Result<Response<pb::ReadIndexResponse>, Status> {
         self.guard.known_member(&request)?;
         let until = deadline(request.get_ref().timeout_ms);
-        let index = tokio::time::timeout_at(until.into(), read_index(&self.consensus)).await;
+        let index = tokio::time::timeout_at(until, read_index(&self.consensus)).await;
         match index {
             Ok(Some(index)) => {
                 Ok(Response::new(pb::ReadIndexResponse { index, term: self.consensus.metrics().current_term }))

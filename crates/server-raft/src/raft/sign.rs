@@ -2,10 +2,10 @@
 //! state, so a failed attempt is simply repeated.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 
 use steeple_api::steeple::peer as pb;
 use steeple_api::steeple::peer::{SignItem, SignResult};
+use tokio::time::Instant;
 
 use super::consensus::{Consensus, Route};
 use super::forward::{RETRY_PAUSE, next_try};

@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use steeple_state::{CommandKind, Uuid};
 use steeple_storage::Storage;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::consensus::Consensus;
 use super::identity;

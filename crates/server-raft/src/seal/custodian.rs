@@ -6,11 +6,12 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steeple_ca::seal::{NextSealingKey, SealError, SealedKeyring, SealingKey};
 use steeple_state::{Change, State};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::custody::{ASK_AGAIN, Custody, CustodyError};

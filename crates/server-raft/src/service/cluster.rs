@@ -1,11 +1,12 @@
 //! `steeple.server.v1.Cluster`: the replicas, for administrators.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steeple_api::steeple::server::cluster_server::Cluster as ClusterApi;
 use steeple_api::steeple::server::*;
 use steeple_state::CLUSTER_VERSION_MAX;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::shared::Shared;

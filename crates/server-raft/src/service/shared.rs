@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steeple_core::plugin::NodeAttestor;
 use steeple_core::{AuthorityKind, Clock, TrustDomain};
 use steeple_state::{CommandKind, Outcome, State};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tonic::Status;
 
 use super::{Subscribers, failure};
