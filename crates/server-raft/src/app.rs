@@ -8,41 +8,22 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use steeple_cli::{PluginDataFiles, ReloadSignals, StopSignals, Supervisor, raise_open_files, restrict_umask};
 use steeple_config::{Loaded, NoticeLevel, ServerSettings};
-use steeple_core::{Clock, SystemClock};
 use steeple_telemetry::log::Logging;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::acknowledgement::Acknowledgements;
-use crate::applied_index::AppliedIndex;
-use crate::audit::AuditLayer;
-use crate::audit::trail::OpenTrail;
-use crate::authz::{Authorizer, Policy, RateLimits};
-use crate::backup::Backups;
-use crate::bundle_publishers::bundle_publishers;
-use crate::credential_composers::credential_composers;
-use crate::driver::audit::{AuditDriver, ReplicaPosition};
-use crate::driver::federation::{BundleAges, FederationDriver};
-use crate::driver::{self, Told};
-use crate::endpoint::Gate;
-use crate::entry_watch::Feed;
-use crate::federation::{BundleEndpoint, Relationships};
+use crate::assembly::{Assembly, Driven, Parts};
+use crate::driver::audit::AuditDriver;
+use crate::federation::BundleEndpoint;
 use crate::first_steps::first_steps;
-use crate::freshness::Freshness;
 use crate::identity::ServerIdentity;
-use crate::issue::Issuer;
-use crate::metrics::Observed;
-use crate::node_attestors::{OwnRootsOf, node_attestors};
 use crate::own_replica::OwnReplica;
 use crate::peer::JoinProgress;
 use crate::raft::{Removed, Replica};
-use crate::service::{Shared, Subscribers, Switches};
-use crate::upstream_authority::Upstream;
-use crate::{endpoint, http, signing};
+use crate::surroundings::Surroundings;
+use crate::{endpoint, http};
 
 /// Settings and log, before anything runs.
 pub struct App {
@@ -54,9 +35,7 @@ pub struct App {
 struct Network {
     tcp: TcpListener,
     bundle_endpoint: Option<BundleEndpoint>,
-    identity: ServerIdentity,
-    gate: Gate,
-    shared: Arc<Shared>,
+    driven: Driven,
     supervisor: Supervisor,
 }
 
@@ -84,12 +63,12 @@ impl App {
 
     async fn live(self) -> anyhow::Result<()> {
         let Self { settings, logging } = self;
-        let started_at = Instant::now();
         let mut signals = StopSignals::new()?;
         let supervisor = Supervisor::of_process();
         tokio::spawn(supervisor.clone().keep_alive());
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let surroundings = Surroundings::real();
+        let clock = &surroundings.clock;
         tokio::spawn(logging.clone().answer_signals()?);
         let reload = ReloadSignals::new()?;
         tracing::info!(
@@ -100,15 +79,9 @@ impl App {
         );
 
         // Everything that can be refused is tried before the first replicated effect.
-        let policy = settings.policy.as_ref().map(|policy| Policy::resolve(policy, &settings.admin_ids)).transpose()?;
-        let own_roots = OwnRootsOf::default();
         let mut plugin_data = PluginDataFiles::default();
-        let attestors = node_attestors(&settings, &own_roots, &clock, &mut plugin_data)?;
-        let upstream = Upstream::from_settings(&settings, &clock, &mut plugin_data)?;
-        let composers = credential_composers(&settings, &mut plugin_data)?;
+        let parts = Parts::of(&settings, clock, &mut plugin_data)?;
         tasks.spawn(stop.clone().run_until_cancelled_owned(plugin_data.follow(reload)));
-        let publishers = bundle_publishers(&settings)?;
-        let trail = settings.audit.as_ref().map(OpenTrail::open).transpose()?;
         let tcp = endpoint::bind_tcp(&settings.bind).await?;
         let admin = endpoint::bind_admin(&settings.socket_path)?;
         let bundle_endpoint = match &settings.federation.bundle_endpoint {
@@ -116,98 +89,39 @@ impl App {
             None => None,
         };
         let (joined, progress) = (Arc::new(OnceLock::new()), JoinProgress::default());
-        let identity = ServerIdentity::new(&settings, &clock);
-        let recorder = http::record_metrics(&settings, &identity.own_tls(&clock), &tasks, &stop).await?;
+        let identity = ServerIdentity::new(&settings, clock);
+        let recorder = http::record_metrics(&settings, &identity.own_tls(clock), &tasks, &stop).await?;
         let probes = http::serve_health(&settings, Arc::clone(&joined), progress.clone()).await?;
 
         // The first of three replicas waits for the second, which a supervisor that waited for it would never start.
         supervisor.ready("waits for its cluster");
         let own = tokio::select! {
-            started = OwnReplica::start(&settings, &clock, &progress) => started?,
+            started = OwnReplica::start(&settings, &surroundings, &progress) => started?,
             () = endpoint::serve_waiting(&admin, &progress) => bail!("the admin socket ended before the server"),
             () = signals.received() => return Ok(()),
         };
-        own_roots.read_from(&own.replica);
-        let rival = own.rival(&settings, &clock);
-        let maker = signing::start(&settings, &own, composers, upstream, &clock);
-        tasks.spawn(own.custodian.run(own.sealing_key.clone(), own.replica.clone(), stop.clone()));
-        let replica = own.replica;
-        let trail = trail.map(|open| open.start(ReplicaPosition::of(&replica), Arc::clone(&clock))).transpose()?;
+        let rival = own.rival(&settings, &surroundings);
+        let replica = own.replica.clone();
         let ledger = settings.audit_log_enabled.then(|| logging.ledger());
-        let audit = AuditLayer::new(ledger, trail.clone());
-        let (server_svid, shown) = watch::channel(None);
-        let acknowledgements = Arc::new(Acknowledgements::new(replica.state().clone(), shown.clone(), Instant::now()));
-        replica.set_acknowledgement_handler(Arc::clone(&acknowledgements) as _);
-        let relationships = Arc::new(Relationships::new(settings.federation.relationships.iter().cloned()));
-        let (entry_feed, followed) = Feed::of(&replica, stop.clone());
-        tasks.spawn(followed);
-        let (freshness, followed) = Freshness::of(replica.clone(), stop.clone());
-        tasks.spawn(followed);
-        let shared = Arc::new(Shared {
-            replica: replica.clone(),
-            freshness,
-            issuer: Issuer::new(replica.clone()),
-            maker,
-            acknowledgements: Arc::clone(&acknowledgements),
-            backups: Backups::new(replica.clone(), own.sealing_key.clone(), Arc::clone(&clock)),
-            sealing_key: own.sealing_key.clone(),
-            trust_domain: settings.trust_domain.clone(),
-            clock: Arc::clone(&clock),
-            attestors,
-            switches: Switches {
-                jwt_svids_disabled: settings.disable_jwt_svids,
-                wit_svids: settings.wit.is_some(),
-                agent_id_as_selector: settings.agent_spiffe_id_as_selector,
-            },
-            relationships: Arc::clone(&relationships),
-            audit: audit.clone(),
-            server_svid: shown,
-            subscribers: Subscribers::new(replica.clone()),
-            entry_feed,
-            started_at,
-        });
-        tasks.spawn(Arc::clone(&shared.subscribers).follow(stop.clone()));
-        let _ = joined.set(Arc::clone(&shared));
-        let ages = BundleAges::default();
-        let observed = Observed {
-            replica: replica.clone(),
-            sealing_key: own.sealing_key,
-            meter: own.meter,
-            bundle_ages: ages.clone(),
-            clock: Arc::clone(&clock),
-            x509_svid_ttl: settings.ttl.x509_svid,
-            agent_ttl: settings.ttl.agent,
-            started_at,
-        };
+        let assembly = Assembly::new(&settings, parts, own, identity, clock, ledger, (&tasks, &stop))?;
+        let _ = joined.set(Arc::clone(&assembly.shared));
         if let Some(recorder) = recorder {
-            http::observe(&settings, &recorder, observed);
+            http::observe(&settings, &recorder, assembly.observed(&settings));
         }
         // What answers for the cluster ends before the rest where this replica may not speak for it.
         let serving = stop.child_token();
-        http::serve_oidc(&settings, &shared, &tasks, &serving).await?;
-
-        let federation = FederationDriver { replica: replica.clone(), clock: Arc::clone(&clock), relationships, ages };
-        let told = Told { federation, publishers, server_svid };
-        driver::start(&settings, &shared, &identity, told, &tasks, &stop);
-
-        let anchors = trail.zip(settings.audit.as_ref()).map(|(trail, settings)| {
-            let interval = settings.anchor_interval;
-            AuditDriver { replica: replica.clone(), trail, interval }
-        });
+        http::serve_oidc(&settings, &assembly.shared, &tasks, &serving).await?;
+        let anchors = assembly.anchors.clone();
+        let driven = assembly.drive(&settings, &tasks, &stop);
         if let Some(driver) = anchors.clone() {
             tasks.spawn(driver.run(signal(SignalKind::user_defined2())?, stop.clone()));
         }
 
         // The admin socket does not wait for an SVID: an operator wants to know why a server is not ready.
-        let limits = RateLimits::new(settings.rate_limit);
-        let admins = settings.admin_ids.iter().cloned();
-        let authorizer = Authorizer::new(replica.clone(), admins, policy, limits, acknowledgements, Arc::clone(&clock));
-        let applied_index = AppliedIndex::of(replica.clone());
-        let gate = Gate { authorize: authorizer.layer(), audit, applied_index };
-        endpoint::serve_admin(admin, &shared, logging.levels, &gate, &tasks, &stop);
-        let network = Network { tcp, bundle_endpoint, identity, gate, shared, supervisor: supervisor.clone() };
+        endpoint::serve_admin(admin, &driven.shared, logging.levels, &driven.gate, &tasks, &stop);
+        let network = Network { tcp, bundle_endpoint, driven, supervisor: supervisor.clone() };
         let ended = tokio::select! {
-            failed = network.serve(&settings, &clock, &tasks, &serving) => match failed? {},
+            failed = network.serve(&settings, &tasks, &serving) => match failed? {},
             _ = replica.diverged() => {
                 // The admin socket, probes and metrics stay: they say why.
                 serving.cancel();
@@ -246,21 +160,17 @@ impl Network {
     async fn serve(
         self,
         settings: &ServerSettings,
-        clock: &Arc<dyn Clock>,
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> anyhow::Result<Infallible> {
-        let Self { tcp, bundle_endpoint, identity, gate, shared, supervisor } = self;
-        let mut shown = shared.server_svid.clone();
-        tokio::select! {
-            shown = shown.wait_for(Option::is_some) => drop(shown?),
-            () = endpoint::turn_away(&tcp, &shared.sealing_key) => {}
-        }
+        let Self { mut tcp, bundle_endpoint, driven, supervisor } = self;
+        driven.until_it_can_show_itself(&mut tcp).await?;
         if let Some(endpoint) = bundle_endpoint {
-            endpoint.serve(&shared, Arc::clone(&identity.store), identity.key_exchange, tasks, stop)?;
+            let Driven { shared, identity, .. } = &driven;
+            endpoint.serve(shared, Arc::clone(&identity.store), identity.key_exchange, tasks, stop)?;
         }
-        let acceptor = identity.acceptor(settings, clock)?;
-        endpoint::serve_tcp(tcp, acceptor, &shared, &gate, tasks, stop)?;
+        let address = tcp.local_addr()?;
+        driven.serve(settings, (tcp, address), tasks, stop)?;
         supervisor.status("serves");
         if settings.config_path.is_none() {
             print!("{}", first_steps(settings, std::env::args().next().as_deref().unwrap_or_default()));

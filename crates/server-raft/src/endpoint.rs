@@ -28,7 +28,7 @@ use steeple_config::HostPort;
 use steeple_telemetry::log::Levels;
 use steeple_telemetry::metric::{CountCalls, CountedBody};
 use steeple_transport::serve::{KnownMethods, ServeLimits, serve};
-use steeple_transport::tls::TlsAcceptor;
+use steeple_transport::tls::{Accept, TlsAcceptor};
 use steeple_transport::uds::{BindError, BindModes, PeerTracking, UdsAcceptor, UdsLimits, UdsListener};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -75,7 +75,7 @@ pub async fn bind_tcp(address: &HostPort) -> anyhow::Result<TcpListener> {
 
 /// While the server is sealed there is no SVID to show: agents are to go elsewhere at once, not to wait for one. Never
 /// returns.
-pub async fn turn_away(listener: &TcpListener, key: &KeyInUse) {
+pub async fn turn_away(listener: &mut impl Accept, key: &KeyInUse) {
     while key.is_sealed() {
         tokio::select! {
             accepted = listener.accept() => if accepted.is_err() {
@@ -113,11 +113,8 @@ pub fn serve_admin(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
-    let mut routes = common(shared);
+    let mut routes = for_administrators(shared);
     routes.add_service(LoggerServer::new(LoggerService { levels }));
-    routes.add_service(DebugServer::new(DebugService { shared: Arc::clone(shared) }));
-    routes.add_service(HealthServer::new(HealthService { shared: Arc::clone(shared) }));
-    routes.add_service(ImportServer::new(ImportService { shared: Arc::clone(shared) }));
     let service = gate.guarded(routes.routes(), |_| true);
     let acceptor = UdsAcceptor { tracking: PeerTracking::CredentialsOnly, limits: ADMIN_LIMITS };
     let (ready, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
@@ -132,32 +129,31 @@ pub fn serve_admin(
 }
 
 pub fn serve_tcp(
-    listener: TcpListener,
+    (listener, address): (impl Accept, SocketAddr),
     acceptor: Arc<TlsAcceptor>,
     shared: &Arc<Shared>,
     gate: &Gate,
     tasks: &TaskTracker,
     stop: &CancellationToken,
-) -> std::io::Result<()> {
+) {
     let mut routes = common(shared);
     routes.add_service(PushServer::new(Arc::clone(shared)));
     let service = gate.guarded(routes.routes(), Row::is_on_tcp);
     let (ready, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
     tracing::info!(
         subsystem_name = SUBSYSTEM,
-        address = %listener.local_addr()?,
+        %address,
         network = "tcp",
         "Starting Server APIs"
     );
     tasks.spawn(acceptor.run(listener, ready));
     tasks.spawn(serve(service, incoming, ServeLimits::TCP, stop.clone().cancelled_owned()));
-    Ok(())
 }
 
 impl Gate {
     /// For a listener that has the methods that `offers` names. Refusals are counted and on record too, so both stand
     /// in front of the authorizer.
-    fn guarded(
+    pub fn guarded(
         &self,
         routes: Routes,
         offers: impl Fn(&Row) -> bool,
@@ -174,6 +170,15 @@ impl Gate {
             .layer(self.applied_index.clone())
             .service(routes)
     }
+}
+
+/// What the admin socket offers, but for the log of the process.
+pub fn for_administrators(shared: &Arc<Shared>) -> RoutesBuilder {
+    let mut routes = common(shared);
+    routes.add_service(DebugServer::new(DebugService { shared: Arc::clone(shared) }));
+    routes.add_service(HealthServer::new(HealthService { shared: Arc::clone(shared) }));
+    routes.add_service(ImportServer::new(ImportService { shared: Arc::clone(shared) }));
+    routes
 }
 
 /// What both listeners offer.

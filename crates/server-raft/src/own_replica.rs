@@ -8,13 +8,13 @@ use anyhow::Context as _;
 use steeple_ca::seal::SealingKey;
 use steeple_cli::hostname;
 use steeple_config::{HostPort, ServerSettings};
-use steeple_core::Clock;
 use steeple_storage::{Meter, Storage};
 
 use crate::issue::{AuthorityKeys, KeysError, TokenIssuers};
 use crate::peer::{JoinProgress, PeerListener, Rival};
 use crate::raft::{self, CleanUp, ClusterStart, Limits, Replica, Start, Timing};
 use crate::seal::{self, Custodian, Custody, KeyInUse};
+use crate::surroundings::Surroundings;
 use crate::{endpoint, peer};
 
 /// A running replica, and the keys that it can open, which are none while it is sealed.
@@ -31,18 +31,22 @@ impl OwnReplica {
     /// Waits until the replica belongs to a cluster, and says to `progress` what for; cancel by dropping the future.
     pub async fn start(
         settings: &ServerSettings,
-        clock: &Arc<dyn Clock>,
+        surroundings: &Surroundings,
         progress: &JoinProgress,
     ) -> anyhow::Result<Self> {
-        let storage = Storage::open(&settings.data_dir, steeple_storage::Options::default())?;
+        let storage = Storage::open(&settings.data_dir, surroundings.storage.clone())?;
         let meter = storage.meter();
+        let clock = &surroundings.clock;
         // Taken before it is known whether there is a cluster, and served afterwards: a port in use is told first, and
         // whoever asks here meanwhile hears that nobody serves.
         let listener = match settings.cluster.enabled {
-            true => Some(PeerListener::bind(endpoint::resolve(&settings.cluster.peer_bind).await?)?),
+            true => Some(PeerListener::bind(
+                surroundings.peers.as_ref(),
+                endpoint::resolve(&settings.cluster.peer_bind).await?,
+            )?),
             false => None,
         };
-        let founds = founds(settings, &storage, clock, progress).await?;
+        let founds = founds(settings, &storage, surroundings, progress).await?;
         if founds {
             raft::begin_founding(&storage)?;
             seal::mark_used(&settings.cluster.sealing_key_path)?;
@@ -56,7 +60,7 @@ impl OwnReplica {
             }
         };
         let cluster = listener.map(|listener| cluster_start(settings, listener, founds, progress));
-        let replica = start_replica(settings, storage, &sealing_key, clock, cluster).await?;
+        let replica = start_replica(settings, storage, &sealing_key, surroundings, cluster).await?;
         let token_issuers = TokenIssuers {
             jwt: settings.ca.jwt_issuer.clone(),
             wit: settings.wit.as_ref().and_then(|wit| wit.issuer.clone()),
@@ -73,16 +77,16 @@ impl OwnReplica {
     }
 
     /// Until this server and another one turn out to have founded a cluster each.
-    pub fn rival(&self, settings: &ServerSettings, clock: &Arc<dyn Clock>) -> impl Future<Output = Rival> + use<> {
+    pub fn rival(&self, settings: &ServerSettings, surroundings: &Surroundings) -> impl Future<Output = Rival> + use<> {
         let others: Vec<String> = settings.cluster.join.iter().map(ToString::to_string).collect();
         let looks = settings.cluster.bootstrap && !others.is_empty();
-        let (state, clock) = (self.replica.state().clone(), Arc::clone(clock));
+        let (state, Surroundings { clock, peers, .. }) = (self.replica.state().clone(), surroundings.clone());
         async move {
             let alone = || {
                 let state = state.read();
                 state.cluster().filter(|_| state.members().count() == 1).map(|cluster| cluster.uuid)
             };
-            if looks { peer::rival(others, alone, clock).await } else { std::future::pending().await }
+            if looks { peer::rival(others, alone, peers, clock).await } else { std::future::pending().await }
         }
     }
 }
@@ -92,7 +96,7 @@ impl OwnReplica {
 async fn founds(
     settings: &ServerSettings,
     storage: &Storage,
-    clock: &Arc<dyn Clock>,
+    surroundings: &Surroundings,
     progress: &JoinProgress,
 ) -> anyhow::Result<bool> {
     let cluster = &settings.cluster;
@@ -111,7 +115,8 @@ async fn founds(
         return Err(exists.clone().into());
     }
     let others: Vec<String> = cluster.join.iter().map(ToString::to_string).collect();
-    let founds = peer::nobody_serves(&others, exists.as_ref(), Arc::clone(clock), progress).await?;
+    let Surroundings { clock, peers, .. } = surroundings.clone();
+    let founds = peer::nobody_serves(&others, exists.as_ref(), peers.as_ref(), clock, progress).await?;
     if !founds {
         tracing::info!("there is a cluster already: this server joins it as a new node");
     }
@@ -162,7 +167,7 @@ async fn start_replica(
     settings: &ServerSettings,
     storage: Storage,
     sealing_key: &KeyInUse,
-    clock: &Arc<dyn Clock>,
+    surroundings: &Surroundings,
     joins: Option<ClusterStart>,
 ) -> anyhow::Result<Replica> {
     let cluster = &settings.cluster;
@@ -170,7 +175,7 @@ async fn start_replica(
         storage,
         trust_domain: settings.trust_domain.clone(),
         sealing_key: sealing_key.clone(),
-        clock: Arc::clone(clock),
+        surroundings: surroundings.clone(),
         timing: Timing {
             heartbeat: cluster.raft.heartbeat_interval,
             election_min: cluster.raft.election_timeout_min,

@@ -6,7 +6,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steeple_ca::acknowledgement::LIVE_WITHIN;
 use steeple_ca::policy::Policy;
@@ -20,6 +20,7 @@ use steeple_state::{Attestation, CLUSTER_VERSION_WIT, CommandKind, Outcome};
 use steeple_transport::tls::PeerIdentity;
 use support::{Cluster, PATIENCE, Server, WrongClock, leader, origin, rewrite_version};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const X509: AuthorityKind = AuthorityKind::X509;

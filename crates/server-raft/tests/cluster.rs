@@ -4,7 +4,7 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steeple_api::steeple::peer::cluster_client::ClusterClient;
 use steeple_api::steeple::peer::raft_client::RaftClient;
@@ -21,6 +21,7 @@ use steeple_state::{Command, codec};
 use steeple_storage::{Options, Storage};
 use steeple_testkit::{Port, until};
 use support::*;
+use tokio::time::Instant;
 use tonic::Code;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

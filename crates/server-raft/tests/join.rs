@@ -4,19 +4,21 @@ mod support;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
 use steeple_api::steeple::peer::SealingKeyRequest;
 use steeple_api::steeple::peer::cluster_client::ClusterClient;
 use steeple_ca::seal::{NextSealingKey, SealedKeyring, SealingKey};
-use steeple_core::{SystemClock, TrustDomain};
+use steeple_core::TrustDomain;
 use steeple_server_raft::peer::{JoinError, PeerError, PeerId};
 use steeple_server_raft::raft::{Limits, ReadMode, Role, Start, StartError, Timing, start};
 use steeple_server_raft::seal::KeyInUse;
+use steeple_server_raft::surroundings::Surroundings;
 use steeple_state::{CommandKind, Outcome};
 use steeple_storage::{Options, Storage};
 use support::*;
+use tokio::time::Instant;
 use tonic::Code;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -27,7 +29,7 @@ async fn a_single_server_founds_and_comes_back() {
         storage: Storage::open(directory.path(), Options::default()).expect("a store"),
         trust_domain: TrustDomain::from_name(trust_domain).expect("a name"),
         sealing_key: KeyInUse::open(Arc::clone(&key), Path::new("sealing-key")),
-        clock: Arc::new(SystemClock),
+        surroundings: Surroundings::real(),
         timing: Timing { promote_after: Duration::ZERO, ..Timing::default() },
         clean_up: None,
         limits: Limits::default(),

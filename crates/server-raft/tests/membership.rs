@@ -2,11 +2,12 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steeple_server_raft::raft::{Change, CleanUp, Finalized, MembershipError, Replica, StartError};
 use steeple_state::{CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX};
 use support::*;
+use tokio::time::Instant;
 
 fn cluster_version(replica: &Replica) -> u32 {
     replica.state().read().cluster_version()

@@ -28,6 +28,7 @@ mod db;
 mod durable;
 mod env;
 mod error;
+mod flush_by_hand;
 mod flusher;
 mod format;
 #[cfg(feature = "fuzzing")]
@@ -51,6 +52,7 @@ mod view;
 pub use bounds::{LogBounds, LogPosition, Purged};
 pub use env::{FailPoint, FailPoints};
 pub use error::StorageError;
+pub use flush_by_hand::FlushByHand;
 pub use flusher::{FLUSH_QUEUE_MAX, FlushCallback};
 pub use identity::Identity;
 pub use inspect::{Inspector, Summary};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{FailPoints, StorageError};
+use crate::{FailPoints, FlushByHand, StorageError};
 
 /// Called once, with the first failed write or flush, before any waiter hears of it.
 pub type FatalHook = Arc<dyn Fn(&StorageError) + Send + Sync>;
@@ -16,6 +16,8 @@ pub struct Options {
     pub ballast_bytes: u64,
     /// Where tests make the disk or the process fail. Empty by default.
     pub fail_points: FailPoints,
+    /// `None`: a thread syncs what was written as soon as it can.
+    pub flush_by_hand: Option<FlushByHand>,
 }
 
 /// What recovery needs to write out a usual WAL.
@@ -23,7 +25,12 @@ const BALLAST_BYTES: u64 = 32 << 20;
 
 impl Default for Options {
     fn default() -> Self {
-        Self { on_fatal: Arc::new(abort), ballast_bytes: BALLAST_BYTES, fail_points: FailPoints::default() }
+        Self {
+            on_fatal: Arc::new(abort),
+            ballast_bytes: BALLAST_BYTES,
+            fail_points: FailPoints::default(),
+            flush_by_hand: None,
+        }
     }
 }
 

@@ -48,6 +48,7 @@ impl Storage {
         let data_dir = DataDir::open(dir)?;
         // First: RocksDB reserves room for its WAL, too.
         space::reserve_ballast(dir, options.ballast_bytes)?;
+        let by_hand = options.flush_by_hand.clone();
         let db = Arc::new(Db::open(data_dir, options)?);
         db.verify_checked(RAFT_META)?;
         db.verify_checked(STATE_META)?;
@@ -55,7 +56,7 @@ impl Storage {
         let generation = Generation::load(&db)?;
         let snapshots = SnapshotFiles::open(&db)?;
         let counters = Arc::new(Counters::default());
-        let flusher = Flusher::start(Arc::clone(&db), Arc::clone(&counters))?;
+        let flusher = Flusher::start(Arc::clone(&db), Arc::clone(&counters), by_hand)?;
         let shared = Shared {
             flusher,
             db,

@@ -10,11 +10,12 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::Uri;
 use tower::Service;
+
+use super::network::{PeerNetwork, PeerStream};
 
 /// Peers are near; one that does not answer within this is tried again later.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -25,21 +26,25 @@ const SERVER_NAME: &str = "peer.steeple.internal";
 /// Dials one address over TLS, whatever URI tonic asks for.
 #[derive(Clone)]
 pub(super) struct Connector {
+    network: Arc<dyn PeerNetwork>,
     address: Arc<str>,
     tls: Arc<ClientConfig>,
 }
 
 impl Connector {
-    pub(super) fn new(address: &str, tls: Arc<ClientConfig>) -> Self {
-        Self { address: address.into(), tls }
+    pub(super) fn new(network: Arc<dyn PeerNetwork>, address: &str, tls: Arc<ClientConfig>) -> Self {
+        Self { network, address: address.into(), tls }
     }
 }
 
 /// One TLS connection to `address` (`host:port`).
-pub(super) async fn dial(address: &str, tls: Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
+pub(super) async fn dial(
+    network: &dyn PeerNetwork,
+    address: &str,
+    tls: Arc<ClientConfig>,
+) -> io::Result<TlsStream<PeerStream>> {
     let connect = async {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
+        let stream = network.connect(address).await?;
         let name = ServerName::try_from(SERVER_NAME).map_err(io::Error::other)?;
         TlsConnector::from(tls).connect(name, stream).await
     };
@@ -50,7 +55,7 @@ pub(super) async fn dial(address: &str, tls: Arc<ClientConfig>) -> io::Result<Tl
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<TlsStream<TcpStream>>;
+    type Response = TokioIo<TlsStream<PeerStream>>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
 
@@ -59,7 +64,7 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, _uri: Uri) -> Self::Future {
-        let Self { address, tls } = self.clone();
-        Box::pin(async move { dial(&address, tls).await.map(TokioIo::new) })
+        let Self { network, address, tls } = self.clone();
+        Box::pin(async move { dial(network.as_ref(), &address, tls).await.map(TokioIo::new) })
     }
 }

@@ -20,7 +20,7 @@ use tonic::{Code, Status};
 
 use super::credentials::{CertifiedPeerKey, joiner_client_config};
 use super::dial::dial;
-use super::{JoinProgress, JoinProof, PeerTarget, ProofError};
+use super::{JoinProgress, JoinProof, PeerNetwork, PeerTarget, ProofError};
 
 /// What a replica without a cluster says about itself.
 pub struct JoinRequest {
@@ -34,6 +34,7 @@ pub struct JoinRequest {
     pub trust_domain: TrustDomain,
     pub sealing_key: Arc<SealingKey>,
     pub clock: Arc<dyn Clock>,
+    pub network: Arc<dyn PeerNetwork>,
     pub progress: JoinProgress,
 }
 
@@ -125,7 +126,7 @@ enum Attempt {
 async fn ask(request: &JoinRequest, address: &str) -> Result<JoinAnswer, Attempt> {
     let again = |error: &dyn std::fmt::Display| Attempt::Again(error.to_string());
     let tls = joiner_client_config(Arc::clone(&request.clock)).map_err(|error| again(&error))?;
-    let stream = dial(address, tls).await.map_err(|error| again(&error))?;
+    let stream = dial(request.network.as_ref(), address, tls).await.map_err(|error| again(&error))?;
     let proof = JoinProof::of(stream.get_ref().1).map_err(|error| again(&error))?;
 
     let key = steeple_ca::generate_pkcs8(KeyType::EcP256).map_err(|error| final_key(&error))?;

@@ -1,6 +1,6 @@
 //! The peer port's acceptor: TLS handshakes off the accept loop, all of it bounded.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -11,13 +11,13 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use steeple_transport::places::Places;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
+use super::network::{Bound, Connections, PeerNetwork, PeerStream};
 use super::proof::JoinProof;
 use super::verifier::peer_id;
 use super::{PeerCredentials, PeerError, PeerId};
@@ -33,8 +33,6 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const STRANGERS_MAX: usize = 8;
 /// How long such a connection may last: one call, including the leader's commit.
 const STRANGER_LIFETIME: Duration = Duration::from_secs(20);
-/// Connections that the kernel completes ahead of the accept loop.
-const BACKLOG: u32 = 128;
 /// Accepted connections that wait for the server.
 const ACCEPTED_QUEUE_MAX: usize = 16;
 /// The pause after the process ran out of descriptors, so that the loop does not spin.
@@ -44,7 +42,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// a member ([`super::nobody_serves`]).
 pub struct PeerListener {
     /// Listens where it is served, on the threads of the consensus.
-    socket: TcpSocket,
+    bound: Box<dyn Bound>,
     address: SocketAddr,
 }
 
@@ -58,7 +56,7 @@ pub struct ConnectionInfo {
 }
 
 pub(crate) struct PeerConnection {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<PeerStream>,
     info: ConnectionInfo,
     stranger: Option<StrangerBound>,
 }
@@ -76,16 +74,9 @@ struct Crowd {
 }
 
 impl PeerListener {
-    pub fn bind(address: SocketAddr) -> Result<Self, PeerError> {
-        let bound = || {
-            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-            // A restarted server takes its port back although old connections linger.
-            socket.set_reuseaddr(true)?;
-            socket.bind(address)?;
-            let address = socket.local_addr()?;
-            Ok(Self { socket, address })
-        };
-        bound().map_err(|source| PeerError::Listen { address, source })
+    pub fn bind(network: &dyn PeerNetwork, address: SocketAddr) -> Result<Self, PeerError> {
+        let bound = network.bind(address).and_then(|bound| Ok(Self { address: bound.address()?, bound }));
+        bound.map_err(|source| PeerError::Listen { address, source })
     }
 
     /// The address with the port that was given, also when port 0 was asked for.
@@ -100,7 +91,7 @@ impl PeerListener {
     ) -> Result<impl futures::Stream<Item = io::Result<PeerConnection>> + Send + 'static, PeerError> {
         let tls = credentials.server_config()?;
         let refused = |source| PeerError::Listen { address: self.address, source };
-        let listener = self.socket.listen(BACKLOG).map_err(refused)?;
+        let listener = self.bound.listen().map_err(refused)?;
         let (sender, accepted) = mpsc::channel(ACCEPTED_QUEUE_MAX);
         tokio::spawn(accept_loop(listener, tls, sender));
         Ok(ReceiverStream::new(accepted))
@@ -108,7 +99,7 @@ impl PeerListener {
 }
 
 async fn accept_loop(
-    listener: TcpListener,
+    mut listener: Box<dyn Connections>,
     tls: Arc<ServerConfig>,
     accepted: mpsc::Sender<io::Result<PeerConnection>>,
 ) {
@@ -142,14 +133,14 @@ async fn accept_loop(
 }
 
 async fn welcome(
-    stream: TcpStream,
+    mut stream: PeerStream,
     remote: SocketAddr,
     tls: Arc<ServerConfig>,
     crowd: &Crowd,
 ) -> io::Result<PeerConnection> {
     let silent = crowd.silent.replace(remote.ip()).ok_or_else(gave_way)?;
     tokio::select! {
-        spoken = stream.readable() => spoken?,
+        spoken = poll_fn(|context| stream.poll_spoken(context)) => spoken?,
         () = silent.lost() => return Err(gave_way()),
     }
     drop(silent);
@@ -161,12 +152,11 @@ async fn welcome(
 }
 
 async fn handshake(
-    stream: TcpStream,
+    stream: PeerStream,
     remote: SocketAddr,
     tls: Arc<ServerConfig>,
     strangers: &Places<IpAddr>,
 ) -> io::Result<PeerConnection> {
-    stream.set_nodelay(true)?;
     let stream = TlsAcceptor::from(tls).accept(stream).await?;
     let (_, session) = stream.get_ref();
     let proof = Arc::new(JoinProof::of(session).map_err(io::Error::other)?);

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tonic::transport::{Channel, Endpoint};
 
 use super::dial::Connector;
-use super::{PeerCredentials, PeerError, PeerId};
+use super::{PeerCredentials, PeerError, PeerId, PeerNetwork};
 
 /// What a connection is for. Each lane is a connection of its own, so that neither can delay another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +39,7 @@ pub struct PeerPool {
 
 struct Inner {
     credentials: PeerCredentials,
+    network: Arc<dyn PeerNetwork>,
     /// Where connections live: on the threads of the consensus, whoever asks for them.
     threads: Handle,
     /// Bounded by members times lanes: the membership has its own limit, and a changed address replaces its channel.
@@ -50,8 +51,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl PeerPool {
-    pub fn new(credentials: PeerCredentials, threads: Handle) -> Self {
-        Self { inner: Arc::new(Inner { credentials, threads, channels: Mutex::default() }) }
+    pub fn new(credentials: PeerCredentials, network: Arc<dyn PeerNetwork>, threads: Handle) -> Self {
+        Self { inner: Arc::new(Inner { credentials, network, threads, channels: Mutex::default() }) }
     }
 
     /// The channel to `target`; it connects when used, and again when it broke.
@@ -75,7 +76,8 @@ impl Inner {
     fn open(&self, target: &PeerTarget) -> Result<Channel, PeerError> {
         let cluster_uuid = self.credentials.id().cluster_uuid;
         let expected = PeerId { cluster_uuid, node_id: target.node_id, storage_uuid: target.storage_uuid };
-        let connector = Connector::new(&target.address, self.credentials.client_config(expected)?);
+        let connector =
+            Connector::new(Arc::clone(&self.network), &target.address, self.credentials.client_config(expected)?);
         let threads = self.threads.clone();
         // tonic spawns the channel's worker where it is made.
         let _entered = self.threads.enter();

@@ -8,6 +8,7 @@ use rustls::ClientConfig;
 use steeple_core::Clock;
 use steeple_state::Uuid;
 
+use super::PeerNetwork;
 use super::credentials::joiner_client_config;
 use super::dial::dial;
 use super::verifier::peer_id;
@@ -29,14 +30,21 @@ pub struct Rival {
 /// Until a rival is seen at one of `addresses` (`host:port`). `alone` is the own cluster while this server is its only
 /// member. Of two the one with the greater UUID has to go; the other one's log says what happened. Looks for as long as
 /// servers that start together may take, then never returns.
-pub async fn rival(addresses: Vec<String>, alone: impl Fn() -> Option<Uuid>, clock: Arc<dyn Clock>) -> Rival {
+pub async fn rival(
+    addresses: Vec<String>,
+    alone: impl Fn() -> Option<Uuid>,
+    network: Arc<dyn PeerNetwork>,
+    clock: Arc<dyn Clock>,
+) -> Rival {
     let Ok(tls) = joiner_client_config(clock) else { return std::future::pending().await };
     let mut told = None;
     for _ in 0..LOOKS {
         tokio::time::sleep(LOOK_AGAIN).await;
         let Some(own) = alone() else { continue };
         for address in &addresses {
-            let Some(other) = cluster_at(address, Arc::clone(&tls)).await.filter(|other| *other != own) else {
+            let Some(other) =
+                cluster_at(network.as_ref(), address, Arc::clone(&tls)).await.filter(|other| *other != own)
+            else {
                 continue;
             };
             let rival = Rival { address: address.clone(), own, other };
@@ -59,8 +67,8 @@ pub async fn rival(addresses: Vec<String>, alone: impl Fn() -> Option<Uuid>, clo
 
 /// The cluster whose member answers at `address`, as its certificate says. Nothing proves it: it is no more than a
 /// reason to ask a person.
-async fn cluster_at(address: &str, tls: Arc<ClientConfig>) -> Option<Uuid> {
-    let stream = dial(address, tls).await.ok()?;
+async fn cluster_at(network: &dyn PeerNetwork, address: &str, tls: Arc<ClientConfig>) -> Option<Uuid> {
+    let stream = dial(network, address, tls).await.ok()?;
     let certificate = stream.get_ref().1.peer_certificates()?.first()?;
     peer_id(certificate).ok().map(|id| id.cluster_uuid)
 }

@@ -11,7 +11,7 @@ use steeple_core::Clock;
 
 use super::credentials::joiner_client_config;
 use super::dial::dial;
-use super::{JoinProgress, PeerError};
+use super::{JoinProgress, PeerError, PeerNetwork};
 
 /// Before the addresses are looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -40,13 +40,14 @@ enum Verdict {
 pub async fn nobody_serves(
     addresses: &[String],
     exists: Option<&impl Display>,
+    network: &dyn PeerNetwork,
     clock: Arc<dyn Clock>,
     progress: &JoinProgress,
 ) -> Result<bool, PeerError> {
     let tls = joiner_client_config(clock)?;
     let mut told: Vec<String> = Vec::new();
     loop {
-        let looks = addresses.iter().map(|address| look(address, Arc::clone(&tls)));
+        let looks = addresses.iter().map(|address| look(network, address, Arc::clone(&tls)));
         let seen = futures::future::join_all(looks).await;
         match verdict(addresses, seen) {
             Verdict::Occupied => return Ok(false),
@@ -74,8 +75,8 @@ pub async fn nobody_serves(
     }
 }
 
-async fn look(address: &str, tls: Arc<ClientConfig>) -> Seen {
-    seen(dial(address, tls).await.map(drop))
+async fn look(network: &dyn PeerNetwork, address: &str, tls: Arc<ClientConfig>) -> Seen {
+    seen(dial(network, address, tls).await.map(drop))
 }
 
 fn seen(dialled: io::Result<()>) -> Seen {

@@ -1,12 +1,11 @@
 //! The question to every member who of its agents holds the bundle.
 
-use std::sync::{Arc, OnceLock};
-
 use futures::future::join_all;
 use steeple_api::steeple::peer as pb;
 use tokio::time::Instant;
 
 use super::consensus::Consensus;
+use super::handler::Handler;
 use super::remote;
 use super::types::{Node, NodeId};
 use crate::peer::{AcknowledgementHandler, MemberAnswer};
@@ -14,7 +13,7 @@ use crate::peer::{AcknowledgementHandler, MemberAnswer};
 /// One answer for each member, learners and this replica included, by ascending id.
 pub(super) async fn ask(
     consensus: &Consensus,
-    handler: &OnceLock<Arc<dyn AcknowledgementHandler>>,
+    handler: &Handler<dyn AcknowledgementHandler>,
     request: &pb::AcknowledgementsRequest,
     deadline: Instant,
 ) -> Vec<MemberAnswer> {

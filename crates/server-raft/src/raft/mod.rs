@@ -16,7 +16,8 @@
 //! * A write is acknowledged when a quorum has it on disk and this replica has applied it, so whoever wrote through a
 //!   follower reads the result on that same follower.
 //! * A read says its mode. During an election a linearizable read fails; it is never answered from a short list.
-//! * Everything here and on the peer port runs on threads of its own, so that load cannot delay a heartbeat.
+//! * Everything here and on the peer port runs on threads of its own ([`Threads::Own`]), so that load cannot delay a
+//!   heartbeat.
 
 mod acknowledgement;
 mod admin;
@@ -36,6 +37,7 @@ mod forward;
 mod found;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod handler;
 mod health;
 mod identity;
 mod inspect;
@@ -89,6 +91,7 @@ pub use recover::{PlanError, RecoverError, Recovered, plan as recovery_plan, rec
 pub use refound::{NewCluster, Reborn, RefoundError, refound, write as write_refounded};
 pub use removed::Removed;
 pub use replica::{AppliedEvents, Origin, Replica};
+pub use runtime::Threads;
 pub use sealing_keys::SealingKeyError;
 pub use start::{ClusterStart, Start, start};
 pub use state_check::Divergence;

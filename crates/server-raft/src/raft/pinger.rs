@@ -6,7 +6,7 @@
 //! was removed learns it here (`removed`).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -20,6 +20,7 @@ use tonic::Status;
 use super::codec;
 use super::composers::ComposerComparison;
 use super::consensus::Consensus;
+use super::handler::Handler;
 use super::health::is_healthy;
 use super::remote;
 use super::sealing_keys;
@@ -91,7 +92,7 @@ enum Heard {
 /// Who did not answer for so long is told to be away: two pings may be lost.
 const AWAY_AFTER: Duration = Duration::from_secs(3);
 
-pub(super) async fn ping_peers(consensus: Arc<Consensus>, signer: Arc<OnceLock<Arc<dyn SigningHandler>>>) {
+pub(super) async fn ping_peers(consensus: Arc<Consensus>, signer: Arc<Handler<dyn SigningHandler>>) {
     let (mut away, mut comparison) = (BTreeSet::new(), ComposerComparison::default());
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);

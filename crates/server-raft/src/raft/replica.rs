@@ -1,7 +1,7 @@
 //! The handle that the rest of the server holds: one door to write, one to read, and watches.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use steeple_api::steeple::peer::{AcknowledgementsRequest, SignItem, SignResult};
@@ -17,6 +17,7 @@ use super::change::{self, Finalized};
 use super::consensus::Consensus;
 use super::error::{Failed, ProposeError, ReadError};
 use super::fence::{Actors, Fence, FenceError};
+use super::handler::Handler;
 use super::leadership::Leadership;
 use super::membership_change::{Change, MembershipError};
 use super::propose::Queue;
@@ -71,8 +72,8 @@ pub(super) struct Inner {
     pub(super) reads: ReadIndexQueue,
     pub(super) rows: Kv,
     pub(super) identity: Identity,
-    pub(super) signer: Arc<OnceLock<Arc<dyn SigningHandler>>>,
-    pub(super) acknowledgements: Arc<OnceLock<Arc<dyn AcknowledgementHandler>>>,
+    pub(super) signer: Arc<Handler<dyn SigningHandler>>,
+    pub(super) acknowledgements: Arc<Handler<dyn AcknowledgementHandler>>,
     pub(super) storage_uuid: Uuid,
     pub(super) peer_address: Option<SocketAddr>,
     pub(super) threads: RaftThreads,
@@ -169,8 +170,7 @@ impl Replica {
 
     /// Who signs for this replica and for its followers while it leads. Set once, by the issuing module.
     pub fn set_signing_handler(&self, handler: Arc<dyn SigningHandler>) {
-        // A second handler would be a defect of the program's start; the first one stays.
-        let _ = self.inner.signer.set(handler);
+        self.inner.signer.set(handler);
     }
 
     /// Asks every member which of its agents hold the bundle. Members that are silent are in the answer as such.
@@ -184,8 +184,7 @@ impl Replica {
 
     /// Who answers that question for this replica. Set once, by the module that sees the agents.
     pub fn set_acknowledgement_handler(&self, handler: Arc<dyn AcknowledgementHandler>) {
-        // As with the signing handler.
-        let _ = self.inner.acknowledgements.set(handler);
+        self.inner.acknowledgements.set(handler);
     }
 
     /// Every member, and whether it keeps the sealing key of that name, as this replica has heard.
@@ -262,10 +261,17 @@ impl Replica {
         self.halt().await;
     }
 
+    /// Forgets its handlers, which hold it: where it ends without [`Self::halt`], as in a crash that is only played.
+    pub fn let_go(&self) {
+        self.inner.signer.forget();
+        self.inner.acknowledgements.forget();
+    }
+
     /// Stops at once, without a word to the others; for tests, which play a crash with it, and for lost storage.
     pub async fn halt(&self) {
         let consensus = Arc::clone(&self.inner.consensus);
         let stopped = self.inner.threads.run(async move { consensus.raft.shutdown().await });
+        self.let_go();
         // Every way to fail here means that it has stopped already.
         let _ = stopped.await;
         self.inner.threads.stop().await;

@@ -16,14 +16,25 @@ const BLOCKING_THREADS_MAX: usize = 4;
 /// How long a stop waits for a snapshot that is being written.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Where the consensus of a replica runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    Own,
+    /// On the runtime that starts it, and until that ends: in a simulation one thread is the whole cluster.
+    Callers,
+}
+
 pub(super) struct RaftThreads {
     handle: Handle,
-    /// None once stopped.
+    /// None once stopped, or where the threads are the caller's.
     runtime: Mutex<Option<Runtime>>,
 }
 
 impl RaftThreads {
-    pub(super) fn start() -> io::Result<Self> {
+    pub(super) fn start(threads: Threads) -> io::Result<Self> {
+        if threads == Threads::Callers {
+            return Ok(Self { handle: Handle::current(), runtime: Mutex::new(None) });
+        }
         let runtime = Builder::new_multi_thread()
             .worker_threads(WORKER_THREADS)
             .max_blocking_threads(BLOCKING_THREADS_MAX)

@@ -1,6 +1,6 @@
 //! The `Cluster` service of the peer port: what members ask of each other beside consensus.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use steeple_api::steeple::peer as pb;
@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status};
 use super::admit::Admission;
 use super::consensus::Consensus;
 use super::error::Refusal;
+use super::handler::Handler;
 use super::propose::Queue;
 use super::read::read_index;
 use super::remote::{HOPS, refusal_to_pb};
@@ -29,8 +30,8 @@ pub(super) struct ClusterService {
     pub(super) queue: Queue,
     pub(super) guard: PeerGuard,
     pub(super) admission: Arc<Admission>,
-    pub(super) signer: Arc<OnceLock<Arc<dyn SigningHandler>>>,
-    pub(super) acknowledgements: Arc<OnceLock<Arc<dyn AcknowledgementHandler>>>,
+    pub(super) signer: Arc<Handler<dyn SigningHandler>>,
+    pub(super) acknowledgements: Arc<Handler<dyn AcknowledgementHandler>>,
     /// Signing is work of the server's own threads, not of those that answer heartbeats.
     pub(super) server_threads: Handle,
 }
@@ -78,7 +79,7 @@ impl cluster_server::Cluster for ClusterService {
         if request.items.len() > SIGN_ITEMS_MAX {
             return Err(Status::invalid_argument(format!("at most {SIGN_ITEMS_MAX} items are signed at once")));
         }
-        let signer = self.signer.get().cloned().ok_or_else(|| Status::unavailable("this replica does not sign yet"))?;
+        let signer = self.signer.get().ok_or_else(|| Status::unavailable("this replica does not sign yet"))?;
         if !self.consensus.applied_at_least(request.applied_index, deadline(request.timeout_ms)).await {
             return Err(Status::unavailable("this replica lacks what the authorization was based on"));
         }
@@ -170,7 +171,7 @@ impl cluster_server::Cluster for ClusterService {
     ) -> Result<Response<pb::AcknowledgementsResponse>, Status> {
         self.guard.known_member(&request)?;
         let request = request.into_inner();
-        let handler = self.acknowledgements.get().cloned();
+        let handler = self.acknowledgements.get();
         let handler = handler.ok_or_else(|| Status::unavailable("this replica sees no agents yet"))?;
         let answer = self.server_threads.spawn(async move { handler.answer(&request) }).await;
         Ok(Response::new(answer.map_err(|error| Status::internal(error.to_string()))?))

@@ -1,20 +1,19 @@
 //! Signing requests' way to whoever signs: the leader, or this replica where voters may. Signing has no effect on the
 //! state, so a failed attempt is simply repeated.
 
-use std::sync::{Arc, OnceLock};
-
 use steeple_api::steeple::peer as pb;
 use steeple_api::steeple::peer::{SignItem, SignResult};
 use tokio::time::Instant;
 
 use super::consensus::{Consensus, Route};
 use super::forward::{RETRY_PAUSE, next_try};
+use super::handler::Handler;
 use super::remote;
 use crate::peer::{SIGN_ITEMS_MAX, SignError, SigningHandler};
 
 pub(super) async fn forward(
     consensus: &Consensus,
-    signer: &OnceLock<Arc<dyn SigningHandler>>,
+    signer: &Handler<dyn SigningHandler>,
     items: Vec<SignItem>,
     deadline: Instant,
 ) -> Result<Vec<SignResult>, SignError> {
@@ -27,7 +26,7 @@ pub(super) async fn forward(
 
 async fn sign_batch(
     consensus: &Consensus,
-    signer: &OnceLock<Arc<dyn SigningHandler>>,
+    signer: &Handler<dyn SigningHandler>,
     items: &[SignItem],
     deadline: Instant,
 ) -> Result<Vec<SignResult>, SignError> {

@@ -1,13 +1,13 @@
 //! The start of a replica: found a cluster, join one, or come back to one.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use steeple_api::steeple::peer::cluster_server::ClusterServer;
 use steeple_api::steeple::peer::join_server::JoinServer;
 use steeple_api::steeple::peer::raft_server::RaftServer;
 use steeple_ca::seal::SealError;
-use steeple_core::{Clock, TrustDomain};
+use steeple_core::TrustDomain;
 use steeple_state::{MemberFacts, Uuid};
 use steeple_storage::{Identity, Kv, Storage};
 use tokio::runtime::Handle;
@@ -21,6 +21,7 @@ use super::config::{CleanUp, Limits, Timing};
 use super::consensus::Consensus;
 use super::error::StartError;
 use super::found::{Founding, announce, check_trust_domain, found};
+use super::handler::Handler;
 use super::health::Health;
 use super::identity::{self, Membership, NODE_ID_FIRST, Origin};
 use super::leadership::{self, Leadership};
@@ -45,6 +46,7 @@ use crate::peer::{
     PeerError, PeerGuard, PeerId, PeerListener, PeerPool, SigningHandler, certified, join,
 };
 use crate::seal::KeyInUse;
+use crate::surroundings::Surroundings;
 
 /// What a replica is made of.
 pub struct Start {
@@ -52,7 +54,7 @@ pub struct Start {
     pub trust_domain: TrustDomain,
     /// Sealed only if [`super::may_start_sealed`].
     pub sealing_key: KeyInUse,
-    pub clock: Arc<dyn Clock>,
+    pub surroundings: Surroundings,
     pub timing: Timing,
     pub limits: Limits,
     /// None: members that are gone stay on the list until somebody removes them.
@@ -86,7 +88,7 @@ const SINGLE_NAME: &str = "single";
 ///
 /// When it returns, the replica votes, serves its peers and catches up; `read` in linearizable mode waits for the rest.
 pub async fn start(start: Start) -> Result<Replica, StartError> {
-    let threads = RaftThreads::start().map_err(StartError::Threads)?;
+    let threads = RaftThreads::start(start.surroundings.threads).map_err(StartError::Threads)?;
     let server_threads = Handle::current();
     let work = bring_up(start, threads.handle().clone(), server_threads);
     let parts = threads.run(work).await.unwrap_or_else(|error| Err(StartError::Raft(error.to_string())));
@@ -107,8 +109,8 @@ struct Parts {
     reads: super::read::ReadIndexQueue,
     rows: Kv,
     identity: Identity,
-    signer: Arc<OnceLock<Arc<dyn SigningHandler>>>,
-    acknowledgements: Arc<OnceLock<Arc<dyn AcknowledgementHandler>>>,
+    signer: Arc<Handler<dyn SigningHandler>>,
+    acknowledgements: Arc<Handler<dyn AcknowledgementHandler>>,
     storage_uuid: Uuid,
     peer_address: Option<SocketAddr>,
 }
@@ -138,7 +140,9 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
         }
         None => None,
     };
-    let peers = credentials.clone().map(|credentials| PeerPool::new(credentials, threads));
+    let peers = credentials
+        .clone()
+        .map(|credentials| PeerPool::new(credentials, Arc::clone(&start.surroundings.peers), threads));
 
     let config =
         openraft::Config { enable_elect: !start.sealing_key.is_sealed(), ..start.timing.openraft(&start.limits)? };
@@ -163,7 +167,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
         sealing_key: start.sealing_key.clone(),
         out_of_room: Notify::new(),
         membership_change: tokio::sync::Mutex::default(),
-        clock: Arc::clone(&start.clock),
+        clock: Arc::clone(&start.surroundings.clock),
         timing: start.timing,
         limits: start.limits,
         clean_up: start.clean_up,
@@ -174,7 +178,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
     tokio::spawn(compare(start.storage.clone(), Arc::clone(&consensus), queue.clone(), cluster_uuid));
     let (reads, rounds) = ReadIndexRounds::new(Arc::clone(&consensus));
     tokio::spawn(rounds.run());
-    let signer: Arc<OnceLock<Arc<dyn SigningHandler>>> = Arc::default();
+    let signer: Arc<Handler<dyn SigningHandler>> = Arc::default();
     let acknowledgements = Arc::default();
 
     let peer_address = match (start.cluster, credentials) {
@@ -255,7 +259,8 @@ fn join_request(start: &Start, cluster: &ClusterStart, storage_uuid: Uuid) -> Re
         storage_uuid,
         trust_domain: start.trust_domain.clone(),
         sealing_key: start.sealing_key.first()?,
-        clock: Arc::clone(&start.clock),
+        clock: Arc::clone(&start.surroundings.clock),
+        network: Arc::clone(&start.surroundings.peers),
         progress: cluster.progress.clone(),
     })
 }
@@ -276,7 +281,7 @@ async fn show_credentials(
     published: &Published,
     answer: Option<JoinAnswer>,
 ) -> Result<PeerCredentials, StartError> {
-    let credentials = PeerCredentials::new(id, Arc::clone(&start.clock));
+    let credentials = PeerCredentials::new(id, Arc::clone(&start.surroundings.clock));
     let ids = start.storage.identity();
     let renewed = match credentials::renew(&credentials, published, &start.sealing_key, &ids) {
         // It joined after the sealing key was replaced, and what it has of the log is from before.

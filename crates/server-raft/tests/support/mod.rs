@@ -5,23 +5,25 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
 use steeple_ca::seal::SealingKey;
 use steeple_core::{Clock, Entry, Selector, SelectorSet, SystemClock, Timestamp, TrustDomain};
 use steeple_server_raft::peer::{
-    JoinProgress, Lane, PeerCaContent, PeerCredentials, PeerId, PeerListener, PeerPool, PeerTarget,
+    JoinProgress, Lane, PeerCaContent, PeerCredentials, PeerId, PeerListener, PeerPool, PeerTarget, Tcp,
 };
 use steeple_server_raft::raft::{
     CleanUp, ClusterStart, Limits, Origin, ProposeError, ReadMode, Replica, Role, Start, StartError, Timing,
     open_keyring, start,
 };
 use steeple_server_raft::seal::KeyInUse;
+use steeple_server_raft::surroundings::Surroundings;
 use steeple_state::{CLUSTER_VERSION_MAX, CommandKind, EntryCreation, Outcome, RequestId, Table};
 use steeple_storage::{Batch, Options, Row, Storage};
 use steeple_testkit::Port;
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 /// Everything that waits for an event gives up after this; no test relies on how long anything takes.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -144,14 +146,14 @@ impl Cluster {
             storage: Storage::open(directory, Options::default()).expect("a store"),
             trust_domain: TrustDomain::from_name("example.org").expect("a name"),
             sealing_key: KeyInUse::open(Arc::clone(&self.key), Path::new("sealing-key")),
-            clock: Arc::clone(clock) as Arc<dyn Clock>,
+            surroundings: Surroundings { clock: Arc::clone(clock) as Arc<dyn Clock>, ..Surroundings::real() },
             timing: self.timing,
             limits: self.limits,
             clean_up: self.clean_up,
             api_address: String::new(),
             cluster: Some(ClusterStart {
                 name: name.to_owned(),
-                listener: PeerListener::bind(address).expect("the port is free"),
+                listener: PeerListener::bind(&Tcp, address).expect("the port is free"),
                 advertise: port.address(),
                 join: join.to_vec(),
                 bootstrap: join.is_empty(),
@@ -165,7 +167,7 @@ fn channel_with(server: &Server, credentials: PeerCredentials) -> tonic::transpo
     let replica = server.replica();
     let target =
         PeerTarget { node_id: replica.node_id(), address: server.address(), storage_uuid: replica.storage_uuid() };
-    let pool = PeerPool::new(credentials, tokio::runtime::Handle::current());
+    let pool = PeerPool::new(credentials, Arc::new(Tcp), tokio::runtime::Handle::current());
     pool.channel(&target, Lane::Requests).expect("a channel")
 }
 

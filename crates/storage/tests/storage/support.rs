@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use steeple_storage::{Batch, FailPoint, FailPoints, FlushCallback, LogEntry, Options, Storage, StorageError};
 
 pub fn options() -> Options {
-    Options { on_fatal: Arc::new(|_| ()), ballast_bytes: 0, fail_points: FailPoints::default() }
+    Options { on_fatal: Arc::new(|_| ()), ballast_bytes: 0, fail_points: FailPoints::default(), flush_by_hand: None }
 }
 
 /// `probe` is called at every fail point; the error that it returns is the disk's.

@@ -51,7 +51,7 @@ impl Share {
         match self.reserve(count) {
             Ok(reservation) => {
                 let mut turn = Turn { share: self, reservation: Some(reservation), timer: Some(timer) };
-                sleep_until(reservation.ready_at).await;
+                sleep_until(reservation.ready_at.into()).await;
                 turn.reservation = None;
                 turn.done(Code::Ok);
                 Ok(())

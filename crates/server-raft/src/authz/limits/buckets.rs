@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use steeple_core::TokenBucket;
-use tokio::time::Instant;
 
 /// In two generations, as SPIRE keeps them: who has not called for one to two minutes is forgotten. Both are bounded;
 /// when callers come faster, the older one goes early.
