@@ -1,8 +1,8 @@
 //! The guard over replicated time: a leader whose clock lies too far from the quorum's may not stamp.
 //!
-//! Peers tell their wall time when pinged; the difference at the middle of the round trip is their offset. The verdict
-//! is a pure function of these offsets, so that one bad clock, the leader's own included, cannot expire the trust
-//! domain.
+//! Peers tell their wall time when pinged, and from there on it is followed with this machine's monotonic clock: what
+//! they are away from our own wall clock is their offset, also in the instant in which that one jumps. The verdict is a
+//! pure function of these offsets, so that one bad clock, the leader's own included, cannot expire the trust domain.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use super::consensus::Consensus;
 use super::types::NodeId;
 
-/// An offset measured longer ago says nothing about now.
-const OFFSET_AGE_MAX: Duration = Duration::from_secs(10);
+/// A peer's clock that was read longer ago may have been set meanwhile.
+const READING_AGE_MAX: Duration = Duration::from_secs(60);
 /// An answer that took longer locates the peer's clock too badly.
 const ROUND_TRIP_MAX: Duration = Duration::from_secs(2);
 
@@ -36,33 +36,33 @@ pub(super) enum Verdict {
 
 /// What is known of the peers' clocks.
 #[derive(Default)]
-pub(super) struct Offsets {
-    by_node: Mutex<BTreeMap<NodeId, Measured>>,
+pub(super) struct PeerClocks {
+    by_node: Mutex<BTreeMap<NodeId, Reading>>,
 }
 
 #[derive(Clone, Copy)]
-struct Measured {
-    /// The peer's clock minus ours.
-    offset_ms: i64,
+struct Reading {
+    theirs: Timestamp,
     at: Instant,
 }
 
-impl Offsets {
-    /// A peer said `theirs` between our `sent` and `received`.
-    pub(super) fn record(&self, peer: NodeId, sent: Timestamp, theirs: Timestamp, received: Timestamp, took: Duration) {
-        if took > ROUND_TRIP_MAX {
-            return;
+impl PeerClocks {
+    /// A peer that was asked `since` said `theirs`.
+    pub(super) fn record(&self, peer: NodeId, theirs: Timestamp, since: Instant) {
+        let took = since.elapsed();
+        if took <= ROUND_TRIP_MAX {
+            self.by_node.lock().insert(peer, Reading { theirs, at: since + took / 2 });
         }
-        let middle = sent.as_ms() + (received.as_ms() - sent.as_ms()) / 2;
-        let offset_ms = theirs.as_ms().saturating_sub(middle);
-        self.by_node.lock().insert(peer, Measured { offset_ms, at: Instant::now() });
     }
 
-    /// Peers' clocks minus ours, by node, as far as they are fresh.
-    pub(super) fn fresh(&self) -> BTreeMap<NodeId, i64> {
-        let fresh = |measured: &&Measured| measured.at.elapsed() < OFFSET_AGE_MAX;
-        let known = self.by_node.lock();
-        known.iter().filter(|(_, measured)| fresh(measured)).map(|(id, measured)| (*id, measured.offset_ms)).collect()
+    /// Peers' clocks minus ours, which says `now`, by node, as far as they are fresh.
+    pub(super) fn offsets(&self, now: Timestamp) -> BTreeMap<NodeId, i64> {
+        let offset = |reading: &Reading| {
+            let age = reading.at.elapsed();
+            let theirs = reading.theirs.as_ms().saturating_add(millis(age));
+            (age < READING_AGE_MAX).then(|| theirs.saturating_sub(now.as_ms()))
+        };
+        self.by_node.lock().iter().filter_map(|(id, reading)| Some((*id, offset(reading)?))).collect()
     }
 }
 
@@ -93,9 +93,23 @@ pub(super) fn verdict(us: NodeId, voters: &[NodeId], offsets: &BTreeMap<NodeId, 
     }
 }
 
+/// Whether a quorum of `voters` goes by the time of `us`: what leaves the cluster with a time in it, such as a
+/// certificate, wants more than the absence of doubt.
+fn is_agreed(us: NodeId, voters: &[NodeId], offsets: &BTreeMap<NodeId, i64>) -> bool {
+    let agrees = |id: &&NodeId| {
+        let near = |offset: &i64| offset.abs() <= millis(CLOCK_SKEW_MAX);
+        **id == us || offsets.get(id).is_some_and(near)
+    };
+    voters.iter().filter(agrees).count() > voters.len() / 2
+}
+
 impl Consensus {
     pub(super) fn clock_verdict(&self) -> Verdict {
-        verdict(self.node_id, &self.voters(), &self.offsets.fresh())
+        verdict(self.node_id, &self.voters(), &self.offsets())
+    }
+
+    pub(super) fn is_clock_agreed(&self) -> bool {
+        is_agreed(self.node_id, &self.voters(), &self.offsets())
     }
 
     pub(super) fn has_wrong_clock(&self) -> bool {
@@ -113,7 +127,7 @@ impl Consensus {
     /// Whether a leader's stamp lies further ahead of the quorum's median than any clock may. Only the future does
     /// harm: the replicated clock never runs backwards, and entries may be as old as they like.
     pub(super) fn is_from_the_future(&self, stamp: Timestamp) -> bool {
-        let Some(median) = median(self.node_id, &self.voters(), &self.offsets.fresh()) else { return false };
+        let Some(median) = median(self.node_id, &self.voters(), &self.offsets()) else { return false };
         let now = self.clock.now().as_ms().saturating_add(median);
         // Measured here and at the leader, the same clocks may seem to differ by a round trip.
         stamp.as_ms().saturating_sub(now) > millis(CLOCK_SKEW_MAX + ROUND_TRIP_MAX)
@@ -130,6 +144,10 @@ impl Consensus {
         let fit = !skewed && !self.comparison.is_diverged();
         self.raft.runtime_config().heartbeat(fit);
         self.raft.runtime_config().elect(fit && !self.sealing_key.is_sealed());
+    }
+
+    fn offsets(&self) -> BTreeMap<NodeId, i64> {
+        self.peer_clocks.offsets(self.clock.now())
     }
 
     fn voters(&self) -> Vec<NodeId> {
@@ -174,5 +192,33 @@ mod tests {
     #[test]
     fn two_clocks_that_differ_do_not_stop_the_cluster() {
         assert_eq!(judge(&[(2, 3_600_000)]), Verdict::Trusted);
+    }
+
+    #[test]
+    fn nothing_is_signed_by_a_time_that_no_quorum_goes_by() {
+        let agreed = |offsets: &[(NodeId, i64)]| is_agreed(1, &[1, 2, 3], &offsets.iter().copied().collect());
+        assert!(agreed(&[(2, 10_000), (3, 3_600_000)]) && agreed(&[(3, -20)]));
+        assert!(!agreed(&[(2, 3_600_000)]) && !agreed(&[]) && !agreed(&[(2, 10_001), (3, -10_001)]));
+        assert!(is_agreed(1, &[1], &BTreeMap::new()), "alone");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn our_own_jump_is_seen_at_once_and_a_peers_with_its_next_answer() {
+        let (clocks, began) = (PeerClocks::default(), Timestamp::from_secs(1_000_000));
+        let asked = Instant::now();
+        tokio::time::advance(Duration::from_millis(40)).await;
+        // Half of the way it took is gone.
+        clocks.record(2, began, asked);
+        let now = |ms: i64| Timestamp::from_ms(began.as_ms() + ms);
+        assert_eq!(clocks.offsets(now(20)), [(2, 0)].into());
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(clocks.offsets(now(5_020)), [(2, 0)].into());
+        assert_eq!(clocks.offsets(now(5_020 + 15_000)), [(2, -15_000)].into(), "ours is ahead");
+        clocks.record(2, now(5_020 - 3_600_000), Instant::now());
+        assert_eq!(clocks.offsets(now(5_020)), [(2, -3_600_000)].into());
+        tokio::time::advance(READING_AGE_MAX).await;
+        assert_eq!(clocks.offsets(now(65_020)), [].into(), "who has said nothing for so long may have been set");
+        clocks.record(2, began, asked);
+        assert_eq!(clocks.offsets(now(65_020)), [].into(), "an answer that took a minute locates nothing");
     }
 }

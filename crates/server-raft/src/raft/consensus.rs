@@ -6,7 +6,7 @@ use steeple_core::Clock;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::clock_guard::Offsets;
+use super::clock_guard::PeerClocks;
 use super::config::{CleanUp, Limits, Timing};
 use super::error::{Failed, Refusal, StopReason};
 use super::health::Health;
@@ -26,7 +26,7 @@ pub(super) struct Consensus {
     /// None on a single server that has no peer port.
     pub(super) peers: Option<PeerPool>,
     pub(super) leadership: watch::Receiver<Leadership>,
-    pub(super) offsets: Offsets,
+    pub(super) peer_clocks: PeerClocks,
     pub(super) reports: Reports,
     pub(super) health: Health,
     pub(super) removed: Removal,

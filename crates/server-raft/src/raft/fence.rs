@@ -42,6 +42,8 @@ pub enum FenceError {
     Diverged,
     #[error("this server's clock is wrong")]
     WrongClock,
+    #[error("no quorum goes by this server's clock; compare the clocks of the replicas")]
+    ClockNotAgreed,
     #[error("leadership changed while the work was done")]
     Changed,
     #[error("what the work was based on changed meanwhile")]
@@ -77,6 +79,9 @@ pub(super) async fn check(consensus: &Consensus, rounds: &ReadIndexQueue, fence:
     }
     if consensus.has_wrong_clock() {
         return Err(FenceError::WrongClock);
+    }
+    if !consensus.is_clock_agreed() {
+        return Err(FenceError::ClockNotAgreed);
     }
     match fence.0 {
         Right::Leader(leader) => check_leader(consensus, leader),

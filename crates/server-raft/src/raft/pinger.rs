@@ -163,15 +163,14 @@ fn tell(away: &mut BTreeSet<NodeId>, id: NodeId, node: &Node, is_away: bool, hea
 async fn ping(consensus: &Consensus, id: NodeId, node: &Node) -> Heard {
     let Some(peers) = &consensus.peers else { return Heard::Silence };
     let Ok(mut peer) = remote::leader(peers, id, node) else { return Heard::Silence };
-    let (started, sent) = (Instant::now(), consensus.clock.now());
-    let request = remote::until(started + TIMEOUT, pb::PingRequest { sent_at_ms: sent.as_ms() });
+    let started = Instant::now();
+    let request = remote::until(started + TIMEOUT, pb::PingRequest { sent_at_ms: consensus.clock.now().as_ms() });
     let answer = match tokio::time::timeout(TIMEOUT, peer.ping(request)).await {
         Ok(Ok(answer)) => answer.into_inner(),
         Ok(Err(status)) => return Heard::Refusal(status),
         Err(_) => return Heard::Silence,
     };
-    let theirs = Timestamp::from_ms(answer.at_ms);
-    consensus.offsets.record(id, sent, theirs, consensus.clock.now(), started.elapsed());
+    consensus.peer_clocks.record(id, Timestamp::from_ms(answer.at_ms), started);
     let report = PeerReport {
         at: Instant::now(),
         last_log_index: answer.last_log_index,

@@ -16,7 +16,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 
 use super::admit::{Admission, JOIN_BYTES_MAX, JoinService};
-use super::clock_guard::Offsets;
+use super::clock_guard::PeerClocks;
 use super::config::{CleanUp, Limits, Timing};
 use super::consensus::Consensus;
 use super::error::StartError;
@@ -159,7 +159,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
         published: Arc::clone(&published),
         peers,
         leadership: leadership_watch,
-        offsets: Offsets::default(),
+        peer_clocks: PeerClocks::default(),
         reports: Reports::default(),
         health: Health::default(),
         removed: Removal::new(node_id),
