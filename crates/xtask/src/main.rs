@@ -10,6 +10,7 @@ mod fuzz;
 mod librocksdb;
 mod package;
 mod programs;
+mod simulation;
 mod test;
 mod tidy;
 mod verify;
@@ -34,6 +35,8 @@ fn main() -> ExitCode {
         "leader-kills" => programs::leader_kills(&words),
         "package" => package::run(&words),
         "rocksdb" => librocksdb::build(),
+        "simulate" => simulation::run(&words),
+        "simulate-mutants" => simulation::mutants(&words),
         "test" | "test-full" | "interop" => match test::run(&test::Choice::new(&chore, &words)) {
             // The last line stays the table's.
             Ok(false) => return ExitCode::FAILURE,
@@ -66,6 +69,8 @@ usage: cargo xtask <chore>
   chaos      every fault once, under load; see --help
   chaos-long    round after round of faults, for an hour unless --minutes says otherwise
   leader-kills  the leader killed again and again under load; see --help
+  simulate   whole clusters from seeds, on simulated networks, disks and clocks; see --help
+  simulate-mutants [WORD ...]  whether the simulation finds each defect of crates/simulation/mutants
   fuzz       hostile bytes for every parser, by libFuzzer; goes on where it stopped; see --help
   bench      memory, start and backup, of release builds; see --help
   package [--debug] [--out DIR]  a Debian package and a tarball of release builds

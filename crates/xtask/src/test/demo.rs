@@ -22,6 +22,11 @@ pub fn faults(workshop: &Workshop) -> Result<Verdict> {
     program(workshop, "chaos", "chaos", &[])
 }
 
+/// Enough to see that whole clusters still run from a seed.
+pub fn few_seeds(workshop: &Workshop) -> Result<Verdict> {
+    program(workshop, "simulation", "simulate", &["--seeds", "8", "--jobs", "1"])
+}
+
 /// What the figures in the documents are about.
 pub fn many_leader_kills(workshop: &Workshop) -> Result<Verdict> {
     program(workshop, "leader kills (200)", "leader-kills", &["--count", "200"])

@@ -67,7 +67,7 @@ pub enum Choice {
 }
 
 /// In the order of a run: what is quick to say no comes first.
-const SUITES: [Suite; 19] = [
+const SUITES: [Suite; 20] = [
     Suite { name: "format", part: Part::Default, place: Place::Alone, run: checks::format },
     Suite { name: "direction", part: Part::Default, place: Place::Alone, run: checks::direction },
     Suite { name: "generated code", part: Part::Default, place: Place::Alone, run: checks::generated_code },
@@ -82,6 +82,7 @@ const SUITES: [Suite; 19] = [
     Suite { name: "interop: rust", part: Part::Extract, place: Place::Rust, run: rust::interop },
     Suite { name: "conformance", part: Part::Default, place: Place::Others, run: conformance::run },
     Suite { name: "chaos", part: Part::Default, place: Place::Others, run: demo::faults },
+    Suite { name: "simulation", part: Part::Default, place: Place::Others, run: demo::few_seeds },
     Suite { name: "demo", part: Part::Default, place: Place::Alone, run: demo::run },
     Suite { name: "leader kills", part: Part::Default, place: Place::Alone, run: demo::few_leader_kills },
     Suite { name: "upgrade", part: Part::Long, place: Place::Alone, run: older::run },
@@ -159,7 +160,8 @@ mod tests {
     fn two_lanes_between_what_runs_alone() {
         let full = names_of_stages("test-full", &[]);
         let (before, after) = (["format", "clippy"], ["demo", "leader kills (200)"]);
-        let others = ["package", "interop: go", "interop: python", "interop: java", "conformance", "chaos"];
+        let others =
+            ["package", "interop: go", "interop: python", "interop: java", "conformance", "chaos", "simulation"];
         assert_eq!(full[6], [vec!["rust"], others.to_vec()]);
         assert_eq!([&full[0], &full[5]], before.map(|name| vec![vec![name]]).each_ref());
         assert_eq!([&full[7], &full[11]], after.map(|name| vec![vec![name]]).each_ref());

@@ -1,0 +1,102 @@
+//! Agents: who is banned, what they hold, and whether they can verify what is issued.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// By SPIFFE ID.
+#[derive(Debug, Default)]
+pub struct Agents {
+    banned: BTreeSet<String>,
+    held: BTreeMap<String, Held>,
+}
+
+/// The bundle that an agent holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    pub sequence: u64,
+    /// Subject key ids in hex.
+    pub authorities: BTreeSet<String>,
+    /// When its servers heard from it last.
+    pub heard_at: Duration,
+}
+
+/// What was issued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Svid {
+    pub spiffe_id: String,
+    pub serial: Vec<u8>,
+    /// Authority key id in hex.
+    pub authority: String,
+}
+
+impl Agents {
+    /// The ban was acknowledged.
+    pub fn ban(&mut self, id: &str) {
+        self.banned.insert(id.to_owned());
+        self.held.remove(id);
+    }
+
+    pub fn is_banned(&self, id: &str) -> bool {
+        self.banned.contains(id)
+    }
+
+    /// Of agents that are let in.
+    pub fn living(&self) -> impl Iterator<Item = &str> {
+        self.held.keys().map(String::as_str)
+    }
+
+    /// An agent took a bundle. None is older than the one before it.
+    pub fn took(&mut self, id: &str, held: Held) -> Result<(), String> {
+        let before = self.held.get(id).map_or(0, |before| before.sequence);
+        if held.sequence < before {
+            return Err(format!("{id} was given bundle {} after bundle {before}", held.sequence));
+        }
+        self.held.insert(id.to_owned(), held);
+        Ok(())
+    }
+
+    /// It is gone, and holds nothing any more.
+    pub fn left(&mut self, id: &str) {
+        self.held.remove(id);
+    }
+
+    /// Everybody who was heard from within `lately` can verify it.
+    pub fn verify(&self, svid: &Svid, now: Duration, lately: Duration) -> Result<(), String> {
+        let heard = |held: &Held| now.saturating_sub(held.heard_at) <= lately;
+        match self.held.iter().find(|(_, held)| heard(held) && !held.authorities.contains(&svid.authority)) {
+            None => Ok(()),
+            Some((agent, held)) => Err(format!(
+                "{} was signed by authority {}, which is not in bundle {} of {agent}, heard from {} ms ago",
+                svid.spiffe_id,
+                svid.authority,
+                held.sequence,
+                now.saturating_sub(held.heard_at).as_millis()
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(sequence: u64, authorities: &[&str], heard_at_secs: u64) -> Held {
+        let authorities = authorities.iter().map(|id| (*id).to_owned()).collect();
+        Held { sequence, authorities, heard_at: Duration::from_secs(heard_at_secs) }
+    }
+
+    #[test]
+    fn an_svid_that_somebody_cannot_verify_is_told() {
+        let mut agents = Agents::default();
+        agents.took("a", held(1, &["one"], 100)).unwrap();
+        agents.took("b", held(2, &["one", "two"], 100)).unwrap();
+        let of = |authority: &str| Svid { spiffe_id: "w".to_owned(), serial: vec![1], authority: authority.to_owned() };
+        let (now, lately) = (Duration::from_secs(110), Duration::from_secs(20));
+        assert_eq!(agents.verify(&of("one"), now, lately), Ok(()));
+        assert!(agents.verify(&of("two"), now, lately).is_err());
+        assert_eq!(agents.verify(&of("two"), Duration::from_secs(200), lately), Ok(()), "a is away for long");
+        agents.ban("a");
+        assert_eq!(agents.verify(&of("two"), now, lately), Ok(()));
+        assert!(agents.is_banned("a") && agents.took("b", held(1, &["one"], 120)).is_err());
+    }
+}
