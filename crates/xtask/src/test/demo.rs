@@ -24,7 +24,7 @@ pub fn faults(workshop: &Workshop) -> Result<Verdict> {
 
 /// Enough to see that whole clusters still run from a seed.
 pub fn few_seeds(workshop: &Workshop) -> Result<Verdict> {
-    program(workshop, "simulation", "simulate", &["--seeds", "8", "--jobs", "1"])
+    program(workshop, "simulation", "simulate", &["--seeds", "4", "--jobs", "1"])
 }
 
 /// What the figures in the documents are about.
