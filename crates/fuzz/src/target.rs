@@ -57,6 +57,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "persisted_svids", body: disk::persisted_svids, seeds: disk::persisted_svids_seeds },
     Target { name: "snapshot", body: disk::snapshot, seeds: disk::snapshot_seeds },
     Target { name: "snapshot_frames", body: disk::snapshot_frames, seeds: disk::snapshot_frames_seeds },
+    Target { name: "write_ahead_log", body: disk::write_ahead_log, seeds: disk::write_ahead_log_seeds },
     Target { name: "configuration", body: configuration::file, seeds: none },
     Target { name: "command_line", body: configuration::command_line, seeds: none },
     Target { name: "duration", body: configuration::duration, seeds: none },

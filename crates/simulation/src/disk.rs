@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,18 +78,24 @@ impl Disk {
         }
     }
 
-    /// The power goes: of what was not synced a part is left, which may end in the middle of a record. The store must
-    /// be closed. Returns how many bytes were lost.
+    /// The power goes. Of what was not synced either a beginning is left, which may end in the middle of a record, or
+    /// pages that the disk wrote in an order of its own, with zeros where the others belong. The store must be closed.
+    /// Returns how many bytes were lost.
     pub fn lose(&self, dice: &mut Dice) -> anyhow::Result<u64> {
         let mut held = self.held.lock();
+        let is_in_order = dice.below(2) == 0;
         let (mut lost, mut is_cut) = (0, false);
         for (name, length) in lengths(&self.dir) {
             let durable = held.durable.get(&name).copied().unwrap_or(0).min(length);
-            // Nothing of a later file reached the disk where some of an earlier one did not.
-            let kept = if is_cut { durable } else { durable + dice.below(length - durable + 1) };
+            // In order, nothing of a later file reached the disk where some of an earlier one did not.
+            let kept = if is_in_order && is_cut { durable } else { durable + dice.below(length - durable + 1) };
             is_cut |= kept < length;
             lost += length - kept;
-            OpenOptions::new().write(true).open(wal(&self.dir).join(&name))?.set_len(kept)?;
+            let file = OpenOptions::new().write(true).open(wal(&self.dir).join(&name))?;
+            file.set_len(kept)?;
+            if !is_in_order {
+                lost += lose_pages(&file, durable..kept, dice)?;
+            }
             held.durable.insert(name, kept);
         }
         Ok(lost)
@@ -105,6 +113,25 @@ impl Disk {
         self.failed.lock().clone()
     }
 }
+
+/// Some of the pages of `written` never reached the disk. Returns how many bytes that is.
+fn lose_pages(file: &File, written: Range<u64>, dice: &mut Dice) -> anyhow::Result<u64> {
+    let page = [SECTOR_BYTES, PAGE_BYTES][usize::from(dice.below(2) == 0)];
+    let (mut lost, mut at) = (0, written.start);
+    while at < written.end {
+        let end = (at / page + 1).saturating_mul(page).min(written.end);
+        if dice.below(2) == 0 {
+            file.write_all_at(&vec![0; usize::try_from(end - at)?], at)?;
+            lost += end - at;
+        }
+        at = end;
+    }
+    Ok(lost)
+}
+
+/// What a disk writes whole or not at all, and what the page cache hands it at a time.
+const SECTOR_BYTES: u64 = 512;
+const PAGE_BYTES: u64 = 4_096;
 
 fn wal(dir: &Path) -> PathBuf {
     dir.join("db")

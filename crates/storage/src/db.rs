@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
 
+use parking_lot::RwLock;
 use rocksdb::statistics::{StatsLevel, Ticker};
 use rocksdb::{
     BlockBasedOptions, BoundColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, FlushOptions,
@@ -11,6 +14,7 @@ use rocksdb::{
 
 use crate::format::{self, DataDir};
 use crate::health::Health;
+use crate::wal::{self, End, Mark};
 use crate::{FailPoint, FailPoints, Options, StorageError, checked};
 
 pub(crate) const RAFT_LOG: &str = "raft_log";
@@ -39,15 +43,27 @@ pub(crate) struct Db {
     pub(crate) dir: DataDir,
     pub(crate) health: Health,
     fail_points: FailPoints,
+    /// Held by writes past the WAL alone, so that the newest change is one of the WAL when [`Self::logged`] takes it over.
+    past_the_wal: RwLock<()>,
+    begun: u64,
+    /// The last change that is in the WAL, and the last one that was synced.
+    logged: AtomicU64,
+    synced: AtomicU64,
 }
 
 impl Db {
     pub(crate) fn open(dir: DataDir, options: Options) -> Result<Self, StorageError> {
         let families = FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, family_options(name)));
-        let engine = db_options();
+        let engine = db_options(wal::end_of(dir.path())?);
         let rocks = DB::open_cf_descriptors(&engine, format::db_path(dir.path()), families)
             .map_err(|error| StorageError::engine("open the database", dir.path(), &error))?;
+        // Recovery wrote into files, and synced, what it found.
+        let recovered = rocks.latest_sequence_number();
         Ok(Self {
+            past_the_wal: RwLock::default(),
+            begun: recovered + 1,
+            logged: AtomicU64::new(recovered),
+            synced: AtomicU64::new(recovered),
             rocks,
             options: engine,
             dir,
@@ -73,9 +89,13 @@ impl Db {
     }
 
     /// Puts `batch` into the WAL, where it survives this process but not yet a power cut. A failure is final.
-    pub(crate) fn write(&self, batch: WriteBatch, action: &'static str) -> Result<(), StorageError> {
+    pub(crate) fn write(&self, mut batch: WriteBatch, action: &'static str) -> Result<(), StorageError> {
         self.health.check()?;
-        self.rocks.write(batch).map_err(|error| self.fail(action, &error))
+        batch.put_log_data(Mark { synced: self.synced.load(SeqCst), begun: self.begun }.encode());
+        let _in_the_wal = self.past_the_wal.read();
+        self.rocks.write(batch).map_err(|error| self.fail(action, &error))?;
+        self.logged.fetch_max(self.rocks.latest_sequence_number(), SeqCst);
+        Ok(())
     }
 
     /// Writes rows that nobody reads yet past the WAL; [`Db::flush_family`] makes them durable.
@@ -83,13 +103,17 @@ impl Db {
         self.health.check()?;
         let mut options = WriteOptions::default();
         options.disable_wal(true);
+        let _alone = self.past_the_wal.write();
         self.rocks.write_opt(batch, &options).map_err(|error| self.fail(action, &error))
     }
 
     /// Makes durable all that [`Db::write`] put into the WAL before. Only the flusher calls this.
     pub(crate) fn sync_wal(&self) -> Result<(), StorageError> {
         self.health.check()?;
-        self.rocks.flush_wal(true).map_err(|error| self.fail("sync the write-ahead log", &error))
+        let logged = self.logged.load(SeqCst);
+        self.rocks.flush_wal(true).map_err(|error| self.fail("sync the write-ahead log", &error))?;
+        self.synced.fetch_max(logged, SeqCst);
+        Ok(())
     }
 
     /// How often RocksDB synced the WAL, by its own count.
@@ -157,13 +181,17 @@ pub(crate) fn family<'a>(rocks: &'a DB, name: &'static str) -> Result<Arc<BoundC
     })
 }
 
-pub(crate) fn db_options() -> rocksdb::Options {
+pub(crate) fn db_options(end: End) -> rocksdb::Options {
     let mut options = rocksdb::Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
-    // The default stops in silence at the first damaged record, and with it at acknowledged votes and entries. This
-    // mode refuses to open unless only the end is torn; it must not be combined with recycled WAL files.
-    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    // The default stops in silence at the first damaged record, and with it at acknowledged votes and entries. So only
+    // what `wal` judged may end in damage; neither mode must be combined with recycled WAL files.
+    options.set_wal_recovery_mode(match end {
+        // Refuses to open unless only the end is cut short.
+        End::Whole | End::Unmarked => DBRecoveryMode::TolerateCorruptedTailRecords,
+        End::Torn => DBRecoveryMode::PointInTime,
+    });
     options.set_recycle_log_file_num(0);
     options.set_track_and_verify_wals_in_manifest(true);
     options.set_paranoid_checks(true);

@@ -9,7 +9,7 @@ use crate::db::{self, RAFT_LOG, RAFT_META, STATE_META};
 use crate::kv::{self, CALLER, Generation};
 use crate::log_index::{self, COMMITTED, PURGED, VOTE};
 use crate::snapshot::SnapshotInfo;
-use crate::{LogEntry, Purged, Row, StorageError, checked, format, identity, record, snapshot};
+use crate::{LogEntry, Purged, Row, StorageError, checked, format, identity, record, snapshot, wal};
 
 /// A store that is looked at and not changed. The server should be stopped: a running one may delete files under it.
 pub struct Inspector {
@@ -35,7 +35,7 @@ impl Inspector {
     /// [`StorageError::NoStore`], the format errors, and [`StorageError::Corrupt`] when RocksDB cannot read it at all.
     pub fn open(dir: &Path) -> Result<Self, StorageError> {
         format::read_format(dir)?.ok_or_else(|| StorageError::NoStore { dir: dir.to_path_buf() })?;
-        let mut options = db::db_options();
+        let mut options = db::db_options(wal::end_of(dir)?);
         options.create_if_missing(false);
         options.create_missing_column_families(false);
         let families = db::FAMILIES.map(|name| (name, db::family_options(name)));

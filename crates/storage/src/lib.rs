@@ -48,6 +48,7 @@ mod space;
 mod stats;
 mod storage;
 mod view;
+mod wal;
 
 pub use bounds::{LogBounds, LogPosition, Purged};
 pub use env::{FailPoint, FailPoints};

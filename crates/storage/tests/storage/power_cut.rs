@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
-use steeple_storage::{FailPoint, Storage};
+use steeple_storage::{FailPoint, Inspector, LogEntry, Storage};
 
 use crate::install::state;
 use crate::support::{append, apply, copy, entries, entry, fresh, number, open, options_with, waiter, wal_files};
@@ -148,3 +148,60 @@ fn trap_torn_tail_is_tolerated() {
         append(&storage, entries(0..1));
     }
 }
+
+/// A disk writes pages in any order: of what was not synced, a later page can be there without an earlier one.
+#[test]
+fn trap_a_hole_in_what_was_not_synced_ends_the_log() {
+    let (on_disk, stuck) = (Arc::new(Mutex::new(Lengths::new())), Arc::new(AtomicBool::new(false)));
+    let (release, released) = channel::<()>();
+    let released = Mutex::new(released);
+    let dir = tempfile::tempdir().unwrap();
+    let (probe_dir, probe_disk, probe_stuck) = (dir.path().to_path_buf(), Arc::clone(&on_disk), Arc::clone(&stuck));
+    let storage = Storage::open(
+        dir.path(),
+        options_with(move |point| {
+            match point {
+                FailPoint::BeforeFlush if probe_stuck.load(SeqCst) => {
+                    // Ends when the sender is dropped.
+                    let _ = released.lock().unwrap().recv();
+                }
+                FailPoint::BeforeFlush => *probe_disk.lock().unwrap() = wal_lengths(&probe_dir),
+                _ => {}
+            }
+            Ok(())
+        }),
+    )
+    .unwrap();
+    // Dropped first, also when something is found.
+    let release = release;
+    let wide = |index| LogEntry { index, term: 1, bytes: vec![index as u8; 1_000] };
+    (0..100).for_each(|index| append(&storage, vec![wide(index)]));
+    stuck.store(true, SeqCst);
+    (100..160).for_each(|index| storage.log().append(vec![wide(index)], waiter().0).unwrap());
+    let [wal] = &wal_files(dir.path())[..] else { panic!("more than one WAL") };
+    let name = wal.file_name().unwrap();
+    let whole = std::fs::read(wal).unwrap();
+    let durable = on_disk.lock().unwrap()[Path::new(name)] as usize;
+    // The page that what was synced ends in is there as it was then.
+    let pages: Vec<usize> = (durable..whole.len()).step_by(PAGE_BYTES).collect();
+    assert!(pages.len() > 10, "nothing was lost, nothing is proven");
+    let each_alone = pages.iter().map(|page| vec![*page]);
+    let every = |nth: usize| pages.iter().copied().skip(nth % 3).step_by(nth).collect();
+    for lost in each_alone.chain((2..9).map(every)).chain([Vec::new()]) {
+        let (copied, mut content) = (copy(dir.path()), whole.clone());
+        lost.iter().for_each(|page| content[*page..whole.len().min(page + PAGE_BYTES)].fill(0));
+        std::fs::write(copied.path().join("db").join(name), content).unwrap();
+        drop(Inspector::open(copied.path()).expect("it can be looked at as it is"));
+        let recovered = open(copied.path());
+        let last = recovered.log().bounds().last.unwrap().index;
+        let before = |page: &usize| 99 + 60 * (page - durable) / (whole.len() - durable);
+        let expected = lost.first().map_or(159, before) as u64;
+        assert!(last.abs_diff(expected) <= 1 && (lost.is_empty() || last < 159), "{last} without {lost:?}");
+        assert_eq!(recovered.log().read(0..u64::MAX, usize::MAX).unwrap(), (0..=last).map(wide).collect::<Vec<_>>());
+        append(&recovered, vec![wide(last + 1)]);
+    }
+    drop(release);
+}
+
+/// What the page cache holds is written by this much.
+const PAGE_BYTES: usize = 4_096;
