@@ -43,7 +43,8 @@ pub(crate) struct Db {
     pub(crate) dir: DataDir,
     pub(crate) health: Health,
     fail_points: FailPoints,
-    /// Held by writes past the WAL alone, so that the newest change is one of the WAL when [`Self::logged`] takes it over.
+    /// Writes past the WAL hold it alone, so that the newest change is one of the WAL when [`Self::logged`] takes it
+    /// over.
     past_the_wal: RwLock<()>,
     begun: u64,
     /// The last change that is in the WAL, and the last one that was synced.

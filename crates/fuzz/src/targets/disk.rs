@@ -76,7 +76,7 @@ pub fn log_record_seeds() -> Vec<Vec<u8>> {
 
 /// As it lies there, and with hostile bytes in records with right checksums.
 pub fn write_ahead_log(data: &[u8]) -> Verdict {
-    let framed: Vec<u8> = pieces(data).flat_map(|content| logged(content)).collect();
+    let framed: Vec<u8> = pieces(data).flat_map(logged).collect();
     let _ = within(20, &framed, || read_log(&framed));
     if within(20, data, || read_log(data)) != Some(true) {
         return Verdict::Refused;

@@ -19,6 +19,8 @@ pub(super) enum Kind {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found<'a> {
     Fragment(Kind, &'a [u8]),
+    /// The block ends within a fragment, if what it says of its length is right.
+    CutOff,
     /// Bytes that are no fragment.
     Damage,
 }
@@ -48,8 +50,9 @@ impl<'a> Iterator for Fragments<'a> {
         }
         // The length cannot be relied on, either: what comes next is found by its checksum.
         let next = (1..self.rest.len()).find(|at| fragment(&self.rest[*at..]).is_some());
+        let found = if next.is_none() && is_short(self.rest) { Found::CutOff } else { Found::Damage };
         self.rest = next.map_or(&[], |at| &self.rest[at..]);
-        Some(Found::Damage)
+        Some(found)
     }
 }
 
@@ -67,6 +70,11 @@ fn fragment(bytes: &[u8]) -> Option<(Kind, &[u8])> {
     let content = behind.get(..usize::from(u16::from_le_bytes([header[4], header[5]])))?;
     let stored = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
     (stored == masked(crc32c::crc32c_append(crc32c::crc32c(&header[6..]), content))).then_some((kind, content))
+}
+
+fn is_short(bytes: &[u8]) -> bool {
+    let Some((header, behind)) = bytes.split_first_chunk::<HEADER_BYTES>() else { return true };
+    behind.len() < usize::from(u16::from_le_bytes([header[4], header[5]]))
 }
 
 /// RocksDB stores checksums in this form, since what it stores may hold checksums itself.

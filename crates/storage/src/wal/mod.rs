@@ -1,7 +1,7 @@
 //! Whether a damaged write-ahead log lost what was promised, or only what nobody had synced yet.
 //!
-//! A power cut leaves of the bytes behind the last sync whatever the disk wrote first: pages are torn off, zeroed, or there
-//! without an earlier one. RocksDB alone either refuses all of that but a short end, or stops in silence at any
+//! A power cut leaves of the bytes behind the last sync whatever the disk wrote first: pages are torn off, zeroed, or
+//! there without an earlier one. RocksDB alone either refuses all of that but a short end, or stops in silence at any
 //! damage, synced or not. So every batch says, in the WAL alone, how far it was known to be synced when it was written
 //! ([`Mark`]): a mark behind the damage that reaches past it is proof that acknowledged data is gone. Without one the
 //! damage is the end of the log.
@@ -9,6 +9,7 @@
 //! What no later batch vouches for, which is the last sync before the end, passes for an end when it is damaged.
 
 mod fragments;
+mod manifest;
 mod mark;
 mod tail;
 
@@ -22,11 +23,12 @@ use tail::Reader;
 
 use crate::{StorageError, format};
 
-/// Reads the logs of the store in `dir` once. Call it before RocksDB opens them.
+/// Reads the manifest and the logs of the store in `dir` once. Call it before RocksDB opens them.
 ///
 /// # Errors
 /// [`StorageError::Corrupt`] if something is damaged that was synced.
 pub(crate) fn end_of(dir: &Path) -> Result<End, StorageError> {
+    manifest::verify(&format::db_path(dir))?;
     let mut reader = Reader::default();
     for path in files(&format::db_path(dir)).map_err(|error| StorageError::io("list", dir, &error))? {
         let read = File::open(&path).and_then(|file| reader.read(file));

@@ -81,7 +81,7 @@ impl Reader {
 
     fn see(&mut self, found: &Found) {
         match *found {
-            Found::Damage => self.damage(),
+            Found::Damage | Found::CutOff => self.damage(),
             Found::Fragment(Kind::Other, _) => {}
             Found::Fragment(kind, content) => {
                 if matches!(kind, Kind::Full | Kind::First) {
@@ -166,7 +166,7 @@ impl Record {
 }
 
 /// Fills as much of `block` as there is.
-fn fill(file: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
+pub(super) fn fill(file: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < block.len() {
         match file.read(&mut block[filled..]) {

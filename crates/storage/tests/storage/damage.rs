@@ -140,3 +140,41 @@ fn trap_a_flipped_bit_in_a_table_file_is_refused_or_harmless() {
     }
     assert!(refused > 0);
 }
+
+/// Its tables, and which of them count, are in a file of RocksDB's own that has the form of its logs. RocksDB alone
+/// reads a damaged one for ever.
+#[test]
+fn trap_a_flipped_bit_in_the_files_that_name_the_others_is_refused_or_harmless() {
+    let (dir, storage) = fresh();
+    append(&storage, entries(0..50));
+    storage.log().save_vote(b"vote".to_vec()).unwrap();
+    drop(storage);
+    // Recovery writes the WAL out to a table file, and says so at the end of the manifest.
+    let storage = open(dir.path());
+    apply(&storage, 49, 50);
+    append(&storage, entries(50..60));
+    drop(storage);
+    let mut files = files_ending(&dir.path().join("db"), "CURRENT");
+    let listed = std::fs::read_dir(dir.path().join("db")).unwrap().map(|file| file.unwrap().path());
+    files.extend(listed.filter(|path| path.to_string_lossy().contains("/MANIFEST-")));
+    assert_eq!(files.len(), 2, "{files:?}");
+    let mut refused = 0;
+    for file in &files {
+        let length = file.metadata().unwrap().len() as usize;
+        for at in (0..length).step_by(length / 60 + 1) {
+            let copied = copy(dir.path());
+            flip(&copied.path().join("db").join(file.file_name().unwrap()), at);
+            match Storage::open(copied.path(), options()) {
+                Err(StorageError::Corrupt { .. }) => refused += 1,
+                Err(other) => panic!("byte {at} of {}: {other}", file.display()),
+                Ok(storage) => {
+                    let rows = storage.kv().view().unwrap().rows().count();
+                    let log = storage.log().read(0..u64::MAX, usize::MAX).unwrap();
+                    let read = (rows, log, storage.log().vote().unwrap());
+                    assert_eq!(read, (50, entries(0..60), Some(b"vote".to_vec())), "byte {at} of {}", file.display());
+                }
+            }
+        }
+    }
+    assert!(refused > 30, "{refused}");
+}
