@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn a_block_ends_in_zeros_where_no_header_fits() {
         let filler = fragment(1, &[&batch(10, None)[..], &vec![0; BLOCK_BYTES - 7 - 20 - 5]].concat());
-        let padded = [&filler[..], &[0; 5], &log(&[(11, None)])].concat();
+        let padded = [&filler[..], &[0; 5], &log(&[(11, Some(9))])].concat();
         assert_eq!(read(&[&padded]), Ok(End::Whole));
         let mut dirty = padded;
         dirty[BLOCK_BYTES - 2] = 1;
