@@ -2,10 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::SeqCst;
 
-use parking_lot::RwLock;
 use rocksdb::statistics::{StatsLevel, Ticker};
 use rocksdb::{
     BlockBasedOptions, BoundColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, FlushOptions,
@@ -14,7 +11,7 @@ use rocksdb::{
 
 use crate::format::{self, DataDir};
 use crate::health::Health;
-use crate::wal::{self, End, Mark};
+use crate::wal::{self, End, Progress};
 use crate::{FailPoint, FailPoints, Options, StorageError, checked};
 
 pub(crate) const RAFT_LOG: &str = "raft_log";
@@ -43,13 +40,7 @@ pub(crate) struct Db {
     pub(crate) dir: DataDir,
     pub(crate) health: Health,
     fail_points: FailPoints,
-    /// Writes past the WAL hold it alone, so that the newest change is one of the WAL when [`Self::logged`] takes it
-    /// over.
-    past_the_wal: RwLock<()>,
-    begun: u64,
-    /// The last change that is in the WAL, and the last one that was synced.
-    logged: AtomicU64,
-    synced: AtomicU64,
+    wal: Progress,
 }
 
 impl Db {
@@ -58,13 +49,8 @@ impl Db {
         let engine = db_options(wal::end_of(dir.path())?);
         let rocks = DB::open_cf_descriptors(&engine, format::db_path(dir.path()), families)
             .map_err(|error| StorageError::engine("open the database", dir.path(), &error))?;
-        // Recovery wrote into files, and synced, what it found.
-        let recovered = rocks.latest_sequence_number();
         Ok(Self {
-            past_the_wal: RwLock::default(),
-            begun: recovered + 1,
-            logged: AtomicU64::new(recovered),
-            synced: AtomicU64::new(recovered),
+            wal: Progress::begin(dir.path(), rocks.latest_sequence_number())?,
             rocks,
             options: engine,
             dir,
@@ -92,11 +78,9 @@ impl Db {
     /// Puts `batch` into the WAL, where it survives this process but not yet a power cut. A failure is final.
     pub(crate) fn write(&self, mut batch: WriteBatch, action: &'static str) -> Result<(), StorageError> {
         self.health.check()?;
-        batch.put_log_data(Mark { synced: self.synced.load(SeqCst), begun: self.begun }.encode());
-        let _in_the_wal = self.past_the_wal.read();
-        self.rocks.write(batch).map_err(|error| self.fail(action, &error))?;
-        self.logged.fetch_max(self.rocks.latest_sequence_number(), SeqCst);
-        Ok(())
+        batch.put_log_data(self.wal.mark());
+        let written = self.wal.log(|| self.rocks.write(batch).map(|()| self.rocks.latest_sequence_number()));
+        written.map_err(|error| self.fail(action, &error))
     }
 
     /// Writes rows that nobody reads yet past the WAL; [`Db::flush_family`] makes them durable.
@@ -104,17 +88,15 @@ impl Db {
         self.health.check()?;
         let mut options = WriteOptions::default();
         options.disable_wal(true);
-        let _alone = self.past_the_wal.write();
-        self.rocks.write_opt(batch, &options).map_err(|error| self.fail(action, &error))
+        let written = self.wal.pass_by(|| self.rocks.write_opt(batch, &options));
+        written.map_err(|error| self.fail(action, &error))
     }
 
     /// Makes durable all that [`Db::write`] put into the WAL before. Only the flusher calls this.
     pub(crate) fn sync_wal(&self) -> Result<(), StorageError> {
         self.health.check()?;
-        let logged = self.logged.load(SeqCst);
-        self.rocks.flush_wal(true).map_err(|error| self.fail("sync the write-ahead log", &error))?;
-        self.synced.fetch_max(logged, SeqCst);
-        Ok(())
+        let synced = self.wal.sync(|| self.rocks.flush_wal(true));
+        synced.map_err(|error| self.fail("sync the write-ahead log", &error))
     }
 
     /// How often RocksDB synced the WAL, by its own count.

@@ -41,6 +41,7 @@ impl Inspector {
         let families = db::FAMILIES.map(|name| (name, db::family_options(name)));
         let rocks = DB::open_cf_with_opts_for_read_only(&options, format::db_path(dir), families, false)
             .map_err(|error| StorageError::engine("open the database", dir, &error))?;
+        wal::demand(dir, rocks.latest_sequence_number())?;
         Ok(Self { rocks, dir: dir.to_path_buf() })
     }
 

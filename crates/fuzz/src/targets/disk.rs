@@ -9,7 +9,9 @@ use steeple_core::Secret;
 use steeple_plugins::key_manager::fuzzing::{read_keys, write_keys};
 use steeple_server_raft::backup;
 use steeple_storage::LogEntry;
-use steeple_storage::fuzzing::{SnapshotRead, read_log, read_record, read_snapshot, write_record, write_snapshot};
+use steeple_storage::fuzzing::{
+    SnapshotRead, read_record, read_snapshot, read_wal, wal_record, write_record, write_snapshot, write_wal,
+};
 
 use super::issued;
 use crate::{Verdict, within};
@@ -77,32 +79,25 @@ pub fn log_record_seeds() -> Vec<Vec<u8>> {
 /// As it lies there, and with hostile bytes in records with right checksums.
 pub fn write_ahead_log(data: &[u8]) -> Verdict {
     let framed: Vec<u8> = pieces(data).flat_map(logged).collect();
-    let _ = within(20, &framed, || read_log(&framed));
-    if within(20, data, || read_log(data)) != Some(true) {
+    let _ = within(20, &framed, || read_wal(&framed));
+    if within(20, data, || read_wal(data)) != Some(true) {
         return Verdict::Refused;
     }
     // A byte that was changed is noticed, wherever it is.
     let Some(at) = data.iter().position(|byte| *byte != 0) else { return Verdict::Read };
     let mut damaged = data.to_vec();
     damaged[at] ^= 1;
-    assert_ne!(read_log(&damaged), Some(true));
+    assert_ne!(read_wal(&damaged), Some(true));
     Verdict::Read
 }
 
-/// A record of a write-ahead log as RocksDB frames it; its first byte is its kind.
+/// A record whose first byte is its kind.
 fn logged(content: &[u8]) -> Vec<u8> {
-    let Some((kind, content)) = content.split_first() else { return Vec::new() };
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&[*kind]), content);
-    let length = u16::try_from(content.len()).unwrap_or(u16::MAX).to_le_bytes();
-    [&crc.rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()[..], &length, &[*kind], content].concat()
+    content.split_first().map(|(kind, content)| wal_record(*kind, content)).unwrap_or_default()
 }
 
 pub fn write_ahead_log_seeds() -> Vec<Vec<u8>> {
-    let batch = |change: u64, synced: u64| {
-        let mark = [&[3, 24][..], b"steeple\x01", &synced.to_le_bytes(), &10_u64.to_le_bytes()].concat();
-        logged(&[&[1][..], &change.to_le_bytes(), &1_u32.to_le_bytes(), b"change", &mark].concat())
-    };
-    let whole = [batch(10, 9), batch(11, 10), batch(12, 11)].concat();
+    let whole = write_wal(&[(10, Some(9)), (11, Some(10)), (12, Some(11))]);
     let mut hole = whole.clone();
     hole[60..100].fill(0);
     vec![whole, hole]

@@ -69,7 +69,7 @@ fn fragment(bytes: &[u8]) -> Option<(Kind, &[u8])> {
     };
     let content = behind.get(..usize::from(u16::from_le_bytes([header[4], header[5]])))?;
     let stored = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
-    (stored == masked(crc32c::crc32c_append(crc32c::crc32c(&header[6..]), content))).then_some((kind, content))
+    (stored == checksum(header[6], content)).then_some((kind, content))
 }
 
 fn is_short(bytes: &[u8]) -> bool {
@@ -77,7 +77,8 @@ fn is_short(bytes: &[u8]) -> bool {
     behind.len() < usize::from(u16::from_le_bytes([header[4], header[5]]))
 }
 
-/// RocksDB stores checksums in this form, since what it stores may hold checksums itself.
-fn masked(crc: u32) -> u32 {
+/// Masked, as RocksDB stores checksums, since what it stores may hold checksums itself.
+pub(super) fn checksum(kind: u8, content: &[u8]) -> u32 {
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&[kind]), content);
     crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }

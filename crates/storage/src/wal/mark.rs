@@ -11,13 +11,13 @@ pub(crate) struct Mark {
 
 /// What tells it from what an older release wrote there.
 const MAGIC: [u8; 8] = *b"steeple\x01";
-const BYTES: usize = MAGIC.len() + 16;
-/// As RocksDB writes a blob into a batch: its tag (`kTypeLogData`), its length, itself.
-const PREFIX: [u8; 2] = [3, BYTES as u8];
+pub(super) const BYTES: usize = MAGIC.len() + 16;
 
 impl Mark {
-    /// For `WriteBatch::put_log_data`, behind everything else of a batch.
-    pub(crate) fn encode(self) -> [u8; BYTES] {
+    /// What RocksDB writes before a blob in a batch: its tag (`kTypeLogData`) and its length.
+    pub(super) const PREFIX: [u8; 2] = [3, BYTES as u8];
+
+    pub(super) fn encode(self) -> [u8; BYTES] {
         let mut bytes = [0; BYTES];
         bytes[..8].copy_from_slice(&MAGIC);
         bytes[8..16].copy_from_slice(&self.synced.to_le_bytes());
@@ -27,9 +27,12 @@ impl Mark {
 
     /// The mark at the end of a batch, or of the last part of one.
     pub(super) fn at_the_end_of(batch: &[u8]) -> Option<Self> {
-        let (rest, begun) = batch.split_last_chunk()?;
-        let (rest, synced) = rest.split_last_chunk()?;
-        let rest = rest.strip_suffix(&MAGIC)?;
-        rest.ends_with(&PREFIX).then(|| Self { synced: u64::from_le_bytes(*synced), begun: u64::from_le_bytes(*begun) })
+        let (rest, mark) = batch.split_last_chunk::<BYTES>()?;
+        Self::decode(mark).filter(|_| rest.ends_with(&Self::PREFIX))
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (synced, begun) = bytes.strip_prefix(&MAGIC)?.split_first_chunk()?;
+        Some(Self { synced: u64::from_le_bytes(*synced), begun: u64::from_le_bytes(begun.try_into().ok()?) })
     }
 }

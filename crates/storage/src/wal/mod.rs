@@ -3,21 +3,27 @@
 //! A power cut leaves of the bytes behind the last sync whatever the disk wrote first: pages are torn off, zeroed, or
 //! there without an earlier one. RocksDB alone either refuses all of that but a short end, or stops in silence at any
 //! damage, synced or not. So every batch says, in the WAL alone, how far it was known to be synced when it was written
-//! ([`Mark`]): a mark behind the damage that reaches past it is proof that acknowledged data is gone. Without one the
-//! damage is the end of the log.
+//! ([`mark::Mark`]): a mark behind the damage that reaches past it is proof that acknowledged data is gone. Without one
+//! the damage is the end of the log.
 //!
-//! What no later batch vouches for, which is the last sync before the end, passes for an end when it is damaged.
+//! For the last sync before the end, behind which there is no batch, a file beside the log vouches
+//! ([`synced::Synced`]), unless it is an older one after a power cut: then damage to what that sync wrote passes for an
+//! end.
 
 mod fragments;
 mod manifest;
 mod mark;
+mod progress;
+mod synced;
 mod tail;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod written;
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(crate) use mark::Mark;
+pub(crate) use progress::{Progress, demand};
 pub(crate) use tail::End;
 use tail::Reader;
 
@@ -28,19 +34,24 @@ use crate::{StorageError, format};
 /// # Errors
 /// [`StorageError::Corrupt`] if something is damaged that was synced.
 pub(crate) fn end_of(dir: &Path) -> Result<End, StorageError> {
-    manifest::verify(&format::db_path(dir))?;
+    let db = format::db_path(dir);
+    manifest::verify(&db)?;
     let mut reader = Reader::default();
-    for path in files(&format::db_path(dir)).map_err(|error| StorageError::io("list", dir, &error))? {
+    for path in files(&db).map_err(|error| StorageError::io("list", dir, &error))? {
         let read = File::open(&path).and_then(|file| reader.read(file));
         read.map_err(|error| StorageError::io("read", &path, &error))?;
-        if let Some(lost) = reader.lost() {
-            return Err(StorageError::Corrupt {
-                what: format!("the write-ahead log in {}", dir.display()),
-                detail: format!("{lost}, found in {}", path.display()),
-            });
-        }
     }
-    Ok(reader.end())
+    if let Some(mark) = synced::read(&db) {
+        reader.vouch(mark);
+    }
+    match reader.lost() {
+        Some(lost) => Err(corrupt(dir, lost.to_string())),
+        None => Ok(reader.end()),
+    }
+}
+
+fn corrupt(dir: &Path, detail: String) -> StorageError {
+    StorageError::Corrupt { what: format!("the write-ahead log in {}", dir.display()), detail }
 }
 
 #[cfg(feature = "fuzzing")]

@@ -117,7 +117,16 @@ impl Reader {
             }
             return;
         }
-        let Some(mark) = mark else { return };
+        if let Some(mark) = mark {
+            self.vouch(mark);
+        }
+    }
+
+    /// Something that was written after all that was read so far says what was synced.
+    pub(super) fn vouch(&mut self, mark: Mark) {
+        if !self.is_damaged {
+            return;
+        }
         let was_synced = match self.intact {
             Some(intact) => mark.synced > intact,
             // The first record is damaged: was anything of this log synced?
@@ -181,25 +190,8 @@ pub(super) fn fill(file: &mut impl Read, block: &mut [u8]) -> io::Result<usize> 
 
 #[cfg(test)]
 mod tests {
+    use super::super::written::{batch, fragment, log};
     use super::*;
-
-    /// As RocksDB writes it.
-    fn fragment(kind: u8, content: &[u8]) -> Vec<u8> {
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&[kind]), content);
-        let masked = crc.rotate_right(15).wrapping_add(0xa282_ead8);
-        let length = u16::try_from(content.len()).unwrap();
-        [&masked.to_le_bytes()[..], &length.to_le_bytes(), &[kind], content].concat()
-    }
-
-    fn batch(change: u64, synced: Option<u64>) -> Vec<u8> {
-        let header = [&change.to_le_bytes()[..], &1_u32.to_le_bytes(), b"a change"].concat();
-        let mark = |synced| [&[3, 24][..], &Mark { synced, begun: 10 }.encode()].concat();
-        [header, synced.map(mark).unwrap_or_default()].concat()
-    }
-
-    fn log(changes: &[(u64, Option<u64>)]) -> Vec<u8> {
-        changes.iter().flat_map(|(change, synced)| fragment(1, &batch(*change, *synced))).collect()
-    }
 
     fn read(files: &[&[u8]]) -> Result<End, Lost> {
         let mut reader = Reader::default();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use steeple_storage::{LogEntry, Storage, StorageError};
+use steeple_storage::{Inspector, LogEntry, Storage, StorageError};
 
 use crate::support::{append, apply, copy, entries, files_ending, fresh, open, options, raw, wal_files};
 
@@ -100,10 +100,13 @@ fn trap_corrupted_middle_of_wal_refuses_to_open() {
         assert!(matches!(refused, StorageError::Corrupt { .. }), "byte {at}: {refused}");
         assert!(refused.to_string().contains("rejoin"), "says what to do: {refused}");
     }
-    // For the last one nothing vouches: it is taken for torn, which the leader's progress then gives away.
+    // For the last one a file vouches that a power cut may take. Without it the log ends there, which the leader's
+    // progress then gives away.
     for at in (length - 900..length).step_by(97) {
         let copied = copy(dir.path());
         flip(&copied.path().join("db").join(name), at);
+        assert!(matches!(refusal(copied.path()), StorageError::Corrupt { .. }), "byte {at}");
+        std::fs::remove_file(copied.path().join("db/SYNCED")).unwrap();
         let read = open(copied.path()).log().read(0..u64::MAX, usize::MAX).unwrap();
         assert_eq!(read.len(), 199, "byte {at}");
         assert!(read.iter().enumerate().all(|(at, entry)| entry.bytes == vec![at as u8; 1_000]));
@@ -139,6 +142,33 @@ fn trap_a_flipped_bit_in_a_table_file_is_refused_or_harmless() {
         }
     }
     assert!(refused > 0);
+}
+
+#[test]
+fn what_was_acknowledged_may_not_be_cut_off_the_wal() {
+    let (dir, storage) = fresh();
+    append(&storage, entries(0..20));
+    storage.log().save_vote(b"vote".to_vec()).unwrap();
+    drop(storage);
+    let [wal] = &wal_files(dir.path())[..] else { panic!("more than one WAL") };
+    let length = wal.metadata().unwrap().len();
+    let refuses = |copied: tempfile::TempDir, what: &str| {
+        assert!(matches!(refusal(copied.path()), StorageError::Corrupt { .. }), "{what}");
+        assert!(matches!(Inspector::open(copied.path()).err(), Some(StorageError::Corrupt { .. })), "{what}");
+    };
+    for kept in [0, length / 2, length - 1] {
+        let copied = copy(dir.path());
+        let shorter = copied.path().join("db").join(wal.file_name().unwrap());
+        std::fs::OpenOptions::new().write(true).open(shorter).unwrap().set_len(kept).unwrap();
+        refuses(copied, &format!("{kept} of {length} bytes"));
+    }
+    let copied = copy(dir.path());
+    std::fs::remove_file(copied.path().join("db").join(wal.file_name().unwrap())).unwrap();
+    refuses(copied, "no file");
+    // A word that is damaged itself is none.
+    let copied = copy(dir.path());
+    flip(&copied.path().join("db/SYNCED"), 9);
+    assert_eq!(open(copied.path()).log().vote().unwrap(), Some(b"vote".to_vec()));
 }
 
 /// Its tables, and which of them count, are in a file of RocksDB's own that has the form of its logs. RocksDB alone

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use steeple_storage::{FailPoint, Inspector, LogEntry, Storage};
@@ -20,9 +20,11 @@ fn wal_lengths(dir: &Path) -> Lengths {
     wal_files(dir).into_iter().map(|path| (path.file_name().unwrap().into(), length(&path))).collect()
 }
 
-/// A copy whose WAL ends where `lengths` says; a file that it does not know never reached the disk.
+/// A copy whose WAL ends where `lengths` says; a file that it does not know never reached the disk, and neither did the
+/// file that says what the last sync reached.
 fn cut_to(dir: &Path, lengths: &Lengths) -> tempfile::TempDir {
     let copied = copy(dir);
+    std::fs::remove_file(copied.path().join("db/SYNCED")).unwrap();
     for path in wal_files(copied.path()) {
         let length = lengths.get(Path::new(path.file_name().unwrap())).copied().unwrap_or(0);
         std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length).unwrap();
@@ -30,51 +32,72 @@ fn cut_to(dir: &Path, lengths: &Lengths) -> tempfile::TempDir {
     copied
 }
 
-#[test]
-fn trap_acknowledged_entries_survive_a_power_cut() {
-    let dir = tempfile::tempdir().unwrap();
-    // What the WAL held when the last completed sync began: at least this much is on the disk.
-    let before_sync = Mutex::new(Lengths::new());
-    let on_disk = Arc::new(Mutex::new(Lengths::new()));
-    let stuck = Arc::new(AtomicBool::new(false));
-    let (release, released) = channel::<()>();
-    let released = Mutex::new(released);
-    let (probe_dir, probe_disk, probe_stuck) = (dir.path().to_path_buf(), Arc::clone(&on_disk), Arc::clone(&stuck));
-    let storage = Storage::open(
-        dir.path(),
-        options_with(move |point| {
+/// A store whose flusher can be made to stand before a sync that never happens, while the WAL grows behind it.
+struct Stuck {
+    /// Dropped first, also when something is found: it lets the flusher end.
+    _release: Sender<()>,
+    storage: Storage,
+    dir: tempfile::TempDir,
+    is_stuck: Arc<AtomicBool>,
+    on_disk: Arc<Mutex<Lengths>>,
+}
+
+impl Stuck {
+    fn open() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        // What the WAL held when the last completed sync began: at least this much is on the disk.
+        let before_sync = Mutex::new(Lengths::new());
+        let on_disk = Arc::new(Mutex::new(Lengths::new()));
+        let is_stuck = Arc::new(AtomicBool::new(false));
+        let (release, released) = channel::<()>();
+        let released = Mutex::new(released);
+        let (path, known, stuck) = (dir.path().to_path_buf(), Arc::clone(&on_disk), Arc::clone(&is_stuck));
+        let probe = move |point| {
             match point {
-                FailPoint::BeforeFlush if probe_stuck.load(SeqCst) => {
+                FailPoint::BeforeFlush if stuck.load(SeqCst) => {
                     // Ends when the sender is dropped.
                     let _ = released.lock().unwrap().recv();
                 }
-                FailPoint::BeforeFlush => *before_sync.lock().unwrap() = wal_lengths(&probe_dir),
-                FailPoint::AfterFlush => *probe_disk.lock().unwrap() = before_sync.lock().unwrap().clone(),
+                FailPoint::BeforeFlush => *before_sync.lock().unwrap() = wal_lengths(&path),
+                FailPoint::AfterFlush => *known.lock().unwrap() = before_sync.lock().unwrap().clone(),
                 _ => {}
             }
             Ok(())
-        }),
-    )
-    .unwrap();
+        };
+        let storage = Storage::open(dir.path(), options_with(probe)).unwrap();
+        Self { _release: release, storage, dir, is_stuck, on_disk }
+    }
+
+    fn stick(&self) {
+        self.is_stuck.store(true, SeqCst);
+    }
+
+    fn on_disk(&self) -> Lengths {
+        self.on_disk.lock().unwrap().clone()
+    }
+}
+
+#[test]
+fn trap_acknowledged_entries_survive_a_power_cut() {
+    let stuck = Stuck::open();
+    let (storage, dir) = (&stuck.storage, &stuck.dir);
     let work = |round: u64| {
         for index in round * 10..(round + 1) * 10 {
             storage.log().append(entries([index]), waiter().0).unwrap();
-            apply(&storage, index, 2);
+            apply(storage, index, 2);
         }
         let (done, answered) = waiter();
         storage.log().save_vote_then(round.to_be_bytes().to_vec(), done).unwrap();
         answered
     };
     (0..50).for_each(|round| work(round).recv().unwrap().unwrap());
-    // From here on the flusher stands before a sync that never happens, while the WAL grows behind it.
-    stuck.store(true, SeqCst);
+    stuck.stick();
     let unanswered: Vec<_> = (50..80).map(work).collect();
-    let lengths = on_disk.lock().unwrap().clone();
+    let lengths = stuck.on_disk();
     let lost = cut_to(dir.path(), &lengths);
     let written: u64 = wal_lengths(dir.path()).values().sum();
     assert!(written > lengths.values().sum(), "nothing was lost, nothing is proven");
     assert!(unanswered.iter().all(|answered| answered.try_recv().is_err()));
-    drop(release);
 
     let recovered = open(lost.path());
     let last = recovered.log().bounds().last.unwrap().index;
@@ -152,36 +175,16 @@ fn trap_torn_tail_is_tolerated() {
 /// A disk writes pages in any order: of what was not synced, a later page can be there without an earlier one.
 #[test]
 fn trap_a_hole_in_what_was_not_synced_ends_the_log() {
-    let (on_disk, stuck) = (Arc::new(Mutex::new(Lengths::new())), Arc::new(AtomicBool::new(false)));
-    let (release, released) = channel::<()>();
-    let released = Mutex::new(released);
-    let dir = tempfile::tempdir().unwrap();
-    let (probe_dir, probe_disk, probe_stuck) = (dir.path().to_path_buf(), Arc::clone(&on_disk), Arc::clone(&stuck));
-    let storage = Storage::open(
-        dir.path(),
-        options_with(move |point| {
-            match point {
-                FailPoint::BeforeFlush if probe_stuck.load(SeqCst) => {
-                    // Ends when the sender is dropped.
-                    let _ = released.lock().unwrap().recv();
-                }
-                FailPoint::BeforeFlush => *probe_disk.lock().unwrap() = wal_lengths(&probe_dir),
-                _ => {}
-            }
-            Ok(())
-        }),
-    )
-    .unwrap();
-    // Dropped first, also when something is found.
-    let release = release;
+    let stuck = Stuck::open();
+    let (storage, dir) = (&stuck.storage, &stuck.dir);
     let wide = |index| LogEntry { index, term: 1, bytes: vec![index as u8; 1_000] };
-    (0..100).for_each(|index| append(&storage, vec![wide(index)]));
-    stuck.store(true, SeqCst);
+    (0..100).for_each(|index| append(storage, vec![wide(index)]));
+    stuck.stick();
     (100..160).for_each(|index| storage.log().append(vec![wide(index)], waiter().0).unwrap());
     let [wal] = &wal_files(dir.path())[..] else { panic!("more than one WAL") };
     let name = wal.file_name().unwrap();
     let whole = std::fs::read(wal).unwrap();
-    let durable = on_disk.lock().unwrap()[Path::new(name)] as usize;
+    let durable = stuck.on_disk()[Path::new(name)] as usize;
     // The page that what was synced ends in is there as it was then.
     let pages: Vec<usize> = (durable..whole.len()).step_by(PAGE_BYTES).collect();
     assert!(pages.len() > 10, "nothing was lost, nothing is proven");
@@ -200,7 +203,6 @@ fn trap_a_hole_in_what_was_not_synced_ends_the_log() {
         assert_eq!(recovered.log().read(0..u64::MAX, usize::MAX).unwrap(), (0..=last).map(wide).collect::<Vec<_>>());
         append(&recovered, vec![wide(last + 1)]);
     }
-    drop(release);
 }
 
 /// What the page cache holds is written by this much.
