@@ -17,6 +17,7 @@ use super::preload::Preload;
 pub(crate) struct SyncLog {
     preload: Preload,
     dir: PathBuf,
+    late: bool,
 }
 
 impl SyncLog {
@@ -28,7 +29,7 @@ impl SyncLog {
         if late {
             variables.push(("STEEPLE_SYNCED_LATE".to_owned(), "1".to_owned()));
         }
-        Ok(Self { preload: Preload::compile(dir, "synced", SOURCE, variables)?, dir: synced })
+        Ok(Self { preload: Preload::compile(dir, "synced", SOURCE, variables)?, dir: synced, late })
     }
 
     /// For a server whose syncs are noted.
@@ -68,6 +69,11 @@ impl SyncLog {
                 file.set_len(synced)?;
                 dropped += metadata.len() - synced;
             }
+        }
+        let said = data_dir.join("db/SYNCED");
+        if self.late && said.exists() {
+            // Written behind a sync that was none, it would have the store refused instead of opened with a loss.
+            std::fs::remove_file(said)?;
         }
         Ok(dropped)
     }

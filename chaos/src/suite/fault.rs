@@ -1,7 +1,7 @@
 //! The faults, each with the scenario that it belongs to.
 
 use super::stage::Stage;
-use super::{clocks, disks, membership, partitions, processes};
+use super::{bits, clocks, disks, membership, partitions, processes};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Fault {
@@ -26,6 +26,7 @@ pub(super) enum Fault {
     FollowerSyncFails,
     PowerCut,
     DiskFull,
+    BitFlipped,
     LeaderHourAhead,
     LeaderHourBehind,
     LeaderYearAhead,
@@ -33,7 +34,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 25] = [
+    pub(super) const ALL: [Self; 26] = [
         Self::LeaderCutOff,
         Self::FollowerCutOff,
         Self::LeaderDeaf,
@@ -55,6 +56,7 @@ impl Fault {
         Self::FollowerSyncFails,
         Self::PowerCut,
         Self::DiskFull,
+        Self::BitFlipped,
         Self::LeaderHourAhead,
         Self::LeaderHourBehind,
         Self::LeaderYearAhead,
@@ -85,6 +87,7 @@ impl Fault {
             Self::FollowerSyncFails => "follower-sync-fails",
             Self::PowerCut => "power-cut",
             Self::DiskFull => "disk-full",
+            Self::BitFlipped => "bit-flipped",
             Self::LeaderHourAhead => "leader-hour-ahead",
             Self::LeaderHourBehind => "leader-hour-behind",
             Self::LeaderYearAhead => "leader-year-ahead",
@@ -109,7 +112,9 @@ impl Fault {
             | Self::LeaderPaused
             | Self::FollowerPaused => "processes",
             Self::SnapshotInstalled | Self::FollowerReplaced | Self::LeaderReplaced => "membership",
-            Self::LeaderSyncFails | Self::FollowerSyncFails | Self::PowerCut | Self::DiskFull => "disks",
+            Self::LeaderSyncFails | Self::FollowerSyncFails | Self::PowerCut | Self::DiskFull | Self::BitFlipped => {
+                "disks"
+            }
             Self::LeaderHourAhead | Self::LeaderHourBehind | Self::LeaderYearAhead | Self::FollowerYearAhead => {
                 "clocks"
             }
@@ -145,6 +150,7 @@ impl Fault {
             Self::FollowerSyncFails => disks::follower_sync_fails(stage).await,
             Self::PowerCut => disks::power_cut(stage).await,
             Self::DiskFull => disks::disk_full(stage).await,
+            Self::BitFlipped => bits::bit_flipped(stage).await,
             Self::LeaderHourAhead => clocks::leader_is(stage, clocks::HOUR_AHEAD).await,
             Self::LeaderHourBehind => clocks::leader_is(stage, clocks::HOUR_BEHIND).await,
             Self::LeaderYearAhead => clocks::leader_is(stage, clocks::YEAR_AHEAD).await,

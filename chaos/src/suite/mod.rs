@@ -14,6 +14,7 @@
 //!
 //! A fault that was not seen fails the run, and so does a cluster that stood still.
 
+mod bits;
 mod clocks;
 mod disks;
 mod fault;
