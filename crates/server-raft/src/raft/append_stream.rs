@@ -64,6 +64,10 @@ pub(super) async fn open<S>(client: &PeerClient, requests: S) -> Result<Answers<
 where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
 {
+    // openraft paces its attempts by the first request, so nothing is dialled before it comes.
+    let mut requests = requests;
+    let Some(first) = requests.next().await else { return Ok(stream::empty().boxed()) };
+    let requests = stream::iter([first]).chain(requests);
     let unanswered = Arc::new(Unanswered::new());
     let mut raft = client.raft()?;
     let opened = within(APPEND_TIMEOUT, raft.stream_append(outgoing(requests, Arc::clone(&unanswered)))).await;

@@ -5,6 +5,7 @@ mod audit;
 mod backup;
 mod bucket;
 mod composers;
+mod dead_peer;
 mod debug_bundle;
 mod entry_watch;
 mod membership;
