@@ -1,7 +1,7 @@
 //! The faults, each with the scenario that it belongs to.
 
 use super::stage::Stage;
-use super::{bits, clocks, disks, membership, partitions, processes};
+use super::{aimed, bits, clocks, disks, membership, partitions, processes};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Fault {
@@ -18,6 +18,7 @@ pub(super) enum Fault {
     AllKilled,
     RollingRestart,
     LeaderPaused,
+    LeaderPausedWhileSigning,
     FollowerPaused,
     SnapshotInstalled,
     FollowerReplaced,
@@ -34,7 +35,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 26] = [
+    pub(super) const ALL: [Self; 27] = [
         Self::LeaderCutOff,
         Self::FollowerCutOff,
         Self::LeaderDeaf,
@@ -48,6 +49,7 @@ impl Fault {
         Self::AllKilled,
         Self::RollingRestart,
         Self::LeaderPaused,
+        Self::LeaderPausedWhileSigning,
         Self::FollowerPaused,
         Self::SnapshotInstalled,
         Self::FollowerReplaced,
@@ -79,6 +81,7 @@ impl Fault {
             Self::AllKilled => "all-killed",
             Self::RollingRestart => "rolling-restart",
             Self::LeaderPaused => "leader-paused",
+            Self::LeaderPausedWhileSigning => "leader-paused-while-signing",
             Self::FollowerPaused => "follower-paused",
             Self::SnapshotInstalled => "snapshot-installed",
             Self::FollowerReplaced => "follower-replaced",
@@ -110,6 +113,7 @@ impl Fault {
             | Self::AllKilled
             | Self::RollingRestart
             | Self::LeaderPaused
+            | Self::LeaderPausedWhileSigning
             | Self::FollowerPaused => "processes",
             Self::SnapshotInstalled | Self::FollowerReplaced | Self::LeaderReplaced => "membership",
             Self::LeaderSyncFails | Self::FollowerSyncFails | Self::PowerCut | Self::DiskFull | Self::BitFlipped => {
@@ -142,6 +146,7 @@ impl Fault {
             Self::AllKilled => processes::all_killed(stage).await,
             Self::RollingRestart => processes::rolling_restart(stage).await,
             Self::LeaderPaused => processes::leader_paused(stage).await,
+            Self::LeaderPausedWhileSigning => aimed::leader_paused_while_signing(stage).await,
             Self::FollowerPaused => processes::follower_paused(stage).await,
             Self::SnapshotInstalled => membership::snapshot_installed(stage).await,
             Self::FollowerReplaced => membership::follower_replaced(stage).await,

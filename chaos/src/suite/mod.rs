@@ -14,6 +14,7 @@
 //!
 //! A fault that was not seen fails the run, and so does a cluster that stood still.
 
+mod aimed;
 mod bits;
 mod clocks;
 mod disks;
@@ -27,7 +28,7 @@ mod report;
 mod rotation;
 mod round;
 mod run;
-mod site;
+pub(crate) mod site;
 mod stage;
 mod workloads;
 

@@ -11,29 +11,37 @@ use steeple_testkit::{
 use crate::faults::{Network, Preload, SyncLog, Volume, WallClock, preload_env};
 use crate::signing::Signing;
 
-pub(super) const TRUST_DOMAIN: &str = "chaos.test";
+pub(crate) const TRUST_DOMAIN: &str = "chaos.test";
 /// Few, so that a replica that was away for seconds needs a snapshot.
 const SNAPSHOT_ENTRIES: u32 = 100;
 /// Room for a WAL, the ballast and some; all of it can be filled in a moment.
 const VOLUME_BYTES: u64 = 256 * 1024 * 1024;
 
-pub(super) struct Site {
-    pub(super) cluster: Cluster,
-    pub(super) network: Network,
-    pub(super) clocks: Vec<WallClock>,
-    pub(super) disks: Vec<SyncLog>,
+pub(crate) struct Site {
+    pub(crate) cluster: Cluster,
+    pub(crate) network: Network,
+    pub(crate) clocks: Vec<WallClock>,
+    pub(crate) disks: Vec<SyncLog>,
     /// Under the last replica's data; `None` where it cannot be mounted.
-    pub(super) volume: Option<Volume>,
-    pub(super) binaries: Binaries,
-    pub(super) nodes: NodeCertificateAuthority,
+    pub(crate) volume: Option<Volume>,
+    pub(crate) binaries: Binaries,
+    pub(crate) nodes: NodeCertificateAuthority,
     sources: Vec<Preload>,
     signing: Signing,
+    extra: Vec<ExtraLines>,
     // Behind all that lives in it, so that it is removed last.
-    pub(super) scratch: Scratch,
+    pub(crate) scratch: Scratch,
 }
 
 impl Site {
-    pub(super) async fn found(size: usize, signing: Signing) -> anyhow::Result<Self> {
+    pub(crate) async fn found(size: usize, signing: Signing) -> anyhow::Result<Self> {
+        let extra = ExtraLines { server: SLOW_SIGNATURES.to_owned(), ..ExtraLines::default() };
+        Self::found_with(signing, vec![extra; size]).await
+    }
+
+    /// A replica for each of `extra`, with these lines in its configuration.
+    pub(crate) async fn found_with(signing: Signing, extra: Vec<ExtraLines>) -> anyhow::Result<Self> {
+        let size = extra.len();
         let scratch = Scratch::new()?;
         let network = Network::open(size).await?;
         let (mut clocks, mut disks, mut sources) = (Vec::new(), Vec::new(), Vec::new());
@@ -51,7 +59,8 @@ impl Site {
         let nodes = NodeCertificateAuthority::new(scratch.path())?;
         let cluster = Cluster { servers: Vec::with_capacity(size) };
         let binaries = Binaries::find()?;
-        let mut site = Self { cluster, network, clocks, disks, volume, binaries, nodes, sources, signing, scratch };
+        let mut site =
+            Self { cluster, network, clocks, disks, volume, binaries, nodes, sources, signing, extra, scratch };
         for position in 0..size {
             let join = (0..position).map(|member| site.network.front(member)).collect();
             let mut server = site.start(position, join)?;
@@ -62,16 +71,16 @@ impl Site {
         Ok(site)
     }
 
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.cluster.servers.len()
     }
 
-    pub(super) fn server(&mut self, position: usize) -> &mut Server {
+    pub(crate) fn server(&mut self, position: usize) -> &mut Server {
         &mut self.cluster.servers[position]
     }
 
     /// Takes a replica out of the membership, wipes its disk, and lets it join as a new one.
-    pub(super) async fn replace(&mut self, position: usize, node_id: u64) -> anyhow::Result<()> {
+    pub(crate) async fn replace(&mut self, position: usize, node_id: u64) -> anyhow::Result<()> {
         let leader = self.cluster.leader().await?;
         let mut members = self.cluster.servers[leader].admin().cluster();
         members.remove(RemoveRequest { node_id }).await.context("taking a replica out")?;
@@ -86,12 +95,12 @@ impl Site {
     }
 
     /// What stands in a log now is before this mark.
-    pub(super) fn log_mark(&self, position: usize) -> u64 {
+    pub(crate) fn log_mark(&self, position: usize) -> u64 {
         std::fs::metadata(self.cluster.servers[position].log()).map_or(0, |log| log.len())
     }
 
     /// The first line behind the mark that holds these words.
-    pub(super) fn log_line(&self, position: usize, mark: u64, words: &str) -> anyhow::Result<String> {
+    pub(crate) fn log_line(&self, position: usize, mark: u64, words: &str) -> anyhow::Result<String> {
         let log = std::fs::read(self.cluster.servers[position].log())?;
         let new = log.get(usize::try_from(mark)?..).unwrap_or_default();
         let text = String::from_utf8_lossy(new);
@@ -112,15 +121,21 @@ impl Site {
         };
         let front = self.network.front(position);
         let signing = self.signing.line();
-        let cluster = format!("peer_advertise_address = \"{front}\"\nsnapshot_entries = {SNAPSHOT_ENTRIES}\n{signing}");
-        let extra = ExtraLines { cluster, ..ExtraLines::default() };
+        let extra = self.extra[position].clone();
+        let own = &extra.cluster;
+        let cluster =
+            format!("peer_advertise_address = \"{front}\"\nsnapshot_entries = {SNAPSHOT_ENTRIES}\n{signing}\n{own}");
+        let extra = ExtraLines { cluster, ..extra };
         let server = Server::start_with(&self.binaries, self.scratch.path(), &spec, &extra)?;
         self.network.leads_to(position, &server.peer_address())?;
         Ok(server)
     }
 }
 
-pub(super) fn name(position: usize) -> String {
+/// A token takes milliseconds to sign, so that a pause can meet one between the checks before and after.
+const SLOW_SIGNATURES: &str = "jwt_key_type = \"rsa-4096\"";
+
+pub(crate) fn name(position: usize) -> String {
     format!("server-{}", position + 1)
 }
 

@@ -139,7 +139,7 @@ impl Agent {
     }
 
     fn publish(&self, svid: types::X509svid) -> anyhow::Result<()> {
-        let identity = Identity { chain: svid.cert_chain, key: Secret::new(self.node.key.key.serialize_der()) };
+        let identity = Identity { chain: svid.cert_chain, key: Secret::new(self.node.key.key.serialize_der()).into() };
         self.identity.publish(&identity)?;
         Ok(())
     }

@@ -3,6 +3,7 @@
 mod aliases;
 mod attest;
 mod ceiling;
+mod clients;
 mod failover;
 mod fsync;
 mod hands;
@@ -15,8 +16,10 @@ mod many_entries;
 mod overload;
 mod propagate;
 mod reconnect;
+mod restart;
 mod rotate;
 mod stages;
+mod transfer;
 mod workload;
 mod writes;
 
@@ -25,7 +28,7 @@ use clap::Subcommand;
 pub use self::{
     attest::AttestArgs, ceiling::CeilingArgs, failover::FailoverArgs, idle::IdleArgs, issue::IssueArgs, jwt::JwtArgs,
     list::ListArgs, many_entries::ManyEntriesArgs, overload::OverloadArgs, propagate::PropagateArgs,
-    reconnect::ReconnectArgs, rotate::RotateArgs, writes::WritesArgs,
+    reconnect::ReconnectArgs, restart::RestartArgs, rotate::RotateArgs, transfer::TransferArgs, writes::WritesArgs,
 };
 use crate::report::Report;
 use crate::target::Options;
@@ -42,6 +45,8 @@ pub enum Scenario {
     ManyEntries(ManyEntriesArgs),
     Reconnect(ReconnectArgs),
     Failover(FailoverArgs),
+    Transfer(TransferArgs),
+    Restart(RestartArgs),
     Rotate(RotateArgs),
     List(ListArgs),
     Overload(OverloadArgs),
@@ -60,6 +65,8 @@ pub async fn run(options: &Options, scenario: &Scenario) -> anyhow::Result<Repor
         Scenario::ManyEntries(args) => many_entries::run(options, args).await,
         Scenario::Reconnect(args) => reconnect::run(options, args).await,
         Scenario::Failover(args) => failover::run(options, args).await,
+        Scenario::Transfer(args) => transfer::run(options, args).await,
+        Scenario::Restart(args) => restart::run(options, args).await,
         Scenario::Rotate(args) => rotate::run(options, args).await,
         Scenario::List(args) => list::run(options, args).await,
         Scenario::Overload(args) => overload::run(options, args).await,

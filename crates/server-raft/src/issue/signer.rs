@@ -11,7 +11,7 @@ use steeple_ca::{
     CaIssuer, CaRequest, HolderKey, JwtIssuer, JwtSvidRequest, PublicKey, Serial, SvidRequest, WitIssuer,
     WitSvidRequest, random_bytes,
 };
-use steeple_core::plugin::CredentialComposer;
+use steeple_core::plugin::{ComposeError, CredentialComposer};
 use steeple_core::{AuthorityId, AuthorityKind, Clock, KeyType, SpiffeId, Timestamp};
 use tonic::Code;
 
@@ -106,6 +106,7 @@ impl SigningHandler for Signer {
         if let Err(error) = replica.check(&fence).await {
             // Whoever signs no longer holds no key open.
             keys.forget();
+            tracing::warn!(%error, count, "signatures discarded");
             return Err(fenced(error));
         }
         if !self.inner.still_active(&batch) {
@@ -173,7 +174,9 @@ impl Inner {
         } else {
             let subject = distinguished_name(&params.subject)?;
             let template = Template::workload_svid(spiffe_id, params.dns_names.clone(), subject, serial);
-            (template.composed(composers), policy.x509_svid_ttl)
+            let template = template.composed(&params.public_key, composers);
+            let refused = |error: ComposeError| Refused::new(Code::Internal, error.to_string());
+            (template.map_err(refused)?, policy.x509_svid_ttl)
         };
         let public_key = PublicKey::from_spki(&params.public_key)?;
         let ttl = ttl(params.ttl_secs, default_ttl);

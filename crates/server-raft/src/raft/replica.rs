@@ -251,6 +251,12 @@ impl Replica {
 
     /// Stops: a leader hands over first, so that the others need no election.
     pub async fn shutdown(&self) {
+        self.hand_over().await;
+        self.halt().await;
+    }
+
+    /// A leader sees to it that another replica leads, as far as one can and as long as one may wait.
+    pub async fn hand_over(&self) {
         if self.leadership().borrow().leader == Some(self.node_id()) {
             let deadline = Instant::now() + HAND_OVER_TIMEOUT;
             match admin::transfer_here(&self.inner.consensus, None, deadline).await {
@@ -258,7 +264,6 @@ impl Replica {
                 Err(error) => tracing::warn!(%error, "leadership was not handed over"),
             }
         }
-        self.halt().await;
     }
 
     /// Forgets its handlers, which hold it: where it ends without [`Self::halt`], as in a crash that is only played.

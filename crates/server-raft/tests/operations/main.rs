@@ -18,6 +18,7 @@ mod schedule;
 mod seal_rotation;
 mod signers;
 mod site;
+mod stopping;
 mod supervised;
 mod telemetry;
 mod upgrade;

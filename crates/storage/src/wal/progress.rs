@@ -22,8 +22,8 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Of the store in `dir` that RocksDB recovered to its change `recovered`: recovery wrote into files, and synced, what it
-    /// found.
+    /// Of the store in `dir` that RocksDB recovered to its change `recovered`: recovery wrote into files, and synced,
+    /// what it found.
     ///
     /// # Errors
     /// As of [`demand`].
