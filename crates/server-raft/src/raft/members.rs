@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use steeple_state::State;
+
 use super::published::Published;
 use super::types::Raft;
 use crate::peer::{MemberView, PeerId, Standing};
@@ -24,14 +26,18 @@ impl MemberView for Members {
         if known_to_raft {
             return Standing::Member;
         }
-        let state = self.published.state.read();
-        match (state.member(id.node_id), state.cluster()) {
-            (Some(member), _) if member.facts.storage_uuid == id.storage_uuid => Standing::Member,
-            (Some(_), _) => Standing::Stranger,
-            // A joiner that has not heard the log yet; the certificate came from this cluster's CA.
-            (None, None) => Standing::Newer,
-            (None, Some(cluster)) if id.node_id >= cluster.node_id_next => Standing::Newer,
-            (None, Some(_)) => Standing::Stranger,
-        }
+        by_list(&self.published.state.read(), id)
+    }
+}
+
+/// Of a node that Raft's membership does not have, at least not on this disk.
+pub(super) fn by_list(state: &State, id: &PeerId) -> Standing {
+    match (state.member(id.node_id), state.cluster()) {
+        (Some(member), _) if member.facts.storage_uuid == id.storage_uuid => Standing::Member,
+        (Some(_), _) => Standing::Stranger,
+        // A joiner that has not heard the log yet; the certificate came from this cluster's CA.
+        (None, None) => Standing::Newer,
+        (None, Some(cluster)) if id.node_id >= cluster.node_id_next => Standing::Newer,
+        (None, Some(_)) => Standing::Stranger,
     }
 }

@@ -176,7 +176,7 @@ pub(super) fn plan(now: &Situation) -> Option<Step> {
     now.cleaned_up(&voters).map(Step::Forget)
 }
 
-fn node(member: &Member) -> Node {
+pub(super) fn node(member: &Member) -> Node {
     let facts = &member.facts;
     Node { name: facts.name.clone(), address: facts.peer_address.clone(), storage_uuid: facts.storage_uuid }
 }

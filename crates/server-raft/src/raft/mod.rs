@@ -47,6 +47,8 @@ mod members;
 mod membership;
 mod membership_change;
 mod membership_plan;
+#[cfg(feature = "models")]
+pub mod models;
 mod network;
 mod peer_ca;
 mod peer_ca_rotation;
