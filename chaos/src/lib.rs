@@ -1,6 +1,7 @@
 //! What happens to real processes when things go wrong.
 //!
 //! ```text
+//!   alerts         every alert rule fires in a real Prometheus
 //!   demo           the product in half a minute: three replicas, two agents, a workload, and the leader killed
 //!   leader_kills   hundreds of leader kills under load; a history is kept, a checker judges it
 //!   suite          every fault there is, under load, with agents attached: `chaos`
@@ -8,8 +9,10 @@
 //!     └─ faults    network, clocks, disks
 //! ```
 //!
-//! All start the programs through `steeple-testkit` and know nothing of their insides.
+//! All start the programs through `steeple-testkit` and know nothing of their insides; only `faults::store` does, which
+//! leaves there what a defect would.
 
+pub mod alerts;
 mod counts;
 pub mod demo;
 mod faults;

@@ -4,6 +4,7 @@
 //!   network ── relay ── link    TCP between replicas: cut, slow, lossy, for each direction of each pair
 //!   preload ─┬─ sync_log        libraries before libc: syncs that are noted, slow or failing,
 //!            └─ wall_clock      and a wall clock that is wrong
+//!   store                       what a defect leaves in it
 //!   volume                      a small file system under a data directory
 //! ```
 
@@ -11,6 +12,7 @@ mod link;
 mod network;
 mod preload;
 mod relay;
+mod store;
 mod sync_log;
 mod volume;
 mod wall_clock;
@@ -18,6 +20,7 @@ mod wall_clock;
 pub(crate) use link::Link;
 pub(crate) use network::Network;
 pub(crate) use preload::{Preload, preload_env};
+pub(crate) use store::lose_an_entry;
 pub(crate) use sync_log::SyncLog;
 pub(crate) use volume::Volume;
 pub use volume::own_mounts;

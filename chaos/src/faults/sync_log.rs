@@ -8,6 +8,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -39,7 +40,14 @@ impl SyncLog {
 
     /// From now on each sync takes long enough for a cut to fall into it.
     pub(crate) fn slow_down(&self) -> io::Result<()> {
-        std::fs::write(self.dir.join("slow"), "")
+        self.slow_down_by(TEARABLE)
+    }
+
+    /// From now on each sync takes so much longer; ten seconds are the most.
+    pub(crate) fn slow_down_by(&self, pause: Duration) -> io::Result<()> {
+        let (new, slow) = (self.dir.join("slow.new"), self.dir.join("slow"));
+        std::fs::write(&new, pause.as_millis().to_string())?;
+        std::fs::rename(new, slow)
     }
 
     /// From now on each sync fails, as on a disk that is breaking.
@@ -101,6 +109,9 @@ fn wal_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     }
     Ok(found)
 }
+
+/// What a sync takes longer so that a cut falls into it.
+const TEARABLE: Duration = Duration::from_millis(40);
 
 const SOURCE: &str = include_str!("synced.c");
 

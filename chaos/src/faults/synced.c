@@ -3,8 +3,8 @@
 // Each successful fsync and fdatasync writes the length that the file had before the call into the file
 // $STEEPLE_SYNCED_DIR/<inode>, as eight bytes. After a kill, what lies beyond that length is what a power cut may take.
 //
-// While $STEEPLE_SYNCED_DIR/slow exists, each call takes 40 ms longer, as on a slow disk: whoever acknowledges before the
-// call returns is then easily caught.
+// While $STEEPLE_SYNCED_DIR/slow exists, each call takes as many milliseconds longer as stand in it, as on a slow disk:
+// whoever acknowledges before the call returns is then easily caught.
 //
 // While $STEEPLE_SYNCED_DIR/fail exists, each call fails with EIO and syncs nothing.
 //
@@ -53,6 +53,23 @@ static int is_told(const char *how) {
     return access(path, F_OK) == 0;
 }
 
+// Longer than any disk that is not broken.
+#define SLOW_MS_MAX 10000
+
+static void wait_as_told(void) {
+    const char *dir = getenv("STEEPLE_SYNCED_DIR");
+    char path[4096], text[16] = "";
+    if (dir == NULL || snprintf(path, sizeof path, "%s/slow", dir) >= (int)sizeof path) return;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    ssize_t length = read(fd, text, sizeof text - 1);
+    close(fd);
+    long ms = length > 0 ? atol(text) : 0;
+    if (ms > SLOW_MS_MAX) ms = SLOW_MS_MAX;
+    const struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    if (ms > 0) nanosleep(&pause, NULL);
+}
+
 static void note(const struct stat *file) {
     const char *dir = getenv("STEEPLE_SYNCED_DIR");
     if (dir == NULL || !S_ISREG(file->st_mode)) return;
@@ -72,8 +89,7 @@ static int sync_and_note(const char *name, int fd) {
     sync_call call = (sync_call)dlsym(RTLD_NEXT, name);
     struct stat before;
     int known = fstat(fd, &before) == 0;
-    const struct timespec pause = {.tv_sec = 0, .tv_nsec = 40000000};
-    if (is_told("slow")) nanosleep(&pause, NULL);
+    wait_as_told();
     if (is_told("fail")) {
         errno = EIO;
         return -1;
