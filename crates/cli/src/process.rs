@@ -21,6 +21,21 @@ pub fn raise_open_files() {
     }
 }
 
+/// No core dump of this process: it would hold keys. Before the first of them is read. Child processes inherit it.
+///
+/// `PR_SET_DUMPABLE` would say more, and take `/proc/PID/exe` away from an agent without `CAP_SYS_PTRACE` for which
+/// this program is a workload.
+pub fn forbid_core_dumps() {
+    let inherited = getrlimit(Resource::Core).maximum;
+    let limit = Some(inherited.map_or(CORE_BYTES_MAX, |maximum| maximum.min(CORE_BYTES_MAX)));
+    // To lower a limit is always allowed; a sandbox that forbids the call sets limits of its own.
+    let _ = setrlimit(Resource::Core, Rlimit { current: limit, maximum: limit });
+}
+
+/// Too little for a file. Where dumps go to a program behind a pipe, the kernel does not look at the limit, but for
+/// this value (fs/coredump.c): it gives nothing away then.
+const CORE_BYTES_MAX: u64 = 1;
+
 /// This host's name; empty when it has none that is text.
 pub fn hostname() -> String {
     nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default()

@@ -26,7 +26,7 @@ use crate::bench::{Bench, READY_AGAIN_MAX, create, private, program, relaunch, s
 const PASSPHRASE: &str = "canary correct horse battery staple";
 
 /// Runs a command against `server`; it must succeed. Returns what it says.
-async fn run(server: &Server, args: &[&str]) -> String {
+pub async fn run(server: &Server, args: &[&str]) -> String {
     let mut command = Command::new(program());
     command.args(args).arg("-socketPath").arg(server.admin_socket());
     let output = command.output().await.expect("the program runs");
@@ -127,7 +127,7 @@ fn has_file(server: &Server, extension: &str) -> bool {
 }
 
 /// Every private key in the state, and the keys that seal them.
-fn keys_in(state: &State, sealing_key: &SealingKey) -> Vec<Canary> {
+pub fn keys_in(state: &State, sealing_key: &SealingKey) -> Vec<Canary> {
     let keyring = open_keyring(state, sealing_key).expect("the key opens it").expect("a keyring");
     let mut found = seals_in(state, sealing_key);
     for kind in [AuthorityKind::X509, AuthorityKind::Jwt] {

@@ -3,10 +3,12 @@
 mod audit;
 mod bench;
 mod canary;
+mod core_dump;
 mod disk;
 mod diverged;
 mod floods;
 mod join;
+mod peer_traffic;
 mod removed;
 mod replica_away;
 mod scrape;
