@@ -17,6 +17,9 @@ const (
 // The Workload API has no package name; only its file tells it from other nameless ones.
 const workloadFile = "workload.proto"
 
+// The package of hashicorp/go-plugin.
+const goPlugin = "plugin"
+
 func wantedPackage(name, path string) coverage {
 	switch {
 	case name == "":
@@ -24,7 +27,7 @@ func wantedPackage(name, path string) coverage {
 			return whole
 		}
 		return skip
-	case strings.HasPrefix(name, "spire."), name == "grpc.health.v1":
+	case strings.HasPrefix(name, "spire."), name == "grpc.health.v1", name == goPlugin:
 		return whole
 	case strings.HasPrefix(name, "envoy."), name == "google.rpc":
 		return subset
@@ -63,5 +66,6 @@ func compare(ours, theirs facts) []string {
 // whole, and the nameless package's names begin without a lower-case package.
 func partOfWhole(name string) bool {
 	first, _, dotted := strings.Cut(name, ".")
-	return first == "spire" || strings.HasPrefix(name, "grpc.health.v1.") || !dotted || first != strings.ToLower(first)
+	return first == "spire" || first == goPlugin || strings.HasPrefix(name, "grpc.health.v1.") ||
+		!dotted || first != strings.ToLower(first)
 }

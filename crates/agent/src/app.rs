@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use steeple_cli::{PluginDataFiles, ReloadSignals, StopSignals, Supervisor, raise_open_files, restrict_umask};
+use steeple_cli::{
+    PluginDataFiles, ReloadSignals, StopSignals, Supervisor, forbid_core_dumps, raise_open_files, restrict_umask,
+};
 use steeple_config::{AgentSettings, Loaded, Notice, NoticeLevel};
 use steeple_core::{Clock, SystemClock};
+use steeple_plugins::external::{Catalog, HostServices};
 use steeple_telemetry::log::Logging;
 use steeple_telemetry::metric::OwnTls;
 use steeple_transport::tls::{IdentityStore, KeyExchange, SharedRoots, TrustRoots, Usage};
@@ -45,13 +48,19 @@ impl App {
     /// Runs until a signal, or until the agent has to end by itself.
     pub fn run(self) -> anyhow::Result<()> {
         restrict_umask(NOT_FOR_OTHERS);
+        forbid_core_dumps();
         raise_open_files();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build()?;
-        runtime.block_on(self.live())
+        let catalog = Catalog::new(self.settings.trust_domain.clone(), HostServices::default());
+        runtime.block_on(async {
+            let ended = self.live(&catalog).await;
+            catalog.unload().await;
+            ended
+        })
     }
 
-    async fn live(self) -> anyhow::Result<()> {
+    async fn live(self, catalog: &Catalog) -> anyhow::Result<()> {
         let Self { settings, logging } = self;
         tokio::spawn(logging.clone().answer_signals()?);
         let reload = ReloadSignals::new()?;
@@ -78,7 +87,8 @@ impl App {
         let store = identity_store(&settings, &roots, &clock);
         let upstream = Arc::new(upstream(&settings, &roots, &store, &clock)?);
         let mut plugin_data = PluginDataFiles::default();
-        let shared = Shared::new(&settings, Arc::clone(&upstream), Arc::clone(&clock), &mut plugin_data)?;
+        let shared =
+            Shared::new(&settings, Arc::clone(&upstream), Arc::clone(&clock), catalog, &mut plugin_data).await?;
         let own = OwnTls {
             svid: Arc::clone(&store),
             roots: Arc::clone(&roots),
@@ -95,8 +105,8 @@ impl App {
         let mut identity = IdentityDriver::new(IdentityParts {
             trust_domain: settings.trust_domain.clone(),
             upstream: Arc::clone(&upstream),
-            attestor: node_attestor(&settings, &mut plugin_data)?,
-            keys: Arc::new(CountedKeys(key_manager(&settings, &mut plugin_data)?)),
+            attestor: node_attestor(&settings, catalog, &mut plugin_data).await?,
+            keys: Arc::new(CountedKeys(key_manager(&settings, catalog, &mut plugin_data).await?)),
             data: DataFile::in_dir(&settings.data_dir),
             roots,
             store,
@@ -113,7 +123,9 @@ impl App {
             started = identity.start().instrument(subsystem("attestor")) => started?,
             () = signals.received() => return Ok(()),
         };
-        if !identity.can_reattest() && settings.plugins_of("KeyManager").any(|block| block.name == "memory") {
+        if !identity.can_reattest()
+            && settings.plugins_of("KeyManager").any(|block| block.name == "memory" && block.plugin_cmd.is_none())
+        {
             tracing::warn!(
                 "Node attestation is not reattestable and the 'memory' key manager is in use; if the agent process is \
                  restarted, it will be unable to obtain a new SVID and will need to be manually evicted to be able to \

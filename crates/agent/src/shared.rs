@@ -6,6 +6,7 @@ use std::time::Instant;
 use steeple_cli::PluginDataFiles;
 use steeple_config::AgentSettings;
 use steeple_core::Clock;
+use steeple_plugins::external::Catalog;
 
 use crate::attest::WorkloadAttestors;
 use crate::cache::{Cache, JwtCache, SingleFlight};
@@ -25,10 +26,11 @@ pub struct Shared {
 
 impl Shared {
     /// Everything is empty yet.
-    pub fn new(
+    pub async fn new(
         settings: &AgentSettings,
         upstream: Arc<Upstream>,
         clock: Arc<dyn Clock>,
+        catalog: &Catalog,
         files: &mut PluginDataFiles,
     ) -> anyhow::Result<Self> {
         let jwt_cache = Arc::new(JwtCache::new(settings.jwt_svid_cache_max));
@@ -44,7 +46,7 @@ impl Shared {
             cache: Arc::new(Cache::new(settings.trust_domain.clone())),
             jwt_cache,
             jwt,
-            attestors: Arc::new(workload_attestors(settings, &clock, files)?),
+            attestors: Arc::new(workload_attestors(settings, &clock, catalog, files).await?),
             clock,
             started_at: Instant::now(),
         })

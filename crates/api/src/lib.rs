@@ -11,6 +11,7 @@
 //!   health, rpc        grpc.health.v1, google.rpc
 //!   envoy::*           the part of Envoy's v3 API that SDS needs
 //!   steeple::*         steeple.*.v1              ours: peers, push to agents, administration, backup files
+//!   external           SPIRE's plugin SDK and hashicorp/go-plugin: plugins that are programs of their own
 //!   any                messages inside google.protobuf.Any
 //!   convert            between messages and the core types
 //!   status             statuses and the details of refusals
@@ -61,6 +62,26 @@ pub mod workload {
         X509BundlesRequest, X509BundlesResponse, X509svid, X509svidRequest, X509svidResponse,
         spiffe_workload_api_client, spiffe_workload_api_server,
     };
+}
+
+/// Plugins that are programs of their own: SPIRE's plugin SDK, over hashicorp/go-plugin.
+pub mod external {
+    pub use crate::generated::plugin as go_plugin;
+    pub use crate::generated::spire::hostservice::common::metrics::v1 as metrics;
+    pub use crate::generated::spire::hostservice::server::agentstore::v1 as agentstore;
+    pub use crate::generated::spire::hostservice::server::identityprovider::v1 as identityprovider;
+    pub use crate::generated::spire::plugin::agent::keymanager::v1 as keymanager;
+    pub use crate::generated::spire::plugin::agent::nodeattestor::v1 as agent_nodeattestor;
+    pub use crate::generated::spire::plugin::agent::svidstore::v1 as svidstore;
+    pub use crate::generated::spire::plugin::agent::workloadattestor::v1 as workloadattestor;
+    pub use crate::generated::spire::plugin::server::bundlepublisher::v1 as bundlepublisher;
+    pub use crate::generated::spire::plugin::server::credentialcomposer::v1 as credentialcomposer;
+    pub use crate::generated::spire::plugin::server::nodeattestor::v1 as server_nodeattestor;
+    pub use crate::generated::spire::plugin::server::notifier::v1 as notifier;
+    pub use crate::generated::spire::plugin::server::upstreamauthority::v1 as upstreamauthority;
+    pub use crate::generated::spire::plugin::types;
+    pub use crate::generated::spire::service::common::config::v1 as config;
+    pub use crate::generated::spire::service::private::init::v1 as init;
 }
 
 /// Envoy's secret discovery service, version 3.

@@ -1,5 +1,7 @@
 //! Private keys that sign: made, kept as PKCS#8, and held ready so that no signature pays for parsing.
 
+use std::sync::Arc;
+
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::error::KeyRejected;
 use aws_lc_rs::rand::SystemRandom;
@@ -8,6 +10,7 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING,
     ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
 };
+use steeple_core::plugin::{KeyElsewhere, PrivateKey, RsaPadding};
 use steeple_core::{KeyType, Secret};
 
 use crate::{PublicKey, PublicKeyKind};
@@ -20,6 +23,8 @@ pub enum KeyError {
     Load,
     #[error("could not sign")]
     Sign,
+    #[error("could not sign: {0}")]
+    Elsewhere(String),
 }
 
 /// A private key, ready to sign certificates and tokens.
@@ -36,6 +41,8 @@ enum Signer {
         fixed: EcdsaKeyPair,
     },
     Rsa(Box<RsaKeyPair>),
+    /// Certificates and requests alone.
+    Elsewhere(Arc<dyn KeyElsewhere>),
 }
 
 /// Makes a private key from the system's random source. RSA takes up to a second.
@@ -68,6 +75,17 @@ impl SigningKey {
         Self::load(pkcs8, EcdsaKeyPair::from_pkcs8, RsaKeyPair::from_pkcs8)
     }
 
+    /// Wherever it is kept.
+    pub fn of(key: &PrivateKey) -> Result<Self, KeyError> {
+        match key {
+            PrivateKey::Here(pkcs8) => Self::from_pkcs8(pkcs8),
+            PrivateKey::Elsewhere(key) => {
+                let public = PublicKey::from_spki(key.public_key()).map_err(|_| KeyError::Load)?;
+                Ok(Self { key_type: key.kind(), signer: Signer::Elsewhere(Arc::clone(key)), public })
+            }
+        }
+    }
+
     /// As other programs write keys: PKCS#8, and the older forms of SEC 1 (`EC PRIVATE KEY`) and PKCS#1
     /// (`RSA PRIVATE KEY`).
     pub fn from_der(der: &Secret) -> Result<Self, KeyError> {
@@ -87,6 +105,9 @@ impl SigningKey {
         match &self.signer {
             Signer::Ecdsa { der, .. } => sign_ecdsa(der, message),
             Signer::Rsa(pair) => sign_rsa(pair, message),
+            Signer::Elsewhere(key) => {
+                key.sign(message, RsaPadding::Pkcs1).map_err(|error| KeyError::Elsewhere(error.to_string()))
+            }
         }
     }
 
@@ -95,6 +116,8 @@ impl SigningKey {
         match &self.signer {
             Signer::Ecdsa { fixed, .. } => sign_ecdsa(fixed, message),
             Signer::Rsa(pair) => sign_rsa(pair, message),
+            // Agents sign no tokens.
+            Signer::Elsewhere(_) => Err(KeyError::Sign),
         }
     }
 

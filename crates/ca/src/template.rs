@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use steeple_core::plugin::{CredentialComposer, SubjectNames};
+use steeple_core::plugin::{ComposeError, CredentialComposer, SubjectNames, WorkloadX509};
 use steeple_core::{SpiffeId, TrustDomain};
 
 use crate::{DistinguishedName, Serial};
@@ -76,15 +76,17 @@ impl Template {
         Self { profile: Profile::Svid, serial, subject, spiffe_id, dns_names }
     }
 
-    /// A workload's, after each composer has had its turn.
-    pub fn composed(self, composers: &[Arc<dyn CredentialComposer>]) -> Self {
+    /// A workload's, after each composer has had its turn. `public_key` is PKIX DER.
+    pub fn composed(self, public_key: &[u8], composers: &[Arc<dyn CredentialComposer>]) -> Result<Self, ComposeError> {
         let DistinguishedName { common_name, unique_identifier, .. } = self.subject;
-        let names = composers.iter().fold(SubjectNames { common_name, unique_identifier }, |names, composer| {
-            composer.workload_x509_names(&self.spiffe_id, names)
-        });
+        let workload = WorkloadX509 { spiffe_id: &self.spiffe_id, public_key, dns_names: &self.dns_names };
+        let mut names = SubjectNames { common_name, unique_identifier };
+        for composer in composers {
+            names = composer.workload_x509_names(&workload, names)?;
+        }
         let SubjectNames { common_name, unique_identifier } = names;
         let subject = DistinguishedName { common_name, unique_identifier, ..self.subject };
-        Self { subject, ..self }
+        Ok(Self { subject, ..self })
     }
 }
 

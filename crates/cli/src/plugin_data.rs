@@ -2,11 +2,12 @@
 //! plugin whose file has changed goes on with the new settings, or with the old ones where the new cannot be used.
 
 use std::error::Error;
+use std::future::ready;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA512, digest};
-use steeple_config::{PluginBlock, PluginError};
-use steeple_core::plugin::Replaceable;
+use steeple_config::{PluginBlock, PluginError, go_quoted};
+use steeple_core::plugin::{BoxFuture, Configurable, Replaceable};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::one_line_of;
@@ -27,7 +28,19 @@ struct DataFile {
     replace: Box<Replace>,
 }
 
-type Replace = dyn Fn(&PluginBlock) -> Result<(), Unusable> + Send;
+/// Takes the content of the file.
+type Replace = dyn Fn(&PluginBlock, Vec<u8>) -> BoxFuture<'static, Result<(), Unusable>> + Send;
+
+/// Why an external plugin is not there, in SPIRE's words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    #[error("failed to load plugin {name}: {reason}")]
+    Load { name: String, reason: String },
+    #[error("failed to configure plugin {name}: {reason}")]
+    Configure { name: String, reason: String },
+    #[error(transparent)]
+    Data(#[from] PluginError),
+}
 
 /// SIGUSR1.
 pub struct ReloadSignals(Signal);
@@ -48,9 +61,10 @@ impl PluginDataFiles {
         };
         let plugin = Arc::new(Replaceable::new(&*block.name, make(&block.with_data(&content)?)?));
         let replaced = Arc::clone(&plugin);
-        self.keep(block, &content, move |block| {
-            replaced.replace(make(block).map_err(Into::into)?);
-            Ok(())
+        self.keep(block, &content, move |block, content| {
+            let made = block.with_data(&content).map_err(Unusable::from);
+            let made = made.and_then(|block| make(&block).map_err(Into::into));
+            Box::pin(ready(made.map(|made| replaced.replace(made))))
         });
         Ok(plugin)
     }
@@ -66,7 +80,43 @@ impl PluginDataFiles {
     {
         let Some(content) = block.data_file_content()? else { return make(block) };
         let plugin = make(&block.with_data(&content)?)?;
-        self.keep(block, &content, |_| Err("its data are used from the next start on: restart this process".into()));
+        self.keep(block, &content, |_, _| {
+            let refused = "its data are used from the next start on: restart this process";
+            Box::pin(ready(Err(refused.into())))
+        });
+        Ok(plugin)
+    }
+
+    /// A plugin that is a program of its own: it gets its settings as they are, and each time that its file has
+    /// changed. `launched` starts it.
+    pub async fn load<P: Configurable + 'static, E: Error>(
+        &mut self,
+        block: &PluginBlock,
+        launched: impl Future<Output = Result<Arc<P>, E>>,
+    ) -> Result<Arc<P>, LoadError> {
+        let name = || go_quoted(&block.name);
+        let plugin = launched.await.map_err(|error| LoadError::Load { name: name(), reason: error.to_string() })?;
+        let content = block.data_file_content()?;
+        let settings = block.data_text(content.as_deref())?;
+        let configured = Arc::clone(&plugin).configure(settings).await;
+        configured.map_err(|reason| LoadError::Configure { name: name(), reason })?;
+        match content {
+            None => tell_configured(block, None),
+            Some(content) => {
+                let again = Arc::clone(&plugin);
+                self.keep(block, &content, move |block, content| {
+                    let (again, settings) = (Arc::clone(&again), block.data_text(Some(&content)));
+                    Box::pin(async move { Ok(again.configure(settings?).await?) })
+                });
+            }
+        }
+        tracing::info!(
+            subsystem_name = SUBSYSTEM,
+            external = true,
+            plugin_name = block.name,
+            plugin_type = block.kind,
+            "Plugin loaded"
+        );
         Ok(plugin)
     }
 
@@ -74,7 +124,7 @@ impl PluginDataFiles {
     pub async fn follow(mut self, mut signals: ReloadSignals) {
         while signals.0.recv().await.is_some() {
             tracing::info!(subsystem_name = "reconfigurer", "Reconfigure signal received");
-            self.reload();
+            self.reload().await;
         }
     }
 
@@ -82,36 +132,28 @@ impl PluginDataFiles {
         &mut self,
         block: &PluginBlock,
         content: &[u8],
-        replace: impl Fn(&PluginBlock) -> Result<(), Unusable> + Send + 'static,
+        replace: impl Fn(&PluginBlock, Vec<u8>) -> BoxFuture<'static, Result<(), Unusable>> + Send + 'static,
     ) {
         let hash = hash(content);
-        let PluginBlock { kind, name, .. } = block;
-        tracing::info!(
-            subsystem_name = SUBSYSTEM,
-            external = false,
-            plugin_name = name,
-            plugin_type = kind,
-            reconfigurable = true,
-            hash,
-            "Configured plugin"
-        );
+        tell_configured(block, Some(&hash));
         self.files.push(DataFile { block: block.clone(), hash, replace: Box::new(replace) });
     }
 
     /// The lines are SPIRE's.
-    fn reload(&mut self) {
+    async fn reload(&mut self) {
         for file in &mut self.files {
+            let reloaded = file.reload().await;
             let PluginBlock { kind, name, .. } = &file.block;
             let span = tracing::error_span!(
                 "plugin",
                 subsystem_name = SUBSYSTEM,
-                external = false,
+                external = file.block.plugin_cmd.is_some(),
                 plugin_name = name,
                 plugin_type = kind
             );
             let _entered = span.enter();
             let old_hash = &file.hash;
-            match file.reload() {
+            match reloaded {
                 Ok(None) => {
                     tracing::info!(hash = old_hash, "Plugin not reconfigured since the config is unchanged");
                 }
@@ -127,13 +169,14 @@ impl PluginDataFiles {
 
 impl DataFile {
     /// The hash of what the plugin runs with from now on; `None` when nothing has changed.
-    fn reload(&self) -> Result<Option<String>, Unusable> {
+    async fn reload(&mut self) -> Result<Option<String>, Unusable> {
         let content = self.block.data_file_content()?.unwrap_or_default();
         let hash = hash(&content);
         if hash == self.hash {
             return Ok(None);
         }
-        (self.replace)(&self.block.with_data(&content)?)?;
+        let replaced = (self.replace)(&self.block, content);
+        replaced.await?;
         Ok(Some(hash))
     }
 }
@@ -143,6 +186,20 @@ impl ReloadSignals {
     pub fn new() -> std::io::Result<Self> {
         signal(SignalKind::user_defined1()).map(Self)
     }
+}
+
+/// SPIRE's line; a hash where the settings can change.
+fn tell_configured(block: &PluginBlock, hash: Option<&str>) {
+    let PluginBlock { kind, name, plugin_cmd, .. } = block;
+    tracing::info!(
+        subsystem_name = SUBSYSTEM,
+        external = plugin_cmd.is_some(),
+        plugin_name = name,
+        plugin_type = kind,
+        reconfigurable = hash.is_some(),
+        hash,
+        "Configured plugin"
+    );
 }
 
 /// As SPIRE prints it: the first half of SHA-512, in hexadecimal digits.
@@ -160,7 +217,7 @@ mod tests {
 
     use steeple_config::{AgentOverrides, Supported, load_agent};
     use steeple_core::Selector;
-    use steeple_core::plugin::{BoxFuture, WorkloadAttestor, WorkloadError, WorkloadProcess};
+    use steeple_core::plugin::{WorkloadAttestor, WorkloadError, WorkloadProcess};
 
     use super::*;
 
@@ -220,13 +277,13 @@ mod tests {
                 Some(content) => std::fs::write(&path, content).unwrap(),
                 None => std::fs::remove_file(&path).unwrap(),
             }
-            files.reload();
+            files.reload().await;
             assert_eq!(said(&*plugin).await, word, "{content:?}");
         }
     }
 
-    #[test]
-    fn a_plugin_is_made_anew_only_of_other_data() {
+    #[tokio::test]
+    async fn a_plugin_is_made_anew_only_of_other_data() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("says.conf");
         std::fs::write(&path, "word = \"one\"").unwrap();
@@ -238,10 +295,10 @@ mod tests {
             says(block)
         };
         files.configure(&block(&path), make).unwrap();
-        files.reload();
+        files.reload().await;
         std::fs::write(&path, "word = \"two\"").unwrap();
-        files.reload();
-        files.reload();
+        files.reload().await;
+        files.reload().await;
         assert_eq!(made.load(std::sync::atomic::Ordering::SeqCst), 2);
     }
 

@@ -8,6 +8,8 @@ pub struct Supported<'a> {
     /// The built-in plugins as (type, name), for instance `("NodeAttestor", "x509pop")`. `None` accepts any, and any
     /// number of each type: stock `spire-agent validate` does not look at plugins.
     pub plugins: Option<&'a [(&'a str, &'a str)]>,
+    /// The types whose plugins may be programs of their own (`plugin_cmd`).
+    pub external: &'a [&'a str],
     /// Keys of SPIRE's that this program cannot honour yet, dotted (`server.profiling_enabled`), each with what to do
     /// instead, as lists of the crates that cannot. A key that is there but off (`false`, `0`, empty) is no reason to
     /// refuse a file.

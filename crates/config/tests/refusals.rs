@@ -257,9 +257,21 @@ fn plugins_that_are_not_there_are_refused_by_name() {
              of this type",
         ),
         (
-            "NodeAttestor \"mine\" { plugin_cmd = \"/bin/mine\" }",
-            "failed to load plugin \"mine\": external plugins (plugin_cmd) are not supported; built in for type \
-             \"NodeAttestor\": join_token, k8s_psat, x509pop",
+            "UpstreamAuthority \"mine\" { plugin_cmd = \"/bin/mine\" }",
+            "failed to load plugin \"mine\": external plugins (plugin_cmd) are not supported for type \
+             \"UpstreamAuthority\"",
+        ),
+        (
+            "NodeAttestor \"join_token\" { plugin_cmd = \"/bin/mine\" }",
+            "the built-in join_token node attestor cannot be overridden by an external plugin",
+        ),
+        (
+            "NodeAttestor \"mine\" { plugin_cmd = \"/bin/mine\" plugin_checksum = \"xyz\" }",
+            "failed to load plugin \"mine\": checksum is not a valid hex string",
+        ),
+        (
+            "NodeAttestor \"mine\" { plugin_cmd = \"/bin/mine\" plugin_checksum = \"abcd\" }",
+            "failed to load plugin \"mine\": expected checksum of length 64; got 4",
         ),
         ("DataStore \"other\" {}", "only one DataStore plugin is allowed"),
         ("KeyManager \"disk\" {}", "plugin type \"KeyManager\" constraint not satisfied: expected exactly 1 but got 2"),
@@ -313,12 +325,15 @@ fn spires_other_plugins_are_refused_with_what_to_use_instead() {
         assert!(error.contains(&format!("no built-in plugin {name:?} for type {kind:?}; ")), "{error}");
         assert!(error.contains(instead), "{error}");
     }
-    let external = "WorkloadAttestor \"mine\" { plugin_cmd = \"/bin/mine\" }";
+    let external = "KeyManager \"mine\" { plugin_cmd = \"/bin/mine\" }";
     let error = agent_error(&agent_conf("", external));
-    assert!(error.contains("external plugins (plugin_cmd) are not supported"), "{error}");
+    assert!(
+        error.contains("(plugin_cmd) are not supported for type \"KeyManager\"; built in: disk, memory"),
+        "{error}"
+    );
     let external = "CredentialComposer \"mine\" { plugin_cmd = \"/bin/mine\" }";
     let error = server_error(&server_conf("", external));
-    assert!(error.contains("(plugin_cmd) are not supported; built in for type \"CredentialComposer\": "), "{error}");
+    assert!(error.ends_with("(plugin_cmd) are not supported for type \"CredentialComposer\""), "{error}");
     for (kind, name, instead) in [
         ("Notifier", "k8sbundle", "use BundlePublisher \"k8s_configmap\" with what were its defaults: "),
         ("Notifier", "gcs_bundle", "publishers for clouds come later: use BundlePublisher \"file\""),
@@ -359,7 +374,7 @@ fn plugins_that_are_missing() {
         let error = agent_error(&text.replace(&format!("{plugin} {{ plugin_data {{}} }}"), ""));
         assert!(error.contains(expected), "{error}");
     }
-    let unchecked = Supported { plugins: None, refused_keys: &[] };
+    let unchecked = Supported { plugins: None, external: &[], refused_keys: &[] };
     let unknown = file(&agent_conf("", "WorkloadAttestor \"nonsense\" {}"));
     assert!(load_agent(Some(&unknown.path), false, &AgentOverrides::default(), &SUPPORTED).is_err());
     assert!(load_agent(Some(&unknown.path), false, &AgentOverrides::default(), &unchecked).is_ok());
@@ -368,7 +383,7 @@ fn plugins_that_are_missing() {
 #[test]
 fn keys_that_the_program_cannot_honour_are_refused_when_switched_on() {
     let refused = [("server.profiling_enabled", "use the metrics endpoint"), ("telemetry.M3", "use Prometheus")];
-    let supported = Supported { plugins: Some(PLUGINS), refused_keys: &[&refused] };
+    let supported = Supported { plugins: Some(PLUGINS), external: &[], refused_keys: &[&refused] };
     let with = |text: &str| server_with(text, &ServerOverrides::default(), &supported);
     let error = with(&server_conf("profiling_enabled = true", "")).unwrap_err();
     assert_eq!(error.to_string(), "server.profiling_enabled is not supported: use the metrics endpoint");

@@ -41,6 +41,21 @@ fn each_kind_is_read_with_its_secret() {
 }
 
 #[test]
+fn variables_that_hold_secrets_are_known() {
+    let variables = |block: &str| {
+        let text =
+            format!("server {{ trust_domain = \"example.org\" data_dir = \"/srv/data\" }}\ncluster {{ {block} }}");
+        server(&text).unwrap().settings.cluster.secret_variables()
+    };
+    assert_eq!(variables(""), [""; 0]);
+    assert_eq!(variables("seal \"passphrase\" { passphrase_path = \"/p\" }"), [""; 0]);
+    let pin = "seal \"pkcs11\" { module_path = \"/m\" token_label = \"t\" key_label = \"k\" pin_env = \"PIN\" }";
+    assert_eq!(variables(pin), ["PIN"]);
+    let bucket = "backup { dir = \"s3://backups\" s3 { access_key_id = \"a\" secret_access_key_env = \"S3\" } }";
+    assert_eq!(variables(&format!("{pin} {bucket}")), ["PIN", "S3"]);
+}
+
+#[test]
 fn a_seal_that_cannot_be_used_is_refused_by_name() {
     let transit = "token_env = \"T\" key_name = \"k\"";
     let cases = [

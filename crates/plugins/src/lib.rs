@@ -19,6 +19,8 @@
 //! | CredentialComposer (server) | `uniqueid` | [`uniqueid`] |
 //! | seal (server; not a SPIRE plugin, `cluster { seal }`) | `passphrase`, `pkcs11`, `transit` | [`seal`] |
 //! | KeyManager (agent) | `disk`, `memory` | [`key_manager`] |
+//!
+//! Plugins that are programs of their own are in [`external`].
 
 mod agent_path;
 mod bundle_format;
@@ -30,6 +32,7 @@ pub mod common_name;
 pub mod container;
 pub mod docker;
 mod ecdsa;
+pub mod external;
 pub mod http_challenge;
 pub mod join_token;
 mod json;
@@ -52,4 +55,6 @@ pub mod x509pop;
 pub use agent_path::{AgentPathTemplate, NoValue, TemplateError};
 pub use bundle_format::BundleFormat;
 pub use ca_check::{CaCheckError, check_ca};
-pub use registry::{AGENT_PLUGINS, BuiltIn, Kind, SERVER_PLUGINS, is_built_in};
+pub use registry::{
+    AGENT_PLUGINS, BuiltIn, EXTERNAL_AGENT_KINDS, EXTERNAL_SERVER_KINDS, Kind, SERVER_PLUGINS, is_built_in,
+};

@@ -51,6 +51,14 @@ pub const AGENT_PLUGINS: &[BuiltIn] = &[
     BuiltIn { kind: Kind::WorkloadAttestor, name: "unix" },
 ];
 
+/// Types of a server's plugins that may be programs of their own. A server's keys are nobody else's: KeyManager is not
+/// one of them.
+pub const EXTERNAL_SERVER_KINDS: &[&str] =
+    &["BundlePublisher", "CredentialComposer", "NodeAttestor", "Notifier", "UpstreamAuthority"];
+
+/// The same for an agent.
+pub const EXTERNAL_AGENT_KINDS: &[&str] = &["KeyManager", "NodeAttestor", "WorkloadAttestor"];
+
 pub fn is_built_in(list: &[BuiltIn], kind: &str, name: &str) -> bool {
     list.iter().any(|plugin| plugin.kind.config_name() == kind && plugin.name == name)
 }

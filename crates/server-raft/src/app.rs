@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use steeple_cli::{PluginDataFiles, ReloadSignals, StopSignals, Supervisor, raise_open_files, restrict_umask};
+use steeple_cli::{
+    PluginDataFiles, ReloadSignals, StopSignals, Supervisor, forbid_core_dumps, raise_open_files, restrict_umask,
+};
 use steeple_config::{Loaded, NoticeLevel, ServerSettings};
 use steeple_telemetry::log::Logging;
 use tokio::net::TcpListener;
@@ -21,6 +23,7 @@ use crate::first_steps::first_steps;
 use crate::identity::ServerIdentity;
 use crate::own_replica::OwnReplica;
 use crate::peer::JoinProgress;
+use crate::plugin_host::ExternalPlugins;
 use crate::raft::{Removed, Replica};
 use crate::surroundings::Surroundings;
 use crate::{endpoint, http};
@@ -44,6 +47,7 @@ impl App {
     pub fn new(loaded: Loaded<ServerSettings>) -> anyhow::Result<Self> {
         let Loaded { settings, notices } = loaded;
         restrict_umask(FOR_THE_OWNER_ONLY);
+        forbid_core_dumps();
         raise_open_files();
         let logging = steeple_telemetry::log::start(&settings.log).context("log")?;
         for notice in notices {
@@ -58,10 +62,15 @@ impl App {
     /// Runs until a signal, until this replica is no member any more ([`Removed`]), or until its consensus stops.
     pub fn run(self) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(self.live())
+        let external = ExternalPlugins::of(&self.settings);
+        runtime.block_on(async {
+            let ended = self.live(&external).await;
+            external.unload().await;
+            ended
+        })
     }
 
-    async fn live(self) -> anyhow::Result<()> {
+    async fn live(self, external: &ExternalPlugins) -> anyhow::Result<()> {
         let Self { settings, logging } = self;
         let mut signals = StopSignals::new()?;
         let supervisor = Supervisor::of_process();
@@ -80,7 +89,7 @@ impl App {
 
         // Everything that can be refused is tried before the first replicated effect.
         let mut plugin_data = PluginDataFiles::default();
-        let parts = Parts::of(&settings, clock, &mut plugin_data)?;
+        let parts = Parts::of(&settings, clock, external, &mut plugin_data).await?;
         tasks.spawn(stop.clone().run_until_cancelled_owned(plugin_data.follow(reload)));
         let tcp = endpoint::bind_tcp(&settings.bind).await?;
         let admin = endpoint::bind_admin(&settings.socket_path)?;
@@ -184,18 +193,21 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<Removed>() { REMOVED } else { FAILED }
 }
 
-/// Stops taking connections, sends clients away, hands over leadership, then stops the replica.
+/// Stops taking connections, sends clients away and hands over leadership, then stops the replica: calls that are under
+/// way need one.
 async fn end(replica: &Replica, anchors: Option<&AuditDriver>, tasks: &TaskTracker, stop: &CancellationToken) {
     tracing::info!("Stopping server");
     stop.cancel();
     tasks.close();
+    let last_calls = tokio::time::timeout(LAST_CALLS_MAX, tasks.wait());
+    // Whatever does not end in time is waited for below.
+    let (_, ()) = tokio::join!(last_calls, replica.hand_over());
     if let Some(anchors) = anchors {
-        // The last calls are on record then, unless they take long; and there is still a quorum to ask.
-        let _ = tokio::time::timeout(LAST_CALLS_MAX, tasks.wait()).await;
+        // The last calls are on record then, and there is still a quorum to ask.
         anchors.end().await;
     }
     let drained = tokio::time::timeout(DRAIN_MAX, tasks.wait());
-    let (drained, ()) = tokio::join!(drained, replica.shutdown());
+    let (drained, ()) = tokio::join!(drained, replica.halt());
     if drained.is_err() {
         tracing::warn!("some tasks did not end in time");
     }
@@ -204,8 +216,8 @@ async fn end(replica: &Replica, anchors: Option<&AuditDriver>, tasks: &TaskTrack
 /// The store's files hold what an attacker could try keys on, and RocksDB asks for nothing stricter. Sockets and the
 /// log file have modes of their own.
 const FOR_THE_OWNER_ONLY: u32 = 0o077;
-/// Calls take milliseconds; streams end at once.
-const LAST_CALLS_MAX: Duration = Duration::from_secs(1);
+/// Streams end at once; calls take milliseconds, and as long as an election while leadership is handed over.
+const LAST_CALLS_MAX: Duration = Duration::from_secs(3);
 /// SPIRE's limit for a graceful stop.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Kubernetes asks every ten seconds unless told otherwise.

@@ -42,6 +42,7 @@ use crate::issue::Issuer;
 use crate::metrics::Observed;
 use crate::node_attestors::{OwnRootsOf, node_attestors};
 use crate::own_replica::OwnReplica;
+use crate::plugin_host::{ExternalPlugins, PluginHost};
 use crate::service::{Shared, Subscribers, Switches};
 use crate::signing;
 use crate::upstream_authority::Upstream;
@@ -55,6 +56,7 @@ pub struct Parts {
     upstream: Option<Upstream>,
     composers: Vec<Arc<dyn CredentialComposer>>,
     publishers: Vec<Arc<dyn BundlePublisher>>,
+    host: PluginHost,
     trail: Option<OpenTrail>,
 }
 
@@ -71,20 +73,23 @@ pub struct Assembly {
 }
 
 impl Parts {
-    pub fn of(
+    pub async fn of(
         settings: &ServerSettings,
         clock: &Arc<dyn Clock>,
+        external: &ExternalPlugins,
         plugin_data: &mut PluginDataFiles,
     ) -> anyhow::Result<Self> {
         let own_roots = OwnRootsOf::default();
+        let ExternalPlugins { catalog, host } = external;
         Ok(Self {
             started_at: Instant::now(),
             policy: settings.policy.as_ref().map(|policy| Policy::resolve(policy, &settings.admin_ids)).transpose()?,
-            attestors: node_attestors(settings, &own_roots, clock, plugin_data)?,
+            attestors: node_attestors(settings, &own_roots, clock, catalog, plugin_data).await?,
             own_roots,
-            upstream: Upstream::from_settings(settings, clock, plugin_data)?,
-            composers: credential_composers(settings, plugin_data)?,
-            publishers: bundle_publishers(settings)?,
+            upstream: Upstream::from_settings(settings, clock, catalog, plugin_data).await?,
+            composers: credential_composers(settings, catalog, plugin_data).await?,
+            publishers: bundle_publishers(settings, catalog, plugin_data).await?,
+            host: host.clone(),
             trail: settings.audit.as_ref().map(OpenTrail::open).transpose()?,
         })
     }
@@ -102,8 +107,9 @@ impl Assembly {
         ledger: Option<Ledger>,
         (tasks, stop): (&TaskTracker, &CancellationToken),
     ) -> anyhow::Result<Self> {
-        let Parts { started_at, policy, own_roots, attestors, upstream, composers, publishers, trail } = parts;
+        let Parts { started_at, policy, own_roots, attestors, upstream, composers, publishers, host, trail } = parts;
         own_roots.read_from(&own.replica);
+        host.read_from(&own.replica);
         let maker = signing::start(settings, &own, composers, upstream, clock);
         tasks.spawn(own.custodian.run(own.sealing_key.clone(), own.replica.clone(), stop.clone()));
         let replica = own.replica;
@@ -155,7 +161,7 @@ impl Assembly {
             let interval = settings.anchor_interval;
             AuditDriver { replica, trail, interval }
         });
-        let told = Told { federation, publishers, server_svid };
+        let told = Told { federation, publishers, server_svid, host };
         Ok(Self { shared, gate, identity, bundle_ages, anchors, meter: own.meter, told })
     }
 

@@ -36,6 +36,7 @@ pub mod metrics;
 mod node_attestors;
 pub mod own_replica;
 pub mod peer;
+pub mod plugin_host;
 pub mod raft;
 pub mod seal;
 pub mod service;

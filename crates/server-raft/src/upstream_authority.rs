@@ -7,28 +7,36 @@ use std::time::Duration;
 use anyhow::bail;
 use steeple_cli::PluginDataFiles;
 use steeple_config::{PluginBlock, ServerSettings};
-use steeple_core::plugin::{MintedX509Ca, Replaceable, UpstreamAuthority, UpstreamBundle, UpstreamError};
+use steeple_core::plugin::{MintedX509Ca, UpstreamAuthority, UpstreamBundle, UpstreamError};
 use steeple_core::{Clock, JwtAuthority, TrustDomain};
+use steeple_plugins::external::{Catalog, ExternalUpstreamAuthority};
 use steeple_plugins::upstream_disk::{DiskAuthority, DiskFiles};
 use steeple_plugins::upstream_spire::{SpireAuthority, SpireServer};
 
 /// The configured authority.
 pub struct Upstream {
-    plugin: Arc<Replaceable<dyn UpstreamAuthority>>,
+    plugin: Arc<dyn UpstreamAuthority>,
     warned: Once,
 }
 
 impl Upstream {
     /// `None` without an `UpstreamAuthority` block. Files that cannot be used are refused here.
-    pub fn from_settings(
+    pub async fn from_settings(
         settings: &ServerSettings,
         clock: &Arc<dyn Clock>,
+        catalog: &Catalog,
         files: &mut PluginDataFiles,
     ) -> anyhow::Result<Option<Self>> {
         let mut blocks = settings.plugins.iter().filter(|block| block.enabled && block.kind == KIND);
         let Some(block) = blocks.next() else { return Ok(None) };
         let (trust_domain, clock) = (settings.trust_domain.clone(), Arc::clone(clock));
-        let plugin = files.configure(block, move |block| plugin(block, &trust_domain, &clock))?;
+        let plugin: Arc<dyn UpstreamAuthority> = match block.external()? {
+            Some(program) => {
+                let launched = catalog.load(&program, ExternalUpstreamAuthority::INTERFACE);
+                Arc::new(ExternalUpstreamAuthority::new(files.load(block, launched).await?))
+            }
+            None => files.configure(block, move |block| plugin(block, &trust_domain, &clock))?,
+        };
         Ok(Some(Self { plugin, warned: Once::new() }))
     }
 

@@ -11,6 +11,7 @@ use steeple_server_raft::assembly::{Assembly, Driven, Parts};
 use steeple_server_raft::identity::ServerIdentity;
 use steeple_server_raft::own_replica::OwnReplica;
 use steeple_server_raft::peer::JoinProgress;
+use steeple_server_raft::plugin_host::ExternalPlugins;
 use steeple_server_raft::raft::Threads;
 use steeple_server_raft::surroundings::Surroundings;
 use steeple_transport::serve::{ServeLimits, serve};
@@ -49,7 +50,8 @@ async fn live(node: &Arc<Node>) -> anyhow::Result<String> {
         sleep(KEY_COPIED_AFTER).await;
     }
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-    let parts = Parts::of(settings, &clock, &mut PluginDataFiles::default())?;
+    let external = ExternalPlugins::of(settings);
+    let parts = Parts::of(settings, &clock, &external, &mut PluginDataFiles::default()).await?;
     let identity = ServerIdentity::new(settings, &clock);
     let own = OwnReplica::start(settings, &surroundings, &JoinProgress::default()).await.context("start")?;
     let replica = own.replica.clone();

@@ -40,6 +40,8 @@ pub enum Attestation {
         name: String,
         data: String,
     },
+    /// Another one, by its whole block of the `plugins` section.
+    Block(String),
 }
 
 /// A running agent.
@@ -58,9 +60,29 @@ impl Agent {
 
     /// With workload attestors beside `unix`, each a block of the `plugins` section.
     pub fn start_with(binaries: &Binaries, dir: &Path, spec: &AgentSpec, attestors: &[String]) -> anyhow::Result<Self> {
+        Self::start_with_keys(binaries, dir, spec, attestors, None)
+    }
+
+    /// With another key manager than `disk`, by its block.
+    pub fn start_with_keys(
+        binaries: &Binaries,
+        dir: &Path,
+        spec: &AgentSpec,
+        attestors: &[String],
+        keys: Option<&str>,
+    ) -> anyhow::Result<Self> {
         let dir = dir.join(&spec.name);
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        std::fs::write(dir.join(CONFIG), configuration(spec, attestors, &dir)?)?;
+        std::fs::write(dir.join(CONFIG), configuration(spec, attestors, keys, &dir)?)?;
+        let process = launch(&binaries.agent, &spec.name, &dir)?;
+        Ok(Self { dir, program: binaries.agent.clone(), process })
+    }
+
+    /// With more beside the sections `agent` and `plugins`.
+    pub fn start_with_top(binaries: &Binaries, dir: &Path, spec: &AgentSpec, top: &str) -> anyhow::Result<Self> {
+        let dir = dir.join(&spec.name);
+        std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        std::fs::write(dir.join(CONFIG), configuration(spec, &[], None, &dir)? + top + "\n")?;
         let process = launch(&binaries.agent, &spec.name, &dir)?;
         Ok(Self { dir, program: binaries.agent.clone(), process })
     }
@@ -131,7 +153,7 @@ fn launch(program: &Path, name: &str, dir: &Path) -> anyhow::Result<Process> {
     Process::start(name, command, &dir.join(LOG))
 }
 
-fn configuration(spec: &AgentSpec, attestors: &[String], dir: &Path) -> anyhow::Result<String> {
+fn configuration(spec: &AgentSpec, attestors: &[String], keys: Option<&str>, dir: &Path) -> anyhow::Result<String> {
     let (first, others) = spec.servers.split_first().context("an agent needs a server")?;
     let (host, port) = first.rsplit_once(':').context("a server is host:port")?;
     let port: u64 = port.parse().context("a server is host:port")?;
@@ -159,6 +181,7 @@ fn configuration(spec: &AgentSpec, attestors: &[String], dir: &Path) -> anyhow::
             Attestation::Plugin { name, data: lines } => plugins.block(&format!("NodeAttestor {name:?}"), |plugin| {
                 plugin.block("plugin_data", |data| data.line(lines));
             }),
+            Attestation::Block(block) => plugins.line(block),
             Attestation::JoinToken(_) => {
                 plugins.block("NodeAttestor \"join_token\"", |plugin| plugin.block("plugin_data", |_| {}));
             }
@@ -169,9 +192,12 @@ fn configuration(spec: &AgentSpec, attestors: &[String], dir: &Path) -> anyhow::
                 });
             }),
         }
-        plugins.block("KeyManager \"disk\"", |plugin| {
-            plugin.block("plugin_data", |data| data.path("directory", &dir.join(DATA)));
-        });
+        match keys {
+            Some(block) => plugins.line(block),
+            None => plugins.block("KeyManager \"disk\"", |plugin| {
+                plugin.block("plugin_data", |data| data.path("directory", &dir.join(DATA)));
+            }),
+        }
         plugins.block("WorkloadAttestor \"unix\"", |plugin| plugin.block("plugin_data", |_| {}));
         for attestor in attestors {
             plugins.line(attestor);
@@ -205,8 +231,8 @@ mod tests {
             lines: vec!["insecure_bootstrap = false".to_owned()],
         };
         let path = dir.path().join(CONFIG);
-        std::fs::write(&path, configuration(&spec, &[], dir.path()).unwrap()).unwrap();
-        let supported = Supported { plugins: None, refused_keys: &[] };
+        std::fs::write(&path, configuration(&spec, &[], None, dir.path()).unwrap()).unwrap();
+        let supported = Supported { plugins: None, external: &[], refused_keys: &[] };
         let loaded = load_agent(Some(&path), false, &AgentOverrides::default(), &supported).unwrap().settings;
         let servers: Vec<String> = loaded.servers.iter().map(ToString::to_string).collect();
         assert_eq!(servers, spec.servers);

@@ -291,7 +291,7 @@ mod tests {
             };
             let path = dir.path().join(CONFIG);
             std::fs::write(&path, configuration(&spec, dir.path(), &api, &peer, &extra)).unwrap();
-            let supported = Supported { plugins: None, refused_keys: &[] };
+            let supported = Supported { plugins: None, external: &[], refused_keys: &[] };
             load_server(Some(&path), false, &ServerOverrides::default(), &supported).unwrap().settings
         };
         let founder = load(Some(role(Vec::new())));

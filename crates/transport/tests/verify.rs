@@ -153,7 +153,7 @@ fn the_identity_store_publishes_only_what_peers_would_accept() {
     let good = ca.issue(&Leaf::named(WEB));
     let mixed = Identity { chain: good.chain.clone(), key: other.key };
     assert_eq!(store.publish(&mixed), Err(IdentityError::KeyMismatch));
-    let junk = Identity { chain: good.chain.clone(), key: Secret::new(b"junk".to_vec()) };
+    let junk = Identity { chain: good.chain.clone(), key: Secret::new(b"junk".to_vec()).into() };
     assert_eq!(store.publish(&junk), Err(IdentityError::UnusableKey));
     assert!(!store.is_published());
 

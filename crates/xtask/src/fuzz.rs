@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{cargo, programs};
 
-/// LLVM's instrumentation for libFuzzer, without a sanitizer: the project has no `unsafe`, and panics need none. So the
+/// LLVM's instrumentation for libFuzzer, without a sanitizer: no parser has `unsafe`, and panics need none. So the
 /// pinned toolchain does.
 const RUSTFLAGS: [&str; 6] = [
     "-Cpasses=sancov-module",

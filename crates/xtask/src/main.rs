@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     let chore = words.next().unwrap_or_default();
     let words: Vec<String> = words.collect();
     let outcome = match chore.as_str() {
+        "alerts" => programs::alerts(&words),
         "bench" => programs::bench(&words),
         "load" => programs::load(&words),
         "chaos" => programs::chaos(&words),
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         "fix" => fix::run(),
         "fuzz" => fuzz::run(&words),
         "leader-kills" => programs::leader_kills(&words),
+        "models" => programs::models(&words),
         "package" => package::run(&words),
         "rocksdb" => librocksdb::build(),
         "simulate" => simulation::run(&words),
@@ -72,6 +74,8 @@ usage: cargo xtask <chore>
   simulate   whole clusters from seeds, on simulated networks, disks and clocks; see --help
   simulate-mutants [WORD ...]  whether the simulation finds each defect of crates/simulation/mutants
   fuzz       hostile bytes for every parser, by libFuzzer; goes on where it stopped; see --help
+  models     every state of every model, and every planted fault; see --help
+  alerts     each alert rule made to fire in a real Prometheus; see --help
   bench      memory, start and backup, of release builds; see --help
   package [--debug] [--out DIR]  a Debian package and a tarball of release builds
   load       simulated agents against a server, of release builds; see --help

@@ -25,6 +25,11 @@ pub fn chaos_long(arguments: &[String]) -> Result<()> {
     run("chaos", Profile::Dev, &minutes.chain(arguments.iter().cloned()).collect::<Vec<_>>())
 }
 
+/// Each alert rule made to fire.
+pub fn alerts(arguments: &[String]) -> Result<()> {
+    run("alerts", Profile::Dev, arguments)
+}
+
 /// The leader killed again and again under load.
 pub fn leader_kills(arguments: &[String]) -> Result<()> {
     run("leader-kills", Profile::Dev, arguments)
@@ -38,6 +43,11 @@ pub fn bench(arguments: &[String]) -> Result<()> {
 /// The campaign on every target, with an engine that was built for it.
 pub fn fuzz(arguments: &[String]) -> Result<()> {
     run("fuzz", Profile::Dev, arguments)
+}
+
+/// Every state of every model.
+pub fn models(arguments: &[String]) -> Result<()> {
+    run("models", Profile::Dev, arguments)
 }
 
 /// Load on servers of ours and of others.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use steeple_cli::{Command, Flag, Values};
 use steeple_config::{AgentOverrides, AgentSettings, ConfigError, Loaded, Supported, load_agent};
 use steeple_core::Secret;
-use steeple_plugins::AGENT_PLUGINS;
+use steeple_plugins::{AGENT_PLUGINS, EXTERNAL_AGENT_KINDS};
 
 use super::Action;
 
@@ -61,7 +61,7 @@ impl RunFlags {
     }
 
     fn load_with(&self, plugins: Option<&[(&str, &str)]>) -> Result<Loaded<AgentSettings>, ConfigError> {
-        let supported = Supported { plugins, refused_keys: &[REFUSED_KEYS] };
+        let supported = Supported { plugins, external: EXTERNAL_AGENT_KINDS, refused_keys: &[REFUSED_KEYS] };
         load_agent(self.config.as_deref(), self.expand_env, &self.overrides, &supported)
     }
 }

@@ -70,7 +70,16 @@ mod tests {
         for (plugins, told) in [
             (
                 format!("{others} NodeAttestor \"mine\" {{ plugin_cmd = \"/bin/mine\" }}"),
-                "failed to load plugin \"mine\": external plugins (plugin_cmd) are not supported",
+                "failed to load plugin \"mine\": failed to launch plugin: fork/exec /bin/mine: no such file or \
+                 directory",
+            ),
+            (
+                format!(
+                    "{others} NodeAttestor \"mine\" {{ plugin_cmd = \"/bin/sh\" plugin_checksum = \"{}\" }}",
+                    "00".repeat(32)
+                ),
+                "failed to load plugin \"mine\": failed to launch plugin: checksums did not match: /bin/sh has the \
+                 SHA-256 ",
             ),
             (format!("{others} NodeAttestor \"nonsense\" {{}}"), "failed to load plugin \"nonsense\""),
             (others.to_owned(), "plugin type \"NodeAttestor\" constraint not satisfied: expected exactly 1"),

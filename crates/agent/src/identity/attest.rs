@@ -80,7 +80,7 @@ async fn attest_uncounted(
     trust_domain: &TrustDomain,
 ) -> Result<AgentSvid, AttestFailure> {
     let key = keys.generate(key_id, KeyType::EcP256).await.map_err(IdentityError::from)?;
-    let signing_key = SigningKey::from_pkcs8(&key).map_err(IdentityError::from)?;
+    let signing_key = SigningKey::of(&key).map_err(IdentityError::from)?;
     // Servers look at the public key only; the subject and the absent ID are what SPIRE's agent sends.
     let csr = csr::request(&signing_key, &trust_domain.id(), &[]).map_err(IdentityError::from)?;
     let conversation = converse(channel, attestor, csr);
@@ -181,6 +181,7 @@ fn code(status: AttestStatus) -> Code {
         AttestStatus::InvalidArgument => Code::InvalidArgument,
         AttestStatus::PermissionDenied => Code::PermissionDenied,
         AttestStatus::Unavailable => Code::Unavailable,
+        AttestStatus::Other(code) => Code::from(code),
         _ => Code::Internal,
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use steeple_core::plugin::{BoxFuture, KeyError, KeyManager};
-use steeple_core::{KeyType, Secret};
+use steeple_core::KeyType;
+use steeple_core::plugin::{BoxFuture, KeyError, KeyManager, PrivateKey};
 use steeple_telemetry::metric::CallTimer;
 
 use crate::metrics;
@@ -11,11 +11,11 @@ use crate::metrics;
 pub struct CountedKeys(pub Arc<dyn KeyManager>);
 
 impl KeyManager for CountedKeys {
-    fn generate<'a>(&'a self, id: &'a str, kind: KeyType) -> BoxFuture<'a, Result<Secret, KeyError>> {
+    fn generate<'a>(&'a self, id: &'a str, kind: KeyType) -> BoxFuture<'a, Result<PrivateKey, KeyError>> {
         Box::pin(counted(metrics::GENERATE_KEY, self.0.generate(id, kind)))
     }
 
-    fn keys(&self) -> BoxFuture<'_, Result<Vec<(String, Secret)>, KeyError>> {
+    fn keys(&self) -> BoxFuture<'_, Result<Vec<(String, PrivateKey)>, KeyError>> {
         Box::pin(counted(metrics::GET_KEYS, self.0.keys()))
     }
 }

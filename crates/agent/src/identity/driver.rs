@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::metrics::gauge;
-use steeple_core::plugin::{AgentNodeAttestor, KeyManager};
+use steeple_core::plugin::{AgentNodeAttestor, KeyManager, PrivateKey};
 use steeple_core::{Bundle, Clock, Secret, Timestamp, TrustDomain};
 use steeple_transport::tls::{Identity, IdentitySink as _, IdentityStore, SharedRoots, TrustRoots};
 use tokio::sync::watch;
@@ -153,9 +153,10 @@ impl IdentityDriver {
         }
     }
 
-    /// The agent's keys, the one in use among them.
+    /// The agent's keys that are here, the one in use among them.
     pub async fn keys(&self) -> Result<Vec<Secret>, IdentityError> {
-        Ok(self.parts.keys.keys().await?.into_iter().map(|(_, key)| key).collect())
+        let held = self.parts.keys.keys().await?.into_iter();
+        Ok(held.filter_map(|(_, key)| key.into_secret()).collect())
     }
 
     /// Renews, and reacts to what other calls met. Ends when the agent has to.
@@ -389,12 +390,15 @@ impl IdentityDriver {
 
     /// Checks the SVID as a server would, keeps it on disk, and makes the next call use it.
     fn publish(&mut self, svid: AgentSvid) -> Result<(), Ended> {
-        let identity = Identity { chain: svid.chain.clone(), key: Secret::new(svid.key.expose().to_vec()) };
+        let identity = Identity { chain: svid.chain.clone(), key: svid.key.duplicate() };
         self.parts.store.publish(&identity)?;
         self.parts.shown.send_replace(svid.chain.clone());
         self.rotate_at = self.parts.rotation.rotate_at(svid.not_before, svid.not_after, random_fraction());
         if let Some(persisted) = &self.parts.persisted {
-            persisted.replace(&svid.key);
+            // A key that is kept elsewhere seals nothing, and the settings say so.
+            if let PrivateKey::Here(key) = &svid.key {
+                persisted.replace(key);
+            }
         }
         self.held = Some(svid);
         self.taint_told = false;

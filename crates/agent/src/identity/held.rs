@@ -1,8 +1,8 @@
 //! The agent's SVID as a value, and reading it back from disk.
 
 use steeple_ca::{SigningKey, certificate};
-use steeple_core::plugin::{KeyError, KeyManager};
-use steeple_core::{Secret, SpiffeId, Timestamp};
+use steeple_core::plugin::{KeyError, KeyManager, PrivateKey};
+use steeple_core::{SpiffeId, Timestamp};
 
 /// The two slots of the key manager, used in turn (SPIRE's names).
 pub const KEY_IDS: [&str; 2] = ["agent-svid-A", "agent-svid-B"];
@@ -12,8 +12,7 @@ pub struct AgentSvid {
     pub id: SpiffeId,
     /// DER, leaf first.
     pub chain: Vec<Vec<u8>>,
-    /// PKCS#8 DER.
-    pub key: Secret,
+    pub key: PrivateKey,
     /// The slot that holds the key.
     pub key_id: String,
     pub reattestable: bool,
@@ -33,7 +32,12 @@ pub enum IdentityError {
 
 impl AgentSvid {
     /// Reads dates and ID from the leaf.
-    pub fn new(chain: Vec<Vec<u8>>, key: Secret, key_id: String, reattestable: bool) -> Result<Self, IdentityError> {
+    pub fn new(
+        chain: Vec<Vec<u8>>,
+        key: PrivateKey,
+        key_id: String,
+        reattestable: bool,
+    ) -> Result<Self, IdentityError> {
         let leaf = chain.first().ok_or(IdentityError::Unreadable("it is empty"))?;
         let facts = certificate::facts(leaf).ok_or(IdentityError::Unreadable("malformed leaf"))?;
         let id = facts.spiffe_id.ok_or(IdentityError::Unreadable("it has no SPIFFE ID"))?;
@@ -52,7 +56,7 @@ impl AgentSvid {
         let Some(leaf) = chain.first() else { return Ok(None) };
         let wanted = certificate::facts(leaf).ok_or(IdentityError::Unreadable("malformed leaf"))?.public_key;
         for (key_id, key) in held {
-            let matches = SigningKey::from_pkcs8(&key).is_ok_and(|known| known.public_key().spki() == wanted);
+            let matches = SigningKey::of(&key).is_ok_and(|known| known.public_key().spki() == wanted);
             if matches {
                 return Self::new(chain, key, key_id, reattestable).map(Some);
             }

@@ -19,7 +19,7 @@ pub async fn renew(
 ) -> Result<AgentSvid, AttestFailure> {
     let key_id = AgentSvid::next_key_id(Some(current));
     let key = keys.generate(key_id, KeyType::EcP256).await.map_err(IdentityError::from)?;
-    let signing_key = SigningKey::from_pkcs8(&key).map_err(IdentityError::from)?;
+    let signing_key = SigningKey::of(&key).map_err(IdentityError::from)?;
     let csr = csr::request(&signing_key, &current.id, &[]).map_err(IdentityError::from)?;
     let call = |channel| {
         let request = RenewAgentRequest { params: Some(AgentX509svidParams { csr: csr.clone() }) };

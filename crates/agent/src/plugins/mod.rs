@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use steeple_cli::PluginDataFiles;
-use steeple_config::{AgentSettings, PluginBlock};
+use steeple_config::{AgentSettings, PluginBlock, go_quoted};
 use steeple_core::plugin::{KeyManager, WorkloadAttestor};
 use steeple_core::{Clock, SystemClock};
 use steeple_plugins::docker::DockerAttestor;
+use steeple_plugins::external::{Catalog, ExternalKeyManager, ExternalWorkloadAttestor, check_program};
 use steeple_plugins::k8s::K8sAttestor;
 use steeple_plugins::key_manager::{DiskKeys, MemoryKeys};
 use steeple_plugins::systemd::SystemdAttestor;
@@ -19,9 +20,19 @@ use crate::attest::{WorkloadAttestors, docker_settings, k8s_settings};
 
 pub use node_attestor::node_attestor;
 
-pub fn key_manager(settings: &AgentSettings, files: &mut PluginDataFiles) -> anyhow::Result<Arc<dyn KeyManager>> {
+pub async fn key_manager(
+    settings: &AgentSettings,
+    catalog: &Catalog,
+    files: &mut PluginDataFiles,
+) -> anyhow::Result<Arc<dyn KeyManager>> {
     let Some(block) = settings.plugins_of("KeyManager").next() else { bail!("no KeyManager is configured") };
-    files.configure_once(block, open_key_manager)
+    match block.external()? {
+        Some(program) => {
+            let launched = catalog.load(&program, ExternalKeyManager::INTERFACE);
+            Ok(Arc::new(ExternalKeyManager::new(files.load(block, launched).await?)))
+        }
+        None => files.configure_once(block, open_key_manager),
+    }
 }
 
 fn open_key_manager(block: &PluginBlock) -> anyhow::Result<Arc<dyn KeyManager>> {
@@ -45,27 +56,45 @@ fn key_directory(block: &PluginBlock) -> anyhow::Result<String> {
     directory.filter(|path| !path.is_empty()).context("KeyManager \"disk\": directory is required")
 }
 
-/// What the plugins of an agent would say against their own settings. Files are read, nothing is made.
+/// What the plugins of an agent would say against their own settings. Files are read, nothing is made or started.
 pub fn refusals(settings: &AgentSettings) -> Vec<anyhow::Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let node_attestors = settings.plugins_of("NodeAttestor").filter(|_| settings.join_token.is_none());
-    let node_attestors = node_attestors.map(|block| node_attestor::of_block(block).map(drop));
-    let key_managers = settings.plugins_of("KeyManager").map(|block| match block.name.as_str() {
-        "disk" => key_directory(block).map(drop),
-        _ => open_key_manager(block).map(drop),
+    let blocks = settings.plugins.iter().filter(|block| block.enabled);
+    let tried = blocks.map(|block| match (block.kind.as_str(), block.name.as_str()) {
+        // A join token wins.
+        ("NodeAttestor", _) if settings.join_token.is_some() => Ok(()),
+        _ if block.plugin_cmd.is_some() => could_start(block),
+        ("KeyManager", "disk") => key_directory(block).map(drop),
+        ("KeyManager", _) => open_key_manager(block).map(drop),
+        ("NodeAttestor", _) => node_attestor::of_block(block).map(drop),
+        ("WorkloadAttestor", _) => workload_attestor(block, &clock).map(drop),
+        _ => Ok(()),
     });
-    let workload_attestors =
-        settings.plugins_of("WorkloadAttestor").map(|block| workload_attestor(block, &clock).map(drop));
-    node_attestors.chain(key_managers).chain(workload_attestors).filter_map(Result::err).collect()
+    tried.filter_map(Result::err).collect()
 }
 
-pub fn workload_attestors(
+/// What only the program can tell is not asked.
+fn could_start(block: &PluginBlock) -> anyhow::Result<()> {
+    if let Some(program) = block.external()? {
+        check_program(&program).with_context(|| format!("failed to load plugin {}", go_quoted(&block.name)))?;
+    }
+    block.data_text(block.data_file_content()?.as_deref())?;
+    Ok(())
+}
+
+pub async fn workload_attestors(
     settings: &AgentSettings,
     clock: &Arc<dyn Clock>,
+    catalog: &Catalog,
     files: &mut PluginDataFiles,
 ) -> anyhow::Result<WorkloadAttestors> {
     let mut attestors: Vec<Arc<dyn WorkloadAttestor>> = Vec::new();
     for block in settings.plugins_of("WorkloadAttestor") {
+        if let Some(program) = block.external()? {
+            let launched = catalog.load(&program, ExternalWorkloadAttestor::INTERFACE);
+            attestors.push(Arc::new(ExternalWorkloadAttestor(files.load(block, launched).await?)));
+            continue;
+        }
         let clock = Arc::clone(clock);
         attestors.push(files.configure(block, move |block| workload_attestor(block, &clock))?);
     }

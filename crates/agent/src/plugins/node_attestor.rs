@@ -7,6 +7,7 @@ use nix::unistd::gethostname;
 use steeple_cli::PluginDataFiles;
 use steeple_config::{AgentSettings, PluginBlock, Section};
 use steeple_core::plugin::AgentNodeAttestor;
+use steeple_plugins::external::{Catalog, ExternalAgentNodeAttestor};
 use steeple_plugins::http_challenge::{HttpChallengeAgent, HttpChallengeEndpoint};
 use steeple_plugins::join_token::JoinTokenAttestor;
 use steeple_plugins::k8s_psat::K8sPsatAgent;
@@ -14,15 +15,22 @@ use steeple_plugins::sshpop::{SshPopAgent, SshPopFiles};
 use steeple_plugins::x509pop::{X509PopAgent, X509PopFiles};
 
 /// A join token wins over whatever attestor is configured (SPIRE behaviour).
-pub fn node_attestor(
+pub async fn node_attestor(
     settings: &AgentSettings,
+    catalog: &Catalog,
     files: &mut PluginDataFiles,
 ) -> anyhow::Result<Arc<dyn AgentNodeAttestor>> {
     if let Some(token) = &settings.join_token {
         return Ok(Arc::new(JoinTokenAttestor::new(Some(token.duplicate()))));
     }
     let Some(block) = settings.plugins_of("NodeAttestor").next() else { bail!("no NodeAttestor is configured") };
-    Ok(files.configure(block, of_block)?)
+    match block.external()? {
+        Some(program) => {
+            let launched = catalog.load(&program, ExternalAgentNodeAttestor::INTERFACE);
+            Ok(Arc::new(ExternalAgentNodeAttestor(files.load(block, launched).await?)))
+        }
+        None => Ok(files.configure(block, of_block)?),
+    }
 }
 
 pub(super) fn of_block(block: &PluginBlock) -> anyhow::Result<Arc<dyn AgentNodeAttestor>> {

@@ -1,6 +1,7 @@
 //! An agent's life beside real servers: restarts, servers that come and go, and servers that become strangers.
 
 mod delegated_identity;
+mod external_plugins;
 mod persist;
 mod plugin_data;
 

@@ -12,13 +12,13 @@ const REPLACED: &str = "msg=\"Plugin reconfigured\"";
 const UNCHANGED: &str = "msg=\"Plugin not reconfigured since the config is unchanged\"";
 const REFUSED: &str = "msg=\"Failed to reconfigure plugin\"";
 
-fn has_read_again(pid: i32) {
+pub fn has_read_again(pid: i32) {
     let sent = std::process::Command::new("kill").args(["-USR1", &pid.to_string()]).status().expect("kill runs");
     assert!(sent.success());
 }
 
 /// The line of the log, once it is there.
-async fn logs(log: &Path, part: &str) -> String {
+pub async fn logs(log: &Path, part: &str) -> String {
     let found = until(part, EVENT_MAX, async || {
         let log = std::fs::read_to_string(log).unwrap_or_default();
         log.lines().rev().find(|line| line.contains(part)).map(str::to_owned).ok_or(log)

@@ -47,6 +47,9 @@ pub mod grpc {
         }
     }
 }
+pub mod plugin {
+    include!("plugin.rs");
+}
 pub mod spire {
     pub mod agent {
         pub mod debug {
@@ -112,6 +115,97 @@ pub mod spire {
         }
         pub mod types {
             include!("spire.api.types.rs");
+        }
+    }
+    pub mod hostservice {
+        pub mod common {
+            pub mod metrics {
+                pub mod v1 {
+                    include!("spire.hostservice.common.metrics.v1.rs");
+                }
+            }
+        }
+        pub mod server {
+            pub mod agentstore {
+                pub mod v1 {
+                    include!("spire.hostservice.server.agentstore.v1.rs");
+                }
+            }
+            pub mod identityprovider {
+                pub mod v1 {
+                    include!("spire.hostservice.server.identityprovider.v1.rs");
+                }
+            }
+        }
+    }
+    pub mod plugin {
+        pub mod agent {
+            pub mod keymanager {
+                pub mod v1 {
+                    include!("spire.plugin.agent.keymanager.v1.rs");
+                }
+            }
+            pub mod nodeattestor {
+                pub mod v1 {
+                    include!("spire.plugin.agent.nodeattestor.v1.rs");
+                }
+            }
+            pub mod svidstore {
+                pub mod v1 {
+                    include!("spire.plugin.agent.svidstore.v1.rs");
+                }
+            }
+            pub mod workloadattestor {
+                pub mod v1 {
+                    include!("spire.plugin.agent.workloadattestor.v1.rs");
+                }
+            }
+        }
+        pub mod server {
+            pub mod bundlepublisher {
+                pub mod v1 {
+                    include!("spire.plugin.server.bundlepublisher.v1.rs");
+                }
+            }
+            pub mod credentialcomposer {
+                pub mod v1 {
+                    include!("spire.plugin.server.credentialcomposer.v1.rs");
+                }
+            }
+            pub mod nodeattestor {
+                pub mod v1 {
+                    include!("spire.plugin.server.nodeattestor.v1.rs");
+                }
+            }
+            pub mod notifier {
+                pub mod v1 {
+                    include!("spire.plugin.server.notifier.v1.rs");
+                }
+            }
+            pub mod upstreamauthority {
+                pub mod v1 {
+                    include!("spire.plugin.server.upstreamauthority.v1.rs");
+                }
+            }
+        }
+        pub mod types {
+            include!("spire.plugin.types.rs");
+        }
+    }
+    pub mod service {
+        pub mod common {
+            pub mod config {
+                pub mod v1 {
+                    include!("spire.service.common.config.v1.rs");
+                }
+            }
+        }
+        pub mod private {
+            pub mod init {
+                pub mod v1 {
+                    include!("spire.service.private.init.v1.rs");
+                }
+            }
         }
     }
 }

@@ -138,11 +138,12 @@ impl AgentSettings {
         let availability_target = availability_target(&file.availability_target)?;
         let rate_limits = experimental.rate_limits()?;
         check_agent(&plugins, supported)?;
+        let forgets = |plugin: &PluginBlock| plugin.name == "memory" || plugin.plugin_cmd.is_some();
         let key_is_kept =
-            !plugins.iter().any(|plugin| plugin.enabled && plugin.kind == "KeyManager" && plugin.name == "memory");
+            !plugins.iter().any(|plugin| plugin.kind == "KeyManager" && plugin.enabled && forgets(plugin));
         if file.persist_svids && !key_is_kept {
-            let message =
-                "persist_svids needs the agent's key after a restart: use KeyManager \"disk\", not \"memory\"";
+            let message = "persist_svids needs the agent's key after a restart: use KeyManager \"disk\", not \
+                           \"memory\" or an external one";
             return Err(ConfigError::invalid("persist_svids", message));
         }
         if *experimental != Default::default() {

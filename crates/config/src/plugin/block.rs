@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use steeple_core::plugin::ExternalProgram;
 use steeple_core::unreadable;
 
 use crate::section::{Section, blocks_of};
 use crate::unknown::UnknownKeys;
-use crate::{DecodeError, Node, PluginError, Span, Tree, parse};
+use crate::{DecodeError, Node, PluginError, Span, Tree, parse, print};
 
 /// `Type "name" { … }`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +57,41 @@ impl PluginBlock {
 
     fn data_file_error(&self, reason: String) -> PluginError {
         PluginError::DataFile { kind: self.kind.clone(), name: self.name.clone(), reason }
+    }
+
+    /// The program to start; `None` for a built-in plugin.
+    pub fn external(&self) -> Result<Option<ExternalProgram>, PluginError> {
+        let Some(cmd) = &self.plugin_cmd else { return Ok(None) };
+        let sha256 = self.checksum.as_deref().map(|sum| self.sha256(sum)).transpose()?;
+        Ok(Some(ExternalProgram {
+            kind: self.kind.clone(),
+            name: self.name.clone(),
+            path: PathBuf::from(cmd),
+            args: self.args.clone(),
+            sha256,
+        }))
+    }
+
+    /// The settings as an external plugin reads them: the file as it is, or the block as HCL; `None` without either.
+    pub fn data_text(&self, file: Option<&[u8]>) -> Result<Option<String>, PluginError> {
+        match file {
+            Some(content) => match std::str::from_utf8(content) {
+                Ok(text) => Ok(Some(text.to_owned())),
+                Err(_) => {
+                    let path = self.data_file.as_deref().unwrap_or(Path::new("")).display();
+                    Err(self.data_file_error(format!("{path}: it is not UTF-8")))
+                }
+            },
+            None => Ok(self.data.as_ref().filter(|data| !data.is_empty()).map(print)),
+        }
+    }
+
+    /// The texts are SPIRE's.
+    fn sha256(&self, hex_digits: &str) -> Result<[u8; 32], PluginError> {
+        let refused = |reason: String| PluginError::Checksum { name: self.name.clone(), reason };
+        let sum = hex::decode(hex_digits).map_err(|_| refused("checksum is not a valid hex string".to_owned()))?;
+        let length = sum.len() * 2;
+        sum.try_into().map_err(|_| refused(format!("expected checksum of length 64; got {length}")))
     }
 
     /// Reads the plugin's own settings; keys that `read` does not ask for are refused by name, and first of all one

@@ -124,12 +124,28 @@ fn check_built_in(block: &PluginBlock, supported: &Supported<'_>) -> Result<(), 
     let built_in: Vec<&str> =
         plugins.iter().filter(|(of_kind, _)| *of_kind == block.kind).map(|(_, name)| *name).collect();
     if block.plugin_cmd.is_some() {
-        return Err(PluginError::External { kind, name, built_in: built_in.iter().map(|&name| name.into()).collect() });
+        return check_external(block, supported, &built_in);
     }
     if built_in.contains(&block.name.as_str()) {
         return Ok(());
     }
     Err(PluginError::NotBuiltIn { kind, name, hint: hint(block, &built_in) })
+}
+
+/// Whether a program may be this plugin; it is not looked at yet.
+fn check_external(block: &PluginBlock, supported: &Supported<'_>, built_in: &[&str]) -> Result<(), PluginError> {
+    let (kind, name) = (block.kind.clone(), block.name.clone());
+    if !supported.external.contains(&block.kind.as_str()) {
+        let hint = match built_in {
+            [] => String::new(),
+            _ => format!("; built in: {}", built_in.join(", ")),
+        };
+        return Err(PluginError::External { kind, name, hint });
+    }
+    if kind == "NodeAttestor" && name == "join_token" {
+        return Err(PluginError::ExternalJoinToken);
+    }
+    block.external().map(|_| ())
 }
 
 /// What to write instead of a plugin that is not there.

@@ -25,11 +25,15 @@ pub enum PluginError {
         go_quoted(.name), go_quoted(.name), go_quoted(.kind)
     )]
     NotBuiltIn { kind: String, name: String, hint: String },
+    #[error("failed to load plugin {}: {reason}", go_quoted(.name))]
+    Checksum { name: String, reason: String },
     #[error(
-        "failed to load plugin {}: external plugins (plugin_cmd) are not supported; built in for type {}: {}",
-        go_quoted(.name), go_quoted(.kind), .built_in.join(", ")
+        "failed to load plugin {}: external plugins (plugin_cmd) are not supported for type {}{hint}",
+        go_quoted(.name), go_quoted(.kind)
     )]
-    External { kind: String, name: String, built_in: Vec<String> },
+    External { kind: String, name: String, hint: String },
+    #[error("the built-in join_token node attestor cannot be overridden by an external plugin")]
+    ExternalJoinToken,
     #[error("plugin type {} constraint not satisfied: {expected} but got {found}{hint}", go_quoted(.kind))]
     Count { kind: &'static str, expected: &'static str, found: usize, hint: &'static str },
     #[error("expecting a DataStore plugin (a file with a cluster {{}} section needs none: the store is built in)")]

@@ -4,6 +4,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use steeple_core::plugin::SecretSource;
+
 use super::backup::{BackupFile, BackupSettings};
 use super::dead_server_cleanup::{DeadServerCleanup, DeadServerCleanupFile};
 use super::seal::{SealFile, SealSettings};
@@ -93,6 +95,19 @@ impl Default for RaftTimings {
         let [heartbeat_interval, election_timeout_min, election_timeout_max] =
             [100, 400, 700].map(Duration::from_millis);
         Self { heartbeat_interval, election_timeout_min, election_timeout_max }
+    }
+}
+
+impl ClusterSettings {
+    /// Variables of the environment whose values are secrets of the server's own.
+    pub fn secret_variables(&self) -> Vec<String> {
+        let bucket = self.backup.as_ref().and_then(|backup| backup.s3.credentials.as_ref());
+        let sources = self.seal.secret().into_iter().chain(bucket.map(|credentials| &credentials.secret_access_key));
+        let variable = |source: &SecretSource| match source {
+            SecretSource::Environment(variable) => Some(variable.clone()),
+            SecretSource::Credential(_) | SecretSource::File(_) => None,
+        };
+        sources.filter_map(variable).collect()
     }
 }
 

@@ -63,6 +63,16 @@ pub struct TransitSettings {
 impl SealSettings {
     /// The kind of a key that lies in its file as it is.
     pub const FILE: &str = FILE;
+
+    /// What opens it.
+    pub(super) fn secret(&self) -> Option<&SecretSource> {
+        match self {
+            Self::File => None,
+            Self::Passphrase(passphrase) => Some(passphrase),
+            Self::Pkcs11(Pkcs11Settings { pin, .. }) => Some(pin),
+            Self::Transit(TransitSettings { token, .. }) => Some(token),
+        }
+    }
 }
 
 impl SealFile {

@@ -19,7 +19,9 @@ pub const PLUGINS: &[(&str, &str)] = &[
     ("WorkloadAttestor", "k8s"),
     ("WorkloadAttestor", "unix"),
 ];
-pub const SUPPORTED: Supported<'static> = Supported { plugins: Some(PLUGINS), refused_keys: &[] };
+pub const SUPPORTED: Supported<'static> = Supported { plugins: Some(PLUGINS), external: EXTERNAL, refused_keys: &[] };
+/// Types that have external plugins.
+const EXTERNAL: &[&str] = &["NodeAttestor", "WorkloadAttestor"];
 
 pub struct File {
     _dir: tempfile::TempDir,

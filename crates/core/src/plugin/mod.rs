@@ -3,6 +3,7 @@
 
 mod bundle_publisher;
 mod credential_composer;
+mod external_program;
 mod key_manager;
 mod node_attestor;
 mod replaceable;
@@ -14,8 +15,9 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use bundle_publisher::{BundlePublisher, PublishError, PublishPlace};
-pub use credential_composer::{CredentialComposer, SubjectNames};
-pub use key_manager::{KeyError, KeyManager};
+pub use credential_composer::{ComposeError, CredentialComposer, SubjectNames, WorkloadX509};
+pub use external_program::{Configurable, ExternalProgram};
+pub use key_manager::{KeyElsewhere, KeyError, KeyManager, PrivateKey, RsaPadding};
 pub use node_attestor::{
     AgentChannel, AgentNodeAttestor, AttestError, AttestStatus, Attested, ChallengeChannel, NodeAttestor,
 };

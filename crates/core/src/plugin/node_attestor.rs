@@ -60,6 +60,8 @@ pub enum AttestStatus {
     InvalidArgument,
     PermissionDenied,
     Unavailable,
+    /// Another code, by its number, as a program that is no part of ours gave it.
+    Other(i32),
 }
 
 impl AttestError {

@@ -5,11 +5,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::{
-    AgentChannel, AgentNodeAttestor, AttestError, Attested, BoxFuture, ChallengeChannel, CredentialComposer,
-    MintedX509Ca, NodeAttestor, SubjectNames, UpstreamAuthority, UpstreamBundle, UpstreamError, WorkloadAttestor,
-    WorkloadError, WorkloadProcess,
+    AgentChannel, AgentNodeAttestor, AttestError, Attested, BoxFuture, ChallengeChannel, ComposeError,
+    CredentialComposer, MintedX509Ca, NodeAttestor, SubjectNames, UpstreamAuthority, UpstreamBundle, UpstreamError,
+    WorkloadAttestor, WorkloadError, WorkloadProcess, WorkloadX509,
 };
-use crate::{JwtAuthority, Selector, SpiffeId};
+use crate::{JwtAuthority, Selector};
 
 /// The plugin of today's settings. A call ends with the settings that it began with.
 pub struct Replaceable<P: ?Sized> {
@@ -38,8 +38,12 @@ impl CredentialComposer for Replaceable<dyn CredentialComposer> {
         self.current().described()
     }
 
-    fn workload_x509_names(&self, spiffe_id: &SpiffeId, names: SubjectNames) -> SubjectNames {
-        self.current().workload_x509_names(spiffe_id, names)
+    fn workload_x509_names(
+        &self,
+        workload: &WorkloadX509<'_>,
+        names: SubjectNames,
+    ) -> Result<SubjectNames, ComposeError> {
+        self.current().workload_x509_names(workload, names)
     }
 }
 

@@ -22,7 +22,8 @@ pub trait UpstreamAuthority: Send + Sync {
     /// the server that made them.
     fn publish_jwt_key<'a>(&'a self, key: &'a JwtAuthority) -> BoxFuture<'a, Result<(), UpstreamError>>;
 
-    /// What the authority trusts now; [`UpstreamError::Unsupported`] where it only says so when it signs.
+    /// What the authority trusts now; [`UpstreamError::Unsupported`] where it only says so when it signs,
+    /// [`UpstreamError::NothingYet`] before it has.
     fn bundle(&self) -> BoxFuture<'_, Result<UpstreamBundle, UpstreamError>>;
 }
 
@@ -45,6 +46,9 @@ pub struct UpstreamBundle {
 /// The authority above did not do what it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamError {
+    /// It will, once it has signed.
+    #[error("the authority has told nothing yet")]
+    NothingYet,
     #[error("{0} is unsupported")]
     Unsupported(&'static str),
     #[error("{0}")]

@@ -5,8 +5,7 @@
 
 use std::str::FromStr;
 
-use steeple_core::SpiffeId;
-use steeple_core::plugin::{CredentialComposer, SubjectNames};
+use steeple_core::plugin::{ComposeError, CredentialComposer, SubjectNames, WorkloadX509};
 
 /// `plugin_data`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,15 +55,19 @@ impl CredentialComposer for CommonName {
         format!("common_name (source {source}, too_long {too_long})")
     }
 
-    fn workload_x509_names(&self, spiffe_id: &SpiffeId, names: SubjectNames) -> SubjectNames {
+    fn workload_x509_names(
+        &self,
+        workload: &WorkloadX509<'_>,
+        names: SubjectNames,
+    ) -> Result<SubjectNames, ComposeError> {
         let name = match self.source {
-            Source::SpiffeId => spiffe_id.as_str(),
-            Source::Path => spiffe_id.path(),
+            Source::SpiffeId => workload.spiffe_id.as_str(),
+            Source::Path => workload.spiffe_id.path(),
         };
         // A SPIFFE ID is ASCII.
         let fits = name.len() <= COMMON_NAME_CHARS_MAX || self.too_long == TooLong::Keep;
         let common_name = if fits { name.to_owned() } else { String::new() };
-        SubjectNames { common_name, ..names }
+        Ok(SubjectNames { common_name, ..names })
     }
 }
 

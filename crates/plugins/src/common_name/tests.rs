@@ -14,7 +14,7 @@ const WEB: &str = "spiffe://example.org/ns/default/sa/web";
 fn minted(id: &str, composers: &[Arc<dyn CredentialComposer>]) -> Template {
     let asked = DistinguishedName { common_name: "spiffe://example.org/admin".into(), ..DistinguishedName::default() };
     let id = SpiffeId::parse(id).unwrap();
-    Template::workload_svid(id, vec!["web.test".into()], Some(asked), Serial::from(1)).composed(composers)
+    Template::workload_svid(id, vec!["web.test".into()], Some(asked), Serial::from(1)).composed(&[], composers).unwrap()
 }
 
 fn common_name(id: &str, plugin: CommonName) -> String {

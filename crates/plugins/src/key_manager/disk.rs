@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use steeple_core::plugin::{BoxFuture, KeyError, KeyManager};
+use steeple_core::plugin::{BoxFuture, KeyError, KeyManager, PrivateKey};
 use steeple_core::{KeyType, Secret};
 use steeple_files::write_private_file;
 use tokio::sync::Mutex;
@@ -43,7 +43,7 @@ impl DiskKeys {
 }
 
 impl KeyManager for DiskKeys {
-    fn generate<'a>(&'a self, id: &'a str, kind: KeyType) -> BoxFuture<'a, Result<Secret, KeyError>> {
+    fn generate<'a>(&'a self, id: &'a str, kind: KeyType) -> BoxFuture<'a, Result<PrivateKey, KeyError>> {
         Box::pin(async move {
             let key = generate_pkcs8(kind)?;
             let mut keys = self.keys.lock().await;
@@ -56,14 +56,14 @@ impl KeyManager for DiskKeys {
                 };
                 return Err(KeyError(error.to_string()));
             }
-            Ok(key)
+            Ok(key.into())
         })
     }
 
-    fn keys(&self) -> BoxFuture<'_, Result<Vec<(String, Secret)>, KeyError>> {
-        Box::pin(
-            async move { Ok(self.keys.lock().await.iter().map(|(id, key)| (id.clone(), key.duplicate())).collect()) },
-        )
+    fn keys(&self) -> BoxFuture<'_, Result<Vec<(String, PrivateKey)>, KeyError>> {
+        Box::pin(async move {
+            Ok(self.keys.lock().await.iter().map(|(id, key)| (id.clone(), key.duplicate().into())).collect())
+        })
     }
 }
 
@@ -98,12 +98,14 @@ mod tests {
     #[tokio::test]
     async fn keys_survive_a_restart_with_mode_0600() {
         let dir = tempfile::tempdir().unwrap();
-        let key = DiskKeys::open(dir.path()).unwrap().generate("agent-svid-A", KeyType::EcP256).await.unwrap();
+        let made = DiskKeys::open(dir.path()).unwrap().generate("agent-svid-A", KeyType::EcP256).await;
+        let key = made.unwrap().into_secret().unwrap();
         let path = dir.path().join(FILE_NAME);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let again = DiskKeys::open(dir.path()).unwrap().keys().await.unwrap();
         assert_eq!(again.len(), 1);
-        assert_eq!((again[0].0.as_str(), again[0].1.expose()), ("agent-svid-A", key.expose()));
+        let PrivateKey::Here(kept) = &again[0].1 else { panic!("it is here") };
+        assert_eq!((again[0].0.as_str(), kept.expose()), ("agent-svid-A", key.expose()));
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use steeple_core::plugin::{BoxFuture, KeyError, KeyManager};
+use steeple_core::plugin::{BoxFuture, KeyError, KeyManager, PrivateKey};
 use steeple_core::{KeyType, Secret};
 use tokio::sync::Mutex;
 
@@ -14,17 +14,17 @@ pub struct MemoryKeys {
 }
 
 impl KeyManager for MemoryKeys {
-    fn generate<'a>(&'a self, id: &'a str, kind: KeyType) -> BoxFuture<'a, Result<Secret, KeyError>> {
+    fn generate<'a>(&'a self, id: &'a str, kind: KeyType) -> BoxFuture<'a, Result<PrivateKey, KeyError>> {
         Box::pin(async move {
             let key = generate_pkcs8(kind)?;
             self.keys.lock().await.insert(id.to_owned(), key.duplicate());
-            Ok(key)
+            Ok(key.into())
         })
     }
 
-    fn keys(&self) -> BoxFuture<'_, Result<Vec<(String, Secret)>, KeyError>> {
-        Box::pin(
-            async move { Ok(self.keys.lock().await.iter().map(|(id, key)| (id.clone(), key.duplicate())).collect()) },
-        )
+    fn keys(&self) -> BoxFuture<'_, Result<Vec<(String, PrivateKey)>, KeyError>> {
+        Box::pin(async move {
+            Ok(self.keys.lock().await.iter().map(|(id, key)| (id.clone(), key.duplicate().into())).collect())
+        })
     }
 }

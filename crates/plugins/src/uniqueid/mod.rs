@@ -1,8 +1,7 @@
 //! CredentialComposer `uniqueid`, SPIRE's: a subject for each workload, as RFC 5280 (section 4.1.2.6) wants it.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use steeple_core::SpiffeId;
-use steeple_core::plugin::{CredentialComposer, SubjectNames};
+use steeple_core::plugin::{ComposeError, CredentialComposer, SubjectNames, WorkloadX509};
 
 /// The first half of the SPIFFE ID's SHA-256, in hex, as `x500UniqueIdentifier`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,10 +12,14 @@ impl CredentialComposer for UniqueId {
         "uniqueid".into()
     }
 
-    fn workload_x509_names(&self, spiffe_id: &SpiffeId, names: SubjectNames) -> SubjectNames {
-        let hash = digest(&SHA256, spiffe_id.as_str().as_bytes());
+    fn workload_x509_names(
+        &self,
+        workload: &WorkloadX509<'_>,
+        names: SubjectNames,
+    ) -> Result<SubjectNames, ComposeError> {
+        let hash = digest(&SHA256, workload.spiffe_id.as_str().as_bytes());
         let (half, _) = hash.as_ref().split_at(HASH_BYTES);
-        SubjectNames { unique_identifier: hex::encode(half), ..names }
+        Ok(SubjectNames { unique_identifier: hex::encode(half), ..names })
     }
 }
 

@@ -12,7 +12,7 @@ fn subject(id: &str, dns_names: &[&str], asked: Option<DistinguishedName>) -> St
     let id = SpiffeId::parse(id).unwrap();
     let dns_names = dns_names.iter().map(|name| (*name).to_owned()).collect();
     let composers: [Arc<dyn CredentialComposer>; 1] = [Arc::new(UniqueId)];
-    let template = Template::workload_svid(id, dns_names, asked, Serial::from(1)).composed(&composers);
+    let template = Template::workload_svid(id, dns_names, asked, Serial::from(1)).composed(&[], &composers).unwrap();
     hex::encode(template.subject.to_der())
 }
 

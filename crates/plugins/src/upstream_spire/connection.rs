@@ -86,7 +86,7 @@ impl Connection {
         let own = self.trust_domain.clone();
         let permits = Arc::new(move |id: &SpiffeId| id.is_member_of(&own));
         let identity = IdentityStore::new(Arc::clone(&roots), permits, Usage::Client, Arc::clone(&self.clock));
-        identity.publish(&Identity { chain, key }).map_err(|error| unusable(&error))?;
+        identity.publish(&Identity { chain, key: key.into() }).map_err(|error| unusable(&error))?;
 
         let dialing = |why: &dyn std::fmt::Display| {
             UpstreamError::failed(format!("error dialing {}: {why}", self.server.address))

@@ -7,15 +7,38 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use steeple_cli::PluginDataFiles;
 use steeple_config::{GoDuration, PluginBlock, Section, ServerSettings};
 use steeple_core::plugin::BundlePublisher;
 use steeple_plugins::BundleFormat;
 use steeple_plugins::bundle_publisher_file::FilePublisher;
 use steeple_plugins::bundle_publisher_k8s_configmap::K8sConfigMapPublisher;
+use steeple_plugins::external::{Catalog, ExternalBundlePublisher, ExternalNotifier};
 
 /// All that are configured, in the order of the file. Data that cannot be used is refused here.
-pub fn bundle_publishers(settings: &ServerSettings) -> anyhow::Result<Vec<Arc<dyn BundlePublisher>>> {
-    settings.plugins_of(KIND).map(bundle_publisher).collect()
+pub async fn bundle_publishers(
+    settings: &ServerSettings,
+    catalog: &Catalog,
+    files: &mut PluginDataFiles,
+) -> anyhow::Result<Vec<Arc<dyn BundlePublisher>>> {
+    let mut publishers: Vec<Arc<dyn BundlePublisher>> = Vec::new();
+    for block in settings.plugins_of(KIND) {
+        publishers.push(match block.external()? {
+            Some(program) => {
+                let launched = catalog.load(&program, ExternalBundlePublisher::INTERFACE);
+                Arc::new(ExternalBundlePublisher(files.load(block, launched).await?))
+            }
+            None => bundle_publisher(block)?,
+        });
+    }
+    // SPIRE's other way to hear of the bundle; there are none but external ones.
+    for block in settings.plugins_of(NOTIFIER) {
+        if let Some(program) = block.external()? {
+            let launched = catalog.load(&program, ExternalNotifier::INTERFACE);
+            publishers.push(Arc::new(ExternalNotifier::new(files.load(block, launched).await?)));
+        }
+    }
+    Ok(publishers)
 }
 
 pub fn bundle_publisher(block: &PluginBlock) -> anyhow::Result<Arc<dyn BundlePublisher>> {
@@ -49,6 +72,7 @@ fn refresh_hint(data: &mut Section<'_>) -> anyhow::Result<Option<i64>> {
 }
 
 pub const KIND: &str = "BundlePublisher";
+pub const NOTIFIER: &str = "Notifier";
 /// SPIRE's bounds for its warnings.
 const HINT_LOW: Duration = Duration::from_secs(60);
 const HINT_HIGH: Duration = Duration::from_secs(24 * 3_600);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use steeple_cli::{Command, Flag, Values};
 use steeple_config::{ConfigError, Loaded, ServerOverrides, ServerSettings, Supported, load_server};
-use steeple_plugins::SERVER_PLUGINS;
+use steeple_plugins::{EXTERNAL_SERVER_KINDS, SERVER_PLUGINS};
 
 use super::Action;
 
@@ -43,7 +43,8 @@ impl RunFlags {
     pub fn load(&self) -> Result<Loaded<ServerSettings>, ConfigError> {
         let plugins: Vec<(&str, &str)> =
             SERVER_PLUGINS.iter().map(|plugin| (plugin.kind.config_name(), plugin.name)).collect();
-        let supported = Supported { plugins: Some(&plugins), refused_keys: &[REFUSED_KEYS] };
+        let supported =
+            Supported { plugins: Some(&plugins), external: EXTERNAL_SERVER_KINDS, refused_keys: &[REFUSED_KEYS] };
         load_server(self.config.as_deref(), self.expand_env, &self.overrides, &supported)
     }
 }

@@ -4,9 +4,14 @@ use std::fmt::Display;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use steeple_cli::one_line_of;
-use steeple_config::{EndpointProfile, PluginBlock, ServerSettings, validation_notes};
+use steeple_config::{EndpointProfile, PluginBlock, ServerSettings, go_quoted, validation_notes};
 use steeple_core::{Clock, SystemClock};
+use steeple_plugins::external::{
+    Catalog, ExternalBundlePublisher, ExternalCredentialComposer, ExternalNodeAttestor, ExternalNotifier,
+    ExternalUpstreamAuthority,
+};
 use steeple_telemetry::log;
 use steeple_transport::tls::CertFiles;
 
@@ -14,6 +19,7 @@ use super::RunFlags;
 use crate::authz::Policy;
 use crate::bundle_publishers::{self, bundle_publisher};
 use crate::credential_composers::{self, credential_composer};
+use crate::plugin_host::{PluginHost, catalog};
 use crate::{node_attestors, upstream_authority};
 
 pub(super) fn validate(flags: &RunFlags) -> ExitCode {
@@ -57,6 +63,7 @@ fn refusal_of(settings: &ServerSettings) -> Option<String> {
         .plugins
         .iter()
         .filter(|block| block.enabled)
+        .filter(|block| block.plugin_cmd.is_none())
         .filter_map(|block| {
             let why = one_line_of(&*try_plugin(block, settings).err()?);
             let heading = format!("{} \"{}\"", block.kind, block.name);
@@ -66,7 +73,55 @@ fn refusal_of(settings: &ServerSettings) -> Option<String> {
             Some((heading, note))
         })
         .collect();
+    let external = match external_notes(settings) {
+        Ok(external) => external,
+        Err(error) => return Some(format!("Could not validate configuration file: {}\n", one_line_of(&*error))),
+    };
+    let notes: Vec<(String, String)> = notes.into_iter().chain(external).collect();
     (!notes.is_empty()).then(|| validation_notes(PROGRAM, &notes))
+}
+
+/// Starts each external plugin and asks it, as SPIRE does.
+fn external_notes(settings: &ServerSettings) -> anyhow::Result<Vec<(String, String)>> {
+    let blocks: Vec<&PluginBlock> =
+        settings.plugins.iter().filter(|block| block.enabled && block.plugin_cmd.is_some()).collect();
+    if blocks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    runtime.block_on(async {
+        let catalog = catalog(settings, &PluginHost::default());
+        let asked = ask(&catalog, &blocks).await;
+        catalog.unload().await;
+        asked
+    })
+}
+
+async fn ask(catalog: &Catalog, blocks: &[&PluginBlock]) -> anyhow::Result<Vec<(String, String)>> {
+    let mut notes = Vec::new();
+    for block in blocks {
+        let (Some(program), Some(interface)) = (block.external()?, interface_of(&block.kind)) else { continue };
+        let plugin = catalog.load(&program, interface).await;
+        let plugin = plugin.with_context(|| format!("failed to load plugin {}", go_quoted(&block.name)))?;
+        let asked = match block.data_file_content().and_then(|content| block.data_text(content.as_deref())) {
+            Ok(data) => plugin.validate(data).await.unwrap_or_else(|error| vec![error]),
+            Err(error) => vec![error.to_string()],
+        };
+        let heading = format!("{} \"{}\"", block.kind, block.name);
+        notes.extend(asked.into_iter().map(|note| (heading.clone(), note)));
+    }
+    Ok(notes)
+}
+
+fn interface_of(kind: &str) -> Option<&'static str> {
+    match kind {
+        bundle_publishers::KIND => Some(ExternalBundlePublisher::INTERFACE),
+        bundle_publishers::NOTIFIER => Some(ExternalNotifier::INTERFACE),
+        credential_composers::KIND => Some(ExternalCredentialComposer::INTERFACE),
+        node_attestors::KIND => Some(ExternalNodeAttestor::INTERFACE),
+        upstream_authority::KIND => Some(ExternalUpstreamAuthority::INTERFACE),
+        _ => None,
+    }
 }
 
 fn try_plugin(block: &PluginBlock, settings: &ServerSettings) -> anyhow::Result<()> {
@@ -163,6 +218,31 @@ mod tests {
             );
         }
         assert_eq!(refusal_of(&role(uid, "Entry/*").unwrap().settings), None);
+    }
+
+    #[test]
+    fn an_external_plugin_that_does_not_start_is_told_in_spires_words() {
+        let told = refusal("", "NodeAttestor \"x\" { plugin_cmd = \"/none\" plugin_data {} }").unwrap();
+        assert_eq!(
+            told,
+            "Could not validate configuration file: failed to load plugin \"x\": failed to launch plugin: fork/exec \
+             /none: no such file or directory\n"
+        );
+    }
+
+    #[test]
+    fn an_external_plugin_is_asked_what_it_thinks_of_its_settings() {
+        let Some(plugins) = steeple_testkit::GoPlugins::build() else { return };
+        let path = plugins.path("servernodeattestor");
+        let block = |data: &str| {
+            format!(
+                "NodeAttestor \"word\" {{ plugin_cmd = {:?} plugin_data {{ {data} }} }}",
+                path.display().to_string()
+            )
+        };
+        assert_eq!(refusal("bind_address = \"127.0.0.1\"", &block("word = \"w\"")), None);
+        let told = refusal("bind_address = \"127.0.0.1\"", &block("")).unwrap();
+        assert!(told.ends_with("Validation errors:\n\tNodeAttestor \"word\":\n\t\tword is required\n"), "{told}");
     }
 
     #[test]

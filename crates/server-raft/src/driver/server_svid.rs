@@ -15,6 +15,7 @@ use tonic::Code;
 use super::{StepError, roots};
 use crate::issue::{Issuer, WorkloadSvid, workload_svid};
 use crate::metrics;
+use crate::plugin_host::PluginHost;
 use crate::raft::Replica;
 
 pub struct ServerSvidDriver {
@@ -27,6 +28,8 @@ pub struct ServerSvidDriver {
     pub clock: Arc<dyn Clock>,
     /// The chain that is shown now, for the Debug API.
     pub shown: watch::Sender<Option<ServerSvid>>,
+    /// External plugins may have both chain and key.
+    pub host: PluginHost,
 }
 
 /// What this replica shows in TLS handshakes.
@@ -155,8 +158,9 @@ impl ServerSvidDriver {
         let issued = self.issuer.x509(item).await?;
         // The store checks the chain against the roots, which must not be older than the authority.
         roots::refresh(&self.replica, &self.roots);
-        let identity = Identity { chain: issued.chain.clone(), key: pkcs8 };
+        let identity = Identity { chain: issued.chain.clone(), key: pkcs8.duplicate().into() };
         self.store.publish(&identity)?;
+        self.host.show(&identity.chain, &pkcs8);
         let not_after = Timestamp::from_secs(issued.not_after);
         tracing::info!(spiffe_id = %self.trust_domain.server_id(), expiration = %not_after, "Server SVID rotated");
         let signed_by = issued.chain.first().and_then(|leaf| certificate::facts(leaf)?.authority_key_id);

@@ -20,6 +20,7 @@ use super::server_svid::{ServerSvid, ServerSvidDriver};
 use super::upstream::UpstreamDriver;
 use crate::identity::ServerIdentity;
 use crate::issue::Issuer;
+use crate::plugin_host::PluginHost;
 use crate::service::Shared;
 
 /// What the drivers work on, and tell the rest of the server.
@@ -30,6 +31,8 @@ pub struct Told {
     pub publishers: Vec<Arc<dyn BundlePublisher>>,
     /// The own SVID, when there is one.
     pub server_svid: watch::Sender<Option<ServerSvid>>,
+    /// What plugins are shown of it.
+    pub host: PluginHost,
 }
 
 /// They run until `stop`.
@@ -85,6 +88,7 @@ pub fn start(
         roots: Arc::clone(&identity.roots),
         clock: Arc::clone(clock),
         shown: told.server_svid,
+        host: told.host,
     };
     tasks.spawn(own_svid.run(stop.clone()));
 }

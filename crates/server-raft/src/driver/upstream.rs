@@ -26,7 +26,7 @@ impl UpstreamDriver {
         let Some(upstream) = &self.ca.maker.upstream else { return };
         while until_leader(replica, &stop).await.is_some() {
             match self.step(upstream).await {
-                Ok(()) => {}
+                Ok(()) | Err(StepError::Upstream(UpstreamError::NothingYet)) => {}
                 Err(StepError::Upstream(UpstreamError::Unsupported(_))) => return,
                 Err(error) => tracing::warn!(error = %error, "the bundle of the upstream authority is not followed"),
             }

@@ -14,6 +14,7 @@ use steeple_config::{PluginBlock, Section, ServerSettings};
 use steeple_core::plugin::NodeAttestor;
 use steeple_core::{Clock, TrustDomain};
 use steeple_plugins::AgentPathTemplate;
+use steeple_plugins::external::{Catalog, ExternalNodeAttestor};
 use steeple_plugins::http_challenge::HttpChallengeServer;
 use steeple_plugins::k8s_psat::K8sPsatServer;
 use steeple_plugins::sshpop::SshPopServer;
@@ -43,14 +44,21 @@ impl OwnRootsOf {
 }
 
 /// By attestation type. `join_token` is in the core, since it needs the state.
-pub fn node_attestors(
+pub async fn node_attestors(
     settings: &ServerSettings,
     own_roots: &OwnRootsOf,
     clock: &Arc<dyn Clock>,
+    catalog: &Catalog,
     files: &mut PluginDataFiles,
 ) -> anyhow::Result<BTreeMap<String, Arc<dyn NodeAttestor>>> {
     let mut attestors: BTreeMap<String, Arc<dyn NodeAttestor>> = BTreeMap::new();
     for block in settings.plugins.iter().filter(|block| block.enabled && block.kind == KIND) {
+        if let Some(program) = block.external()? {
+            let launched = catalog.load(&program, ExternalNodeAttestor::INTERFACE);
+            let attestor = ExternalNodeAttestor(files.load(block, launched).await?);
+            attestors.insert(block.name.clone(), Arc::new(attestor));
+            continue;
+        }
         if block.name == JOIN_TOKEN {
             files.configure(block, |block| without_settings(block).map(Arc::new))?;
             continue;

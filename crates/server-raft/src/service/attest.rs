@@ -270,6 +270,7 @@ fn status_code(status: AttestStatus) -> Code {
         AttestStatus::InvalidArgument => Code::InvalidArgument,
         AttestStatus::PermissionDenied => Code::PermissionDenied,
         AttestStatus::Unavailable => Code::Unavailable,
+        AttestStatus::Other(code) => Code::from(code),
         _ => Code::Internal,
     }
 }

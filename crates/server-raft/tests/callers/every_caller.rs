@@ -172,7 +172,8 @@ impl Cast {
         admin.agents().ban_agent(BanAgentRequest { id: Some(id_to_wire(&banned.id)) }).await.expect("banned");
         admin.agents().delete_agent(DeleteAgentRequest { id: Some(id_to_wire(&evicted.id)) }).await.expect("evicted");
         for (column, svid) in [("agent", agent), ("banned", banned), ("evicted", evicted), ("former", former)] {
-            self.certificates.insert(column, Certificate { chain: svid.chain, key: svid.key });
+            self.certificates
+                .insert(column, Certificate { chain: svid.chain, key: svid.key.into_secret().expect("kept here") });
         }
     }
 
@@ -254,7 +255,8 @@ impl Cast {
 
     /// To the replica at `address`, as `agent`.
     pub fn channel_of_agent(&self, agent: &AgentSvid, address: &str) -> Channel {
-        let certificate = Certificate { chain: agent.chain.clone(), key: agent.key.duplicate() };
+        let certificate =
+            Certificate { chain: agent.chain.clone(), key: agent.key.duplicate().into_secret().expect("kept here") };
         self.channel(address, Some(&certificate))
     }
 

@@ -133,7 +133,7 @@ impl Site {
         let id = self.trust_domain.member(path).expect("a path");
         let csr = csr::request(&signing, &id, &[]).expect("a CSR");
         let minted = self.admin.svids().mint_x509svid(MintX509svidRequest { csr, ttl: 3600 }).await.expect("an SVID");
-        let identity = Identity { chain: minted.into_inner().svid.expect("an SVID").cert_chain, key };
+        let identity = Identity { chain: minted.into_inner().svid.expect("an SVID").cert_chain, key: key.into() };
         self.channel_as(Some(&identity), &self.address).await
     }
 

@@ -73,7 +73,7 @@ impl Trust {
 
     pub fn show(&self, store: &IdentityStore, svid: &X509svid, key: &Key) -> anyhow::Result<()> {
         let key = Secret::new(key.pair.serialize_der());
-        store.publish(&Identity { chain: svid.cert_chain.clone(), key })?;
+        store.publish(&Identity { chain: svid.cert_chain.clone(), key: key.into() })?;
         Ok(())
     }
 

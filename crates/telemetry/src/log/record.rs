@@ -48,8 +48,24 @@ impl Collector {
     fn put(&mut self, field: &Field, value: Value) {
         match (field.name(), value) {
             ("message", Value::Text(text)) => self.message = text,
+            (PLUGIN_LOG_FIELDS, Value::Text(object)) => self.put_all(&object),
             (name, value) => {
                 self.fields.insert(name.to_owned(), value);
+            }
+        }
+    }
+}
+
+impl Collector {
+    /// Fields whose names only a plugin knows, as a JSON object. What is no object has none.
+    fn put_all(&mut self, object: &str) {
+        let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(object).unwrap_or_default();
+        for (name, value) in fields {
+            // Names are not quoted in a line.
+            let plain = |c: char| if c.is_ascii_alphanumeric() || "@._-".contains(c) { c } else { '_' };
+            let name: String = name.chars().take(FIELD_NAME_CHARS_MAX).map(plain).collect();
+            if !name.is_empty() {
+                self.fields.entry(name).or_insert_with(|| value.into());
             }
         }
     }
@@ -104,6 +120,22 @@ impl From<&Value> for serde_json::Value {
     }
 }
 
+impl From<serde_json::Value> for Value {
+    fn from(value: serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        match value {
+            Json::Bool(value) => Self::Bool(value),
+            Json::String(text) => Self::Text(text),
+            Json::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
+                (Some(value), ..) => Self::Uint(value),
+                (None, Some(value), _) => Self::Int(value),
+                (None, None, value) => Self::Float(value.unwrap_or_default()),
+            },
+            other => Self::Text(other.to_string()),
+        }
+    }
+}
+
 impl From<bool> for Value {
     fn from(value: bool) -> Self {
         Self::Bool(value)
@@ -143,5 +175,25 @@ impl fmt::Display for Value {
             Self::Text(value) => f.write_str(value),
             Self::Uint(value) => value.fmt(f),
         }
+    }
+}
+
+/// The field that carries the fields of a plugin's log: tracing's macros take names that the compiler knows.
+const PLUGIN_LOG_FIELDS: &str = "plugin_log_fields";
+const FIELD_NAME_CHARS_MAX: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_plugins_are_taken_apart_and_change_none_of_ours() {
+        let mut collector = Collector::default();
+        collector.fields.insert("plugin_name".into(), "mine".into());
+        collector.put_all(r#"{"pid": 7, "a b\nc=d": "x", "@module": "m", "list": [1], "plugin_name": "other", "": 1}"#);
+        let shown: Vec<String> = collector.fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(shown, ["@module=m", "a_b_c_d=x", "list=[1]", "pid=7", "plugin_name=mine"]);
+        collector.put_all("no object");
+        assert_eq!(collector.fields.len(), 5);
     }
 }

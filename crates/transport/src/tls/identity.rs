@@ -7,12 +7,14 @@ use arc_swap::ArcSwapOption;
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{Error, InconsistentKeys, SignatureScheme};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use steeple_core::{Clock, Secret, SpiffeId};
+use steeple_core::plugin::PrivateKey;
+use steeple_core::{Clock, SpiffeId};
 use tokio::sync::watch;
 
+use super::key_elsewhere::ElsewhereKey;
 use super::verifier::IdPolicy;
 use super::{SharedRoots, Usage, VerifyError, verify_chain};
 
@@ -21,8 +23,7 @@ use super::{SharedRoots, Usage, VerifyError, verify_chain};
 pub struct Identity {
     /// DER, leaf first, root left out.
     pub chain: Vec<Vec<u8>>,
-    /// PKCS#8 DER.
-    pub key: Secret,
+    pub key: PrivateKey,
 }
 
 /// Where a rotation puts its result.
@@ -85,8 +86,13 @@ impl IdentitySink for IdentityStore {
         if !(self.permits)(&id) {
             return Err(VerifyError::NotPermitted(id).into());
         }
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key.expose()));
-        let key = aws_lc_rs::sign::any_supported_type(&key).map_err(|_| IdentityError::UnusableKey)?;
+        let key: Arc<dyn SigningKey> = match &identity.key {
+            PrivateKey::Here(pkcs8) => {
+                let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8.expose()));
+                aws_lc_rs::sign::any_supported_type(&key).map_err(|_| IdentityError::UnusableKey)?
+            }
+            PrivateKey::Elsewhere(key) => Arc::new(ElsewhereKey(Arc::clone(key))),
+        };
         let certified = CertifiedKey::new(chain, key);
         match certified.keys_match() {
             Ok(()) => {}

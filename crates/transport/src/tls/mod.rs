@@ -9,6 +9,7 @@ pub mod danger;
 mod farewell;
 mod handshake_signature;
 mod identity;
+mod key_elsewhere;
 mod old_client;
 mod peer;
 mod roots;

@@ -104,7 +104,7 @@ impl Ca {
         params.extended_key_usages = leaf.extended_key_usages.clone();
         params.serial_number = Some(SerialNumber::from_slice(&leaf.serial));
         let der = params.signed_by(&key, &self.issuer).unwrap().der().to_vec();
-        Identity { chain: vec![der], key: Secret::new(key.serialize_der()) }
+        Identity { chain: vec![der], key: Secret::new(key.serialize_der()).into() }
     }
 }
 
@@ -168,7 +168,8 @@ impl rustls::client::ResolvesClientCert for Presented {
 }
 
 pub fn certified(identity: &Identity) -> Arc<rustls::sign::CertifiedKey> {
-    let key = rustls_pki_types::PrivatePkcs8KeyDer::from(identity.key.expose());
+    let key = identity.key.duplicate().into_secret().expect("kept here");
+    let key = rustls_pki_types::PrivatePkcs8KeyDer::from(key.expose());
     let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key.into()).unwrap();
     let chain = identity.chain.iter().cloned().map(Into::into).collect();
     Arc::new(rustls::sign::CertifiedKey::new(chain, key))
