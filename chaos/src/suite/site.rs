@@ -88,9 +88,10 @@ impl Site {
         wipe(&self.server(position).data_dir())?;
         let others = (0..self.size()).filter(|other| *other != position);
         let join = others.map(|other| self.network.front(other)).collect();
-        let mut server = self.start(position, join)?;
-        server.ready().await?;
-        self.cluster.servers[position] = server;
+        // Where it was: agents know no other addresses.
+        let (spec, extra) = self.described(position, join);
+        self.server(position).launch_anew(&spec, &extra)?;
+        self.server(position).ready().await?;
         self.cluster.all_vote().await
     }
 
@@ -109,6 +110,14 @@ impl Site {
     }
 
     fn start(&self, position: usize, join: Vec<String>) -> anyhow::Result<Server> {
+        let (spec, extra) = self.described(position, join);
+        let server = Server::start_with(&self.binaries, self.scratch.path(), &spec, &extra)?;
+        self.network.leads_to(position, &server.peer_address())?;
+        Ok(server)
+    }
+
+    /// The configuration of a replica.
+    fn described(&self, position: usize, join: Vec<String>) -> (ServerSpec, ExtraLines) {
         let preloads = [&self.sources[position], self.clocks[position].preload(), self.disks[position].preload()];
         let spec = ServerSpec {
             name: name(position),
@@ -125,10 +134,7 @@ impl Site {
         let own = &extra.cluster;
         let cluster =
             format!("peer_advertise_address = \"{front}\"\nsnapshot_entries = {SNAPSHOT_ENTRIES}\n{signing}\n{own}");
-        let extra = ExtraLines { cluster, ..extra };
-        let server = Server::start_with(&self.binaries, self.scratch.path(), &spec, &extra)?;
-        self.network.leads_to(position, &server.peer_address())?;
-        Ok(server)
+        (spec, ExtraLines { cluster, ..extra })
     }
 }
 

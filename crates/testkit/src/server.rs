@@ -90,6 +90,12 @@ impl Server {
         Ok(server)
     }
 
+    /// Starts the process with another configuration in place of the one before, at the same addresses.
+    pub fn launch_anew(&mut self, spec: &ServerSpec, extra: &ExtraLines) -> anyhow::Result<()> {
+        std::fs::write(self.dir.join(CONFIG), configuration(spec, &self.dir, &self.api, &self.peer, extra))?;
+        self.launch()
+    }
+
     /// Starts the process again after [`Server::kill9`] or [`Server::stop`].
     pub fn launch(&mut self) -> anyhow::Result<()> {
         self.launch_with(&[])

@@ -54,6 +54,62 @@ pub static MESSAGE_KINDS: &[&[MessageKind]] = kinds! {
     rpc => [
         Status,
     ];
+    external::agent_nodeattestor => [
+        Challenge, PayloadOrChallengeResponse,
+    ];
+    external::agentstore => [
+        AgentInfo, GetAgentInfoRequest, GetAgentInfoResponse,
+    ];
+    external::bundlepublisher => [
+        PublishBundleRequest, PublishBundleResponse,
+    ];
+    external::config => [
+        ConfigureRequest, ConfigureResponse, CoreConfiguration, ValidateRequest, ValidateResponse,
+    ];
+    external::credentialcomposer => [
+        AttributeTypeAndValue, ComposeAgentX509svidRequest, ComposeAgentX509svidResponse,
+        ComposeServerX509caRequest, ComposeServerX509caResponse, ComposeServerX509svidRequest,
+        ComposeServerX509svidResponse, ComposeWorkloadJwtsvidRequest, ComposeWorkloadJwtsvidResponse,
+        ComposeWorkloadX509svidRequest, ComposeWorkloadX509svidResponse, DistinguishedName, JwtsvidAttributes,
+        X509Extension, X509caAttributes, X509svidAttributes,
+    ];
+    external::go_plugin => [
+        ConnInfo, Empty, StdioData, conn_info::Knock,
+    ];
+    external::identityprovider => [
+        FetchX509IdentityRequest, FetchX509IdentityResponse, X509Identity,
+    ];
+    external::init => [
+        DeinitRequest, DeinitResponse, InitRequest, InitResponse,
+    ];
+    external::keymanager => [
+        GenerateKeyRequest, GenerateKeyResponse, GetPublicKeyRequest, GetPublicKeyResponse,
+        GetPublicKeysRequest, GetPublicKeysResponse, PublicKey, SignDataRequest, SignDataResponse,
+        sign_data_request::PssOptions,
+    ];
+    external::metrics => [
+        AddSampleRequest, EmitKeyRequest, IncrCounterRequest, Label, MeasureSinceRequest, SetGaugeRequest,
+    ];
+    external::notifier => [
+        BundleLoaded, BundleUpdated, NotifyAndAdviseRequest, NotifyAndAdviseResponse, NotifyRequest,
+        NotifyResponse,
+    ];
+    external::server_nodeattestor => [
+        AgentAttributes, AttestRequest, AttestResponse,
+    ];
+    external::svidstore => [
+        DeleteX509svidRequest, DeleteX509svidResponse, PutX509svidRequest, PutX509svidResponse, X509svid,
+    ];
+    external::types => [
+        Bundle, JwtKey, WitKey, X509Certificate,
+    ];
+    external::upstreamauthority => [
+        MintX509caRequest, MintX509caResponse, PublishJwtKeyRequest, PublishJwtKeyResponse,
+        SubscribeToLocalBundleRequest, SubscribeToLocalBundleResponse,
+    ];
+    external::workloadattestor => [
+        AttestReferenceRequest, AttestReferenceResponse, AttestRequest, AttestResponse,
+    ];
     server::agent => [
         AgentX509svidParams, AttestAgentRequest, AttestAgentResponse, BanAgentRequest, CountAgentsRequest,
         CountAgentsResponse, CreateJoinTokenRequest, DeleteAgentRequest, GetAgentRequest, ListAgentsRequest,
