@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use steeple_chaos::suite::{SuiteArgs, own_mounts, run};
+use steeple_chaos::suite::{SuiteArgs, run, set_apart};
 use steeple_testkit::until_interrupted;
 
 #[derive(Parser)]
@@ -15,7 +15,7 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = own_mounts().and_then(|()| {
+    let outcome = set_apart().and_then(|()| {
         let runtime = tokio::runtime::Runtime::new()?;
         runtime.block_on(until_interrupted(run(cli.args)))
     });

@@ -5,10 +5,13 @@
 //!   preload ─┬─ sync_log        libraries before libc: syncs that are noted, slow or failing,
 //!            └─ wall_clock      and a wall clock that is wrong
 //!   store                       what a defect leaves in it
-//!   volume                      a small file system under a data directory
+//!   apart ─┬─ volume            a small file system under a data directory
+//!          └─ namespaces        a network namespace for each replica, with a cable that can be unplugged
 //! ```
 
+mod apart;
 mod link;
+mod namespaces;
 mod network;
 mod preload;
 mod relay;
@@ -17,11 +20,12 @@ mod sync_log;
 mod volume;
 mod wall_clock;
 
+pub use apart::set_apart;
 pub(crate) use link::Link;
+pub(crate) use namespaces::Namespaces;
 pub(crate) use network::Network;
 pub(crate) use preload::{Preload, preload_env};
 pub(crate) use store::lose_an_entry;
 pub(crate) use sync_log::SyncLog;
 pub(crate) use volume::Volume;
-pub use volume::own_mounts;
 pub(crate) use wall_clock::{Offset, WallClock};

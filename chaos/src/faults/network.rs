@@ -1,5 +1,5 @@
-//! The network between replicas on one machine: each is reached at a front of its own, and callers are told apart by
-//! their source address.
+//! The network between replicas: each is reached at a front of its own, and callers are told apart by their source
+//! address.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -33,23 +33,30 @@ struct Front {
 }
 
 struct Links {
-    size: usize,
+    /// Where each replica calls from.
+    sources: Vec<Ipv4Addr>,
     /// By sender, then by receiver.
     by_pair: Vec<watch::Sender<Link>>,
     troubled: Arc<AtomicU64>,
 }
 
 impl Network {
-    /// Fronts for `size` replicas, with all links open.
+    /// Fronts for `size` replicas on loopback, with all links open.
     pub(crate) async fn open(size: usize) -> anyhow::Result<Self> {
+        Self::open_at(Ipv4Addr::LOCALHOST, (0..size).map(source_address).collect()).await
+    }
+
+    /// Fronts at `hub` for replicas that call from `sources`.
+    pub(crate) async fn open_at(hub: Ipv4Addr, sources: Vec<Ipv4Addr>) -> anyhow::Result<Self> {
+        let size = sources.len();
         let links = Arc::new(Links {
-            size,
+            sources,
             by_pair: (0..size * size).map(|_| watch::Sender::new(Link::OPEN)).collect(),
             troubled: Arc::default(),
         });
         let (mut fronts, mut relays) = (Vec::with_capacity(size), JoinSet::new());
         for position in 0..size {
-            let port = Port::reserve()?;
+            let port = Port::reserve()?.on(hub);
             let listener = TcpListener::bind(port.address()).await.context("a front of the network")?;
             let (server, known) = watch::channel(None);
             relays.spawn(accept(listener, position, known, Arc::clone(&links)));
@@ -88,7 +95,7 @@ impl Network {
 
     /// All links of one replica, there and back.
     pub(crate) fn set_all_of(&self, position: usize, link: Link) {
-        for other in (0..self.links.size).filter(|other| *other != position) {
+        for other in (0..self.links.sources.len()).filter(|other| *other != position) {
             self.set_both(position, other, link);
         }
     }
@@ -107,7 +114,12 @@ impl Network {
 
 impl Links {
     fn between(&self, from: usize, to: usize) -> &watch::Sender<Link> {
-        &self.by_pair[from * self.size + to]
+        &self.by_pair[from * self.sources.len() + to]
+    }
+
+    /// `None` for who is no replica.
+    fn position_of(&self, address: IpAddr) -> Option<usize> {
+        self.sources.iter().position(|source| address == IpAddr::V4(*source))
     }
 
     fn way(&self, from: usize, to: usize, connection: u64) -> Way {
@@ -127,7 +139,7 @@ async fn accept(listener: TcpListener, to: usize, server: watch::Receiver<Option
             Some(_) = connections.join_next() => continue,
         };
         let Ok((caller, address)) = accepted else { return };
-        let (Some(from), Some(server)) = (position_of(address.ip(), links.size), *server.borrow()) else { continue };
+        let (Some(from), Some(server)) = (links.position_of(address.ip()), *server.borrow()) else { continue };
         connections.spawn(relay(caller, server, links.way(from, to, number), links.way(to, from, number)));
     }
 }
@@ -137,14 +149,9 @@ async fn relay(caller: TcpStream, server: SocketAddr, there: Way, back: Way) {
     let _ = carry(caller, server, there, back).await;
 }
 
-/// 127.0.1.1 calls for the first replica.
+/// On loopback, 127.0.1.1 calls for the first replica.
 fn source_address(position: usize) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, 1, u8::try_from(position + 1).unwrap_or(u8::MAX))
-}
-
-/// `None` for who is no replica.
-fn position_of(address: IpAddr, size: usize) -> Option<usize> {
-    (0..size).find(|position| address == IpAddr::V4(source_address(*position)))
 }
 
 const SOURCE: &str = include_str!("source.c");

@@ -3,33 +3,16 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use nix::unistd::Uid;
 
-/// Set in the process that has mounts of its own.
-const OWN_MOUNTS: &str = "STEEPLE_CHAOS_OWN_MOUNTS";
+use super::apart;
+
 const FILLER: &str = "filler";
 /// What one write of the filler takes.
 const BLOCK_BYTES: usize = 64 * 1024;
-
-/// Replaces this process by one that has a mount namespace of its own, where that is possible: however it ends, the
-/// kernel then takes its mounts away. Call it before there are threads.
-pub fn own_mounts() -> anyhow::Result<()> {
-    if !Uid::effective().is_root() || std::env::var_os(OWN_MOUNTS).is_some() {
-        return Ok(());
-    }
-    let program = std::env::current_exe().context("cannot tell where this program is")?;
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private", "--"]).arg(program).args(std::env::args_os().skip(1));
-    // Returns only if it failed: without mounts of its own the run leaves out what needs them.
-    let error = command.env(OWN_MOUNTS, "1").exec();
-    eprintln!("no mount namespace (unshare: {error}): disks are not filled");
-    Ok(())
-}
 
 /// A tmpfs. The mount namespace that it needs takes it along.
 #[derive(Debug)]
@@ -40,7 +23,7 @@ pub(crate) struct Volume {
 impl Volume {
     /// Whether this process may have one.
     pub(crate) fn is_possible() -> bool {
-        std::env::var_os(OWN_MOUNTS).is_some()
+        apart::has_mounts()
     }
 
     /// Mounts it at `dir`, which is made.

@@ -1,11 +1,13 @@
 //! Clients of few registers through all replicas, each with one call open at a time.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use steeple_api::server::entry::{
-    BatchCreateEntryRequest, BatchDeleteEntryRequest, BatchUpdateEntryRequest, GetEntryRequest,
+    BatchCreateEntryRequest, BatchDeleteEntryRequest, BatchUpdateEntryRequest, GetEntryRequest, ListEntriesRequest,
 };
 use steeple_api::types;
 use steeple_testkit::{Admin, Dice, workload_entry};
@@ -18,6 +20,7 @@ use super::history::{Answer, Recorder};
 use super::model::{Call, Outcome, Value};
 use crate::meaning::{Meaning, meaning, shown};
 
+const REGISTER: &str = "register-";
 const CLIENTS: u32 = 12;
 /// Few, so that clients meet at them.
 const REGISTERS: usize = 10;
@@ -42,6 +45,7 @@ struct Shared {
     recorder: Arc<Recorder>,
     next_value: AtomicU64,
     next_register: AtomicU32,
+    first_register: u32,
     in_use: Mutex<Vec<Register>>,
 }
 
@@ -62,19 +66,22 @@ struct Client {
 }
 
 impl Clients {
-    /// `connect` opens new connections to all replicas; `rate` is in calls a second.
+    /// `connect` opens new connections to all replicas; `rate` is in calls a second. Registers count from
+    /// `first_register`.
     pub(crate) fn start(
         connect: impl Fn() -> Vec<Admin>,
         trust_domain: &str,
         recorder: &Arc<Recorder>,
         seed: u64,
         rate: u32,
+        first_register: u32,
     ) -> Self {
         let shared = Arc::new(Shared {
             trust_domain: trust_domain.to_owned(),
             recorder: Arc::clone(recorder),
             next_value: AtomicU64::new(1),
-            next_register: AtomicU32::new(0),
+            next_register: AtomicU32::new(first_register),
+            first_register,
             in_use: Mutex::default(),
         });
         let (stop, stopped) = watch::channel(false);
@@ -95,12 +102,8 @@ impl Clients {
     }
 
     /// Lets every client finish its call, then reads every register once more from each replica.
-    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
-        self.stop.send_replace(true);
-        let mut ended = Vec::new();
-        while let Some(client) = self.clients.join_next().await {
-            ended.push(client??);
-        }
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        let ended = self.end().await?;
         let mut readers = JoinSet::new();
         for (share, client) in (0..).zip(ended) {
             readers.spawn(client.read_back(share));
@@ -110,6 +113,32 @@ impl Clients {
         }
         Ok(())
     }
+
+    /// Lets every client finish its call. Returns the first register that was not used.
+    pub(crate) async fn halt(self) -> anyhow::Result<u32> {
+        let ended = self.end().await?;
+        Ok(ended.first().map_or(0, |client| client.shared.next_register.load(Ordering::Relaxed)))
+    }
+
+    async fn end(mut self) -> anyhow::Result<Vec<Client>> {
+        self.stop.send_replace(true);
+        let mut ended = Vec::new();
+        while let Some(client) = self.clients.join_next().await {
+            ended.push(client??);
+        }
+        Ok(ended)
+    }
+}
+
+/// What all registers of a replica hold.
+pub(crate) async fn registers(replica: &Admin) -> anyhow::Result<BTreeMap<u32, Value>> {
+    let listed = replica.entries().list_entries(ListEntriesRequest::default()).await?.into_inner();
+    let entries = listed.entries.into_iter();
+    let of_ours = entries.filter_map(|entry| Some((entry.id.strip_prefix(REGISTER)?.parse().ok()?, entry)));
+    let value = |(number, entry): (u32, types::Entry)| {
+        Ok((number, entry.hint.parse().with_context(|| format!("register {number} holds {:?}", entry.hint))?))
+    };
+    of_ours.map(value).collect()
 }
 
 impl Client {
@@ -136,7 +165,7 @@ impl Client {
     /// One client's share of all registers, from each replica.
     async fn read_back(self, share: u32) -> anyhow::Result<()> {
         let registers = self.shared.next_register.load(Ordering::Relaxed);
-        for register in (share..registers).step_by(CLIENTS as usize) {
+        for register in (self.shared.first_register + share..registers).step_by(CLIENTS as usize) {
             for replica in 0..self.replicas.len() {
                 let carry_out = self.carry_out(replica, register, Call::Get);
                 self.shared.recorder.record(replica, register, Call::Get, carry_out).await?;
@@ -267,7 +296,7 @@ fn failed(call: Call, status: &Status) -> Answer {
 
 /// Of the entry that is register `number`.
 fn register_id(number: u32) -> String {
-    format!("register-{number}")
+    format!("{REGISTER}{number}")
 }
 
 fn timed<T>(message: T) -> Request<T> {

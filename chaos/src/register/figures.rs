@@ -71,7 +71,7 @@ impl Figures {
                     fault.evidence.clone_from(evidence);
                 }
                 Line::LoadEnded { at_us } => ended = *at_us,
-                Line::Sample { .. } | Line::Violation { .. } => {}
+                _ => {}
             }
         }
         figures.seconds = ended.saturating_sub(began.unwrap_or(ended)) as f64 / 1e6;

@@ -1,12 +1,13 @@
 //! What clients did and what they were told, and what was done to the replicas meanwhile.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::model::{Call, Outcome};
+use super::model::{Call, Outcome, Value};
 use crate::counts::Counts;
 use crate::journal::Journal;
 
@@ -44,6 +45,28 @@ pub(crate) enum Line {
         replica: usize,
         applied_index: u64,
         state_hash: String,
+    },
+    /// A workload was sent an SVID with its bundle. Authorities are named by their keys, in hex.
+    Shown {
+        at_us: u64,
+        workload: usize,
+        issuer: String,
+        authorities: Vec<String>,
+    },
+    BackupBegan {
+        at_us: u64,
+    },
+    BackupEnded {
+        at_us: u64,
+    },
+    /// All replicas are dead and their disks are empty: what follows is another cluster.
+    Wiped {
+        at_us: u64,
+    },
+    /// What that cluster holds, which came from the backup.
+    Restored {
+        at_us: u64,
+        registers: Vec<(u32, Value)>,
     },
     /// What a workload or a rotation found to be wrong.
     Violation {
@@ -121,6 +144,27 @@ impl Recorder {
         self.journal.write(|at_us| Line::Sample { at_us, replica, applied_index, state_hash })
     }
 
+    pub(crate) fn shown(&self, workload: usize, issuer: String, authorities: Vec<String>) -> anyhow::Result<()> {
+        self.journal.write(|at_us| Line::Shown { at_us, workload, issuer, authorities })
+    }
+
+    pub(crate) fn backup_began(&self) -> anyhow::Result<()> {
+        self.journal.write(|at_us| Line::BackupBegan { at_us })
+    }
+
+    pub(crate) fn backup_ended(&self) -> anyhow::Result<()> {
+        self.journal.write(|at_us| Line::BackupEnded { at_us })
+    }
+
+    pub(crate) fn wiped(&self) -> anyhow::Result<()> {
+        self.journal.write(|at_us| Line::Wiped { at_us })
+    }
+
+    pub(crate) fn restored(&self, registers: &BTreeMap<u32, Value>) -> anyhow::Result<()> {
+        let registers: Vec<(u32, Value)> = registers.iter().map(|(number, value)| (*number, *value)).collect();
+        self.journal.write(|at_us| Line::Restored { at_us, registers })
+    }
+
     pub(crate) fn load_ended(&self) -> anyhow::Result<()> {
         self.journal.write(|at_us| Line::LoadEnded { at_us })
     }
@@ -137,5 +181,24 @@ impl Recorder {
     /// Waits until `count` more writes are acknowledged; false if that takes longer than `limit`.
     pub(crate) async fn acknowledgements(&self, count: u64, limit: Duration) -> bool {
         timeout(limit, self.counts.acknowledgements(count)).await.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_can_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("history.jsonl");
+        let recorder = Recorder::create(&path).unwrap();
+        recorder.shown(1, "a".to_owned(), vec!["a".to_owned(), "b".to_owned()]).unwrap();
+        recorder.backup_began().unwrap();
+        recorder.restored(&BTreeMap::from([(3, 30)])).unwrap();
+        recorder.flush().unwrap();
+        let lines: Vec<Line> = crate::journal::read(&path).unwrap();
+        assert!(matches!(&lines[0], Line::Shown { workload: 1, authorities, .. } if authorities.len() == 2));
+        assert!(matches!(&lines[2], Line::Restored { registers, .. } if *registers == [(3, 30)]));
     }
 }

@@ -15,7 +15,7 @@ mod model;
 mod operations;
 mod verdict;
 
-pub(crate) use clients::Clients;
+pub(crate) use clients::{Clients, registers};
 pub(crate) use figures::{FaultFigures, Figures};
 pub(crate) use history::{Line, Recorder};
 pub(crate) use verdict::Verdict;

@@ -60,6 +60,8 @@ impl Verdict {
                         }
                     }
                 },
+                // Another log begins.
+                Line::Wiped { .. } => hashes.clear(),
                 _ => {}
             }
         }
@@ -107,6 +109,29 @@ mod tests {
         assert_eq!((clean.registers, clean.operations), (1, 2));
         let lost = told(2, 20, Call::Get, Outcome::Absent);
         assert_eq!(Verdict::of(&[created(), lost].concat()).not_linearizable.len(), 1);
+    }
+
+    /// A create before the backup, an update while it is made, one after it, and what was restored.
+    fn restored(registers: &[(u32, u64)]) -> Verdict {
+        let updated = |op, at_us, value| told(op, at_us, Call::Update { value }, Outcome::Done);
+        let during = [Line::BackupBegan { at_us: 18 }, Line::BackupEnded { at_us: 30 }];
+        let after = [
+            Line::Sample { at_us: 50, replica: 0, applied_index: 5, state_hash: "a".to_owned() },
+            Line::Wiped { at_us: 60 },
+            Line::Sample { at_us: 70, replica: 0, applied_index: 5, state_hash: "b".to_owned() },
+            Line::Restored { at_us: 80, registers: registers.to_vec() },
+        ];
+        Verdict::of(&[&created()[..], &updated(2, 20, 2), &during, &updated(3, 40, 3), &after].concat())
+    }
+
+    #[test]
+    fn a_backup_is_one_read_of_all_at_an_instant_while_it_was_made() {
+        assert!(restored(&[(7, 1)]).is_clean(), "before the update");
+        assert!(restored(&[(7, 2)]).is_clean(), "behind it");
+        assert_eq!(restored(&[(7, 3)]).not_linearizable.len(), 1, "from after the backup");
+        assert_eq!(restored(&[]).not_linearizable.len(), 1, "lost");
+        assert_eq!(restored(&[(7, 2), (8, 1)]).wrong.len(), 1, "from nowhere");
+        assert!(restored(&[(7, 1)]).diverged.is_empty(), "the log of another cluster has its own indexes");
     }
 
     #[test]

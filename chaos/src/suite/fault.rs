@@ -7,6 +7,8 @@ use super::{aimed, bits, clocks, disks, membership, partitions, processes};
 pub(super) enum Fault {
     LeaderCutOff,
     FollowerCutOff,
+    LeaderUnplugged,
+    FollowerUnplugged,
     LeaderDeaf,
     LeaderMute,
     Bridge,
@@ -35,9 +37,11 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 27] = [
+    pub(super) const ALL: [Self; 29] = [
         Self::LeaderCutOff,
         Self::FollowerCutOff,
+        Self::LeaderUnplugged,
+        Self::FollowerUnplugged,
         Self::LeaderDeaf,
         Self::LeaderMute,
         Self::Bridge,
@@ -70,6 +74,8 @@ impl Fault {
         match self {
             Self::LeaderCutOff => "leader-cut-off",
             Self::FollowerCutOff => "follower-cut-off",
+            Self::LeaderUnplugged => "leader-unplugged",
+            Self::FollowerUnplugged => "follower-unplugged",
             Self::LeaderDeaf => "leader-deaf",
             Self::LeaderMute => "leader-mute",
             Self::Bridge => "bridge",
@@ -102,6 +108,8 @@ impl Fault {
         match self {
             Self::LeaderCutOff
             | Self::FollowerCutOff
+            | Self::LeaderUnplugged
+            | Self::FollowerUnplugged
             | Self::LeaderDeaf
             | Self::LeaderMute
             | Self::Bridge
@@ -125,6 +133,16 @@ impl Fault {
         }
     }
 
+    /// Whether it needs a small file system, which only root can have.
+    pub(super) fn needs_a_volume(self) -> bool {
+        self == Self::DiskFull
+    }
+
+    /// Whether it needs network namespaces, which only root can have.
+    pub(super) fn needs_namespaces(self) -> bool {
+        matches!(self, Self::LeaderUnplugged | Self::FollowerUnplugged)
+    }
+
     /// Whether a quorum goes on while it lasts, so that writes may not stop for long.
     pub(super) fn leaves_a_quorum(self) -> bool {
         !matches!(self, Self::AllKilled | Self::PowerCut)
@@ -135,6 +153,8 @@ impl Fault {
         match self {
             Self::LeaderCutOff => partitions::leader_cut_off(stage).await,
             Self::FollowerCutOff => partitions::follower_cut_off(stage).await,
+            Self::LeaderUnplugged => partitions::leader_unplugged(stage).await,
+            Self::FollowerUnplugged => partitions::follower_unplugged(stage).await,
             Self::LeaderDeaf => partitions::leader_one_way(stage, partitions::Lacks::Hearing).await,
             Self::LeaderMute => partitions::leader_one_way(stage, partitions::Lacks::Speech).await,
             Self::Bridge => partitions::bridge(stage).await,

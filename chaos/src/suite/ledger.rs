@@ -1,5 +1,6 @@
 //! Rounds that are done, one JSON object a line, so that a long run goes on where it stopped.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,9 @@ pub(super) struct Round {
     /// Under load.
     pub(super) seconds: f64,
     pub(super) passed: bool,
+    /// How often each fault happened.
+    pub(super) faults: BTreeMap<String, u64>,
+    pub(super) least_slack_ms: Option<i64>,
     /// The raw log, and what it must hash to.
     pub(super) history: String,
     pub(super) history_sha256: String,
@@ -84,6 +88,8 @@ mod tests {
             replicas: 3,
             seconds: 30.0,
             passed,
+            faults: BTreeMap::new(),
+            least_slack_ms: None,
             history: "history-1.jsonl".to_owned(),
             history_sha256: String::new(),
         }

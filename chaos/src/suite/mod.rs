@@ -8,8 +8,10 @@
 //!              ├─ stage ── fault  one after the other: happens, is seen, is undone, all is well again
 //!              │     └─ partitions, processes, membership, disks, clocks
 //!              ├─ rotation        the CA is replaced, with trouble for the leader at each step
+//!              ├─ restore         all disks are gone, and a backup becomes a new cluster
 //!              ├─ workloads       whoever is shown an SVID can verify it
 //!              └─ report          of the history alone
+//!                    └─ slack     how long before its first use an authority was known
 //! ```
 //!
 //! A fault that was not seen fails the run, and so does a cluster that stood still.
@@ -25,13 +27,15 @@ mod options;
 mod partitions;
 mod processes;
 mod report;
+mod restore;
 mod rotation;
 mod round;
 mod run;
 pub(crate) mod site;
+mod slack;
 mod stage;
 mod workloads;
 
-pub use crate::faults::own_mounts;
+pub use crate::faults::set_apart;
 pub use options::SuiteArgs;
 pub use run::run;

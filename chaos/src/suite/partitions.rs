@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
+use steeple_testkit::until;
 use tokio::time::sleep;
 
 use super::site::name;
@@ -36,6 +37,33 @@ pub(super) async fn follower_cut_off(stage: &mut Stage<'_>) -> anyhow::Result<St
     stage.site.network.set_all_of(position, Link::CUT);
     stage.hold().await?;
     held_up(stage, format!("{} was alone", name(position)))
+}
+
+/// Packets to and from the leader vanish, those of its peers and those of agents.
+pub(super) async fn leader_unplugged(stage: &mut Stage<'_>) -> anyhow::Result<String> {
+    let before = stage.led().await?;
+    unplug(stage, before.position)?;
+    let after = stage.led_by_another(before).await?;
+    stage.hold().await?;
+    Ok(followed(before, after))
+}
+
+/// It notices that nobody leads it.
+pub(super) async fn follower_unplugged(stage: &mut Stage<'_>) -> anyhow::Result<String> {
+    let position = stage.follower().await?;
+    unplug(stage, position)?;
+    stage.hold().await?;
+    until("it knows no leader", LED_MAX, async || {
+        let status = stage.site.cluster.servers[position].admin().status().await?;
+        ensure!(status.leader_id == 0, "it follows node {}", status.leader_id);
+        Ok::<_, anyhow::Error>(())
+    })
+    .await?;
+    Ok(format!("{} knew no leader", name(position)))
+}
+
+fn unplug(stage: &Stage<'_>, position: usize) -> anyhow::Result<()> {
+    stage.site.namespaces.as_ref().context("no namespaces")?.unplug(position)
 }
 
 /// One direction of each of the leader's links is cut. Writes have to go on, whoever leads.

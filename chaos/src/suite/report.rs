@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use super::fault::Fault;
 use super::options::Plan;
+use super::restore::RESTORE;
 use super::rotation;
+use super::slack::Slack;
 use crate::register::{FaultFigures, Figures, Line, Verdict};
 
 /// A cluster that stands still breaks no promise; so it has to answer this much.
@@ -24,6 +26,7 @@ const SHOWN_MAX: usize = 5;
 pub(super) struct Expected {
     faults: BTreeSet<Fault>,
     rotations: Vec<String>,
+    restore: bool,
     /// Faults that this machine does not allow.
     not_run: BTreeSet<Fault>,
 }
@@ -36,16 +39,19 @@ pub(super) struct Report {
     pub(super) shortfalls: Vec<String>,
     pub(super) not_run: Vec<&'static str>,
     pub(super) workload_updates: u64,
+    /// The least of all authorities that came into use: from when every workload had it until one was shown an SVID by it.
+    pub(super) least_slack_ms: Option<i64>,
     pub(super) figures: Figures,
     pub(super) verdict: Verdict,
 }
 
 impl Expected {
-    pub(super) fn of(plan: &Plan, has_volume: bool) -> Self {
-        let is_possible = |fault: &Fault| has_volume || *fault != Fault::DiskFull;
+    pub(super) fn of(plan: &Plan, has_volume: bool, has_namespaces: bool) -> Self {
+        let is_possible =
+            |fault: &Fault| (has_volume || !fault.needs_a_volume()) && (has_namespaces || !fault.needs_namespaces());
         let (faults, not_run) = plan.faults.iter().partition(|fault| is_possible(fault));
         let rotations = if plan.rotation { rotation::names(plan.seed) } else { Vec::new() };
-        Self { faults, rotations, not_run }
+        Self { faults, rotations, restore: plan.restore, not_run }
     }
 
     pub(super) fn includes(&self, fault: Fault) -> bool {
@@ -55,7 +61,8 @@ impl Expected {
     /// Those that did not happen.
     fn missing(&self, figures: &Figures) -> Vec<String> {
         let faults = self.faults.iter().map(|fault| fault.name().to_owned());
-        let all = faults.chain(self.rotations.iter().cloned());
+        let restore = self.restore.then(|| RESTORE.to_owned());
+        let all = faults.chain(self.rotations.iter().cloned()).chain(restore);
         all.filter(|name| figures.faults.get(name).is_none_or(|fault| fault.happened == 0)).collect()
     }
 }
@@ -78,9 +85,18 @@ impl Report {
                 shortfalls.push(format!("{}: no write for {gap} ms", fault.name()));
             }
         }
+        let slack = Slack::of(history);
+        if !expected.rotations.is_empty() && slack.milliseconds.is_empty() {
+            shortfalls.push("no workload was shown an SVID by a new authority".to_owned());
+        }
+        let early = slack.milliseconds.iter().filter(|slack| **slack <= 0);
+        shortfalls.extend(early.map(|slack| format!("an authority was used {} ms before all knew it", -slack)));
+        let unknown = slack.unknown.iter();
+        shortfalls.extend(unknown.map(|name| format!("authority {name} was used, and some workload never had it")));
         let passed = failure.is_none() && shortfalls.is_empty() && verdict.is_clean();
         let not_run = expected.not_run.iter().map(|fault| fault.name()).collect();
-        Self { passed, failure, shortfalls, not_run, workload_updates, figures, verdict }
+        let least_slack_ms = slack.least();
+        Self { passed, failure, shortfalls, not_run, workload_updates, least_slack_ms, figures, verdict }
     }
 }
 
@@ -93,7 +109,7 @@ impl fmt::Display for Report {
             writeln!(f, "  {name:<34} {happened:>5}  {longest:>17} ms")?;
         }
         for name in &self.not_run {
-            writeln!(f, "  {name:<34} not run: it needs root and a mount namespace")?;
+            writeln!(f, "  {name:<34} not run: it needs root, mounts and a network of its own")?;
         }
         let mut row = |name: &str, value: String| writeln!(f, "  {name:<42} {value}");
         row("seconds under load", format!("{:.0}", figures.seconds))?;
@@ -103,6 +119,9 @@ impl fmt::Display for Report {
             row(&format!("calls without an answer, {code}"), count.to_string())?;
         }
         row("updates sent to workloads", self.workload_updates.to_string())?;
+        if let Some(slack) = self.least_slack_ms {
+            row("milliseconds from known to used, least", slack.to_string())?;
+        }
         row("registers", verdict.registers.to_string())?;
         row("operations on them", verdict.operations.to_string())?;
         row("state hashes compared at equal indexes", verdict.hashes_compared.to_string())?;
@@ -124,9 +143,10 @@ mod tests {
     use crate::suite::options::SuiteArgs;
 
     fn expected(has_volume: bool) -> Expected {
-        let only = vec!["disk-full".to_owned(), "power-cut".to_owned()];
-        let args = SuiteArgs { minutes: None, seed: 0, rate: 300, only, signing: Signing::default(), out: None };
-        Expected::of(&args.plan(0).unwrap(), has_volume)
+        let only = ["disk-full", "power-cut", "leader-unplugged"].map(str::to_owned).to_vec();
+        let args =
+            SuiteArgs { minutes: None, rounds: None, seed: 0, rate: 300, only, signing: Signing::default(), out: None };
+        Expected::of(&args.plan(0).unwrap(), has_volume, false)
     }
 
     fn happened(fault: Fault) -> [Line; 2] {
@@ -143,7 +163,7 @@ mod tests {
         };
         assert_eq!(missing(&expected(true)), ["disk-full did not happen"]);
         assert_eq!(missing(&expected(false)), [""; 0]);
-        assert_eq!(Report::of(&history, &expected(false), 9, None).not_run, ["disk-full"]);
+        assert_eq!(Report::of(&history, &expected(false), 9, None).not_run, ["leader-unplugged", "disk-full"]);
     }
 
     #[test]

@@ -151,7 +151,7 @@ async fn inflict(stage: &mut Stage<'_>, trouble: Trouble) -> anyhow::Result<Stri
     Ok(followed(before, stage.led_by_another(before).await?))
 }
 
-fn active(status: &AuthorityStatusResponse) -> anyhow::Result<String> {
+pub(super) fn active(status: &AuthorityStatusResponse) -> anyhow::Result<String> {
     let mut x509 = status.authorities.iter().filter(|authority| authority.kind == "x509");
     let active = x509.find(|authority| authority.slot == "active").context("no authority is active")?;
     ensure!(!active.tainted, "the active authority is tainted");

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::fault::Fault;
 use super::options::Plan;
 use super::report::{Expected, Report};
+use super::restore::{RESTORE, restore};
 use super::rotation;
 use super::site::{Site, TRUST_DOMAIN};
 use super::stage::Stage;
@@ -33,7 +34,7 @@ pub(super) struct Files {
 pub(super) async fn play(plan: &Plan, files: &Files) -> anyhow::Result<Report> {
     let mut site = Site::found(plan.replicas, plan.signing).await?;
     let recorder = Arc::new(Recorder::create(&files.history)?);
-    let expected = Expected::of(plan, site.volume.is_some());
+    let expected = Expected::of(plan, site.volume.is_some(), site.namespaces.is_some());
     let outcome = under_load(&mut site, plan, &recorder, &expected).await;
     keep_logs(&site, files)?;
     let history: Vec<Line> = journal::read(&files.history)?;
@@ -54,16 +55,30 @@ async fn under_load(
     let workloads = Workloads::start(site, recorder).await.context("agents and workloads")?;
     let sockets = site.cluster.admin_sockets();
     let connect = || sockets.iter().map(|socket| Admin::at(socket)).collect::<Vec<_>>();
-    let clients = Clients::start(connect, TRUST_DOMAIN, recorder, plan.seed, plan.rate);
+    let start = |first| Clients::start(connect, TRUST_DOMAIN, recorder, plan.seed, plan.rate, first);
+    let mut clients = Some(start(0));
     let (stop, stopped) = watch::channel(false);
     let written = Arc::clone(recorder);
     let sampler =
         tokio::spawn(sample(connect(), stopped, move |position, index, hash| written.sample(position, index, hash)));
     let mut stage = Stage { site, recorder: Arc::clone(recorder), dice: Dice::new(plan.seed), hold: plan.hold };
-    let outcome = faults(&mut stage, plan, expected).await;
+    let began = Instant::now();
+    let mut outcome = faults(&mut stage, plan, expected, began).await;
+    if plan.restore
+        && outcome.is_ok()
+        && let Some(old) = clients.take()
+    {
+        match restore(&mut stage, old, &workloads, start, plan.shuffled).await.context("the restore") {
+            Ok(new) => clients = Some(new),
+            Err(error) => outcome = Err(error),
+        }
+        tell(&stage, began, RESTORE);
+    }
     // The history ends in order, whatever the faults met.
     stop.send_replace(true);
-    clients.stop().await?;
+    if let Some(clients) = clients {
+        clients.stop().await?;
+    }
     recorder.load_ended()?;
     sampler.await??;
     let updates = workloads.stop(recorder).await;
@@ -73,7 +88,7 @@ async fn under_load(
     Ok(updates)
 }
 
-async fn faults(stage: &mut Stage<'_>, plan: &Plan, expected: &Expected) -> anyhow::Result<()> {
+async fn faults(stage: &mut Stage<'_>, plan: &Plan, expected: &Expected, began: Instant) -> anyhow::Result<()> {
     let mut order: Vec<Fault> = plan.faults.iter().copied().filter(|fault| expected.includes(*fault)).collect();
     if plan.shuffled {
         for at in (1..order.len()).rev() {
@@ -81,7 +96,6 @@ async fn faults(stage: &mut Stage<'_>, plan: &Plan, expected: &Expected) -> anyh
         }
     }
     let before_rotation = ROTATION_AFTER.min(order.len());
-    let began = Instant::now();
     for (at, fault) in order.iter().enumerate() {
         if at == before_rotation && plan.rotation {
             rotate(stage, plan, began).await?;

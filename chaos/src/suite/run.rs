@@ -1,5 +1,6 @@
 //! One short round, or rounds until enough minutes have passed.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
@@ -15,15 +16,15 @@ use crate::out_dir::out_dir;
 const MODIFIED: &str = "-modified";
 
 pub async fn run(args: SuiteArgs) -> anyhow::Result<()> {
-    let kind = if args.minutes.is_some() { "chaos-long" } else { "chaos" };
+    let kind = if args.is_long() { "chaos-long" } else { "chaos" };
     let dir = out_dir(args.out.clone(), kind)?;
     let commit = commit();
-    let Some(minutes) = args.minutes else {
+    if !args.is_long() {
         let (report, round) = round(&args, 0, &dir, &commit).await?;
         println!("{}", summary(&[&round], &dir));
         ensure!(report.passed, "the round did not keep its promises");
         return Ok(());
-    };
+    }
     if commit.ends_with(MODIFIED) {
         // Nobody knows whether what is in the folder was made by these sources.
         let _ = std::fs::remove_file(dir.join("rounds.jsonl"));
@@ -32,12 +33,13 @@ pub async fn run(args: SuiteArgs) -> anyhow::Result<()> {
     if !ledger.rounds.is_empty() {
         println!("going on after {} rounds, {:.0} s under load", ledger.rounds.len(), ledger.seconds());
     }
-    while ledger.seconds() < (minutes * 60) as f64 {
+    while !args.is_reached(ledger.rounds.len(), ledger.seconds()) {
         let (report, round) = round(&args, ledger.rounds.len() as u64, &dir, &commit).await?;
         ledger.add(round)?;
         ensure!(report.passed, "round {} did not keep its promises", ledger.rounds.len());
     }
     println!("{}", summary(&ledger.rounds.iter().collect::<Vec<_>>(), &dir));
+    println!("{}", totals(&ledger.rounds));
     println!("  rounds.jsonl, which names all of them, SHA-256 {}", ledger.sha256()?);
     Ok(())
 }
@@ -56,6 +58,8 @@ async fn round(args: &SuiteArgs, number: u64, dir: &Path, commit: &str) -> anyho
         replicas: plan.replicas,
         seconds: report.figures.seconds,
         passed: report.passed,
+        faults: report.figures.faults.iter().map(|(name, fault)| (name.clone(), fault.happened)).collect(),
+        least_slack_ms: report.least_slack_ms,
         history_sha256: sha256(&files.history)?,
         history,
     };
@@ -68,6 +72,21 @@ fn summary(rounds: &[&Round], dir: &Path) -> String {
         let Round { commit, seed, replicas, seconds, history, history_sha256, .. } = round;
         lines.push(format!("  {history}, SHA-256 {history_sha256}: {seconds:.0} s, {replicas} replicas, seed {seed}"));
         lines.push(format!("    of {commit}"));
+    }
+    lines.join("\n")
+}
+
+/// Of all rounds: how often each fault happened, and the least slack.
+fn totals(rounds: &[Round]) -> String {
+    let mut faults: BTreeMap<&str, u64> = BTreeMap::new();
+    for (name, times) in rounds.iter().flat_map(|round| &round.faults) {
+        *faults.entry(name).or_default() += times;
+    }
+    let mut lines: Vec<String> = faults.iter().map(|(name, times)| format!("  {name:<34} {times:>5}")).collect();
+    let seconds: f64 = rounds.iter().map(|round| round.seconds).sum();
+    lines.push(format!("  {} rounds, {seconds:.0} s under load", rounds.len()));
+    if let Some(slack) = rounds.iter().filter_map(|round| round.least_slack_ms).min() {
+        lines.push(format!("  {slack} ms at least from when all knew an authority until it was used"));
     }
     lines.join("\n")
 }

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use steeple_api::steeple::server::RemoveRequest;
 use steeple_testkit::{
     Binaries, Cluster, ClusterRole, ExtraLines, NodeCertificateAuthority, Scratch, Server, ServerSpec,
 };
+use tokio::process::Command;
 
-use crate::faults::{Network, Preload, SyncLog, Volume, WallClock, preload_env};
+use crate::faults::{Namespaces, Network, Preload, SyncLog, Volume, WallClock, preload_env};
 use crate::signing::Signing;
 
 pub(crate) const TRUST_DOMAIN: &str = "chaos.test";
@@ -20,6 +21,8 @@ const VOLUME_BYTES: u64 = 256 * 1024 * 1024;
 pub(crate) struct Site {
     pub(crate) cluster: Cluster,
     pub(crate) network: Network,
+    /// One for each replica; `None` where there can be none, and all are on loopback.
+    pub(crate) namespaces: Option<Namespaces>,
     pub(crate) clocks: Vec<WallClock>,
     pub(crate) disks: Vec<SyncLog>,
     /// Under the last replica's data; `None` where it cannot be mounted.
@@ -36,14 +39,26 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) async fn found(size: usize, signing: Signing) -> anyhow::Result<Self> {
         let extra = ExtraLines { server: SLOW_SIGNATURES.to_owned(), ..ExtraLines::default() };
-        Self::found_with(signing, vec![extra; size]).await
+        let namespaces = Namespaces::are_possible().then(|| Namespaces::open(size)).transpose()?;
+        Self::found_in(namespaces, signing, vec![extra; size]).await
     }
 
-    /// A replica for each of `extra`, with these lines in its configuration.
+    /// On loopback, a replica for each of `extra`, with these lines in its configuration.
     pub(crate) async fn found_with(signing: Signing, extra: Vec<ExtraLines>) -> anyhow::Result<Self> {
+        Self::found_in(None, signing, extra).await
+    }
+
+    async fn found_in(
+        namespaces: Option<Namespaces>,
+        signing: Signing,
+        extra: Vec<ExtraLines>,
+    ) -> anyhow::Result<Self> {
         let size = extra.len();
         let scratch = Scratch::new()?;
-        let network = Network::open(size).await?;
+        let network = match &namespaces {
+            Some(namespaces) => Network::open_at(namespaces.hub(), namespaces.hosts()).await?,
+            None => Network::open(size).await?,
+        };
         let (mut clocks, mut disks, mut sources) = (Vec::new(), Vec::new(), Vec::new());
         for position in 0..size {
             let dir = scratch.join(format!("preload-{}", position + 1));
@@ -59,8 +74,20 @@ impl Site {
         let nodes = NodeCertificateAuthority::new(scratch.path())?;
         let cluster = Cluster { servers: Vec::with_capacity(size) };
         let binaries = Binaries::find()?;
-        let mut site =
-            Self { cluster, network, clocks, disks, volume, binaries, nodes, sources, signing, extra, scratch };
+        let mut site = Self {
+            cluster,
+            network,
+            namespaces,
+            clocks,
+            disks,
+            volume,
+            binaries,
+            nodes,
+            sources,
+            signing,
+            extra,
+            scratch,
+        };
         for position in 0..size {
             let join = (0..position).map(|member| site.network.front(member)).collect();
             let mut server = site.start(position, join)?;
@@ -95,6 +122,30 @@ impl Site {
         self.cluster.all_vote().await
     }
 
+    /// Of replicas that are dead.
+    pub(crate) fn wipe_all(&self) -> anyhow::Result<()> {
+        self.cluster.servers.iter().try_for_each(|server| wipe(&server.data_dir()))
+    }
+
+    /// Makes a new cluster of a backup, on the first replica, and lets the others join.
+    pub(crate) async fn restore(&mut self, backup: &Path) -> anyhow::Result<()> {
+        let (spec, extra) = self.described(0, Vec::new());
+        self.server(0).configure(&spec, &extra)?;
+        let server = self.server(0);
+        let mut command = Command::new(server.program());
+        command.args(["restore", "-path"]).arg(backup).arg("-config").arg(server.config());
+        let output = command.output().await.context("cannot start the operator's command")?;
+        ensure!(output.status.success(), "restore: {}", String::from_utf8_lossy(&output.stderr));
+        self.server(0).launch()?;
+        self.server(0).ready().await?;
+        for position in 1..self.size() {
+            let (spec, extra) = self.described(position, vec![self.network.front(0)]);
+            self.server(position).launch_anew(&spec, &extra)?;
+            self.server(position).ready().await?;
+        }
+        self.cluster.all_vote().await
+    }
+
     /// What stands in a log now is before this mark.
     pub(crate) fn log_mark(&self, position: usize) -> u64 {
         std::fs::metadata(self.cluster.servers[position].log()).map_or(0, |log| log.len())
@@ -111,7 +162,15 @@ impl Site {
 
     fn start(&self, position: usize, join: Vec<String>) -> anyhow::Result<Server> {
         let (spec, extra) = self.described(position, join);
-        let server = Server::start_with(&self.binaries, self.scratch.path(), &spec, &extra)?;
+        let dir = self.scratch.path();
+        let server = match &self.namespaces {
+            Some(namespaces) => {
+                let program = namespaces.program(position, &self.binaries.server, dir)?;
+                let binaries = Binaries { server: program, ..self.binaries.clone() };
+                Server::start_at(namespaces.hosts()[position], &binaries, dir, &spec, &extra)?
+            }
+            None => Server::start_with(&self.binaries, dir, &spec, &extra)?,
+        };
         self.network.leads_to(position, &server.peer_address())?;
         Ok(server)
     }

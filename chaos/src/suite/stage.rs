@@ -52,6 +52,9 @@ impl Stage<'_> {
     pub(super) async fn settle(&mut self) -> anyhow::Result<Duration> {
         let began = Instant::now();
         self.site.network.heal();
+        if let Some(namespaces) = &self.site.namespaces {
+            namespaces.plug_in_all()?;
+        }
         for position in 0..self.site.size() {
             self.site.clocks[position].set_right()?;
             self.site.disks[position].mend()?;

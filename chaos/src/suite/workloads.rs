@@ -13,7 +13,7 @@ use steeple_core::{Clock as _, SystemClock};
 use steeple_testkit::{Agent, AgentSpec, Attestation, WorkloadStream, own_uid_selector, until, workload_entry};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::site::{Site, TRUST_DOMAIN};
 use crate::register::Recorder;
@@ -67,18 +67,28 @@ impl Workloads {
             let entry = workload_entry("", &parent, "/workload", vec![own_uid_selector()]);
             admin.create_entry(types::Entry { x509_svid_ttl: SVID_TTL_SECS, ..entry }).await?;
         }
-        for agent in &workloads.agents {
+        for (number, agent) in workloads.agents.iter().enumerate() {
             let (stream, first) = first_svid(agent).await?;
+            record(number, &first, recorder)?;
             let (sender, shown) = watch::channel(first);
             workloads.shown.push(shown);
             let updates = Arc::clone(&workloads.updates);
-            workloads.tasks.spawn(follow(stream, sender, updates, Arc::clone(recorder)));
+            workloads.tasks.spawn(follow(number, stream, sender, updates, Arc::clone(recorder)));
         }
         for (own, other) in [(0, 1), (1, 0)] {
             let (shows, verifies) = (workloads.shown[own].clone(), workloads.shown[other].clone());
             workloads.tasks.spawn(compare(shows, verifies, Arc::clone(recorder)));
         }
         Ok(workloads)
+    }
+
+    /// From now on.
+    pub(super) fn renewed(&self) -> Renewed {
+        let mut shown = self.shown.clone();
+        shown.iter_mut().for_each(|shown| {
+            shown.borrow_and_update();
+        });
+        Renewed(shown)
     }
 
     /// Ends all of it. Returns how many updates the workloads were sent after their first.
@@ -95,6 +105,19 @@ impl Workloads {
     }
 }
 
+/// Whether workloads were sent anything since then.
+pub(super) struct Renewed(Vec<Shown>);
+
+impl Renewed {
+    /// All of them.
+    pub(super) async fn wait(mut self, limit: Duration) -> anyhow::Result<()> {
+        for shown in &mut self.0 {
+            timeout(limit, shown.changed()).await.context("a workload was sent no new SVID")??;
+        }
+        Ok(())
+    }
+}
+
 /// A stream and its first update. Until the entry arrives the agent refuses the stream, and workloads come back.
 async fn first_svid(agent: &Agent) -> anyhow::Result<(WorkloadStream, X509svidResponse)> {
     until("the first SVID", ARRIVAL_MAX, async || {
@@ -107,6 +130,7 @@ async fn first_svid(agent: &Agent) -> anyhow::Result<(WorkloadStream, X509svidRe
 
 /// Every update has to verify by the bundle that comes with it.
 async fn follow(
+    number: usize,
     mut stream: WorkloadStream,
     shown: watch::Sender<X509svidResponse>,
     updates: Arc<AtomicU64>,
@@ -117,9 +141,24 @@ async fn follow(
         if !verifies(&update, &update)? {
             recorder.violation("an SVID that its own update cannot verify")?;
         }
+        record(number, &update, &recorder)?;
         updates.fetch_add(1, Ordering::Relaxed);
         shown.send_replace(update);
     }
+}
+
+/// Which authority signed what a workload was sent, and which ones it holds.
+fn record(number: usize, update: &X509svidResponse, recorder: &Recorder) -> anyhow::Result<()> {
+    let svid = update.svids.first().context("an update without an SVID")?;
+    let leaf = certificate::facts(&svid.x509_svid).context("no leaf")?;
+    let bundle = certificate::split(&svid.bundle).context("a bundle that is no certificates")?;
+    let roots = bundle.iter().filter_map(|root| certificate::facts(root)?.subject_key_id);
+    let issuer = leaf.authority_key_id.context("a leaf that does not name its issuer")?;
+    recorder.shown(number, hex(&issuer), roots.map(|id| hex(&id)).collect())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What `shows` shows has to be valid, and to verify by what `verifier` holds.

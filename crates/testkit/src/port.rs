@@ -19,6 +19,7 @@ static NEXT: AtomicU16 = AtomicU16::new(0);
 #[derive(Debug)]
 pub struct Port {
     number: u16,
+    host: Ipv4Addr,
     _reservation: UdpSocket,
 }
 
@@ -30,10 +31,19 @@ impl Port {
             let number = FIRST + begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
             let Ok(reservation) = UdpSocket::bind((Ipv4Addr::LOCALHOST, number)) else { continue };
             if try_out(number).is_ok() {
-                return Ok(Self { number, _reservation: reservation });
+                return Ok(Self { number, host: Ipv4Addr::LOCALHOST, _reservation: reservation });
             }
         }
         bail!("no free port on 127.0.0.1 from {FIRST} to {}", FIRST + COUNT - 1)
+    }
+
+    /// The same number at another address, which may be one in another network namespace.
+    pub fn on(self, host: Ipv4Addr) -> Self {
+        Self { host, ..self }
+    }
+
+    pub fn host(&self) -> Ipv4Addr {
+        self.host
     }
 
     pub fn number(&self) -> u16 {
@@ -41,7 +51,7 @@ impl Port {
     }
 
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.number)
+        format!("{}:{}", self.host, self.number)
     }
 }
 

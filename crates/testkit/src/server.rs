@@ -1,5 +1,6 @@
 //! A server process.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -72,9 +73,20 @@ impl Server {
 
     /// As [`Server::start`], with more in the configuration.
     pub fn start_with(binaries: &Binaries, dir: &Path, spec: &ServerSpec, extra: &ExtraLines) -> anyhow::Result<Self> {
+        Self::start_at(Ipv4Addr::LOCALHOST, binaries, dir, spec, extra)
+    }
+
+    /// As [`Server::start_with`], at another address, where `binaries` are of a program that can bind it.
+    pub fn start_at(
+        host: Ipv4Addr,
+        binaries: &Binaries,
+        dir: &Path,
+        spec: &ServerSpec,
+        extra: &ExtraLines,
+    ) -> anyhow::Result<Self> {
         let dir = dir.join(&spec.name);
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        let (api, peer) = (Port::reserve()?, Port::reserve()?);
+        let (api, peer) = (Port::reserve()?.on(host), Port::reserve()?.on(host));
         std::fs::write(dir.join(CONFIG), configuration(spec, &dir, &api, &peer, extra))?;
         let mut server = Self {
             name: spec.name.clone(),
@@ -92,8 +104,14 @@ impl Server {
 
     /// Starts the process with another configuration in place of the one before, at the same addresses.
     pub fn launch_anew(&mut self, spec: &ServerSpec, extra: &ExtraLines) -> anyhow::Result<()> {
-        std::fs::write(self.dir.join(CONFIG), configuration(spec, &self.dir, &self.api, &self.peer, extra))?;
+        self.configure(spec, extra)?;
         self.launch()
+    }
+
+    /// Writes another configuration in place of the one before, for the next process.
+    pub fn configure(&self, spec: &ServerSpec, extra: &ExtraLines) -> anyhow::Result<()> {
+        std::fs::write(self.config(), configuration(spec, &self.dir, &self.api, &self.peer, extra))?;
+        Ok(())
     }
 
     /// Starts the process again after [`Server::kill9`] or [`Server::stop`].
@@ -103,7 +121,7 @@ impl Server {
 
     fn launch_with(&mut self, flags: &[&str]) -> anyhow::Result<()> {
         let mut command = Command::new(&self.program);
-        command.arg("run").arg("-config").arg(self.dir.join(CONFIG)).args(flags).current_dir(&self.dir);
+        command.arg("run").arg("-config").arg(self.config()).args(flags).current_dir(&self.dir);
         command.envs(self.env.iter().map(|(key, value)| (key, value)));
         self.process = Some(Process::start(&self.name, command, &self.log())?);
         Ok(())
@@ -173,6 +191,10 @@ impl Server {
         [self.dir.join(SPIRE_DATASTORE), self.dir.join(SPIRE_KEYS)]
     }
 
+    pub fn config(&self) -> PathBuf {
+        self.dir.join(CONFIG)
+    }
+
     pub fn data_dir(&self) -> PathBuf {
         self.dir.join(DATA)
     }
@@ -204,7 +226,7 @@ fn configuration(spec: &ServerSpec, dir: &Path, api: &Port, peer: &Port, extra: 
     let mut file = Hcl::default();
     file.block("server", |server| {
         server.text("trust_domain", &spec.trust_domain);
-        server.text("bind_address", "127.0.0.1");
+        server.text("bind_address", &api.host().to_string());
         server.number("bind_port", api.number().into());
         server.path("socket_path", &dir.join(SOCKET));
         server.path("data_dir", &dir.join(DATA));
@@ -221,7 +243,7 @@ fn configuration(spec: &ServerSpec, dir: &Path, api: &Port, peer: &Port, extra: 
         if let Some(role) = &spec.cluster {
             server.block("cluster", |cluster| {
                 cluster.text("name", &spec.name);
-                cluster.text("peer_bind_address", "127.0.0.1");
+                cluster.text("peer_bind_address", &peer.host().to_string());
                 cluster.number("peer_bind_port", peer.number().into());
                 cluster.path("sealing_key_path", &role.sealing_key_path);
                 // A test waits for what it is about.

@@ -17,12 +17,12 @@ pub fn chaos(arguments: &[String]) -> Result<()> {
     run("chaos", Profile::Dev, arguments)
 }
 
-/// Round after round.
+/// Round after round, of the programs that people run.
 pub fn chaos_long(arguments: &[String]) -> Result<()> {
-    let has_minutes = arguments.iter().any(|argument| argument.starts_with("--minutes"));
-    let minutes: &[&str] = if has_minutes { &[] } else { &["--minutes", "60"] };
+    let is_bounded = |argument: &String| argument.starts_with("--minutes") || argument.starts_with("--rounds");
+    let minutes: &[&str] = if arguments.iter().any(is_bounded) { &[] } else { &["--minutes", "60"] };
     let minutes = minutes.iter().map(|word| (*word).to_owned());
-    run("chaos", Profile::Dev, &minutes.chain(arguments.iter().cloned()).collect::<Vec<_>>())
+    run("chaos", Profile::Release, &minutes.chain(arguments.iter().cloned()).collect::<Vec<_>>())
 }
 
 /// Each alert rule made to fire.

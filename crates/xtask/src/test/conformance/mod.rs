@@ -33,7 +33,13 @@ pub fn run(workshop: &Workshop) -> Result<Verdict> {
         say(&format!("conformance: no engine beside the checkout, and {LOCATION} is not set"));
         return Ok(Verdict { counted: Counted::Whole(not_run), complaint: None });
     };
-    let judgement = judge(&lists, &play(workshop, &folder, "")?);
+    let mut outcomes = play(workshop, &folder, "")?;
+    // Another key is another word.
+    for scenario in outcomes.misread() {
+        say(&format!("conformance: {scenario} once more: the engine took a random key for a word"));
+        outcomes.replace(play(workshop, &folder, &format!("^{scenario}$"))?);
+    }
+    let judgement = judge(&lists, &outcomes);
     Ok(Verdict { counted: Counted::Whole(judgement.tally), complaint: judgement.complaint() })
 }
 
