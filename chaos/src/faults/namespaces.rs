@@ -37,6 +37,8 @@ impl Namespaces {
         ip(&["link", "set", BRIDGE, "up"])?;
         for position in 0..size {
             let (name, cable) = (namespace(position), cable(position));
+            // The kernel takes what is in a namespace away some time after its end.
+            let _ = ip(&["link", "del", &cable]);
             let _ = ip(&["netns", "del", &name]);
             ip(&["netns", "add", &name])?;
             ip(&["link", "add", &cable, "type", "veth", "peer", "name", "eth0", "netns", &name])?;
