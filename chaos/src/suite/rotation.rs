@@ -9,7 +9,7 @@ use steeple_testkit::until;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::processes;
 use super::stage::{LED_MAX, Stage, followed};
@@ -24,6 +24,8 @@ const STEP_MAX: Duration = Duration::from_secs(240);
 const ACK_WAIT: &str = "30m";
 /// An operator starts the command again when it stopped, so often.
 const STARTS_MAX: u32 = 5;
+/// The replica that is asked may be down: it is started again when the cluster has shown that it goes on without.
+const START_PAUSE: Duration = Duration::from_secs(5);
 /// Lines of the command that nobody has read yet.
 const LINES_MAX: usize = 256;
 const GOES_WITHOUT: &str = "going on without";
@@ -90,26 +92,35 @@ fn operator(stage: &Stage<'_>, asked: usize, authority_id: &str) -> mpsc::Receiv
     let words = words.map(str::to_owned);
     let (said, lines) = mpsc::channel(LINES_MAX);
     tokio::spawn(async move {
-        for _ in 0..STARTS_MAX {
+        let mut last = String::new();
+        for start in 0..STARTS_MAX {
+            if start > 0 {
+                sleep(START_PAUSE).await;
+            }
             let mut command = Command::new(&program);
             command.args(&words).arg("-socketPath").arg(&socket).kill_on_drop(true);
-            match run(command, &said).await {
+            match run(command, &said, &mut last).await {
                 Ok(true) => return drop(said.send(Ok(ENDED.to_owned())).await),
                 Ok(false) => {}
                 Err(error) => return drop(said.send(Err(error)).await),
             }
         }
-        let _ = said.send(Err(anyhow::anyhow!("the command stopped {STARTS_MAX} times"))).await;
+        let _ = said.send(Err(anyhow::anyhow!("the command stopped {STARTS_MAX} times; its last words: {last}"))).await;
     });
     lines
 }
 
 /// Whether it came to its end.
-async fn run(mut command: Command, said: &mpsc::Sender<anyhow::Result<String>>) -> anyhow::Result<bool> {
+async fn run(
+    mut command: Command,
+    said: &mpsc::Sender<anyhow::Result<String>>,
+    last: &mut String,
+) -> anyhow::Result<bool> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().context("cannot start the operator's command")?;
     let mut lines = BufReader::new(child.stderr.take().context("no pipe")?).lines();
     while let Some(line) = lines.next_line().await? {
+        last.clone_from(&line);
         // Nobody listens any more: the round is over.
         if said.send(Ok(line)).await.is_err() {
             return Ok(true);
