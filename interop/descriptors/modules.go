@@ -5,6 +5,7 @@ import (
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/service/secret/v3"
 	_ "github.com/hashicorp/go-plugin"
+	_ "github.com/spiffe/go-spiffe/v2/exp/proto/spiffe/broker"
 	_ "github.com/spiffe/go-spiffe/v2/proto/spiffe/workload"
 	_ "github.com/spiffe/spire-api-sdk/proto/spire/api/agent/debug/v1"
 	_ "github.com/spiffe/spire-api-sdk/proto/spire/api/agent/delegatedidentity/v1"

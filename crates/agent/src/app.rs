@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
 
 use crate::bootstrap::Bootstrap;
+use crate::broker;
 use crate::cache::RotationRule;
 use crate::data::DataFile;
 use crate::http;
@@ -27,6 +28,7 @@ use crate::persist::{PersistDriver, PersistedFile, SealSlot};
 use crate::plugins::{key_manager, node_attestor};
 use crate::shared::Shared;
 use crate::sockets::{self, Shown};
+use crate::stores::StoreDriver;
 use crate::sync::{Arrivals, Minter, PushDriver, StatusReporter, SyncDriver};
 use crate::upstream::Upstream;
 
@@ -97,6 +99,7 @@ impl App {
         };
         http::serve(&settings, &shared, &own, &tasks, &stop).await?;
         sockets::check(&settings)?;
+        broker::check(&settings).await?;
 
         let rotation = RotationRule { availability_target: settings.availability_target };
         let rebootstrap = Rebootstrap::new(settings.rebootstrap_mode, settings.rebootstrap_delay);
@@ -163,6 +166,7 @@ impl App {
             arrivals: Arc::clone(&arrivals),
             minter,
             svids_max: settings.x509_svid_cache_max,
+            stores: shared.stores.clone(),
             incremental: settings.use_sync_authorized_entries,
             patience,
             sessions: sessions.clone(),
@@ -184,6 +188,13 @@ impl App {
         };
         tasks.spawn(reporter.run(stop.clone()));
         sockets::serve_workloads(&settings, &shared, &tasks, &stop)?;
+        let storing = StoreDriver {
+            stores: shared.stores.clone(),
+            cache: Arc::clone(&shared.cache),
+            synced: last_sync_success.clone(),
+        };
+        tasks.spawn(storing.run(stop.clone()));
+        broker::serve_brokers(&settings, &shared, &own, &tasks, &stop).await?;
         let shown = Shown { chain, last_sync_success };
         sockets::serve_admin(&settings, &shared, logging.levels, shown, &tasks, &stop)?;
         supervisor.ready("serves workloads");

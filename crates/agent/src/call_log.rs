@@ -4,6 +4,7 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use steeple_telemetry::log::call_names;
+use steeple_transport::tls::TlsPeer;
 use steeple_transport::uds::UdsPeer;
 use tonic::body::Body;
 use tower::{Layer, Service};
@@ -41,7 +42,8 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let (service, method) = call_names(request.uri().path());
         let pid = request.extensions().get::<UdsPeer>().map(|peer| peer.pid);
-        let span = tracing::error_span!("call", subsystem_name = ENDPOINTS, service, method, pid);
+        let broker_peer = request.extensions().get::<TlsPeer>().and_then(TlsPeer::spiffe_id).map(|id| id.as_str());
+        let span = tracing::error_span!("call", subsystem_name = ENDPOINTS, service, method, pid, broker_peer);
         self.inner.call(request).instrument(span)
     }
 }

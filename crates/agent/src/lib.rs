@@ -11,14 +11,17 @@
 //! * [`sync`]: what is held, what is wanted, and what to do about it: a pure plan and a thin driver.
 //! * [`cache`]: entries, SVIDs and bundles in memory, with views for each workload.
 //! * `persist`: the same on disk, sealed, where it is wanted.
+//! * `stores`: SVIDs for those who cannot ask for them.
 //! * [`attest`]: from a process to selectors.
-//! * [`workload_api`], [`sds`], [`delegated_identity`], [`admin`], [`http`]: what is served; `reflection` tells of it.
+//! * [`workload_api`], [`sds`], [`delegated_identity`], `broker`, [`admin`], [`http`]: what is served; `reflection`
+//!   tells of it.
 //! * [`cli`]: commands, the clients of a Workload API and spiffe-helper among them.
 
 pub mod admin;
 pub mod app;
 pub mod attest;
 mod bootstrap;
+mod broker;
 pub mod cache;
 mod call_log;
 pub mod cli;
@@ -37,6 +40,7 @@ pub mod sds;
 mod shared;
 mod sockets;
 mod spiffe_helper;
+mod stores;
 pub mod sync;
 pub mod upstream;
 pub mod workload_api;

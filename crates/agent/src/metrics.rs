@@ -75,6 +75,10 @@ pub const WORKLOAD_ATTESTATION: &str = "workload_api.workload_attestation";
 pub const WORKLOAD_ATTESTOR: &str = "workload_api.workload_attestor";
 /// Calls refused by `experimental.ratelimit`; label `method`.
 pub const RATE_LIMIT_EXCEEDED: &str = "workload_api.rate_limit_exceeded";
+/// A call counter: bringing the stores up to date.
+pub const STORE_UPDATES: &str = "store.store_svid_updates";
+/// Places in a store that are not as they should be; label `svid_store`.
+pub const STORE_OPEN: &str = "steeple_agent_svid_store_open";
 /// 1 while the agent runs; labels `version` and `trust_domain_id`.
 pub const STARTED: &str = "started";
 pub const UPTIME_MS: &str = "uptime_in_ms";
@@ -120,6 +124,8 @@ pub const ALL: &[&str] = &[
     WORKLOAD_ATTESTATION,
     WORKLOAD_ATTESTOR,
     RATE_LIMIT_EXCEEDED,
+    STORE_UPDATES,
+    STORE_OPEN,
     STARTED,
     UPTIME_MS,
 ];
@@ -131,6 +137,7 @@ const APIS: &[(&str, Option<&str>)] = &[
     ("spire.agent.debug.v1.Debug", Some("debug_api")),
     ("spire.api.agent.logger.v1.Logger", Some("logger_api")),
     ("spire.api.agent.delegatedidentity.v1.DelegatedIdentity", Some("delegated_identity_api")),
+    ("spiffe.broker.API", None),
     ("grpc.health.v1.Health", None),
 ];
 

@@ -10,7 +10,8 @@ use steeple_plugins::external::Catalog;
 
 use crate::attest::WorkloadAttestors;
 use crate::cache::{Cache, JwtCache, SingleFlight};
-use crate::plugins::workload_attestors;
+use crate::plugins::{svid_stores, workload_attestors};
+use crate::stores::Stores;
 use crate::upstream::Upstream;
 use crate::workload_api::JwtSource;
 
@@ -20,6 +21,7 @@ pub struct Shared {
     pub jwt_cache: Arc<JwtCache>,
     pub jwt: Arc<JwtSource>,
     pub attestors: Arc<WorkloadAttestors>,
+    pub stores: Stores,
     pub clock: Arc<dyn Clock>,
     pub started_at: Instant,
 }
@@ -47,6 +49,7 @@ impl Shared {
             jwt_cache,
             jwt,
             attestors: Arc::new(workload_attestors(settings, &clock, catalog, files).await?),
+            stores: svid_stores(settings, catalog, files).await?,
             clock,
             started_at: Instant::now(),
         })

@@ -30,7 +30,7 @@ use crate::rate_limit::CallerLimits;
 use crate::reflection::{FormerName, Reflection};
 use crate::sds::SecretDiscovery;
 use crate::shared::Shared;
-use crate::workload_api::{SecurityHeader, WorkloadApi, WorkloadPolicy};
+use crate::workload_api::{WORKLOAD_GATE, WorkloadApi, WorkloadPolicy};
 
 /// What the admin socket shows of the agent's own life.
 pub struct Shown {
@@ -97,7 +97,7 @@ pub fn serve_workloads(
         .layer(KnownMethods::of(known))
         .layer(metrics::call_counts())
         .layer(CallLog)
-        .layer(SecurityHeader)
+        .layer(WORKLOAD_GATE)
         .service(routes.routes());
     let modes = BindModes { dir: 0o755, socket: 0o777 };
     let listener = UdsListener::bind(path, modes)?;
@@ -177,13 +177,14 @@ const DEBUG_API: &str = "spire.agent.debug.v1.Debug";
 const DELEGATED_API: &str = "spire.api.agent.delegatedidentity.v1.DelegatedIdentity";
 const LOGGER_API: &str = "spire.api.agent.logger.v1.Logger";
 /// SPIRE lists them too.
-const REFLECTION_APIS: [&str; 2] = ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
-const REFLECTION_METHODS: [&str; 2] = [
+pub const REFLECTION_APIS: [&str; 2] =
+    ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
+pub const REFLECTION_METHODS: [&str; 2] = [
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 /// Clients on the same node call again: a call that takes longer than this must not keep the next agent from starting.
-const SERVE_LIMITS: ServeLimits = ServeLimits { drain_max: Duration::from_secs(3), ..ServeLimits::UDS };
+pub const SERVE_LIMITS: ServeLimits = ServeLimits { drain_max: Duration::from_secs(3), ..ServeLimits::UDS };
 const WORKLOAD_LIMITS: UdsLimits = UdsLimits { connections_max: 10_000, connections_per_uid_max: 5_000 };
 const ADMIN_LIMITS: UdsLimits = UdsLimits { connections_max: 64, connections_per_uid_max: 64 };
 const ACCEPTED_WAITING_MAX: usize = 64;

@@ -1,5 +1,5 @@
-//! Workloads in containers, through a real agent and its Workload API: real cgroups and pid namespaces, and doubles of
-//! a kubelet and of a container engine.
+//! Workloads in containers and jobs, through a real agent and its Workload API: real cgroups and pid namespaces, and
+//! doubles of a kubelet and of a container engine.
 
 use std::ffi::OsStr;
 use std::process::Output;
@@ -245,6 +245,34 @@ async fn a_kubelet_that_floods_harms_nobody_else() {
     assert!(has_identity(&within.expect("it runs")));
     assert!(has_identity(&outside.expect("it runs")));
     world.log_says("the answer has more than 33554432 bytes").await;
+}
+
+#[tokio::test]
+async fn a_job_of_slurm_is_told_by_its_cgroup_and_by_no_look_alike() {
+    if !Cgroup::can_be_made("a_job_of_slurm_is_told_by_its_cgroup_and_by_no_look_alike") {
+        return;
+    }
+    let scratch = Scratch::new().expect("a directory");
+    let attestor = "WorkloadAttestor \"slurm\" { plugin_data {} }";
+    let world = World::new(&scratch, attestor, &["slurm:job_id:3385", "slurm:step:batch", "unix:uid:0"]).await;
+    let fetch = world.fetch();
+    let fetch = words(&fetch);
+    // As with several daemons on a node, which have names of their own.
+    let scope = format!("/system.slice/{}_slurmstepd.scope", Cgroup::own_name());
+    let job = Cgroup::make_at(&format!("{scope}/job_3385/step_batch/user/task_0")).expect("a cgroup");
+    let job = Container::start_in(job).await.expect("a container");
+    assert!(has_identity(&job.intrude(&fetch).await.expect("it runs")), "{}", world.agent.log().unwrap_or_default());
+    // A job may be a container, too.
+    assert!(has_identity(&job.exec(&fetch).await.expect("it runs")));
+    for path in [
+        format!("/{}/system.slice/slurmstepd.scope/job_3385/step_batch", Cgroup::own_name()),
+        format!("/system.slice/{}_slurmstepd.scope/job_3386/step_batch", Cgroup::own_name()),
+        format!("/system.slice/{}_slurmstepd.scope/job_3385/step_0/user", Cgroup::own_name()),
+    ] {
+        let other = Container::start_in(Cgroup::make_at(&path).expect("a cgroup")).await.expect("a container");
+        assert!(!has_identity(&other.intrude(&fetch).await.expect("it runs")), "{path}");
+    }
+    assert!(!has_identity(&world.agent.cli_output(&["api", "fetch", "x509"]).await.expect("it runs")), "no job");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
 //!   server::*          spire.api.server.*.v1     SPIRE's server API
 //!   agent::*           spire.[api.]agent.*.v1    SPIRE's agent admin API
 //!   workload           (no package)              the SPIFFE Workload API
+//!   broker             spiffe.broker             the SPIFFE Broker API
 //!   health, rpc        grpc.health.v1, google.rpc
 //!   envoy::*           the part of Envoy's v3 API that SDS needs
 //!   steeple::*         steeple.*.v1              ours: peers, push to agents, administration, backup files
@@ -32,6 +33,7 @@ mod generated;
 
 pub use generated::google::rpc;
 pub use generated::grpc::health::v1 as health;
+pub use generated::spiffe::broker;
 pub use generated::spire::api::types;
 pub use methods::{is_of_server, methods_of, methods_where};
 

@@ -32,8 +32,9 @@ mod syntax;
 mod unknown;
 
 pub use agent::{
-    AgentFile, AgentOverrides, AgentSettings, BundleFormat, ExperimentalAgentFile, RebootstrapMode, SdsSettings,
-    TrustBootstrap, TrustBundleFile, WorkloadApiRateLimits,
+    AgentFile, AgentOverrides, AgentSettings, BrokerEntry, BrokerFile, BrokerSettings, BundleFormat,
+    ExperimentalAgentFile, RebootstrapMode, ReferenceTypeEntry, ReferenceTypes, SdsSettings, TrustBootstrap,
+    TrustBundleFile, WorkloadApiRateLimits,
 };
 pub use common::{
     Cidr, HealthFile, HealthSettings, HostPort, LogFile, LogFormat, LogLevel, LogSettings, ProfilingSettings,

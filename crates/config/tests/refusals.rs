@@ -315,9 +315,8 @@ fn spires_other_plugins_are_refused_with_what_to_use_instead() {
     let on_agents = [
         ("NodeAttestor", "aws_iid", "x509pop, http_challenge or join_token"),
         ("NodeAttestor", "tpm_devid", "x509pop"),
-        ("SVIDStore", "aws_secretsmanager", "`helper` command"),
-        ("SVIDStore", "gcp_secretmanager", "`helper` command"),
-        ("WorkloadAttestor", "slurm", "unix"),
+        ("SVIDStore", "aws_secretsmanager", "SVIDStore \"directory\""),
+        ("SVIDStore", "gcp_secretmanager", "SVIDStore \"directory\""),
         ("WorkloadAttestor", "windows", "runs on Linux"),
     ];
     for (kind, name, instead) in on_agents {
@@ -344,6 +343,49 @@ fn spires_other_plugins_are_refused_with_what_to_use_instead() {
     ] {
         let error = server_error(&server_conf("", &format!("{kind} \"{name}\" {{}}")));
         assert!(error.contains(&format!("no built-in plugin \"{name}\" for type \"{kind}\"; {instead}")), "{error}");
+    }
+}
+
+#[test]
+fn a_broker_that_cannot_be_one_is_refused() {
+    let broker = |lines: &str| agent_conf(&format!("experimental {{ broker {{ {lines} }} }}"), "");
+    let one = |lines: &str| broker(&format!("socket_path = \"/run/steeple/broker.sock\" brokers = [{{ {lines} }}]"));
+    let types = "allowed_reference_types = [{ type_url = \"*\" }]";
+    let id = "spiffe://example.org/b";
+    let of = format!("experimental.broker.brokers[{id}]");
+    let twice =
+        format!("socket_path = \"/run/x.sock\" brokers = [{{ id = {id:?} {types} }}, {{ id = {id:?} {types} }}]");
+    for (text, why) in [
+        (broker(""), "experimental.broker requires socket_path, bind_address, or both".to_owned()),
+        (broker("socket_path = \"/run/x.sock\""), "experimental.broker: at least one broker is required".to_owned()),
+        (broker("bind_address = \":8443\""), "invalid experimental.broker.bind_address \":8443\": ".to_owned()),
+        (
+            broker("socket_path = \"/run/steeple/pub/x.sock\""),
+            "broker socket cannot be in the same directory or a subdirectory as that containing the Workload API socket"
+                .to_owned(),
+        ),
+        (one(types), "experimental.broker.brokers[0].id: must be specified".to_owned()),
+        (broker(&twice), format!("{of}.id: duplicate broker id")),
+        (one(&format!("id = \"x\" {types}")), "experimental.broker.brokers[x].id: ".to_owned()),
+        (
+            one(&format!("id = {id:?}")),
+            format!("{of}.allowed_reference_types: must list at least one reference type URL"),
+        ),
+        (
+            one(&format!("id = {id:?} allowed_reference_types = [{{ allow_over_tcp = true }}]")),
+            format!("{of}.allowed_reference_types[0].type_url: must be specified"),
+        ),
+        (
+            one(&format!("id = {id:?} allowed_reference_types = [{{ type_url = \"*\" }}, {{ type_url = \"x\" }}]")),
+            format!("{of}.allowed_reference_types: wildcard \"*\" must be the only allowed reference type"),
+        ),
+        (
+            one(&format!("id = {id:?} allowed_reference_types = [{{ type_url = \"x\" allow_over_udp = true }}]")),
+            "unknown configuration detected".to_owned(),
+        ),
+    ] {
+        let error = agent_error(&text);
+        assert!(error.starts_with(&why), "{text}: {error}");
     }
 }
 

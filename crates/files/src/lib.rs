@@ -1,8 +1,10 @@
 //! Files that are written whole or not at all: keys, certificates, backups and what an agent remembers.
 
 mod new_file;
+mod switched_folder;
 
 pub use new_file::NewFile;
+pub use switched_folder::{FolderFile, Ownership, SwitchedFolder};
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};

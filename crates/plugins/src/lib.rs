@@ -9,8 +9,10 @@
 //! | NodeAttestor (agent; the server's half is in its core) | `join_token` | [`join_token`] |
 //! | WorkloadAttestor | `docker` | [`docker`] |
 //! | WorkloadAttestor | `k8s` | [`k8s`] |
+//! | WorkloadAttestor | `slurm` | [`slurm`] |
 //! | WorkloadAttestor | `systemd` | [`systemd`] |
 //! | WorkloadAttestor | `unix` | [`unix`] |
+//! | SVIDStore | `directory` | [`directory`] |
 //! | UpstreamAuthority (server) | `disk` | [`upstream_disk`] |
 //! | UpstreamAuthority (server) | `spire` | [`upstream_spire`] |
 //! | BundlePublisher (server) | `file` | [`bundle_publisher_file`] |
@@ -30,6 +32,7 @@ pub mod bundle_publisher_k8s_configmap;
 mod ca_check;
 pub mod common_name;
 pub mod container;
+pub mod directory;
 pub mod docker;
 mod ecdsa;
 pub mod external;
@@ -44,6 +47,7 @@ mod kubernetes;
 mod registry;
 #[cfg(feature = "seals")]
 pub mod seal;
+pub mod slurm;
 pub mod sshpop;
 pub mod systemd;
 pub mod uniqueid;

@@ -7,6 +7,7 @@ pub enum Kind {
     DataStore,
     KeyManager,
     NodeAttestor,
+    SvidStore,
     UpstreamAuthority,
     WorkloadAttestor,
 }
@@ -45,8 +46,10 @@ pub const AGENT_PLUGINS: &[BuiltIn] = &[
     BuiltIn { kind: Kind::NodeAttestor, name: "k8s_psat" },
     BuiltIn { kind: Kind::NodeAttestor, name: "sshpop" },
     BuiltIn { kind: Kind::NodeAttestor, name: "x509pop" },
+    BuiltIn { kind: Kind::SvidStore, name: "directory" },
     BuiltIn { kind: Kind::WorkloadAttestor, name: "docker" },
     BuiltIn { kind: Kind::WorkloadAttestor, name: "k8s" },
+    BuiltIn { kind: Kind::WorkloadAttestor, name: "slurm" },
     BuiltIn { kind: Kind::WorkloadAttestor, name: "systemd" },
     BuiltIn { kind: Kind::WorkloadAttestor, name: "unix" },
 ];
@@ -57,7 +60,7 @@ pub const EXTERNAL_SERVER_KINDS: &[&str] =
     &["BundlePublisher", "CredentialComposer", "NodeAttestor", "Notifier", "UpstreamAuthority"];
 
 /// The same for an agent.
-pub const EXTERNAL_AGENT_KINDS: &[&str] = &["KeyManager", "NodeAttestor", "WorkloadAttestor"];
+pub const EXTERNAL_AGENT_KINDS: &[&str] = &["KeyManager", "NodeAttestor", "SVIDStore", "WorkloadAttestor"];
 
 pub fn is_built_in(list: &[BuiltIn], kind: &str, name: &str) -> bool {
     list.iter().any(|plugin| plugin.kind.config_name() == kind && plugin.name == name)
@@ -72,6 +75,7 @@ impl Kind {
             Self::DataStore => "DataStore",
             Self::KeyManager => "KeyManager",
             Self::NodeAttestor => "NodeAttestor",
+            Self::SvidStore => "SVIDStore",
             Self::UpstreamAuthority => "UpstreamAuthority",
             Self::WorkloadAttestor => "WorkloadAttestor",
         }

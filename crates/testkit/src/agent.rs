@@ -138,12 +138,17 @@ impl Agent {
 
     /// Runs the agent's command line against its own Workload API, as the calling user.
     pub async fn cli(&self, args: &[&str]) -> anyhow::Result<Output> {
-        let mut command = tokio::process::Command::new(&self.program);
-        command.args(args).arg("-socketPath").arg(self.socket()).kill_on_drop(true);
-        let output = tokio::time::timeout(CLI_MAX, command.output()).await.context("the command line hangs")??;
+        let output = self.cli_output(args).await?;
         let text = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "`steeple-agent {}` failed ({}): {text}", args.join(" "), output.status);
         Ok(output)
+    }
+
+    /// The same, whether it succeeds or not.
+    pub async fn cli_output(&self, args: &[&str]) -> anyhow::Result<Output> {
+        let mut command = tokio::process::Command::new(&self.program);
+        command.args(args).arg("-socketPath").arg(self.socket()).kill_on_drop(true);
+        Ok(tokio::time::timeout(CLI_MAX, command.output()).await.context("the command line hangs")??)
     }
 }
 

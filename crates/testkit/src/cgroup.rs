@@ -27,14 +27,23 @@ impl Cgroup {
 
     /// `path` as a runtime would name it, such as `/kubepods/burstable/pod<uid>/<id>`.
     pub fn make(path: &str) -> anyhow::Result<Self> {
-        let own = format!("steeple-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        Self::make_at(&format!("/{}{path}", Self::own_name()))
+    }
+
+    /// At exactly this path, for those who look at its beginning. It has to have an [`own_name`](Self::own_name)
+    /// somewhere; what is there already stays.
+    pub fn make_at(path: &str) -> anyhow::Result<Self> {
         let mut cgroup = Self { made: Vec::new() };
         for hierarchy in hierarchies()? {
             let (mut at, mut made) = (hierarchy, Vec::new());
-            for segment in std::iter::once(own.as_str()).chain(path.split('/').filter(|part| !part.is_empty())) {
+            for segment in path.split('/').filter(|part| !part.is_empty()) {
                 let parent = at.clone();
                 at.push(segment);
-                fs::create_dir(&at).with_context(|| format!("cannot make {}", at.display()))?;
+                match fs::create_dir(&at) {
+                    // Others may be at home there.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists && made.is_empty() => continue,
+                    made => made.with_context(|| format!("cannot make {}", at.display()))?,
+                }
                 made.push(at.clone());
                 inherit_cpuset(&parent, &at)?;
             }
@@ -42,6 +51,11 @@ impl Cgroup {
         }
         ensure!(!cgroup.made.is_empty(), "no cgroup filesystem is mounted");
         Ok(cgroup)
+    }
+
+    /// That no other test has.
+    pub fn own_name() -> String {
+        format!("steeple-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Moves a process into it, by every hierarchy.

@@ -26,7 +26,11 @@ pub struct Container {
 impl Container {
     /// With a cgroup of this path. Its init does nothing.
     pub async fn start(path: &str) -> anyhow::Result<Self> {
-        let cgroup = Cgroup::make(path)?;
+        Self::start_in(Cgroup::make(path)?).await
+    }
+
+    /// In a cgroup that was made for it.
+    pub async fn start_in(cgroup: Cgroup) -> anyhow::Result<Self> {
         let program = ["unshare", "--pid", "--fork", "--kill-child=SIGKILL", "--", "sleep", "3600"];
         let outer = start_within(&cgroup, &program, Stdio::null()).await?;
         let parent = outer.id().context("it ended at once")?;

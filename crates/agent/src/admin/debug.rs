@@ -40,7 +40,7 @@ impl DebugApi for DebugService {
             last_sync_success: *self.last_sync_success.borrow(),
             cached_x509_svids_count: svids,
             cached_jwt_svids_count: count(self.jwt_cache.len()),
-            cached_svidstore_x509_svids_count: 0,
+            cached_svidstore_x509_svids_count: count(self.cache.stored_svid_count()),
         }))
     }
 }

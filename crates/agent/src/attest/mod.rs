@@ -3,6 +3,7 @@
 mod docker;
 mod k8s;
 mod read;
+mod reference;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ const SUBSYSTEM: &str = "workload_attestor";
 
 pub use docker::docker_settings;
 pub use k8s::k8s_settings;
+pub use reference::Referred;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WorkloadAttestation {

@@ -21,5 +21,5 @@ pub use jwt::{CachedJwt, JwtCache, JwtKey};
 pub use single_flight::SingleFlight;
 pub use store::{Cache, EntryState, Subscription};
 pub use svid::{RotationRule, X509Svid};
-pub use view::{Readiness, WorkloadIdentity, WorkloadView, of_spiffe_id, without_duplicate_hints};
+pub use view::{Readiness, WorkloadIdentity, WorkloadView, are_same, of_spiffe_id, without_duplicate_hints};
 pub use views::Views;

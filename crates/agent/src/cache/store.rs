@@ -21,7 +21,8 @@ pub struct Cache {
 #[derive(Default)]
 struct Inner {
     entries: BTreeMap<String, Held>,
-    /// From an entry's first selector to the entry: a workload that lacks it cannot match.
+    /// From an entry's first selector to the entry: a workload that lacks it cannot match. Storable entries are not
+    /// here: they are for stores, and no workload finds them.
     by_first_selector: HashMap<Selector, BTreeSet<String>>,
     bundles: BTreeMap<TrustDomain, Arc<Bundle>>,
     /// How often a stream began or ceased to want an entry: the order of such moments.
@@ -180,8 +181,19 @@ impl Cache {
         self.inner.read().entries.contains_key(entry_id)
     }
 
+    /// SVIDs for workloads.
     pub fn svid_count(&self) -> usize {
-        self.inner.read().entries.values().filter(|held| held.svid.is_some()).count()
+        self.count_svids(false)
+    }
+
+    /// SVIDs for stores.
+    pub fn stored_svid_count(&self) -> usize {
+        self.count_svids(true)
+    }
+
+    fn count_svids(&self, store_svid: bool) -> usize {
+        let inner = self.inner.read();
+        inner.entries.values().filter(|held| held.svid.is_some() && held.entry.store_svid == store_svid).count()
     }
 
     /// The entries that a workload with these selectors may have, by id.
@@ -242,8 +254,12 @@ impl Inner {
     /// matches nobody and is left out.
     fn put(&mut self, known: Option<Held>, entry: Entry) -> bool {
         let Some(first) = entry.selectors.as_slice().first().cloned() else { return known.is_some() };
-        self.by_first_selector.entry(first).or_default().insert(entry.id.clone());
-        let (held, different) = match known {
+        if !entry.store_svid {
+            self.by_first_selector.entry(first).or_default().insert(entry.id.clone());
+        }
+        // What was made for workloads is never stored, and what was stored is never served.
+        let changes_sides = known.as_ref().is_some_and(|held| held.entry.store_svid != entry.store_svid);
+        let (held, different) = match known.filter(|_| !changes_sides) {
             Some(held) if *held.entry == entry => (held, false),
             Some(held) => (Held { entry: Arc::new(entry), ..held }, true),
             None => {
@@ -266,9 +282,7 @@ impl Inner {
     fn matching<'a>(&'a self, selectors: &'a SelectorSet) -> impl Iterator<Item = &'a Held> {
         let ids: BTreeSet<&String> =
             selectors.iter().filter_map(|selector| self.by_first_selector.get(selector)).flatten().collect();
-        ids.into_iter()
-            .filter_map(|id| self.entries.get(id))
-            .filter(|held| held.entry.selectors.is_subset(selectors) && !held.entry.store_svid)
+        ids.into_iter().filter_map(|id| self.entries.get(id)).filter(|held| held.entry.selectors.is_subset(selectors))
     }
 }
 
@@ -389,6 +403,24 @@ pub(crate) mod tests {
         assert_eq!(ids(&["2", "1"]), ["a", "b"]);
         assert_eq!(ids(&["2"]), [""; 0]);
         assert_eq!(ids(&[]), [""; 0]);
+    }
+
+    #[test]
+    fn storable_entries_are_for_no_workload_and_their_svids_change_no_sides() {
+        let cache = cache();
+        let storable = || Entry { store_svid: true, ..entry("a", &["1"]) };
+        cache.set_entries(vec![storable(), entry("b", &["1"])]);
+        cache.put_svid("a", svid("a", 0, 10));
+        let ids: Vec<String> = cache.matching(&set(&["1"])).iter().map(|entry| entry.id.clone()).collect();
+        assert_eq!(ids, ["b"]);
+        assert_eq!(cache.view(&set(&["1"])).awaited, 1);
+        assert_eq!((cache.svid_count(), cache.stored_svid_count()), (0, 1));
+        cache.set_entries(vec![entry("a", &["1"])]);
+        assert_eq!(cache.matching(&set(&["1"])).len(), 1);
+        assert_eq!(cache.view(&set(&["1"])).readiness(), Readiness::Waiting);
+        cache.put_svid("a", svid("a", 0, 10));
+        cache.change_entries(vec![storable()], &[]);
+        assert_eq!((cache.matching(&set(&["1"])).len(), cache.stored_svid_count()), (0, 0));
     }
 
     #[test]

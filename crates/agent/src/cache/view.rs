@@ -68,13 +68,13 @@ impl PartialEq for WorkloadView {
                 .iter()
                 .zip(&other.identities)
                 .all(|(a, b)| Arc::ptr_eq(&a.svid, &b.svid) && a.entry.id == b.entry.id && a.entry.hint == b.entry.hint)
-            && self.federated.len() == other.federated.len()
-            && self
-                .federated
-                .iter()
-                .zip(&other.federated)
-                .all(|((a, left), (b, right))| a == b && Arc::ptr_eq(left, right))
+            && are_same(&self.federated, &other.federated)
     }
+}
+
+/// Whether both hold the same bundles: what changed was replaced.
+pub fn are_same(a: &BTreeMap<TrustDomain, Arc<Bundle>>, b: &BTreeMap<TrustDomain, Arc<Bundle>>) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|((a, left), (b, right))| a == b && Arc::ptr_eq(left, right))
 }
 
 /// Among entries with one non-empty hint the oldest is kept, the smaller id on a tie (SPIFFE Workload API, section 5.2;

@@ -9,7 +9,7 @@
 //! `authorized_delegates`; that is checked again before every message.
 
 mod delegates;
-mod encode;
+pub(crate) mod encode;
 mod service;
 
 pub use delegates::Delegates;

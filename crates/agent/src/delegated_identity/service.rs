@@ -7,14 +7,14 @@ use metrics::histogram;
 use steeple_api::agent::delegatedidentity::delegated_identity_server::DelegatedIdentity as DelegatedIdentityApi;
 use steeple_api::agent::delegatedidentity::*;
 use steeple_core::{Bundle, SelectorSet};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::{Delegates, encode};
 use crate::cache::{Cache, Views, WorkloadView};
 use crate::metrics::DELEGATED_FIRST_UPDATE;
-use crate::workload_api::{JwtSource, Messages, WithoutIdentity, encode as workload, follow, no_identity};
+use crate::workload_api::{
+    JwtSource, Messages, WithoutIdentity, encode as workload, follow, follow_bundles, no_identity,
+};
 
 pub struct DelegatedIdentity {
     pub cache: Arc<Cache>,
@@ -107,35 +107,11 @@ impl DelegatedIdentity {
         delegate: SelectorSet,
         encode: impl Fn(&[Arc<Bundle>]) -> Result<T, Status> + Send + 'static,
     ) -> Messages<T> {
-        let (sender, messages) = mpsc::channel(MESSAGES_WAITING_MAX);
-        let (cache, delegates) = (Arc::clone(&self.cache), Arc::clone(&self.delegates));
-        let mut changes = cache.changes();
-        tokio::spawn(async move {
-            let mut previous = None;
-            loop {
-                changes.mark_unchanged();
-                let message = encode(&cache.bundles());
-                if previous.as_ref() != message.as_ref().ok() || message.is_err() {
-                    let message = delegates.check(&delegate).and(message);
-                    previous = message.as_ref().ok().cloned();
-                    if sender.send(message).await.is_err() || previous.is_none() {
-                        return;
-                    }
-                }
-                tokio::select! {
-                    () = sender.closed() => return,
-                    // The sender lives in the cache that this task holds: this cannot fail.
-                    _ = changes.changed() => {}
-                }
-            }
-        });
-        Box::pin(ReceiverStream::new(messages))
+        let delegates = Arc::clone(&self.delegates);
+        follow_bundles(Arc::clone(&self.cache), move || delegates.check(&delegate), encode)
     }
 }
 
 fn texts(selectors: &SelectorSet) -> Vec<String> {
     selectors.iter().map(ToString::to_string).collect()
 }
-
-/// A slow delegate gets the latest state, never a backlog.
-const MESSAGES_WAITING_MAX: usize = 1;

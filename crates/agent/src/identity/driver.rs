@@ -236,6 +236,8 @@ impl IdentityDriver {
     }
 
     async fn renew_or_reattest(&mut self) -> Result<(), AttestFailure> {
+        let upstream = Arc::clone(&self.parts.upstream);
+        let _renewal = upstream.renewal();
         let fresh = match &self.held {
             Some(held) if !held.reattestable => renew(&self.parts.upstream, held, self.parts.keys.as_ref()).await?,
             _ => self.attest_once(1).await?,
@@ -308,6 +310,8 @@ impl IdentityDriver {
 
     /// With growing pauses; a denial ends it at once (SPIRE behaviour).
     async fn attest_with_retries(&mut self) -> Result<(), Ended> {
+        let upstream = Arc::clone(&self.parts.upstream);
+        let _renewal = upstream.renewal();
         let begun = Instant::now();
         let mut pause = ATTEST_RETRY_PAUSE;
         let mode = if self.held.is_none() && self.bundle.is_empty() { "bootstrap" } else { "rebootstrap" };

@@ -1,22 +1,28 @@
-//! From the `plugins` section to the attestors and the key manager of this agent.
+//! From the `plugins` section to the attestors, the key manager and the SVID stores of this agent.
 
 mod node_attestor;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use steeple_cli::PluginDataFiles;
 use steeple_config::{AgentSettings, PluginBlock, go_quoted};
-use steeple_core::plugin::{KeyManager, WorkloadAttestor};
+use steeple_core::plugin::{KeyManager, SvidStore, WorkloadAttestor};
 use steeple_core::{Clock, SystemClock};
+use steeple_plugins::directory::DirectoryStore;
 use steeple_plugins::docker::DockerAttestor;
-use steeple_plugins::external::{Catalog, ExternalKeyManager, ExternalWorkloadAttestor, check_program};
+use steeple_plugins::external::{
+    Catalog, ExternalKeyManager, ExternalSvidStore, ExternalWorkloadAttestor, check_program,
+};
 use steeple_plugins::k8s::K8sAttestor;
 use steeple_plugins::key_manager::{DiskKeys, MemoryKeys};
+use steeple_plugins::slurm::SlurmAttestor;
 use steeple_plugins::systemd::SystemdAttestor;
 use steeple_plugins::unix::{UnixAttestor, UnixSettings};
 
 use crate::attest::{WorkloadAttestors, docker_settings, k8s_settings};
+use crate::stores::Stores;
 
 pub use node_attestor::node_attestor;
 
@@ -67,6 +73,7 @@ pub fn refusals(settings: &AgentSettings) -> Vec<anyhow::Error> {
         ("KeyManager", "disk") => key_directory(block).map(drop),
         ("KeyManager", _) => open_key_manager(block).map(drop),
         ("NodeAttestor", _) => node_attestor::of_block(block).map(drop),
+        ("SVIDStore", DirectoryStore::NAME) => base_dir(block).map(drop),
         ("WorkloadAttestor", _) => workload_attestor(block, &clock).map(drop),
         _ => Ok(()),
     });
@@ -101,12 +108,52 @@ pub async fn workload_attestors(
     Ok(WorkloadAttestors::new(attestors))
 }
 
+/// A store keeps the settings of its start: what lies in the old place would be forgotten.
+pub async fn svid_stores(
+    settings: &AgentSettings,
+    catalog: &Catalog,
+    files: &mut PluginDataFiles,
+) -> anyhow::Result<Stores> {
+    let mut stores: Vec<Arc<dyn SvidStore>> = Vec::new();
+    for block in settings.plugins_of("SVIDStore") {
+        stores.push(match block.external()? {
+            Some(program) => {
+                let launched = catalog.load(&program, ExternalSvidStore::INTERFACE);
+                Arc::new(ExternalSvidStore(files.load(block, launched).await?))
+            }
+            None => files.configure_once(block, svid_store)?,
+        });
+    }
+    Ok(Stores::new(stores))
+}
+
+fn svid_store(block: &PluginBlock) -> anyhow::Result<Arc<dyn SvidStore>> {
+    match block.name.as_str() {
+        DirectoryStore::NAME => Ok(Arc::new(DirectoryStore::open(&base_dir(block)?).context(DIRECTORY)?)),
+        other => bail!("SVIDStore {other:?} is not built in"),
+    }
+}
+
+/// Of the store in files.
+fn base_dir(block: &PluginBlock) -> anyhow::Result<PathBuf> {
+    let base = block.read_data(|data| anyhow::Ok(data.text("base_dir")?))?.filter(|path| !path.is_empty());
+    let base = PathBuf::from(base.context("base_dir is required").context(DIRECTORY)?);
+    DirectoryStore::check_base(&base).context(DIRECTORY)?;
+    Ok(base)
+}
+
+const DIRECTORY: &str = "SVIDStore \"directory\"";
+
 fn workload_attestor(block: &PluginBlock, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn WorkloadAttestor>> {
     Ok(match block.name.as_str() {
         DockerAttestor::NAME => Arc::new(DockerAttestor::new(docker_settings(block)?)),
         K8sAttestor::NAME => {
             let attestor = K8sAttestor::new(k8s_settings(block)?, Arc::clone(clock));
             Arc::new(attestor.context("WorkloadAttestor \"k8s\"")?)
+        }
+        SlurmAttestor::NAME => {
+            block.read_data(|_| anyhow::Ok(()))?;
+            Arc::new(SlurmAttestor)
         }
         SystemdAttestor::NAME => {
             block.read_data(|_| anyhow::Ok(()))?;

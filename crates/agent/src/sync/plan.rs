@@ -2,9 +2,10 @@
 
 use std::cmp::Reverse;
 
-use steeple_core::Timestamp;
+use steeple_core::{Entry, Timestamp};
 
 use crate::cache::EntryState;
+use crate::stores::{STORED_MAX, age};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -18,19 +19,27 @@ pub struct Plan {
 
 /// `svids_max` bounds what is held without a subscriber. Entries that ask not to be prefetched are minted only for a
 /// stream that wants them; what was minted is held and renewed as others are, while there is room (SPIRE behaviour).
-pub fn plan(entries: &[EntryState], svids_max: usize, now: Timestamp) -> Plan {
+/// What a store takes, as `is_stored` tells, is held beside that, and of other storable entries nothing.
+pub fn plan(entries: &[EntryState], svids_max: usize, is_stored: &dyn Fn(&Entry) -> bool, now: Timestamp) -> Plan {
     let subscribed = entries.iter().filter(|state| state.subscribed).count();
     let room = svids_max.saturating_sub(subscribed);
-    let is_kept = |state: &EntryState| is_prefetched(state) || state.svid.is_some() && !has_expired(state, now);
+    let is_kept = |state: &EntryState| {
+        let is_prefetched = !state.entry.disable_x509_svid_prefetch;
+        !state.entry.store_svid && (is_prefetched || state.svid.is_some() && !has_expired(state, now))
+    };
     let mut idle: Vec<&EntryState> = entries.iter().filter(|state| !state.subscribed && is_kept(state)).collect();
     // What is held stays before what would have to be minted, so that a full cache does not churn, and what somebody
     // wanted last stays longest.
     idle.sort_by_key(|state| (state.svid.is_none(), Reverse(state.last_wanted), state.entry.created_at));
     let (kept, surplus) = idle.split_at(room.min(idle.len()));
+    let mut stored: Vec<&EntryState> =
+        entries.iter().filter(|state| state.entry.store_svid && is_stored(&state.entry)).collect();
+    stored.sort_by(|a, b| age(&a.entry).cmp(&age(&b.entry)));
+    stored.truncate(STORED_MAX);
 
     let mut due: Vec<(bool, Timestamp, &EntryState)> = Vec::new();
     let mut wake_at: Option<Timestamp> = None;
-    for state in entries.iter().filter(|state| state.subscribed).chain(kept.iter().copied()) {
+    for state in entries.iter().filter(|state| state.subscribed).chain(kept.iter().copied()).chain(stored) {
         match urgency(state, now) {
             Some(expires_at) => due.push((!state.subscribed || state.svid.is_some(), expires_at, state)),
             None => wake_at = earliest(wake_at, state.svid.as_ref().map(|svid| svid.rotate_at)),
@@ -49,10 +58,6 @@ pub fn plan(entries: &[EntryState], svids_max: usize, now: Timestamp) -> Plan {
             .collect(),
         wake_at,
     }
-}
-
-fn is_prefetched(state: &EntryState) -> bool {
-    !state.entry.disable_x509_svid_prefetch && !state.entry.store_svid
 }
 
 /// Nobody would take it: a workload that asks waits for the next one.
@@ -93,8 +98,12 @@ mod tests {
         }
     }
 
+    fn plan(entries: &[EntryState], svids_max: usize, now: i64) -> Plan {
+        super::plan(entries, svids_max, &|_| false, Timestamp::from_secs(now))
+    }
+
     fn mint(entries: &[EntryState], now: i64) -> Vec<String> {
-        plan(entries, 10, Timestamp::from_secs(now)).mint
+        plan(entries, 10, now).mint
     }
 
     #[test]
@@ -111,7 +120,7 @@ mod tests {
     #[test]
     fn a_good_svid_is_left_alone_and_says_when_it_falls_due() {
         let entries = [state("a", Some((0, 100)), false), state("b", Some((0, 80)), true)];
-        let plan = plan(&entries, 10, Timestamp::from_secs(10));
+        let plan = plan(&entries, 10, 10);
         assert_eq!(plan, Plan { mint: vec![], drop: vec![], wake_at: Some(Timestamp::from_secs(40)) });
     }
 
@@ -132,7 +141,7 @@ mod tests {
             state("wanted", None, true),
             state("also-held", Some((0, 100)), false),
         ];
-        let plan = plan(&entries, 2, Timestamp::from_secs(1));
+        let plan = plan(&entries, 2, 1);
         assert_eq!(plan.mint, ["wanted"]);
         assert_eq!(plan.drop, ["also-held"]);
     }
@@ -141,13 +150,33 @@ mod tests {
     fn whom_a_stream_wanted_last_stays_longest() {
         let wanted = |id, last_wanted| EntryState { last_wanted, ..state(id, Some((0, 100)), false) };
         let entries = [wanted("never", 0), wanted("first", 1), wanted("last", 7), wanted("then", 3)];
-        assert_eq!(plan(&entries, 2, Timestamp::from_secs(1)).drop, ["first", "never"]);
+        assert_eq!(plan(&entries, 2, 1).drop, ["first", "never"]);
+    }
+
+    #[test]
+    fn what_a_store_takes_is_minted_and_renewed_beside_the_cache() {
+        let storable = |id: &str, life| {
+            let mut state = state(id, life, false);
+            state.entry = Arc::new(Entry { store_svid: true, ..entry(id, &["1"]) });
+            state
+        };
+        let entries = [
+            state("workload", Some((0, 100)), false),
+            storable("new", None),
+            storable("due", Some((0, 80))),
+            storable("good", Some((0, 120))),
+            storable("nobodys", None),
+        ];
+        let is_stored = |entry: &Entry| entry.id != "nobodys";
+        let plan = super::plan(&entries, 1, &is_stored, Timestamp::from_secs(45));
+        assert_eq!((plan.mint, plan.drop), (vec!["new".to_owned(), "due".to_owned()], vec![]));
+        assert_eq!(plan.wake_at, Some(Timestamp::from_secs(50)));
     }
 
     #[test]
     fn what_has_expired_is_dropped_and_still_due() {
         let entries = [state("over", Some((0, 100)), true), state("good", Some((0, 101)), true)];
-        let plan = plan(&entries, 10, Timestamp::from_secs(100));
+        let plan = plan(&entries, 10, 100);
         assert_eq!((plan.mint, plan.drop), (vec!["over".to_owned(), "good".to_owned()], vec!["over".to_owned()]));
     }
 
@@ -162,10 +191,10 @@ mod tests {
         assert_eq!(mint(&[lazy(true)], 1), ["a"]);
         let mut left = lazy(false);
         left.svid = Some(Arc::new(svid("a", 0, 100)));
-        assert_eq!(plan(&[left.clone()], 10, Timestamp::from_secs(1)).drop, [""; 0]);
-        assert_eq!(plan(&[left.clone()], 0, Timestamp::from_secs(1)).drop, ["a"]);
+        assert_eq!(plan(&[left.clone()], 10, 1).drop, [""; 0]);
+        assert_eq!(plan(&[left.clone()], 0, 1).drop, ["a"]);
         assert_eq!(mint(&[left.clone()], 99), ["a"]);
-        let over = plan(&[left], 10, Timestamp::from_secs(100));
+        let over = plan(&[left], 10, 100);
         assert_eq!((over.mint, over.drop), (vec![], vec!["a".to_owned()]));
     }
 }

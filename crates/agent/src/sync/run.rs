@@ -5,16 +5,17 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steeple_core::{TrustDomain, rpc_code_name};
+use steeple_core::{Entry, TrustDomain, rpc_code_name};
 use steeple_telemetry::metric::CallTimer;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use super::arrivals::names;
-use super::{Arrivals, FetchError, Minter, Sessions, fetch_bundles, fetch_entries, plan};
+use super::{Arrivals, FetchError, Minter, Plan, Sessions, fetch_bundles, fetch_entries, plan};
 use crate::identity::Trouble;
 use crate::metrics;
+use crate::stores::Stores;
 use crate::sync::random_fraction;
 use crate::upstream::{Upstream, explained};
 
@@ -23,6 +24,8 @@ pub struct SyncDriver {
     pub arrivals: Arc<Arrivals>,
     pub minter: Minter,
     pub svids_max: usize,
+    /// What they take is minted beside that.
+    pub stores: Stores,
     /// SyncAuthorizedEntries, rather than everything at every sync.
     pub incremental: bool,
     /// How long the first sync is tried.
@@ -138,7 +141,7 @@ impl SyncDriver {
 
     async fn fetch_all(&self) -> Result<(), FetchError> {
         let cache = &self.arrivals.cache;
-        let known: BTreeMap<String, Arc<steeple_core::Entry>> =
+        let known: BTreeMap<String, Arc<Entry>> =
             cache.entries().into_iter().map(|state| (state.entry.id.clone(), state.entry)).collect();
         let entries = fetch_entries(&self.upstream, &known, self.incremental).await?;
         let created = names(entries.iter().filter(|entry| !known.contains_key(&entry.id)));
@@ -157,8 +160,8 @@ impl SyncDriver {
     }
 
     async fn mint_due(&mut self) -> Result<(), Status> {
+        let plan = self.plan();
         let cache = &self.arrivals.cache;
-        let plan = plan(&cache.entries(), self.svids_max, self.arrivals.clock.now());
         cache.drop_svids(&plan.drop);
         if plan.mint.is_empty() {
             return Ok(());
@@ -167,6 +170,11 @@ impl SyncDriver {
         let minted = self.minter.mint(&plan.mint).await;
         timer.done(rpc_code_name(minted.as_ref().map_or_else(Status::code, |()| Code::Ok) as i32));
         minted
+    }
+
+    fn plan(&self) -> Plan {
+        let is_stored = |entry: &Entry| self.stores.takes(entry);
+        plan(&self.arrivals.cache.entries(), self.svids_max, &is_stored, self.arrivals.clock.now())
     }
 
     /// What has expired is dropped in time, also while no server answers.
@@ -178,8 +186,7 @@ impl SyncDriver {
     }
 
     fn until_next_rotation(&self) -> Duration {
-        let now = self.arrivals.clock.now();
-        let plan = plan(&self.arrivals.cache.entries(), self.svids_max, now);
+        let (plan, now) = (self.plan(), self.arrivals.clock.now());
         let wake = if plan.mint.is_empty() { plan.wake_at } else { Some(now.saturating_add(MINT_RETRY)) };
         // Wall clocks are stepped without notice: never trust a timer for longer than this.
         wake.map_or(RECHECK_MAX, |at| at.since(now).min(RECHECK_MAX))

@@ -42,6 +42,17 @@ pub struct Upstream {
     current: ArcSwap<Channel>,
     /// Counts the channels before this one.
     replaced: watch::Sender<u64>,
+    /// Whether the agent is having its SVID replaced.
+    renewing: watch::Sender<bool>,
+}
+
+/// While this is there, a server may refuse the SVID that it has given out another one for.
+pub struct Renewal<'a>(&'a watch::Sender<bool>);
+
+impl Drop for Renewal<'_> {
+    fn drop(&mut self) {
+        self.0.send_replace(false);
+    }
 }
 
 impl Upstream {
@@ -69,6 +80,7 @@ impl Upstream {
             dialer,
             current,
             replaced: watch::Sender::new(0),
+            renewing: watch::Sender::new(false),
         })
     }
 
@@ -109,6 +121,18 @@ impl Upstream {
     /// Tells when another channel takes the place of [`Self::current`].
     pub fn replaced(&self) -> watch::Receiver<u64> {
         self.replaced.subscribe()
+    }
+
+    /// To be kept until the agent has another SVID, or it is plain that it gets none.
+    pub fn renewal(&self) -> Renewal<'_> {
+        self.renewing.send_replace(true);
+        Renewal(&self.renewing)
+    }
+
+    /// Waits while the SVID is being replaced.
+    pub async fn renewed(&self) {
+        // The sender lives as long as this.
+        let _ = self.renewing.subscribe().wait_for(|renewing| !renewing).await;
     }
 
     /// The server that was dialled last.

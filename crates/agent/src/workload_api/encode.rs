@@ -49,6 +49,6 @@ pub fn jwt_bundles<'a>(bundles: impl IntoIterator<Item = &'a Bundle>) -> Result<
     Ok(JwtBundlesResponse { bundles })
 }
 
-fn concatenated(bundle: &Bundle) -> Vec<u8> {
+pub fn concatenated(bundle: &Bundle) -> Vec<u8> {
     bundle.x509_authorities.iter().flat_map(|root| root.der.iter().copied()).collect()
 }

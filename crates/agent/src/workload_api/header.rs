@@ -1,4 +1,4 @@
-//! The security header: exactly one `workload.spiffe.io: true`, so that no browser or proxy can be talked into calling.
+//! Security headers: exactly one `workload.spiffe.io: true`, so that no browser or proxy can be talked into calling.
 
 use std::future::{Ready, ready};
 use std::task::{Context, Poll};
@@ -11,23 +11,30 @@ use tonic::metadata::MetadataValue;
 use tower::{Layer, Service};
 
 /// Applies to the Workload API only; SDS, health and reflection are exempt (SPIRE behaviour).
+pub const WORKLOAD_GATE: Gate = Gate(|request| match request.uri().path().starts_with(WORKLOAD_API) {
+    true => check_header(request, HEADER),
+    false => Ok(()),
+});
+
+/// Turns requests away before their messages are read.
 #[derive(Clone, Copy, Debug)]
-pub struct SecurityHeader;
+pub struct Gate(pub fn(&Request<Body>) -> Result<(), Status>);
 
 #[derive(Clone)]
-pub struct Checked<S> {
+pub struct Gated<S> {
+    check: fn(&Request<Body>) -> Result<(), Status>,
     inner: S,
 }
 
-impl<S> Layer<S> for SecurityHeader {
-    type Service = Checked<S>;
+impl<S> Layer<S> for Gate {
+    type Service = Gated<S>;
 
-    fn layer(&self, inner: S) -> Checked<S> {
-        Checked { inner }
+    fn layer(&self, inner: S) -> Gated<S> {
+        Gated { check: self.0, inner }
     }
 }
 
-impl<S> Service<Request<Body>> for Checked<S>
+impl<S> Service<Request<Body>> for Gated<S>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
 {
@@ -40,11 +47,10 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if request.uri().path().starts_with(WORKLOAD_API) && !is_present(&request) {
-            let status = Status::invalid_argument("security header missing from request");
-            return Either::Right(ready(Ok(status.into_http())));
+        match (self.check)(&request) {
+            Ok(()) => Either::Left(self.inner.call(request)),
+            Err(status) => Either::Right(ready(Ok(status.into_http()))),
         }
-        Either::Left(self.inner.call(request))
     }
 }
 
@@ -55,9 +61,13 @@ pub fn with_security_header<T>(message: T) -> tonic::Request<T> {
     request
 }
 
-fn is_present(request: &Request<Body>) -> bool {
-    let mut values = request.headers().get_all(HEADER).iter();
-    matches!((values.next(), values.next()), (Some(value), None) if value.as_bytes() == b"true")
+/// SPIRE's status where it is not there, exactly once and with its value.
+pub fn check_header(request: &Request<Body>, name: &'static str) -> Result<(), Status> {
+    let mut values = request.headers().get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) if value.as_bytes() == b"true" => Ok(()),
+        _ => Err(Status::invalid_argument("security header missing from request")),
+    }
 }
 
 const WORKLOAD_API: &str = "/SpiffeWorkloadAPI/";

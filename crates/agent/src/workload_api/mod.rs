@@ -10,7 +10,7 @@ mod jwt;
 mod service;
 mod streams;
 
-pub use header::{SecurityHeader, with_security_header};
+pub use header::{Gate, WORKLOAD_GATE, check_header, with_security_header};
 pub use jwt::JwtSource;
 pub use service::{WorkloadApi, WorkloadPolicy};
-pub(crate) use streams::{Messages, WithoutIdentity, follow, no_identity};
+pub(crate) use streams::{Messages, WithoutIdentity, follow, follow_bundles, no_identity};

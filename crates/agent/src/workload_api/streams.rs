@@ -1,11 +1,14 @@
 //! A workload's stream: the first message when everything is there, then one for every change that it can see.
 
+use std::sync::Arc;
+
+use steeple_core::Bundle;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tracing::Instrument;
 
-use crate::cache::{Readiness, Views, WorkloadView};
+use crate::cache::{Cache, Readiness, Views, WorkloadView};
 
 pub type Messages<T> = tonic::codegen::BoxStream<T>;
 
@@ -47,6 +50,37 @@ pub fn follow<T: Send + 'static>(
             let last = message.is_err();
             if sender.send(message).await.is_err() || last {
                 return;
+            }
+        }
+    };
+    tokio::spawn(following.in_current_span());
+    Box::pin(ReceiverStream::new(messages))
+}
+
+/// All bundles that the agent knows, at once and whenever they change. `check` comes before every message.
+pub fn follow_bundles<T: Clone + PartialEq + Send + Sync + 'static>(
+    cache: Arc<Cache>,
+    check: impl Fn() -> Result<(), Status> + Send + 'static,
+    encode: impl Fn(&[Arc<Bundle>]) -> Result<T, Status> + Send + 'static,
+) -> Messages<T> {
+    let (sender, messages) = mpsc::channel(MESSAGES_WAITING_MAX);
+    let mut changes = cache.changes();
+    let following = async move {
+        let mut previous = None;
+        loop {
+            changes.mark_unchanged();
+            let message = encode(&cache.bundles());
+            if previous.as_ref() != message.as_ref().ok() || message.is_err() {
+                let message = check().and(message);
+                previous = message.as_ref().ok().cloned();
+                if sender.send(message).await.is_err() || previous.is_none() {
+                    return;
+                }
+            }
+            tokio::select! {
+                () = sender.closed() => return,
+                // The sender lives in the cache that this task holds: this cannot fail.
+                _ = changes.changed() => {}
             }
         }
     };

@@ -142,7 +142,8 @@ async fn a_trust_bundle_without_certificates_is_named() {
 async fn keys_that_an_agent_cannot_honour_are_refused_by_name() {
     let scratch = Scratch::new().expect("a directory");
     let broker = config(&scratch, "experimental { broker {} }");
-    assert_says(&refused(&broker).await, &["agent.experimental.broker is not supported", "Workload API"]);
+    let said = refused(&broker).await;
+    assert_says(&said, &["experimental.broker requires socket_path, bind_address, or both"]);
     let path = config(&scratch, &socket_line(&scratch.join("api.sock")));
     let text = std::fs::read_to_string(&path).expect("a file");
     let sinks = [

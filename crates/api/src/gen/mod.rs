@@ -50,6 +50,11 @@ pub mod grpc {
 pub mod plugin {
     include!("plugin.rs");
 }
+pub mod spiffe {
+    pub mod broker {
+        include!("spiffe.broker.rs");
+    }
+}
 pub mod spire {
     pub mod agent {
         pub mod debug {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::BrokerFile;
 use crate::common::{given, lasting};
 use crate::section::Section;
 use crate::unknown::UnknownKeys;
@@ -17,8 +18,7 @@ pub struct ExperimentalAgentFile {
     pub require_pq_kem: bool,
     /// In the order of [`RATE_LIMIT_KEYS`]; zero is off.
     pub rate_limits: [i64; 6],
-    /// Only whether it is there: the broker API is refused.
-    pub broker: bool,
+    pub broker: Option<BrokerFile>,
     pub feature_flags: Vec<String>,
 }
 
@@ -45,7 +45,7 @@ impl ExperimentalAgentFile {
             admin_named_pipe_name: section.text("admin_named_pipe_name")?,
             use_sync_authorized_entries: section.flag("use_sync_authorized_entries")?,
             require_pq_kem: section.flag("require_pq_kem")?.unwrap_or_default(),
-            broker: section.section("broker")?.is_some(),
+            broker: BrokerFile::read(&mut section, unknown)?,
             feature_flags: section.texts("feature_flags")?.unwrap_or_default(),
             ..Self::default()
         };
@@ -77,10 +77,6 @@ impl ExperimentalAgentFile {
                 );
                 return Err(ConfigError::invalid(key, message));
             }
-        }
-        if self.broker {
-            let instead = "the broker API is not built; let workloads use the Workload API";
-            return Err(ConfigError::not_supported("agent.experimental.broker", instead));
         }
         Ok(())
     }

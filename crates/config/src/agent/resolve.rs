@@ -135,6 +135,8 @@ impl AgentSettings {
             return Err(UnknownConfiguration(unknown).into());
         }
         let authorized_delegates = delegates(&file.authorized_delegates, &trust_domain)?;
+        let broker = experimental.broker.as_ref().map(|broker| broker.resolve(socket_path.as_deref(), working_dir));
+        let broker = broker.transpose()?;
         let availability_target = availability_target(&file.availability_target)?;
         let rate_limits = experimental.rate_limits()?;
         check_agent(&plugins, supported)?;
@@ -183,6 +185,7 @@ impl AgentSettings {
             jwt_svid_cache_hit_timeout,
             use_sync_authorized_entries: experimental.use_sync_authorized_entries.unwrap_or(true),
             require_pq_kem: experimental.require_pq_kem,
+            broker,
             rate_limits,
             profiling: file.profiling.clone(),
             plugins,

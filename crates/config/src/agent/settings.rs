@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use steeple_core::{KeyType, Secret, SpiffeId, TrustDomain};
 
-use super::{RebootstrapMode, TrustBootstrap, TrustBundleFile, WorkloadApiRateLimits};
+use super::{BrokerSettings, RebootstrapMode, TrustBootstrap, TrustBundleFile, WorkloadApiRateLimits};
 use crate::common::LogFile;
 use crate::{HealthSettings, HostPort, LogSettings, PluginBlock, ProfilingSettings, TelemetrySettings};
 
@@ -46,6 +46,8 @@ pub struct AgentSettings {
     pub jwt_svid_cache_hit_timeout: Option<Duration>,
     pub use_sync_authorized_entries: bool,
     pub require_pq_kem: bool,
+    /// The SPIFFE Broker API.
+    pub broker: Option<BrokerSettings>,
     pub rate_limits: WorkloadApiRateLimits,
     pub profiling: ProfilingSettings,
     /// In the order of the file, disabled ones included.

@@ -28,7 +28,7 @@ const INSTEAD: &[(&str, &[&str], &str)] = &[
     (
         "SVIDStore",
         &["aws_secretsmanager", "gcp_secretmanager"],
-        "have the agent's `helper` command write SVIDs into files, and store those with the provider's own tool",
+        "use SVIDStore \"directory\", and have the provider's own tool store the files when they change",
     ),
     (
         "UpstreamAuthority",
@@ -43,7 +43,6 @@ const INSTEAD: &[(&str, &[&str], &str)] = &[
          \"spire-bundle\", configmap_key = \"bundle.crt\", format = \"pem\"",
     ),
     ("Notifier", &["gcs_bundle"], BUNDLE_FROM_A_FILE),
-    ("WorkloadAttestor", &["slurm"], "use unix, which knows the user that a job runs as"),
     ("WorkloadAttestor", &["windows"], "this program runs on Linux: use unix, systemd, docker or k8s"),
 ];
 

@@ -8,6 +8,7 @@ mod key_manager;
 mod node_attestor;
 mod replaceable;
 mod seal;
+mod svid_store;
 mod upstream_authority;
 mod workload_attestor;
 
@@ -23,8 +24,9 @@ pub use node_attestor::{
 };
 pub use replaceable::Replaceable;
 pub use seal::{Seal, SealFailure, SecretSource};
+pub use svid_store::{StoreError, StorePlace, StoredSvid, SvidStore};
 pub use upstream_authority::{MintedX509Ca, UpstreamAuthority, UpstreamBundle, UpstreamError};
-pub use workload_attestor::{WorkloadAttestor, WorkloadError, WorkloadProcess};
+pub use workload_attestor::{ReferenceError, WorkloadAttestor, WorkloadError, WorkloadProcess, WorkloadReference};
 
 /// A boxed future, the return type of every plugin method.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{
     AgentChannel, AgentNodeAttestor, AttestError, Attested, BoxFuture, ChallengeChannel, ComposeError,
-    CredentialComposer, MintedX509Ca, NodeAttestor, SubjectNames, UpstreamAuthority, UpstreamBundle, UpstreamError,
-    WorkloadAttestor, WorkloadError, WorkloadProcess, WorkloadX509,
+    CredentialComposer, MintedX509Ca, NodeAttestor, ReferenceError, SubjectNames, UpstreamAuthority, UpstreamBundle,
+    UpstreamError, WorkloadAttestor, WorkloadError, WorkloadProcess, WorkloadReference, WorkloadX509,
 };
 use crate::{JwtAuthority, Selector};
 
@@ -82,6 +82,14 @@ impl WorkloadAttestor for Replaceable<dyn WorkloadAttestor> {
     fn attest<'a>(&'a self, process: WorkloadProcess) -> BoxFuture<'a, Result<Vec<Selector>, WorkloadError>> {
         let current = self.current();
         Box::pin(async move { current.attest(process).await })
+    }
+
+    fn attest_reference<'a>(
+        &'a self,
+        reference: &'a WorkloadReference,
+    ) -> BoxFuture<'a, Result<Vec<Selector>, ReferenceError>> {
+        let current = self.current();
+        Box::pin(async move { current.attest_reference(reference).await })
     }
 
     fn answer_time_max(&self) -> Duration {

@@ -38,6 +38,12 @@ pub static MESSAGE_KINDS: &[&[MessageKind]] = kinds! {
     agent::logger => [
         GetLoggerRequest, ResetLogLevelRequest, SetLogLevelRequest,
     ];
+    broker => [
+        FetchJwtsvidRequest, FetchJwtsvidResponse, Jwtsvid, KubernetesObjectKey, KubernetesObjectReference,
+        KubernetesObjectType, SubscribeToJwtBundlesRequest, SubscribeToJwtBundlesResponse,
+        SubscribeToX509BundlesRequest, SubscribeToX509BundlesResponse, SubscribeToX509svidRequest,
+        SubscribeToX509svidResponse, WorkloadPidReference, WorkloadReference, X509svid,
+    ];
     envoy::core => [
         BuildVersion, ControlPlane, DataSource, Node, TypedExtensionConfig,
     ];

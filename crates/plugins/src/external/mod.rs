@@ -9,8 +9,8 @@
 //!        ├── host_services           what it may ask us, on that socket
 //!        ├── output                  what it prints, a bounded line at a time, into our log
 //!        │   Init, Configure, Validate
-//!   agent_node_attestor, bundle_publisher, credential_composer, key_manager, node_attestor, upstream_authority,
-//!   workload_attestor                our small plugin traits over its gRPC services
+//!   agent_node_attestor, bundle_publisher, credential_composer, key_manager, node_attestor, svid_store,
+//!   upstream_authority, workload_attestor  our small plugin traits over its gRPC services
 //! ```
 //!
 //! A plugin that ends is not started again (SPIRE behaviour): calls fail, and say that it has ended and with what.
@@ -31,6 +31,7 @@ mod plugin;
 mod process;
 mod program_file;
 mod selectors;
+mod svid_store;
 mod upstream_authority;
 mod workload_attestor;
 
@@ -45,5 +46,6 @@ pub use launch_error::{HandshakeError, LaunchError};
 pub use node_attestor::ExternalNodeAttestor;
 pub use plugin::Plugin;
 pub use program_file::check_program;
+pub use svid_store::ExternalSvidStore;
 pub use upstream_authority::ExternalUpstreamAuthority;
 pub use workload_attestor::ExternalWorkloadAttestor;

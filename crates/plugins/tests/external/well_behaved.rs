@@ -1,5 +1,8 @@
 //! Plugins that do what they should, and what our side does when they refuse, hang, flood or end.
 
+use steeple_core::SpiffeId;
+use steeple_core::plugin::{ReferenceError, WorkloadReference};
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,6 +33,36 @@ async fn a_plugin_tells_what_a_process_is_and_takes_new_settings() {
     catalog.unload().await;
     assert_eq!(running(&path), 0);
     assert!(attest(&attestor).await.expect_err("it is gone").0.contains("the plugin has ended (exit status 0)"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_is_told_what_a_broker_refers_to_and_who_it_is() {
+    let Some(plugins) = GoPlugins::build() else { return };
+    let (_dir, path) = own_program(plugins, "workloadattestor");
+    let catalog = catalog(BOUNDS);
+    let attestor = configured(&catalog, &workload_attestor(path), "").await;
+    let type_url = "type.example.org/vm.Reference".to_owned();
+    let caller = SpiffeId::parse("spiffe://example.org/broker").expect("an ID");
+    let reference = WorkloadReference { type_url, value: vec![1, 2], caller };
+    let found = attestor.attest_reference(&reference).await.expect("selectors");
+    let values: Vec<&str> = found.iter().map(|selector| selector.value.as_str()).collect();
+    let told = ["reference:type.example.org/vm.Reference", "trust_domain:example.org"];
+    assert_eq!(values, [&told[..], &["caller:spiffe://example.org/broker"]].concat());
+    for (mode, expected) in [
+        ("pid", ReferenceError::Unread),
+        (
+            "refuse",
+            ReferenceError::Refused {
+                code: 7,
+                message: "rpc error: code = PermissionDenied desc = workloadattestor(demo): not that one".to_owned(),
+            },
+        ),
+    ] {
+        let settings = format!("mode = {mode:?}");
+        Arc::clone(&attestor.0).configure(Some(settings)).await.expect("it takes them");
+        assert_eq!(attestor.attest_reference(&reference).await, Err(expected), "{mode}");
+    }
+    catalog.unload().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

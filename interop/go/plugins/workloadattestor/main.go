@@ -17,6 +17,7 @@ import (
 	workloadattestorv1 "github.com/spiffe/spire-plugin-sdk/proto/spire/plugin/agent/workloadattestor/v1"
 	configv1 "github.com/spiffe/spire-plugin-sdk/proto/spire/service/common/config/v1"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
 
@@ -31,7 +32,7 @@ const flooded = 50_000
 // Config is what stands in plugin_data.
 type Config struct {
 	Selectors []string `hcl:"selectors"`
-	// One of reference, refuse, hang, exit, huge, nameless and flood; by pid and well without.
+	// One of reference, pid, refuse, hang, exit, huge, nameless and flood; by pid and well without.
 	Mode string `hcl:"mode"`
 
 	trustDomain string
@@ -83,7 +84,15 @@ func (p *Plugin) AttestReference(
 	if err != nil {
 		return nil, err
 	}
+	if config.Mode == "pid" {
+		return nil, status.Error(codes.Unimplemented, "pids only")
+	}
 	values, err := p.attest(ctx, config, "reference:"+req.Reference.GetTypeUrl())
+	if err == nil {
+		for _, caller := range metadata.ValueFromIncomingContext(ctx, "spire-agent-broker-caller-id") {
+			values = append(values, "caller:"+caller)
+		}
+	}
 	return &workloadattestorv1.AttestReferenceResponse{SelectorValues: values}, err
 }
 

@@ -45,6 +45,11 @@ impl PushDriver {
                 // Another SVID, or another replica: the stream moves with the other calls.
                 _ = replaced.changed() => None,
             };
+            // Servers refuse the former SVID as soon as an attestation has brought another one, and the refusal may be
+            // here before that one. Polls and calls meanwhile would be refused too: the session stays until then.
+            if matches!(end, Some(End::Denied(_))) && self.upstream.is_current(&used) {
+                self.upstream.renewed().await;
+            }
             if self.close_session() || opened.elapsed() > PAUSE_MAX {
                 pause = PAUSE_MIN;
             }
