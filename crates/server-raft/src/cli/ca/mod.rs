@@ -1,6 +1,7 @@
 //! `ca status|plan|rotate`: the life of the signing authorities. Ours; SPIRE has `localauthority` only, which changes
 //! one thing at a time.
 
+mod out_of_reach;
 mod plan;
 mod rotate;
 mod status;
@@ -28,7 +29,7 @@ pub(super) const COMMANDS: &[Command<Action>] = &[
     },
     Command {
         path: "ca rotate",
-        synopsis: "Replaces the signing authorities; started again, it goes on where it stood",
+        synopsis: "Replaces the signing authorities; with the same -authorityID it goes on where it stood",
         flags: &[
             COMMON_FLAGS,
             &[
@@ -37,7 +38,10 @@ pub(super) const COMMANDS: &[Command<Action>] = &[
                     GoDuration::from_secs(600),
                     "How long each wait for agents and replicas may last before it goes on without them",
                 ),
-                Flag::text("authorityID", "The authority that has to go; the active one of each kind if absent"),
+                Flag::text(
+                    "authorityID",
+                    "The authority that has to go; if absent, the active one where there is no doubt",
+                ),
                 Flag::bool("compromised", "Taint and revoke what is replaced, so that nothing it signed is trusted"),
                 Flag::text_or("kind", "all", "Which authorities: x509, jwt or all"),
             ],

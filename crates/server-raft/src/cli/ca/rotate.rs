@@ -1,44 +1,56 @@
-//! `ca rotate`: looks where the rotation stands, does the next thing, and looks again. It keeps nothing, so it can be
-//! killed and started again at any moment, on any replica.
+//! `ca rotate`: looks where the rotation stands, does the next thing, and looks again. It keeps nothing: whoever names
+//! the authority again goes on at any moment, on any replica.
 
 use std::time::{Duration, Instant};
 
+use steeple_api::server::bundle::GetBundleRequest;
+use steeple_api::server::bundle::bundle_client::BundleClient;
 use steeple_api::server::localauthority::local_authority_client::LocalAuthorityClient;
 use steeple_api::server::localauthority::*;
 use steeple_api::steeple::server::authorities_client::AuthoritiesClient;
 use steeple_api::steeple::server::{Authority, AuthorityStatusRequest, AuthorityStatusResponse};
-use steeple_ca::rotation::Step;
+use steeple_ca::rotation::{RotationError, Step};
 use steeple_cli::{Call, Context, Failure};
 use steeple_core::{AuthorityKind, Clock as _, SystemClock};
 use tonic::Status;
 use tonic::transport::Channel;
 
 use super::status::print_status;
-use super::turn::{Looked, Turn, of_kind, verb};
+use super::turn::{Looked, Turn, Wish, of_kind, verb};
 use crate::cli::progress::{PATIENCE, Progress, is_passing};
 
 pub(super) async fn rotate(call: &mut Call, channel: Channel) -> Result<(), Failure> {
     let wanted = kinds(call.values.text("kind"))?;
     let mut rotation = Rotation {
         authorities: AuthoritiesClient::new(channel.clone()),
-        local: LocalAuthorityClient::new(channel),
+        local: LocalAuthorityClient::new(channel.clone()),
         progress: Progress::default(),
     };
     let status = rotation.status().await.context("could not get the state of the authorities")?;
-    let named = call.values.text_if_any("authorityID").map(str::to_owned);
-    let has = |kind: &AuthorityKind| of_kind(&status, *kind).any(|authority| is_wanted(authority, named.as_deref()));
+    let wish = Wish {
+        named: call.values.text_if_any("authorityID").map(str::to_owned),
+        compromised: call.values.bool("compromised"),
+        ack_wait: call.values.duration("ackWait").to_std().unwrap_or_default(),
+    };
+    let has = |kind: &AuthorityKind| of_kind(&status, *kind).any(|it| is_wanted(it, wish.named.as_deref()));
     let kinds: Vec<AuthorityKind> = wanted.into_iter().filter(has).collect();
     if kinds.is_empty() {
-        return Err(Failure::message("there is no such authority; see `ca status`"));
+        return Err(Failure::message(wish.named.map_or(RotationError::NoAuthority, RotationError::Unknown)));
     }
-    let compromised = call.values.bool("compromised");
-    if compromised && kinds.contains(&AuthorityKind::X509) {
+    if wish.compromised && kinds.contains(&AuthorityKind::X509) {
         refuse_below_upstream(&status)?;
     }
-    let ack_wait = call.values.duration("ackWait").to_std().unwrap_or_default();
-    for (position, kind) in kinds.iter().enumerate() {
-        let turn = Turn::new(*kind, named.clone(), compromised, ack_wait);
-        rotation.turn(call, turn, (position, kinds.len())).await?;
+    let bundle = BundleClient::new(channel).get_bundle(GetBundleRequest::default()).await;
+    let bundle = bundle.context("could not get the bundle")?.into_inner();
+    // All of them are decided before the first is changed.
+    let begin = |kind: &AuthorityKind| Turn::begin(*kind, &wish, &status, &bundle, SystemClock.now());
+    let begun: Vec<(Turn, Vec<String>)> = kinds.iter().map(begin).collect::<Result<_, _>>()?;
+    for note in begun.iter().flat_map(|(_, notes)| notes) {
+        rotation.progress.note(&mut call.streams, note)?;
+    }
+    let count = begun.len();
+    for (position, (turn, _)) in begun.into_iter().enumerate() {
+        rotation.turn(call, turn, (position, count)).await?;
     }
     rotation.progress.end(&mut call.streams)?;
     let status = rotation.status_with_patience().await?;
@@ -57,7 +69,7 @@ impl Rotation {
         let mut failed: Option<Step> = None;
         loop {
             let status = self.status_with_patience().await?;
-            let Looked { step, done, notes } = turn.look(Instant::now(), SystemClock.now(), &status)?;
+            let Looked { step, done, notes } = turn.look(Instant::now(), &status)?;
             for note in notes {
                 self.progress.note(&mut call.streams, &note)?;
             }
@@ -65,7 +77,12 @@ impl Rotation {
             self.progress.show(&mut call.streams, done, &turn.describe(&step, &status))?;
             match self.carry_out(turn.kind, &step).await {
                 Ok(true) => return Ok(()),
-                Ok(false) => failed = None,
+                Ok(false) => {
+                    failed = None;
+                    if matches!(step, Step::Revoke(_)) {
+                        turn.is_revoked();
+                    }
+                }
                 // A leader that goes takes the answer with it, and the server rotates by itself as well: look again.
                 Err(status) if is_passing(&status) || failed.as_ref() != Some(&step) => failed = Some(step),
                 Err(status) => return Err(status).context(format!("could not {}", verb(&step))),
@@ -123,7 +140,7 @@ impl Rotation {
                     tokio::time::sleep(LOOK_INTERVAL).await;
                 }
                 Err(status) => {
-                    return Err(status).context("the rotation has stopped; run the same command again to go on");
+                    return Err(status).context("the rotation has stopped; go on as was said at its beginning");
                 }
             }
         }

@@ -4,24 +4,40 @@
 use std::time::{Duration, Instant};
 
 use steeple_api::steeple::server::{Acknowledgements, AcknowledgingReplica, Authority, AuthorityStatusResponse};
-use steeple_ca::rotation::{Servers, Slot, Standing, Step, next, target};
-use steeple_cli::Failure;
+use steeple_api::types::Bundle;
+use steeple_ca::rotation::{RotationError, Servers, Slot, Standing, Step, next, target};
+use steeple_cli::{Failure, utc_time};
 use steeple_core::{AuthorityId, AuthorityKind, Timestamp};
 
+use super::out_of_reach::out_of_reach;
 use super::status::missing;
 use super::wait::{Verdict, Wait};
 use crate::cli::reply::expected;
 
-/// What a killed command loses: which authority has to go is found again, and the waits begin again.
+/// What the operator asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wish {
+    /// The authority that has to go, where the operator says so.
+    pub(super) named: Option<String>,
+    pub(super) compromised: bool,
+    pub(super) ack_wait: Duration,
+}
+
+/// What a killed command loses: which authority had to go, unless it is named again, and how long it has waited.
+#[derive(Debug)]
 pub(super) struct Turn {
     pub(super) kind: AuthorityKind,
-    named: Option<String>,
+    /// The authority that has to go.
+    going: AuthorityId,
+    /// To be tainted and revoked, if it has not been.
     compromised: bool,
     ack_wait: Duration,
-    going: Option<AuthorityId>,
     wait: Option<Wait>,
     /// A replica that shows no new SVID has been waited for in vain.
     servers_given_up: bool,
+    revoked: bool,
+    /// As far as it has been shown: who comes to be waited for takes nothing back.
+    done: f64,
 }
 
 /// What one look at the servers leads to.
@@ -35,33 +51,45 @@ pub(super) struct Looked {
 }
 
 impl Turn {
-    /// `named` is the authority that has to go, where the operator says so.
-    pub(super) fn new(kind: AuthorityKind, named: Option<String>, compromised: bool, ack_wait: Duration) -> Self {
-        Self { kind, named, compromised, ack_wait, going: None, wait: None, servers_given_up: false }
+    /// Decides which authority has to go, before anything is changed, and says so.
+    pub(super) fn begin(
+        kind: AuthorityKind,
+        wish: &Wish,
+        status: &AuthorityStatusResponse,
+        bundle: &Bundle,
+        wall: Timestamp,
+    ) -> Result<(Self, Vec<String>), Failure> {
+        let known = expected(status.acknowledgements.as_ref(), "acknowledgements")?;
+        let mut standing = standing(status, kind, known);
+        standing.out_of_reach = out_of_reach(kind, status, bundle, wall);
+        let going = target(&standing, wish.named.as_deref(), wish.compromised).map_err(|error| match error {
+            RotationError::Ambiguous => Failure::message(choice(kind, &standing)),
+            other => Failure::message(format!("{}: {other}", noun(kind))),
+        })?;
+        let in_the_middle = standing.old.as_ref().is_some_and(|old| old.id == going && old.tainted);
+        let compromised = wish.compromised || in_the_middle;
+        let notes = beginning(kind, &standing, &going, compromised);
+        let turn = Self {
+            kind,
+            going,
+            compromised,
+            ack_wait: wish.ack_wait,
+            wait: None,
+            servers_given_up: false,
+            revoked: false,
+            done: 0.0,
+        };
+        Ok((turn, notes))
     }
 
-    pub(super) fn look(
-        &mut self,
-        now: Instant,
-        wall: Timestamp,
-        status: &AuthorityStatusResponse,
-    ) -> Result<Looked, Failure> {
+    pub(super) fn look(&mut self, now: Instant, status: &AuthorityStatusResponse) -> Result<Looked, Failure> {
         let known = expected(status.acknowledgements.as_ref(), "acknowledgements")?;
         let mut standing = standing(status, self.kind, known);
         if self.servers_given_up {
             standing.servers = Servers::Renewed;
         }
         let mut notes = Vec::new();
-        let going = match self.going.clone() {
-            Some(id) => id,
-            None => {
-                let id = target(&standing, self.named.as_deref(), self.compromised, wall).map_err(Failure::message)?;
-                notes.push(beginning(self.kind, &standing, &id));
-                self.going = Some(id.clone());
-                id
-            }
-        };
-        let mut step = next(&standing, &going, self.compromised);
+        let mut step = self.next(&standing)?;
         if let Some(lacking) = lacking(&step, status, known) {
             let wait = self.wait.take().filter(|wait| wait.is_for(&step));
             let wait = self.wait.insert(wait.unwrap_or_else(|| Wait::new(step.clone(), self.ack_wait, now)));
@@ -75,11 +103,21 @@ impl Turn {
                 } else {
                     standing.bundle_arrived = true;
                 }
-                step = next(&standing, &going, self.compromised);
+                step = self.next(&standing)?;
             }
         }
-        let done = share(&step, self.compromised, status, known);
-        Ok(Looked { step, done, notes })
+        self.done = self.done.max(share(&step, self.compromised, status, known));
+        Ok(Looked { step, done: self.done, notes })
+    }
+
+    /// From then on it does not matter whether a slot has it.
+    pub(super) fn is_revoked(&mut self) {
+        self.revoked = true;
+    }
+
+    fn next(&self, standing: &Standing) -> Result<Step, Failure> {
+        let (noun, compromised) = (noun(self.kind), self.compromised && !self.revoked);
+        next(standing, &self.going, compromised).map_err(|error| Failure::message(format!("{noun}: {error}")))
     }
 
     pub(super) fn describe(&self, step: &Step, status: &AuthorityStatusResponse) -> String {
@@ -102,7 +140,6 @@ fn standing(status: &AuthorityStatusResponse, kind: AuthorityKind, known: &Ackno
         let authority = of_kind(status, kind).find(|authority| authority.slot == name)?;
         Some(Slot {
             id: authority.authority_id.clone(),
-            issued_at: Timestamp::from_secs(authority.issued_at),
             not_after: Timestamp::from_secs(authority.not_after),
             published: authority.published,
             tainted: authority.tainted,
@@ -116,6 +153,7 @@ fn standing(status: &AuthorityStatusResponse, kind: AuthorityKind, known: &Ackno
             AuthorityKind::Jwt | AuthorityKind::Wit => Servers::Renewed,
             AuthorityKind::X509 => servers(status, known),
         },
+        out_of_reach: Vec::new(),
         // Until the wait says so.
         bundle_arrived: false,
     }
@@ -161,16 +199,60 @@ fn left_behind(step: &Step, status: &AuthorityStatusResponse, known: &Acknowledg
     }
 }
 
-/// Which authority has to go, and how to get rid of another one instead.
-fn beginning(kind: AuthorityKind, standing: &Standing, going: &str) -> String {
+/// Which authority has to go, how to go on with that, and what stays trusted although it signs no longer.
+fn beginning(kind: AuthorityKind, standing: &Standing, going: &str, compromised: bool) -> Vec<String> {
     let noun = noun(kind);
-    match &standing.active {
+    let what = match &standing.active {
         Some(active) if active.id != going => format!(
-            "{noun}: a rotation stands in the middle; {going} has to go, {stays} stays (if {stays} has to go, name it \
-             with -authorityID)",
+            "{going} has to go, which signs no longer; {stays} stays (if {stays} has to go, name it with -authorityID)",
             stays = active.id
         ),
-        _ => format!("{noun}: {going} has to go"),
+        _ => format!("{going} has to go"),
+    };
+    let mut notes = vec![
+        format!("{noun}: {what}"),
+        format!("{noun}: if this is interrupted, go on with `{}`", command(kind, going, compromised)),
+    ];
+    let old = standing.old.iter().filter(|old| old.published && old.id != going);
+    let stay = old.chain(&standing.out_of_reach).filter(|_| compromised);
+    notes.extend(stay.map(|slot| format!("{noun}: {} is not part of this and {}", slot.id, trusted(slot))));
+    notes
+}
+
+/// The refusal where only the operator knows which authority is compromised.
+fn choice(kind: AuthorityKind, standing: &Standing) -> String {
+    let mut lines = vec![format!("{}: it is not known which one is compromised, and nothing was changed:", noun(kind))];
+    lines.extend(
+        standing
+            .active
+            .iter()
+            .map(|active| format!("  {}, which signs: `{}`", active.id, command(kind, &active.id, true))),
+    );
+    lines.extend(standing.old.iter().filter(|old| old.published).map(|old| {
+        format!("  {}, which it replaced and which {}: `{}`", old.id, trusted(old), command(kind, &old.id, true))
+    }));
+    lines.extend(
+        standing.out_of_reach.iter().map(|slot| {
+            format!("  {}, which was replaced earlier and {}: no command reaches it", slot.id, trusted(slot))
+        }),
+    );
+    lines.push(
+        "A rotation that was interrupted goes on with the one that was replaced. If both have to go, that one goes \
+         first: after the next rotation no command reaches it."
+            .to_owned(),
+    );
+    lines.join("\n")
+}
+
+fn command(kind: AuthorityKind, id: &str, compromised: bool) -> String {
+    let flag = if compromised { " -compromised" } else { "" };
+    format!("ca rotate{flag} -kind {} -authorityID {id}", kind.name())
+}
+
+fn trusted(slot: &Slot) -> String {
+    match slot.not_after.as_secs() {
+        i64::MAX => "stays trusted".to_owned(),
+        secs => format!("stays trusted until {}", utc_time(secs)),
     }
 }
 
@@ -207,8 +289,6 @@ mod tests {
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);
-    const WALL: Timestamp = Timestamp::from_secs(100_000);
-
     fn authority(slot: &str, id: &str) -> Authority {
         Authority {
             kind: "x509".to_owned(),
@@ -234,52 +314,84 @@ mod tests {
         AuthorityStatusResponse { authorities, acknowledgements: Some(known) }
     }
 
+    fn begin(wish: &Wish, status: &AuthorityStatusResponse, bundle: &Bundle) -> Result<(Turn, Vec<String>), Failure> {
+        Turn::begin(AuthorityKind::X509, wish, status, bundle, Timestamp::from_secs(100_000))
+    }
+
+    fn compromised(named: Option<&str>) -> Wish {
+        Wish { named: named.map(str::to_owned), compromised: true, ack_wait: MINUTE }
+    }
+
     #[test]
     fn a_replica_that_is_gone_delays_and_does_not_stop_a_rotation() {
         let start = Instant::now();
-        let mut turn = Turn::new(AuthorityKind::X509, Some("a".to_owned()), true, MINUTE);
         let mut old = authority("old", "a");
         let stands = |old: &Authority| {
             status(vec![authority("active", "b"), old.clone()], vec![replica(1, "b"), replica(2, "")], 1)
         };
-        assert_eq!(turn.look(start, WALL, &stands(&old)).unwrap().step, Step::AwaitServers);
-        let looked = turn.look(start + MINUTE, WALL, &stands(&old)).unwrap();
+        let (mut turn, _) = begin(&compromised(Some("a")), &stands(&old), &Bundle::default()).unwrap();
+        assert_eq!(turn.look(start, &stands(&old)).unwrap().step, Step::AwaitServers);
+        let looked = turn.look(start + MINUTE, &stands(&old)).unwrap();
         assert_eq!(looked.step, Step::Taint("a".to_owned()));
         assert_eq!(looked.notes, ["going on without replica 2 (server-2), which shows no new SVID"]);
         old.tainted = true;
-        assert_eq!(turn.look(start + MINUTE, WALL, &stands(&old)).unwrap().step, Step::AwaitTaint);
-        assert_eq!(turn.look(start + 2 * MINUTE, WALL, &stands(&old)).unwrap().step, Step::Revoke("a".to_owned()));
+        assert_eq!(turn.look(start + MINUTE, &stands(&old)).unwrap().step, Step::AwaitTaint);
+        assert_eq!(turn.look(start + 2 * MINUTE, &stands(&old)).unwrap().step, Step::Revoke("a".to_owned()));
         old.published = false;
-        let looked = turn.look(start + 2 * MINUTE, WALL, &stands(&old)).unwrap();
+        let looked = turn.look(start + 2 * MINUTE, &stands(&old)).unwrap();
         assert_eq!((looked.step, looked.done), (Step::Done, 1.0));
     }
 
     #[test]
-    fn it_goes_forward_as_the_missing_come() {
+    fn it_goes_forward_as_the_missing_come_and_never_back() {
         let start = Instant::now();
-        let mut turn = Turn::new(AuthorityKind::X509, None, false, MINUTE);
         let stands = |missing| {
             let authorities = vec![authority("active", "a"), authority("prepared", "b")];
             status(authorities, vec![replica(1, "a"), replica(2, "a")], missing)
         };
+        let wish = Wish { ack_wait: MINUTE, ..Wish::default() };
+        let (mut turn, _) = begin(&wish, &stands(2), &Bundle::default()).unwrap();
         let mut done = Vec::new();
-        for missing in [2, 1, 0] {
-            done.push(turn.look(start, WALL, &stands(missing)).unwrap().done);
+        for missing in [2, 1, 2, 0] {
+            done.push(turn.look(start, &stands(missing)).unwrap().done);
         }
-        assert_eq!(done, [0.25, 0.375, 0.5]);
+        assert_eq!(done, [0.25, 0.375, 0.375, 0.5]);
+    }
+
+    /// As after a command that was killed behind the activation, with a successor that was prepared hours before.
+    #[test]
+    fn a_killed_rotation_is_gone_on_with_by_name_and_not_by_guess() {
+        let stands = status(vec![authority("active", "new"), authority("old", "leaked")], vec![replica(1, "new")], 0);
+        let refusal = begin(&compromised(None), &stands, &Bundle::default()).unwrap_err().to_string();
+        for id in ["new", "leaked"] {
+            let choice = format!("`ca rotate -compromised -kind x509 -authorityID {id}`");
+            assert!(refusal.contains(&choice), "{refusal}");
+        }
+        let until = "leaked, which it replaced and which stays trusted until 1970-01-03 07:33:20 +0000 UTC";
+        assert!(refusal.contains(until), "{refusal}");
+        let (mut turn, notes) = begin(&compromised(Some("leaked")), &stands, &Bundle::default()).unwrap();
+        assert!(notes[0].contains("leaked has to go") && notes[0].contains("new stays"), "{notes:?}");
+        assert!(notes[1].contains("`ca rotate -compromised -kind x509 -authorityID leaked`"), "{notes:?}");
+        assert_eq!(notes.len(), 2);
+        assert_eq!(turn.look(Instant::now(), &stands).unwrap().step, Step::Taint("leaked".to_owned()));
+        let (_, notes) = begin(&compromised(Some("new")), &stands, &Bundle::default()).unwrap();
+        assert!(notes[2].contains("leaked is not part of this and stays trusted until"), "{notes:?}");
     }
 
     #[test]
-    fn whoever_goes_on_with_a_rotation_is_told_which_authority_stays() {
-        let slot = |id: &str| Slot {
-            id: id.to_owned(),
-            issued_at: Timestamp::from_secs(0),
-            not_after: Timestamp::from_secs(60),
-            published: true,
-            tainted: true,
-        };
-        let standing = Standing { active: Some(slot("new")), old: Some(slot("old")), ..Standing::default() };
-        assert_eq!(beginning(AuthorityKind::Jwt, &standing, "new"), "JWT authority: new has to go");
-        assert!(beginning(AuthorityKind::Jwt, &standing, "old").contains("old has to go, new stays"));
+    fn one_that_leaves_its_slot_too_early_is_no_success() {
+        let start = Instant::now();
+        let mut old = authority("old", "a");
+        old.tainted = true;
+        let before = status(vec![authority("active", "b"), old], vec![replica(1, "b")], 0);
+        let after = status(vec![authority("active", "b"), authority("prepared", "c")], vec![replica(1, "b")], 0);
+        // Whoever goes on with what another one began need not say why.
+        let wish = Wish { ack_wait: MINUTE, ..Wish::default() };
+        let (mut turn, _) = begin(&wish, &before, &Bundle::default()).unwrap();
+        assert_eq!(turn.look(start, &before).unwrap().step, Step::Revoke("a".to_owned()));
+        let error = turn.look(start, &after).unwrap_err().to_string();
+        assert!(error.contains("a is in no slot any more and was not revoked"), "{error}");
+        turn.is_revoked();
+        assert_eq!(turn.look(start, &after).unwrap().step, Step::Done);
     }
 }
