@@ -1,7 +1,8 @@
 //! Who of the agents holds the own bundle: seen by the API on each replica, gathered over the peer port.
 //!
 //! ```text
-//!   authz (authenticated) ┐
+//!   AttestAgent (attested)┐
+//!   authz (authenticated) │
 //!   GetBundle (fetched)   ├─▶ Acknowledgements ◀── peer port: other replicas ask
 //!   PostStatus (reported) ┘          │
 //!                          gather(replica) ─▶ Gathered ─▶ driver::ca, service::authority
@@ -47,6 +48,12 @@ impl Acknowledgements {
     /// `shown` is the SVID that this replica shows to agents; it listens to them since `started`.
     pub fn new(state: SharedState, shown: watch::Receiver<Option<ServerSvid>>, started: Instant) -> Self {
         Self { state, shown, started, memory: Mutex::default() }
+    }
+
+    /// An agent attested and was given a certificate. Until it fetches the bundle it counts as one that lacks it: it
+    /// may have begun with an old one.
+    pub fn attested(&self, agent: &SpiffeId, signed_by: &[u8]) {
+        self.memory.lock().authenticated(self.started.elapsed(), agent, signed_by);
     }
 
     /// An agent passed the authorizer.

@@ -10,6 +10,7 @@ use steeple_api::server::agent::{
     AttestAgentRequest, AttestAgentResponse, attest_agent_request, attest_agent_response,
 };
 use steeple_api::types;
+use steeple_ca::certificate::CertificateFacts;
 use steeple_ca::{Csr, PublicKey, certificate};
 use steeple_core::plugin::{AttestError, AttestStatus, Attested, BoxFuture, ChallengeChannel};
 use steeple_core::{AttestedAgent, IdError, Selector, SelectorSet, SpiffeId, TrustDomain};
@@ -214,10 +215,11 @@ async fn record(
         let own = Selector { kind: "spiffe_id".to_owned(), value: attested.agent_id.to_string() };
         selectors = selectors.into_vec().into_iter().chain([own]).collect();
     }
+    let leaf = leaf_facts(&issued.chain)?;
     let agent = AttestedAgent {
         id: attested.agent_id.clone(),
         attestation_type: kind.to_owned(),
-        serial: leaf_serial(&issued.chain)?,
+        serial: leaf.serial,
         not_after: issued.not_after,
         new_serial: String::new(),
         new_not_after: 0,
@@ -227,6 +229,9 @@ async fn record(
     };
     let first_use = !attested.can_reattest && join_token.is_none();
     let attestation = Attestation { agent, join_token, first_use };
+    // Before it can do anything: nobody may believe meanwhile that all agents are known. Without a record it counts for
+    // nothing.
+    shared.acknowledgements.attested(&attested.agent_id, leaf.authority_key_id.as_deref().unwrap_or_default());
     shared.propose(caller, CommandKind::AttestAgent(attestation)).await.map(|_| ())
 }
 
@@ -241,9 +246,12 @@ pub fn public_key(csr: &[u8]) -> Result<PublicKey, Status> {
 
 /// In decimal, as serials are compared.
 pub fn leaf_serial(chain: &[Vec<u8>]) -> Result<String, Status> {
-    let unreadable = || Status::internal("the signed certificate cannot be read");
-    let leaf = chain.first().ok_or_else(unreadable)?;
-    Ok(certificate::facts(leaf).ok_or_else(unreadable)?.serial)
+    leaf_facts(chain).map(|leaf| leaf.serial)
+}
+
+fn leaf_facts(chain: &[Vec<u8>]) -> Result<CertificateFacts, Status> {
+    let leaf = chain.first().and_then(|leaf| certificate::facts(leaf));
+    leaf.ok_or_else(|| Status::internal("the signed certificate cannot be read"))
 }
 
 /// The token is one segment of the path.

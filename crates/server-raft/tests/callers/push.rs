@@ -355,13 +355,15 @@ async fn svids_are_issued_on_the_stream_by_the_rules_of_calls() {
 async fn what_an_agent_acknowledges_counts_for_the_rotation_of_authorities() {
     let site = Site::start().await;
     let node = site.by_join_token().await;
-    let mut agent = Agent::open(&node, Held::default()).await;
-    let change = agent.change().await;
-    let bundle_sequence = change.bundles[0].sequence_number;
     let known = async || {
         let status = site.admin.authority_status().await.expect("a status");
         status.acknowledgements.expect("acknowledgements")
     };
+    let attested = known().await;
+    assert_eq!((attested.live_agents, attested.missing_agents), (1, 1), "before it says anything: {attested:?}");
+    let mut agent = Agent::open(&node, Held::default()).await;
+    let change = agent.change().await;
+    let bundle_sequence = change.bundles[0].sequence_number;
     let before = known().await;
     assert_eq!((before.live_agents, before.missing_agents), (1, 1), "{before:?}");
     let ack = Ack { log_index: change.log_index, set_hash: change.set_hash, bundle_sequence };

@@ -32,6 +32,7 @@ struct Options {
     #[arg(long)]
     jobs: Option<NonZeroUsize>,
     /// One line of JSON for each seed is added to this file, and seeds that stand there already are not run again.
+    /// Where something was found, the log of the servers stays beside it: no two runs of a seed are equal.
     #[arg(long)]
     out: Option<PathBuf>,
 }
@@ -70,7 +71,7 @@ fn work(options: &Options) -> anyhow::Result<u64> {
                             return anyhow::Ok(());
                         }
                         if !report.has(seed) {
-                            report.add(&of_seed(seed)?)?;
+                            report.add(&with_log(seed, options.out.as_deref())?)?;
                         }
                     }
                 })
@@ -79,6 +80,21 @@ fn work(options: &Options) -> anyhow::Result<u64> {
         workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|_| anyhow::bail!("a worker panicked")))
     })?;
     Ok(report.finish())
+}
+
+/// The log is kept as `OUT.seed-N.log` if something was found.
+fn with_log(seed: u64, out: Option<&Path>) -> anyhow::Result<Verdict> {
+    let Some(out) = out else { return of_seed(seed) };
+    let path = PathBuf::from(format!("{}.seed-{seed}.log", out.display()));
+    let file = std::fs::File::create(&path).with_context(|| path.display().to_string())?;
+    let log = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_ansi(false);
+    let log = log.with_writer(std::sync::Mutex::new(std::io::BufWriter::new(file)));
+    // A cluster lives on the thread that asks for it.
+    let verdict = tracing::subscriber::with_default(log.finish(), || of_seed(seed))?;
+    if verdict.passed() {
+        std::fs::remove_file(&path)?;
+    }
+    Ok(verdict)
 }
 
 fn of_seed(seed: u64) -> anyhow::Result<Verdict> {

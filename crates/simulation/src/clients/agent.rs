@@ -63,7 +63,8 @@ async fn join(world: &Arc<World>, dice: &mut Dice) -> anyhow::Result<Option<Agen
     else {
         return Ok(None);
     };
-    let held = trust.take(&bundle, world.elapsed())?;
+    // Its servers do not know yet whose this is: from its first sync on it counts.
+    let held = trust.take(&bundle, None)?;
     let request = CreateJoinTokenRequest { ttl: TOKEN_TTL_SECS, ..CreateJoinTokenRequest::default() };
     let Answer::Done(token) = answered(AgentClient::new(admin(server)).create_join_token(request)).await else {
         return Ok(None);
@@ -159,7 +160,7 @@ impl Agent {
             Answer::Refused(status) => return Ok(Answer::Refused(status)),
             Answer::Unknown => return Ok(Answer::Unknown),
         };
-        let held = self.trust.take(&bundle, heard_at)?;
+        let held = self.trust.take(&bundle, Some(heard_at))?;
         let current_bundle_serial = held.sequence;
         let took = self.world.ledger().agents.took(&self.id, held);
         self.world.find("bundles", took);

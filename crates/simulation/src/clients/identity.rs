@@ -50,7 +50,7 @@ impl Trust {
     }
 
     /// Takes a bundle, and says what an agent that has it holds.
-    pub fn take(&self, bundle: &Bundle, heard_at: Duration) -> anyhow::Result<Held> {
+    pub fn take(&self, bundle: &Bundle, heard_at: Option<Duration>) -> anyhow::Result<Held> {
         let roots: Vec<&[u8]> = bundle.x509_authorities.iter().map(|root| root.asn1.as_slice()).collect();
         self.roots.store(Arc::new(TrustRoots::empty().with(self.trust_domain.clone(), &roots)?));
         let ids = roots.iter().filter_map(|root| facts(root)?.subject_key_id);

@@ -16,8 +16,8 @@ pub struct Held {
     pub sequence: u64,
     /// Subject key ids in hex.
     pub authorities: BTreeSet<String>,
-    /// When its servers heard from it last.
-    pub heard_at: Duration,
+    /// When its servers heard from it last; `None` before its first call as itself.
+    pub heard_at: Option<Duration>,
 }
 
 /// What was issued.
@@ -62,15 +62,16 @@ impl Agents {
 
     /// Everybody who was heard from within `lately` can verify it.
     pub fn verify(&self, svid: &Svid, now: Duration, lately: Duration) -> Result<(), String> {
-        let heard = |held: &Held| now.saturating_sub(held.heard_at) <= lately;
-        match self.held.iter().find(|(_, held)| heard(held) && !held.authorities.contains(&svid.authority)) {
+        let silence = |held: &Held| held.heard_at.map(|at| now.saturating_sub(at)).filter(|silence| *silence <= lately);
+        let mut lacking = self.held.iter().filter(|(_, held)| !held.authorities.contains(&svid.authority));
+        match lacking.find_map(|(agent, held)| Some((agent, held, silence(held)?))) {
             None => Ok(()),
-            Some((agent, held)) => Err(format!(
+            Some((agent, held, silence)) => Err(format!(
                 "{} was signed by authority {}, which is not in bundle {} of {agent}, heard from {} ms ago",
                 svid.spiffe_id,
                 svid.authority,
                 held.sequence,
-                now.saturating_sub(held.heard_at).as_millis()
+                silence.as_millis()
             )),
         }
     }
@@ -82,7 +83,7 @@ mod tests {
 
     fn held(sequence: u64, authorities: &[&str], heard_at_secs: u64) -> Held {
         let authorities = authorities.iter().map(|id| (*id).to_owned()).collect();
-        Held { sequence, authorities, heard_at: Duration::from_secs(heard_at_secs) }
+        Held { sequence, authorities, heard_at: Some(Duration::from_secs(heard_at_secs)) }
     }
 
     #[test]
@@ -95,6 +96,7 @@ mod tests {
         assert_eq!(agents.verify(&of("one"), now, lately), Ok(()));
         assert!(agents.verify(&of("two"), now, lately).is_err());
         assert_eq!(agents.verify(&of("two"), Duration::from_secs(200), lately), Ok(()), "a is away for long");
+        agents.took("c", Held { heard_at: None, ..held(1, &["one"], 0) }).unwrap();
         agents.ban("a");
         assert_eq!(agents.verify(&of("two"), now, lately), Ok(()));
         assert!(agents.is_banned("a") && agents.took("b", held(1, &["one"], 120)).is_err());

@@ -199,6 +199,8 @@ impl Session {
         let record = self.shared.replica.state().read().agent(&self.agent).cloned();
         match decide(record.as_deref(), &identity.serial, identity.not_after, self.shared.clock.now()) {
             AgentDecision::Allow | AgentDecision::Promote => None,
+            // The agent has attested anew and comes back with its other SVID. Calls with this one are told.
+            AgentDecision::Deny(Denial::NotActive) => Some(Denial::NotActive),
             AgentDecision::Deny(denial) => {
                 call_log::turned_away(denial, &identity.serial, record.as_deref());
                 Some(denial)
