@@ -1,5 +1,5 @@
-//! A network namespace for each replica, joined by a bridge: with its cable unplugged, packets to and from it vanish as if
-//! its host were gone. Nobody is told, no connection ends.
+//! A network namespace for each replica, joined by a bridge: with its cable unplugged, packets to and from it vanish as
+//! if its host were gone. Nobody is told, no connection ends.
 
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;

@@ -39,7 +39,8 @@ pub(super) struct Report {
     pub(super) shortfalls: Vec<String>,
     pub(super) not_run: Vec<&'static str>,
     pub(super) workload_updates: u64,
-    /// The least of all authorities that came into use: from when every workload had it until one was shown an SVID by it.
+    /// The least of all authorities that came into use: from when every workload had it until one was shown an SVID by
+    /// it.
     pub(super) least_slack_ms: Option<i64>,
     pub(super) figures: Figures,
     pub(super) verdict: Verdict,

@@ -1,4 +1,5 @@
-//! A backup that is made under load becomes a new cluster when all disks are gone, and agents and clients go on with it.
+//! A backup that is made under load becomes a new cluster when all disks are gone, and agents and clients go on with
+//! it.
 
 use std::path::Path;
 use std::time::Duration;

@@ -47,7 +47,7 @@ fn programs(called_as: &str) -> (String, String) {
 }
 
 /// `text` as one word of a shell.
-fn as_word(text: &str) -> Cow<'_, str> {
+pub(crate) fn as_word(text: &str) -> Cow<'_, str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:,@%=".contains(&byte);
     if !text.is_empty() && text.bytes().all(plain) {
         return text.into();

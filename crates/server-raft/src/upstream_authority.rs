@@ -126,4 +126,5 @@ pub const KIND: &str = "UpstreamAuthority";
 const MINT_MAX: Duration = Duration::from_secs(15);
 /// SPIRE's bound.
 const PUBLISH_MAX: Duration = Duration::from_secs(5);
-const FETCH_MAX: Duration = Duration::from_secs(5);
+/// SPIRE sets none: a server above that is slow is followed all the same.
+const FETCH_MAX: Duration = MINT_MAX;

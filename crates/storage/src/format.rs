@@ -23,6 +23,14 @@ const FORMAT_NAME: &str = "steeple-store";
 /// A longer format line is not ours; reading stops there.
 const FORMAT_LINE_BYTES_MAX: u64 = 64;
 pub(crate) const LOCK_FILE: &str = "LOCK";
+/// A process id is shorter.
+const HOLDER_BYTES_MAX: u64 = 32;
+
+/// A server holds the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InUse {
+    pub process: Option<u32>,
+}
 
 /// A data directory that this process may write to. Dropping it lets the next process in.
 pub(crate) struct DataDir {
@@ -115,10 +123,7 @@ pub(crate) fn lock(dir: &Path) -> Result<DirLock, StorageError> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // The process id only improves the message; without it the answer is the same.
-            let _ = file.take(32).read_to_string(&mut holder);
-            return Err(StorageError::InUse { dir: dir.to_path_buf(), holder: holder.trim().parse().ok() });
+            return Err(StorageError::InUse { dir: dir.to_path_buf(), holder: read_holder(file) });
         }
         Err(TryLockError::Error(error)) => return Err(StorageError::io("lock", &path, &error)),
     }
@@ -129,9 +134,44 @@ pub(crate) fn lock(dir: &Path) -> Result<DirLock, StorageError> {
     Ok(DirLock(file))
 }
 
+/// Whether a server runs on the directory. Nothing is written, and whoever starts meanwhile finds the lock taken for as
+/// long as this looks at it.
+pub(crate) fn in_use(dir: &Path) -> Result<Option<InUse>, StorageError> {
+    let path = dir.join(LOCK_FILE);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StorageError::io("open", &path, &error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(InUse { process: read_holder(file) })),
+        Err(TryLockError::Error(error)) => Err(StorageError::io("lock", &path, &error)),
+    }
+}
+
+/// The process id only improves a message; without it the answer is the same.
+fn read_holder(lock: File) -> Option<u32> {
+    let mut holder = String::new();
+    lock.take(HOLDER_BYTES_MAX).read_to_string(&mut holder).ok()?;
+    holder.trim().parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_holds_a_directory_is_told_and_nothing_is_left_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(in_use(dir.path()).unwrap(), None);
+        assert!(!dir.path().join(LOCK_FILE).exists());
+        let held = lock(dir.path()).unwrap();
+        assert_eq!(in_use(dir.path()).unwrap(), Some(InUse { process: Some(std::process::id()) }));
+        drop(held);
+        assert_eq!(in_use(dir.path()).unwrap(), None);
+        lock(dir.path()).unwrap();
+    }
 
     #[test]
     fn a_dropped_lock_is_free_even_while_a_forked_child_holds_its_descriptor() {

@@ -9,7 +9,7 @@ use crate::db::{self, RAFT_LOG, RAFT_META, STATE_META};
 use crate::kv::{self, CALLER, Generation};
 use crate::log_index::{self, COMMITTED, PURGED, VOTE};
 use crate::snapshot::SnapshotInfo;
-use crate::{LogEntry, Purged, Row, StorageError, checked, format, identity, record, snapshot, wal};
+use crate::{InUse, LogEntry, Purged, Row, StorageError, checked, format, identity, record, snapshot, wal};
 
 /// A store that is looked at and not changed. The server should be stopped: a running one may delete files under it.
 pub struct Inspector {
@@ -43,6 +43,11 @@ impl Inspector {
             .map_err(|error| StorageError::engine("open the database", dir, &error))?;
         wal::demand(dir, rocks.latest_sequence_number())?;
         Ok(Self { rocks, dir: dir.to_path_buf() })
+    }
+
+    /// Whether a server runs on the directory, which then is not all on disk.
+    pub fn in_use(&self) -> Result<Option<InUse>, StorageError> {
+        format::in_use(&self.dir)
     }
 
     pub fn summary(&self) -> Result<Summary, StorageError> {

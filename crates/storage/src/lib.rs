@@ -55,6 +55,7 @@ pub use env::{FailPoint, FailPoints};
 pub use error::StorageError;
 pub use flush_by_hand::FlushByHand;
 pub use flusher::{FLUSH_QUEUE_MAX, FlushCallback};
+pub use format::InUse;
 pub use identity::Identity;
 pub use inspect::{Inspector, Summary};
 pub use kv::{Batch, Kv, ROW_BYTES_MAX, Row, TABLE_MAX};

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use steeple_api::steeple::backup as pb;
-use steeple_cli::rfc3339_time;
+use steeple_cli::{parse_rfc3339, rfc3339_time};
 use steeple_core::{Timestamp, TrustDomain};
 
 use super::BackupError;
@@ -27,13 +27,22 @@ pub fn is_backup_name(name: &str) -> bool {
     name.ends_with(SUFFIX)
 }
 
-/// Whether [`file_name`] can have given this name to a backup of `trust_domain`.
-pub fn is_file_name_of(name: &str, trust_domain: &TrustDomain) -> bool {
-    let time = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix(trust_domain.name()));
-    let time = time.and_then(|rest| rest.strip_prefix('-')?.strip_suffix(SUFFIX));
-    time.is_some_and(|time| {
-        time.len() == TIME_CHARS && time.bytes().all(|byte| byte.is_ascii_digit() || b"TZ".contains(&byte))
-    })
+/// The time in a name that [`file_name`] can have given to a backup of `trust_domain`; `None` for any other name.
+pub fn named_at(name: &str, trust_domain: &TrustDomain) -> Option<Timestamp> {
+    let rest = name.strip_prefix(PREFIX)?.strip_prefix(trust_domain.name())?;
+    let digits: Vec<char> = rest.strip_prefix('-')?.strip_suffix(SUFFIX)?.chars().collect();
+    let part = |at: std::ops::Range<usize>| digits.get(at).map(|part| part.iter().collect::<String>());
+    let time = format!(
+        "{}-{}-{}T{}:{}:{}Z",
+        part(0..4)?,
+        part(4..6)?,
+        part(6..8)?,
+        part(9..11)?,
+        part(11..13)?,
+        part(13..15)?
+    );
+    let at = Timestamp::from_secs(parse_rfc3339(&time)?);
+    Some(at).filter(|at| file_name(trust_domain, *at) == name)
 }
 
 pub(super) fn of(header: &pb::Header, end: &End, size_bytes: u64) -> pb::Facts {
@@ -63,8 +72,6 @@ pub(super) fn of(header: &pb::Header, end: &End, size_bytes: u64) -> pb::Facts {
 
 const PREFIX: &str = "steeple-";
 const SUFFIX: &str = ".backup";
-/// `20261125T201500Z`.
-const TIME_CHARS: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -76,10 +83,13 @@ mod tests {
         let name = file_name(&domain("example.org"), Timestamp::from_secs(1_700_000_000));
         assert_eq!(name, "steeple-example.org-20231114T221320Z.backup");
         assert!(name < file_name(&domain("example.org"), Timestamp::from_secs(1_700_000_001)));
-        assert!(is_file_name_of(&name, &domain("example.org")));
+        assert_eq!(named_at(&name, &domain("example.org")), Some(Timestamp::from_secs(1_700_000_000)));
         for other in ["example.or", "example.org-2", "other.org"] {
-            assert!(!is_file_name_of(&name, &domain(other)), "{other}");
+            assert_eq!(named_at(&name, &domain(other)), None, "{other}");
         }
-        assert!(!is_file_name_of("steeple-example.org-by-hand.backup", &domain("example.org")));
+        for time in ["by-hand", "20231314T221320Z", "20231114x221320Z", "20231114T221320ZZ", "20231114T221320", ""] {
+            let name = format!("steeple-example.org-{time}.backup");
+            assert_eq!(named_at(&name, &domain("example.org")), None, "{time}");
+        }
     }
 }

@@ -44,10 +44,7 @@ pub enum RestoreError {
 pub fn restore(spot: &Spot, target: &Target<'_>, new: &NewCluster<'_>) -> Result<Restored, RestoreError> {
     let replacement = Replacement::of_nothing(target.data_dir, target.sealing_key_path)?;
     let opened = spot.read().and_then(|input| open(input, new.sealing_key)).map_err(|error| error.at(spot))?;
-    if opened.facts.trust_domain != target.trust_domain.name() {
-        let configured = target.trust_domain.clone();
-        return Err(RestoreError::TrustDomain { found: opened.facts.trust_domain, configured });
-    }
+    demand_trust_domain(&opened.facts, target.trust_domain)?;
     let reborn = refound(opened.state, new)?;
     let storage = replacement.open()?;
     // The new cluster compares no term with those of the old one.
@@ -55,4 +52,13 @@ pub fn restore(spot: &Spot, target: &Target<'_>, new: &NewCluster<'_>) -> Result
     drop(storage);
     replacement.commit()?;
     Ok(Restored { facts: opened.facts, cluster_uuid: reborn.cluster_uuid, done: reborn.done })
+}
+
+/// # Errors
+/// [`RestoreError::TrustDomain`] when the backup is of another one.
+pub fn demand_trust_domain(facts: &pb::Facts, configured: &TrustDomain) -> Result<(), RestoreError> {
+    if facts.trust_domain == configured.name() {
+        return Ok(());
+    }
+    Err(RestoreError::TrustDomain { found: facts.trust_domain.clone(), configured: configured.clone() })
 }

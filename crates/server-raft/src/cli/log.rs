@@ -58,6 +58,9 @@ pub(super) fn print_survey(out: &mut dyn Write, survey: &Survey) -> io::Result<(
     let none = || "none".to_owned();
     let place = |position: Option<Position>| position.map_or_else(none, |position| position.to_string());
     line("Directory", &survey.dir.display())?;
+    if survey.in_use {
+        line("In use", &in_use(survey))?;
+    }
     line("Storage format", &survey.storage_format)?;
     line("Cluster UUID", &survey.cluster_uuid.clone().unwrap_or_else(none))?;
     line("Node", &survey.node_id.map_or_else(none, |id| id.to_string()))?;
@@ -80,6 +83,11 @@ pub(super) fn print_survey(out: &mut dyn Write, survey: &Survey) -> io::Result<(
         line("Member", &participant(member))?;
     }
     Ok(())
+}
+
+/// By whom.
+pub(super) fn in_use(survey: &Survey) -> String {
+    survey.process.map_or_else(|| "by a running server".to_owned(), |process| format!("by process {process}"))
 }
 
 pub(super) fn participant(member: &Participant) -> String {

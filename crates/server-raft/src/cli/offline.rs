@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use steeple_ca::seal::SealingKey;
 use steeple_cli::{Failure, Flag, Values};
-use steeple_config::{ServerOverrides, ServerSettings};
+use steeple_config::{ConfigError, ServerOverrides, ServerSettings};
 use steeple_core::{Clock, SystemClock, Timestamp};
 
 use super::RunFlags;
@@ -29,12 +29,21 @@ pub(super) fn settings_in(
     values: &Values,
     data_dir: Option<&str>,
 ) -> Result<ServerSettings, Failure> {
+    load(config, values, data_dir).map_err(Failure::message)
+}
+
+/// As [`settings_in`], for whoever goes on without them.
+pub(super) fn load(
+    config: Option<&str>,
+    values: &Values,
+    data_dir: Option<&str>,
+) -> Result<ServerSettings, ConfigError> {
     let flags = RunFlags {
         config: config.map(PathBuf::from),
         expand_env: values.bool("expandEnv"),
         overrides: ServerOverrides { data_dir: data_dir.map(str::to_owned), ..ServerOverrides::default() },
     };
-    Ok(flags.load().map_err(Failure::message)?.settings)
+    Ok(flags.load()?.settings)
 }
 
 /// The key in the file that the flag names, else in that of the configuration. Asks the seal once.

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use steeple_cli::Streams;
+use steeple_cli::{Streams, broken_connection};
 use tonic::{Code, Status};
 
 /// Written to standard error, so that standard output is the result alone.
@@ -42,9 +42,10 @@ impl Progress {
     }
 }
 
-/// An election, or a restart of the replica that is asked, does not end a long command.
+/// An election, or a restart or the death of the replica that is asked, does not end a long command.
 pub(super) fn is_passing(status: &Status) -> bool {
-    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Aborted | Code::Cancelled)
+    let by_code = matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Aborted | Code::Cancelled);
+    by_code || broken_connection(status).is_some()
 }
 
 /// Longer than either.
@@ -55,7 +56,29 @@ const ERASE_REST: &str = "\x1b[K";
 
 #[cfg(test)]
 mod tests {
+    use steeple_api::steeple::server::AuthorityStatusRequest;
+    use steeple_api::steeple::server::authorities_client::AuthoritiesClient;
+    use tokio::net::UnixListener;
+
     use super::*;
+
+    /// tonic calls it `Unknown`, which a server's own answer may be, too.
+    #[tokio::test]
+    async fn a_replica_that_dies_in_a_call_does_not_end_a_command() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("api.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let mut client = AuthoritiesClient::new(steeple_cli::connect(&path));
+        let dies = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut server = h2::server::handshake(stream).await.unwrap();
+            drop(server.accept().await.unwrap().unwrap());
+        };
+        let (answer, ()) = tokio::join!(client.status(AuthorityStatusRequest {}), dies);
+        let status = answer.unwrap_err();
+        assert!(is_passing(&status), "{status:?}");
+        assert!(!is_passing(&Status::unknown("the server says so")));
+    }
 
     #[test]
     fn a_bar_on_a_terminal_and_lines_elsewhere() {

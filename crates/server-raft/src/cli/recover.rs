@@ -4,13 +4,15 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use steeple_cli::{Call, Command, Failure, Flag, OUTPUT, one_line};
+use steeple_cli::{Call, Command, Failure, Flag, OUTPUT, Values, one_line};
+use steeple_config::SERVER_CONFIG_PATH;
 use steeple_core::{Clock as _, SystemClock};
 
 use super::Action;
-use super::log::{participant, print_survey};
+use super::log::{in_use, participant, print_survey};
 use super::offline::{SETTINGS_FLAGS, required, sealing_keys, settings};
-use crate::raft::{Survey, recover, recovery_plan};
+use crate::first_steps::as_word;
+use crate::raft::{Participant, Survey, is_quorum, recover, recovery_plan};
 
 pub(super) const COMMANDS: &[Command<Action>] = &[
     Command {
@@ -22,7 +24,7 @@ pub(super) const COMMANDS: &[Command<Action>] = &[
     Command {
         path: "recover plan",
         synopsis: "Says from which survivor to recover and what would be lost; changes nothing",
-        flags: &[&[Flag::texts("dataDir", "The data directory of a survivor; give all that are left"), OUTPUT]],
+        flags: &[PLAN_FLAGS, SETTINGS_FLAGS],
         action: Action::Local(plan),
     },
 ];
@@ -33,23 +35,51 @@ const APPLY_FLAGS: &[Flag] = &[
     OUTPUT,
 ];
 
+/// Those of the settings go into the command that the plan ends with.
+const PLAN_FLAGS: &[Flag] =
+    &[Flag::texts("dataDir", "The data directory of a survivor; give all that are left"), OUTPUT];
+
 fn plan(call: &mut Call) -> Result<(), Failure> {
     let given = call.values.texts("dataDir").iter().chain(call.values.rest());
     let dirs: Vec<PathBuf> = given.map(PathBuf::from).collect();
     let survivors = recovery_plan(&dirs).map_err(Failure::message)?;
     let best = survivors.first().ok_or_else(|| Failure::message("a data directory (-dataDir) is required"))?;
+    let is_absent = |member: &&Participant| survivors.iter().all(|s| s.node_id != Some(member.node_id));
+    let missing: Vec<&Participant> = best.membership.iter().filter(is_absent).collect();
+    let quorum = is_quorum(&survivors);
     if call.is_json() {
-        let answer = json!({ "recover_from": best.dir, "survivors": survivors, "unconfirmed": unconfirmed(best) });
+        let answer = json!({
+            "missing": missing,
+            "quorum": quorum,
+            "recover_from": (!quorum).then_some(&best.dir),
+            "survivors": survivors,
+            "unconfirmed": unconfirmed(best),
+        });
         return Ok(writeln!(call.streams.stdout, "{}", one_line(answer))?);
     }
+    let command = apply_command(&call.values, &best.dir, Path::new(SERVER_CONFIG_PATH))?;
     let out = &mut call.streams.stdout;
+    if quorum {
+        out.write_all(QUORUM.as_bytes())?;
+    }
+    for survivor in survivors.iter().filter(|survivor| survivor.in_use) {
+        writeln!(out, "{} is in use {}: that server runs.", survivor.dir.display(), in_use(survivor))?;
+    }
+    if quorum || survivors.iter().any(|survivor| survivor.in_use) {
+        writeln!(out)?;
+    }
     for survivor in &survivors {
         print_survey(out, survivor)?;
         writeln!(out)?;
     }
+    if quorum {
+        for member in missing {
+            writeln!(out, "Not named: {}. The others do without it.", participant(member))?;
+        }
+        return Ok(());
+    }
     writeln!(out, "Recover from {}: of those named it has the newest log.", best.dir.display())?;
-    let absent = best.membership.iter().filter(|member| survivors.iter().all(|s| s.node_id != Some(member.node_id)));
-    for member in absent {
+    for member in missing {
         writeln!(out, "Not named: {}. What only it and others not named acknowledged is lost.", participant(member))?;
     }
     match unconfirmed(best) {
@@ -62,10 +92,36 @@ fn plan(call: &mut Call) -> Result<(), Failure> {
     Ok(write!(
         out,
         "\nWhen the replicas that are not named are lost for good, and every server of this cluster is stopped:\n    \
-         steeple-server recover apply -dataDir {} -confirm\nOtherwise start one of them: a quorum needs no recovery.\n",
-        best.dir.display()
+         {command}\nOtherwise start one of them: a quorum needs no recovery.\n"
     )?)
 }
+
+/// Works from any directory. Without the name of a configuration the default file counts, as it does for `apply`.
+fn apply_command(values: &Values, dir: &Path, default_config: &Path) -> Result<String, Failure> {
+    let absolute = |path: &Path| Ok::<_, Failure>(as_word(&std::path::absolute(path)?.to_string_lossy()).into_owned());
+    let mut command = format!("steeple-server recover apply -dataDir {}", absolute(dir)?);
+    match values.text_if_any("config") {
+        Some(config) => command += &format!(" -config {}", absolute(Path::new(config))?),
+        None if default_config.exists() => command += &format!(" -config {}", absolute(default_config)?),
+        None => command += " -config FILE",
+    }
+    if values.bool("expandEnv") {
+        command += " -expandEnv";
+    }
+    if let Some(key) = values.text_if_any("sealingKeyPath") {
+        command += &format!(" -sealingKeyPath {}", absolute(Path::new(key))?);
+    }
+    command += " -confirm";
+    if command.contains("-config FILE ") {
+        command += "\nwhere FILE is that server's configuration (`recover plan -config` puts it in).";
+    }
+    Ok(command)
+}
+
+const QUORUM: &str = "\
+No recovery is needed: the directories named are a quorum of this cluster, and hold whatever it acknowledged.
+Start their servers, and nothing is lost.
+";
 
 /// Entries behind the last one that was known to be committed.
 fn unconfirmed(survivor: &Survey) -> u64 {
@@ -114,3 +170,26 @@ start them with this server's peer address in cluster.join: they join as new rep
 cannot come back: their certificates open nothing here.
 Delete the old store once the new cluster is complete and backed up.
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_of_a_plan_is_whole() {
+        let command = |args: &[&str], default: &str| {
+            let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+            let values = Values::parse([PLAN_FLAGS, SETTINGS_FLAGS].concat(), &args).unwrap();
+            apply_command(&values, Path::new("/data of a/b"), Path::new(default)).unwrap()
+        };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (default, none) = (file.path().to_str().unwrap(), "/nonexistent/server.conf");
+        let begin = "steeple-server recover apply -dataDir '/data of a/b' -config";
+        assert_eq!(command(&["-config", "/x.conf"], none), format!("{begin} /x.conf -confirm"));
+        assert_eq!(command(&[], default), format!("{begin} {default} -confirm"));
+        assert!(command(&[], none).starts_with(&format!("{begin} FILE -confirm\nwhere FILE is")));
+        let all = command(&["-config=/x", "-expandEnv", "-sealingKeyPath=/k"], none);
+        assert_eq!(all, format!("{begin} /x -expandEnv -sealingKeyPath /k -confirm"));
+        assert!(command(&["-config", "x"], none).contains(&std::path::absolute("x").unwrap().display().to_string()));
+    }
+}

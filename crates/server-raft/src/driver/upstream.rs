@@ -25,7 +25,7 @@ impl UpstreamDriver {
         let replica = &self.ca.maker.replica;
         let Some(upstream) = &self.ca.maker.upstream else { return };
         while until_leader(replica, &stop).await.is_some() {
-            match self.step(upstream).await {
+            match self.step(upstream, &stop).await {
                 Ok(()) | Err(StepError::Upstream(UpstreamError::NothingYet)) => {}
                 Err(StepError::Upstream(UpstreamError::Unsupported(_))) => return,
                 Err(error) => tracing::warn!(error = %error, "the bundle of the upstream authority is not followed"),
@@ -36,8 +36,9 @@ impl UpstreamDriver {
         }
     }
 
-    async fn step(&self, upstream: &Upstream) -> Result<(), StepError> {
-        let above = upstream.bundle().await?;
+    async fn step(&self, upstream: &Upstream, stop: &CancellationToken) -> Result<(), StepError> {
+        let Some(above) = stop.run_until_cancelled(upstream.bundle()).await else { return Ok(()) };
+        let above = above?;
         let replica = &self.ca.maker.replica;
         let own = replica.state().read().own_bundle().cloned();
         // The first authority brings the first roots.

@@ -1,5 +1,6 @@
 //! A look into a data directory that changes nothing: for `log inspect` and for the plan of a recovery.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use openraft::EntryPayload;
@@ -43,6 +44,10 @@ pub struct Participant {
 #[derive(Clone, Debug, Serialize)]
 pub struct Survey {
     pub dir: PathBuf,
+    /// A server runs on it.
+    pub in_use: bool,
+    /// That server, where it is known.
+    pub process: Option<u32>,
     pub storage_format: u32,
     pub cluster_uuid: Option<String>,
     pub storage_uuid: Option<String>,
@@ -56,6 +61,9 @@ pub struct Survey {
     pub applied: Option<Position>,
     /// By the last word of the log, committed or not.
     pub membership: Vec<Participant>,
+    /// The voters of that membership; two sets in the middle of a change. A quorum is a majority of each.
+    #[serde(skip)]
+    pub voters: Vec<BTreeSet<NodeId>>,
     pub snapshot: Option<SnapshotShown>,
 }
 
@@ -101,6 +109,7 @@ pub enum InspectError {
 /// Reads all of the log for its last membership.
 pub fn survey(dir: &Path) -> Result<Survey, InspectError> {
     let inspector = Inspector::open(dir)?;
+    let in_use = inspector.in_use()?;
     let summary = inspector.summary()?;
     let position = |record: Option<&[u8]>| -> Result<Option<Position>, CodecError> {
         record.map(|record| Ok(Position::of(&codec::log_id_from_pb(&codec::from_record(record)?)))).transpose()
@@ -110,21 +119,23 @@ pub fn survey(dir: &Path) -> Result<Survey, InspectError> {
     let mut membership = match inspector.meta(META_MEMBERSHIP)? {
         Some(record) => {
             let stored = codec::stored_membership_from_pb(codec::from_record(&record)?)?;
-            participants(stored.membership())
+            stored.membership().clone()
         }
-        None => Vec::new(),
+        None => Membership::default(),
     };
     let mut last_log = purged;
     for stored in inspector.entries(0)? {
         let entry = decoded(&stored?)?;
         last_log = Some(Position::of(&entry.log_id()));
         if let EntryPayload::Membership(newer) = &entry.payload {
-            membership = participants(newer);
+            membership = newer.clone();
         }
     }
     let known = shown(&summary.identity);
     Ok(Survey {
         dir: dir.to_path_buf(),
+        in_use: in_use.is_some(),
+        process: in_use.and_then(|in_use| in_use.process),
         storage_format: summary.format,
         cluster_uuid: known.cluster_uuid,
         storage_uuid: known.storage_uuid,
@@ -134,7 +145,8 @@ pub fn survey(dir: &Path) -> Result<Survey, InspectError> {
         last_log,
         committed: position(summary.committed.as_deref())?,
         applied: position(inspector.meta(META_LAST_APPLIED)?.as_deref())?,
-        membership,
+        membership: participants(&membership),
+        voters: membership.get_joint_config().to_vec(),
         snapshot: inspector.snapshot()?.map(SnapshotShown::from),
     })
 }

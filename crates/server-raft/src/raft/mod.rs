@@ -89,7 +89,7 @@ pub use leadership::Leadership;
 pub use membership_change::{Change, MembershipError};
 pub use peer_ca::open_keyring;
 pub use read::{ReadMode, View};
-pub use recover::{PlanError, RecoverError, Recovered, plan as recovery_plan, recover};
+pub use recover::{PlanError, RecoverError, Recovered, is_quorum, plan as recovery_plan, recover};
 pub use refound::{NewCluster, Reborn, RefoundError, refound, write as write_refounded};
 pub use removed::Removed;
 pub use replica::{AppliedEvents, Origin, Replica};

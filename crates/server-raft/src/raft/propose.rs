@@ -59,17 +59,22 @@ impl Queue {
     pub(super) async fn submit(&self, command: Command, deadline: Instant) -> Result<Committed, Refusal> {
         let (answer, outcome) = oneshot::channel();
         let encoded_bytes = codec::command_len(&command);
-        if encoded_bytes > COMMAND_BYTES_MAX {
-            return Err(Refusal::TooLarge { bytes: encoded_bytes, bytes_max: COMMAND_BYTES_MAX });
-        }
-        self.sender.try_send(Waiting { command, encoded_bytes, answer }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Refusal::Overloaded { queued: self.sender.max_capacity() },
-            mpsc::error::TrySendError::Closed(_) => Refusal::Stopped(StopReason("shutting down".to_owned())),
-        })?;
+        self.enter(Waiting { command, encoded_bytes, answer }).inspect_err(|_| metrics::proposed(1, "refused"))?;
         match tokio::time::timeout_at(deadline, outcome).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(Refusal::Ambiguous),
         }
+    }
+
+    fn enter(&self, waiting: Waiting) -> Result<(), Refusal> {
+        let bytes = waiting.encoded_bytes;
+        if bytes > COMMAND_BYTES_MAX {
+            return Err(Refusal::TooLarge { bytes, bytes_max: COMMAND_BYTES_MAX });
+        }
+        self.sender.try_send(waiting).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Refusal::Overloaded { queued: self.sender.max_capacity() },
+            mpsc::error::TrySendError::Closed(_) => Refusal::Stopped(StopReason("shutting down".to_owned())),
+        })
     }
 }
 

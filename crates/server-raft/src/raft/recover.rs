@@ -4,6 +4,7 @@
 //! replicas acknowledged and this one never received is lost. The old store is read, kept, and not changed.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use openraft::EntryPayload;
@@ -17,6 +18,7 @@ use super::identity::shown;
 use super::inspect::{InspectError, Survey, decoded, survey};
 use super::refound::{NewCluster, RefoundError, refound, write};
 use super::sealing_keys;
+use super::types::NodeId;
 
 /// What a recovery did.
 #[derive(Clone, Debug)]
@@ -43,6 +45,8 @@ pub enum RecoverError {
     Entry { index: u64, reason: DecodeError },
     #[error("no sealing key was given")]
     NoKey,
+    #[error("this directory is a quorum of its cluster by itself: start its server, no recovery is needed")]
+    Quorum,
     #[error("this directory never was a member of a cluster: name the data directory of a replica")]
     NoMember,
     #[error("the state cannot be made a new cluster: {0}")]
@@ -67,6 +71,18 @@ pub fn plan(dirs: &[PathBuf]) -> Result<Vec<Survey>, PlanError> {
     Ok(survivors)
 }
 
+/// Whether those that are named are enough for a leader by the newest log among them: `survivors` as [`plan`] sorts
+/// them. They then hold whatever was acknowledged, and start as the cluster that they are.
+pub fn is_quorum(survivors: &[Survey]) -> bool {
+    let named: BTreeSet<NodeId> = survivors.iter().filter_map(|survivor| survivor.node_id).collect();
+    survivors.first().is_some_and(|newest| has_majorities(&newest.voters, &named))
+}
+
+fn has_majorities(voters: &[BTreeSet<NodeId>], named: &BTreeSet<NodeId>) -> bool {
+    let majority = |set: &BTreeSet<NodeId>| set.intersection(named).count() * 2 > set.len();
+    !voters.is_empty() && voters.iter().all(majority)
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     #[error(transparent)]
@@ -79,6 +95,9 @@ pub enum PlanError {
 pub fn recover(dir: &Path, keys: &[SealingKey], now: Timestamp) -> Result<Recovered, RecoverError> {
     let replacement = Replacement::of_store(dir)?;
     let survivor = survey(dir)?;
+    if is_quorum(std::slice::from_ref(&survivor)) {
+        return Err(RecoverError::Quorum);
+    }
     let inspector = Inspector::open(dir)?;
     let node_id = shown(&inspector.summary()?.identity).node_id.ok_or(RecoverError::NoMember)?;
     let (state, replayed) = replay(&inspector)?;
@@ -153,6 +172,19 @@ mod tests {
     use super::*;
     use crate::raft::types::{Entry, LeaderId, LogId, Proposal};
     use crate::raft::{codec, identity, peer_ca};
+
+    #[test]
+    fn a_quorum_is_a_majority_of_each_set_of_voters() {
+        let set = |ids: &[NodeId]| ids.iter().copied().collect::<BTreeSet<_>>();
+        let three = [set(&[1, 2, 3])];
+        assert!(has_majorities(&three, &set(&[1, 3])) && has_majorities(&[set(&[1])], &set(&[1])));
+        assert!(!has_majorities(&three, &set(&[1])) && !has_majorities(&three, &set(&[1, 4, 5])));
+        assert!(!has_majorities(&[set(&[1, 2, 3, 4])], &set(&[1, 2])));
+        // A change from three voters to others.
+        let joint = [set(&[1, 2, 3]), set(&[3, 4, 5])];
+        assert!(!has_majorities(&joint, &set(&[1, 2, 3])) && has_majorities(&joint, &set(&[2, 3, 4])));
+        assert!(!has_majorities(&[], &set(&[1])));
+    }
 
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
     const CLUSTER: Uuid = [7; 16];

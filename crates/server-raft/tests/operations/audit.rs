@@ -223,7 +223,40 @@ async fn a_signal_opens_the_file_anew() {
     assert_eq!(records(&file)[0]["event"], "reopened");
     let said = verify(&server, &[&moved, &file]).await;
     assert!(said.ok, "{}", said.text);
-    assert!(verify(&server, &[]).await.ok, "what somebody else keeps is not missed");
+    let said = verify(&server, &[]).await;
+    assert!(!said.ok && said.text.contains("the file before was moved or deleted"), "name all of them: {}", said.text);
+}
+
+#[tokio::test]
+async fn a_file_that_is_deleted_under_the_server_is_missed() {
+    let site = Site::new();
+    let mut server = alone(&site, "").await;
+    let file = file_of(&site, &server);
+    create(&server, "covered-up").await;
+    until("an anchor", SHOWN_MAX, async || anchored(&server).await).await.expect("the head is in the log");
+    fs::remove_file(&file).expect("no file");
+    create(&server, "afterwards").await;
+    until("a new file", SHOWN_MAX, async || fs::metadata(&file)).await.expect("it is made at the next anchor");
+    let said = verify(&server, &[]).await;
+    assert!(!said.ok && said.json["breaks"][0]["kind"] == "missing", "{}", said.text);
+    assert!(said.text.contains(", without records 1 to "), "{}", said.text);
+    let breaks = || {
+        let log = fs::read_to_string(server.log()).expect("a log");
+        log.matches("the audit chain is broken; see `audit verify`").count()
+    };
+    assert_eq!(breaks(), 1);
+
+    // Nor does a restart forget it, or a file of somebody's making take its place.
+    server.stop().await.expect("it stops");
+    server.launch().expect("it starts");
+    server.ready().await.expect("it is ready");
+    assert!(!verify(&server, &[]).await.ok);
+    let log = fs::read_to_string(server.log()).expect("a log");
+    assert!(log.contains("are in no file"), "{log}");
+    let empty = site.scratch.join("empty.log");
+    fs::write(&empty, "").expect("an empty file");
+    let said = verify(&server, &[&empty]).await;
+    assert!(!said.ok && said.text.contains("missing: there is no record here"), "{}", said.text);
 }
 
 #[tokio::test]

@@ -28,7 +28,8 @@ async fn a_bundle_has_everything_but_secrets() {
     let (socket, config) = (server.admin_socket(), site.config(&server));
     let bundle = async |name: &str| {
         let path = site.scratch.join(name);
-        let args = ["debug", "bundle", "-socketPath", text(&socket), "-config", &config, "-path", text(&path)];
+        // The socket is the configuration's.
+        let args = ["debug", "bundle", "-config", &config, "-path", text(&path)];
         (run(&[&args[..], &["-output", "json"]].concat()).await, path)
     };
     let unpack = |path: &std::path::Path, into: &str| {

@@ -19,6 +19,9 @@ async fn a_survivor_becomes_a_cluster_again_and_the_lost_cannot_return() {
 
     let live = refused(&[&apply[..], &["-confirm"]].concat()).await;
     assert!(live.contains("is in use by process"), "{live}");
+    let of_a_live_one = run(&["recover", "plan", "-dataDir", text(&dir), "-config", &config]).await;
+    assert!(of_a_live_one.ok && of_a_live_one.text.contains("in use by process"), "{}", of_a_live_one.text);
+    assert!(of_a_live_one.text.contains(&format!("{} -confirm", apply[4..].join(" "))), "{}", of_a_live_one.text);
     for server in &mut cluster.servers {
         server.kill9().await.expect("it ends");
     }
@@ -27,9 +30,14 @@ async fn a_survivor_becomes_a_cluster_again_and_the_lost_cannot_return() {
     std::fs::remove_dir_all(gone.data_dir()).expect("a directory");
 
     let plan = run(&["recover", "plan", "-dataDir", text(&dir), "-dataDir", text(&ghost.data_dir())]).await;
-    assert!(plan.ok && plan.text.contains("Recover from") && plan.text.contains("server-2"), "{}", plan.text);
+    assert!(plan.ok && plan.text.starts_with("No recovery is needed") && !plan.text.contains("apply"), "{}", plan.text);
+    let plan = run(&["recover", "plan", "-output", "json", text(&dir), text(&ghost.data_dir())]).await;
+    assert!(plan.json["quorum"] == true && plan.json["recover_from"].is_null(), "{}", plan.text);
+    assert_eq!(plan.json["missing"][0]["name"], "server-2", "{}", plan.text);
     let plan = run(&["recover", "plan", "-output", "json", text(&dir)]).await;
     assert_eq!(plan.json["recover_from"], text(&dir), "{}", plan.text);
+    assert!(plan.json["quorum"] == false && plan.json["survivors"][0]["in_use"] == false, "{}", plan.text);
+    assert_eq!(plan.json["missing"].as_array().map(Vec::len), Some(2), "{}", plan.text);
     assert_eq!(plan.json["survivors"][0]["membership"].as_array().expect("members").len(), 3);
 
     let unconfirmed = refused(&apply).await;

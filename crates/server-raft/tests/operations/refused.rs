@@ -96,6 +96,8 @@ async fn what_cannot_be_restored_leaves_the_directory_empty() {
     let said = refused(&["restore", "-path", text(&path), "-config", text(&foreign), "-dataDir", text(&target)]).await;
     assert_says(&said, &["trust domain example.org", "other.org"]);
     assert_untouched(&target);
+    let said = refused(&["backup", "verify", "-path", text(&path), "-config", text(&foreign)]).await;
+    assert_says(&said, &["trust domain example.org", "other.org"]);
 
     // What was refused above is restored once it is right.
     let said = run(&["restore", "-path", text(&path), "-config", &config, "-dataDir", text(&target)]).await;

@@ -19,6 +19,9 @@ async fn the_leader_takes_backups_and_keeps_the_latest() {
     for year in 2020..2023 {
         std::fs::write(old(year), "not complete").expect("a file");
     }
+    // A clock was wrong: it is neither the latest nor one of those that are kept.
+    let ahead = old(2990);
+    std::fs::write(&ahead, "of a year to come").expect("a file");
     let by_hand = dir.join("steeple-example.org-before-the-upgrade.backup");
     std::fs::write(&by_hand, "by hand").expect("a file");
 
@@ -37,12 +40,14 @@ async fn the_leader_takes_backups_and_keeps_the_latest() {
         let names: Vec<_> =
             std::fs::read_dir(&dir)?.map(|item| item.map(|item| item.path())).collect::<Result<_, _>>()?;
         let gone = !names.contains(&old(2020)) && !names.contains(&old(2021));
-        ensure(gone && names.contains(&old(2022)) && names.len() == 3, &names)
+        ensure(gone && names.contains(&old(2022)) && names.len() == 4, &names)
     })
     .await
     .map_err(|error| server.failure(&format!("{error:#}")))
     .expect("taken");
     assert!(by_hand.exists(), "a name that it did not give is left alone");
+    let log = std::fs::read_to_string(server.log()).expect("a log");
+    assert!(ahead.exists() && log.matches("backups from the future").count() == 1, "it is kept, and told once: {log}");
     let listed = run(&["backup", "list", "-dir", text(&dir), "-output", "json"]).await;
     assert_eq!(listed.json["backups"].as_array().map(Vec::len), Some(1), "{}", listed.text);
     let path = listed.json["backups"][0]["path"].as_str().expect("a path").to_owned();

@@ -14,8 +14,9 @@ pub enum Event {
     Opened,
     /// A new file, because the one before was full. `dropped` is the last record of the files that had to go so far.
     Rotated { dropped: Option<(u64, u64)> },
-    /// A new file, because somebody moved the one before, or it was gone.
-    Reopened,
+    /// A new file, because somebody moved the one before, or it was gone. `dropped` as in [`Self::Rotated`]: it excuses
+    /// nothing else.
+    Reopened { dropped: Option<(u64, u64)> },
     /// The line before is the beginning of one that a crash cut off.
     Torn(Torn),
     /// Records that could not be written.
@@ -61,13 +62,13 @@ impl Event {
             }
             Self::Opened => ("opened", "Audit chain goes on"),
             Self::Rotated { dropped } => {
-                if let Some((epoch, sequence)) = dropped {
-                    put(&mut fields, "dropped_epoch", *epoch);
-                    put(&mut fields, "dropped_sequence", *sequence);
-                }
+                put_dropped(&mut fields, *dropped);
                 (ROTATED, "Audit file rotated")
             }
-            Self::Reopened => (REOPENED, "Audit file reopened"),
+            Self::Reopened { dropped } => {
+                put_dropped(&mut fields, *dropped);
+                (REOPENED, "Audit file reopened")
+            }
             Self::Torn(torn) => {
                 torn.put(&mut fields);
                 (TORN, "Audit record torn")
@@ -81,6 +82,13 @@ impl Event {
         put(&mut fields, "event", name);
         put(&mut fields, "msg", message);
         fields
+    }
+}
+
+fn put_dropped(fields: &mut Fields, dropped: Option<(u64, u64)>) {
+    if let Some((epoch, sequence)) = dropped {
+        put(fields, "dropped_epoch", epoch);
+        put(fields, "dropped_sequence", sequence);
     }
 }
 

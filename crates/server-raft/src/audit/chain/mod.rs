@@ -7,6 +7,7 @@
 //!   head.append(stamp, fields) ──► line      record.rs
 //!   line ──► Record                          record.rs
 //!   tail of a file + anchor ──► Resume       resume.rs: how a server that starts goes on
+//!   ends of all files ──► what is missing     gap.rs
 //!   lines + anchors ──► Report               verify.rs
 //! ```
 //!
@@ -14,11 +15,13 @@
 //! line from a missing one; the hash of the line before makes a chain of them.
 
 mod event;
+mod gap;
 mod record;
 mod resume;
 mod verify;
 
 pub use event::{Event, Torn};
+pub use gap::{Span, gap};
 pub use record::{Fault, Hash, Head, LINE_BYTES_MAX, Record, Stamp, bounded};
 pub use resume::{Resume, Tail, resume};
 pub use verify::{Break, ChainSeen, Report, Verifier};

@@ -132,6 +132,11 @@ impl Record {
         self.fields.get(name).and_then(Json::as_u64)
     }
 
+    /// Epoch and sequence of the last record that went by rotation, as the first record of a file tells them.
+    pub fn dropped(&self) -> Option<(u64, u64)> {
+        Some((self.number("dropped_epoch")?, self.number("dropped_sequence")?)).filter(|_| self.event().is_some())
+    }
+
     /// Which event of the chain it is; `None` of records of calls.
     pub fn event(&self) -> Option<&str> {
         Some(self.text("event")).filter(|_| self.text("type") == super::event::TYPE)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use steeple_state::AuditAnchor;
 
 use super::event::{BEGUN, REOPENED, ROTATED};
+use super::gap::missing_from;
 use super::{Fault, Hash, Head, Record, Torn};
 
 /// A line of a file, counted from 1.
@@ -63,9 +64,19 @@ pub struct Verifier {
     head: Option<Head>,
     pending: Option<Pending>,
     last_place: Place,
-    /// What the latest new file said of its predecessors.
-    claim: Claim,
+    first: Option<First>,
+    /// The last record that went with its file, by the account of the latest new file.
+    dropped: Option<(u64, u64)>,
     report: Report,
+}
+
+/// The first record.
+#[derive(Debug)]
+struct First {
+    place: Place,
+    head: Head,
+    /// It says that the file before was moved or deleted.
+    is_behind_another: bool,
 }
 
 /// A line that is no record, until the next one says whether a server marked it.
@@ -74,17 +85,6 @@ struct Pending {
     place: Place,
     fault: Fault,
     line: Torn,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Claim {
-    /// Every record is still there.
-    #[default]
-    All,
-    /// Those up to this record of this chain went with their files.
-    Dropped { epoch: u64, sequence: u64 },
-    /// Somebody else moves files away.
-    Unknown,
 }
 
 impl Verifier {
@@ -97,7 +97,8 @@ impl Verifier {
             head: None,
             pending: None,
             last_place: Place { file: PathBuf::new(), line: 0 },
-            claim: Claim::default(),
+            first: None,
+            dropped: None,
             report: Report::default(),
         }
     }
@@ -107,6 +108,11 @@ impl Verifier {
     pub fn against(anchors: impl IntoIterator<Item = AuditAnchor>, node_id: Option<u64>) -> Self {
         let anchors = anchors.into_iter().map(|anchor| ((anchor.node_id, anchor.epoch), anchor));
         Self { anchors: anchors.collect(), node_id, is_live: true, ..Self::offline() }
+    }
+
+    /// The lines of `file` follow, of which there may be none.
+    pub fn file(&mut self, file: &Path) {
+        self.last_place = Place { file: file.to_owned(), line: 0 };
     }
 
     /// `bytes` are without the line feed, which only the last line may lack.
@@ -165,6 +171,11 @@ impl Verifier {
             Some(before) => self.compare_chains(place, &before, record),
             None => {}
         }
+        self.first.get_or_insert_with(|| First {
+            place: place.clone(),
+            head: now.clone(),
+            is_behind_another: record.event() == Some(REOPENED),
+        });
         let known = self.anchors.get(&(now.node_id, now.epoch));
         if known.is_some_and(|anchor| anchor.sequence == now.sequence && anchor.hash != now.hash) {
             let text = format!("changed: the cluster knows another record {} of this chain", now.sequence);
@@ -177,7 +188,8 @@ impl Verifier {
     fn compare(&mut self, place: &Place, before: &Head, record: &Record) {
         let (expected, found) = (before.sequence + 1, record.head.sequence);
         if found > expected {
-            let text = format!("missing: record {} follows record {}", found, before.sequence);
+            let hint = if record.event() == Some(REOPENED) { FILE_BEFORE } else { "" };
+            let text = format!("missing: record {} follows record {}{hint}", found, before.sequence);
             self.broken(place.clone(), "missing", text);
         } else if found < expected {
             let text = format!("inserted or moved: record {} stands behind record {}", found, before.sequence);
@@ -202,13 +214,9 @@ impl Verifier {
 
     fn count(&mut self, record: &Record) {
         match record.event() {
-            Some(ROTATED) => {
-                self.claim = match (record.number("dropped_epoch"), record.number("dropped_sequence")) {
-                    (Some(epoch), Some(sequence)) => Claim::Dropped { epoch, sequence },
-                    _ => Claim::All,
-                };
-            }
-            Some(REOPENED) => self.claim = Claim::Unknown,
+            Some(ROTATED) => self.dropped = record.dropped(),
+            // Whoever moved or deleted the file before is no excuse for what is not there.
+            Some(REOPENED) => self.dropped = record.dropped().or(self.dropped),
             _ => self.report.lost += record.number("lost_records").unwrap_or(0),
         }
         let report = &mut self.report;
@@ -229,18 +237,31 @@ impl Verifier {
 
     /// What stood before the first record went with its file, or is missing.
     fn check_beginning(&mut self) {
-        let Some(first) = self.report.chains.first().cloned() else { return };
-        let is_told = match self.claim {
-            Claim::All => first.first == 1,
-            Claim::Dropped { epoch, sequence } if epoch == first.epoch => first.first <= sequence.saturating_add(1),
-            Claim::Dropped { epoch, .. } => first.first == 1 || epoch > first.epoch,
-            Claim::Unknown => true,
+        let Some(First { place, head: Head { epoch, sequence, .. }, is_behind_another }) = self.first.take() else {
+            return self.check_nothing();
         };
-        if !is_told {
-            let text = format!("missing: chain {} begins here with record {}", first.epoch, first.first);
-            let file = self.last_place.file.clone();
-            self.broken(Place { file, line: 1 }, "missing", text);
+        if let Some(from) = missing_from(self.dropped, epoch, sequence) {
+            let hint = if is_behind_another { FILE_BEFORE } else { "" };
+            let text = format!(
+                "missing: chain {epoch} begins here with record {sequence}, without records {from} to {}{hint}",
+                sequence - 1
+            );
+            self.broken(place, "missing", text);
         }
+    }
+
+    /// Files of nobody knows whom, without a record: of whichever replica they are, it wrote some.
+    fn check_nothing(&mut self) {
+        if self.node_id.is_some() || self.anchors.is_empty() {
+            return;
+        }
+        let latest: BTreeMap<u64, (u64, u64)> =
+            self.anchors.values().map(|anchor| (anchor.node_id, (anchor.epoch, anchor.sequence))).collect();
+        let told = latest.iter().take(NODES_TOLD_MAX);
+        let told = told.map(|(node, (epoch, sequence))| format!("record {sequence} of chain {epoch} of node {node}"));
+        let told = told.collect::<Vec<_>>().join(", ");
+        let text = format!("missing: there is no record here, and the cluster knows {told}");
+        self.broken(self.last_place.clone(), "missing", text);
     }
 
     fn check_anchors(&mut self) {
@@ -256,7 +277,7 @@ impl Verifier {
                 )),
                 Some(_) => None,
                 None if of_node().next().is_none() && self.node_id != Some(node_id) => None,
-                None if self.was_dropped(epoch) => None,
+                None if self.dropped >= Some((epoch, sequence)) => None,
                 None => Some(format!(
                     "missing: chain {epoch} of node {node_id}, of which the cluster knows record {sequence}"
                 )),
@@ -264,15 +285,6 @@ impl Verifier {
             if let Some(text) = missing {
                 self.broken(self.last_place.clone(), "missing", text);
             }
-        }
-    }
-
-    /// Whether all of that chain may have gone with files that were rotated away.
-    fn was_dropped(&self, epoch: u64) -> bool {
-        match self.claim {
-            Claim::All => false,
-            Claim::Dropped { epoch: dropped, .. } => dropped >= epoch,
-            Claim::Unknown => self.report.chains.iter().all(|seen| seen.epoch > epoch),
         }
     }
 
@@ -284,6 +296,10 @@ impl Verifier {
     }
 }
 
+const FILE_BEFORE: &str =
+    "; the file before was moved or deleted: if it is kept, name all files with -file, oldest first";
+/// Of replicas whose chains a file without a record may lack.
+const NODES_TOLD_MAX: usize = 8;
 /// Enough to see where to look.
 const BREAKS_MAX: usize = 20;
 /// More than a replica begins.
@@ -374,6 +390,13 @@ mod tests {
         let gone = verify(Verifier::against([written.anchor(6)], Some(1)), b"");
         assert_eq!(first(&gone), Some(("missing", 0)));
         assert_eq!(first(&verify(Verifier::against([written.anchor(6)], Some(2)), b"")), None, "another node's");
+        let mut empty = Verifier::against([written.anchor(6)], None);
+        empty.file(Path::new(FILE));
+        let report = empty.finish();
+        assert_eq!((first(&report), report.breaks[0].place.file.as_path()), (Some(("missing", 0)), Path::new(FILE)));
+        let text = "missing: there is no record here, and the cluster knows record 6 of chain 100 of node 1";
+        assert_eq!(report.breaks[0].text, text);
+        assert_eq!(first(&verify(Verifier::offline(), b"")), None, "nobody knows better");
     }
 
     #[test]
@@ -422,9 +445,32 @@ mod tests {
         assert_eq!(without(&dropped(Some((100, 2))), 2), 0);
         assert_eq!(without(&dropped(Some((100, 2))), 3), 1);
         assert_eq!(without(&dropped(None), 2), 1);
-        let mut moved = Written::new(4);
-        moved.put(&Event::Reopened.fields());
-        assert_eq!(without(&moved, 4), 0, "somebody else keeps them");
+    }
+
+    #[test]
+    fn a_file_that_was_moved_or_deleted_is_missing_until_it_is_named() {
+        let reopened = |dropped: Option<(u64, u64)>| {
+            let mut moved = Written::new(4);
+            moved.put(&Event::Reopened { dropped }.fields());
+            moved.put(&Event::Opened.fields());
+            moved
+        };
+        let moved = reopened(None);
+        for anchors in [vec![], vec![moved.anchor(4)], vec![moved.anchor(6)]] {
+            let report = verify(Verifier::against(anchors, Some(1)), &moved.lines[4..].concat());
+            assert_eq!(first(&report), Some(("missing", 1)));
+            let text = format!("missing: chain 100 begins here with record 5, without records 1 to 4{FILE_BEFORE}");
+            assert_eq!((report.breaks_total, report.breaks[0].text.as_str()), (1, text.as_str()));
+        }
+        assert_eq!(first(&verify(Verifier::offline(), &moved.lines[4..].concat())), Some(("missing", 1)));
+        assert_eq!(verify(Verifier::offline(), &moved.lines.concat()).breaks_total, 0, "it is named");
+        let report = verify(Verifier::offline(), &[&moved.lines[..2], &moved.lines[4..]].concat().concat());
+        assert_eq!(report.breaks[0].text, format!("missing: record 5 follows record 2{FILE_BEFORE}"));
+
+        // What rotation let go is no part of it.
+        let report = verify(Verifier::offline(), &reopened(Some((100, 2))).lines[4..].concat());
+        assert!(report.breaks[0].text.contains("without records 3 to 4;"), "{:?}", report.breaks);
+        assert_eq!(verify(Verifier::offline(), &reopened(Some((100, 2))).lines[2..].concat()).breaks_total, 0);
     }
 
     #[test]
@@ -433,6 +479,9 @@ mod tests {
         let mut written = Written::new(3);
         let report = verify(Verifier::against([before.clone()], None), &written.lines.concat());
         assert_eq!(first(&report), Some(("missing", 3)));
+        written.put(&Event::Rotated { dropped: Some((50, 7)) }.fields());
+        let report = verify(Verifier::against([before.clone()], None), &written.lines.concat());
+        assert_eq!(report.breaks_total, 1, "its last two records were in no file that rotation let go");
         written.put(&Event::Rotated { dropped: Some((60, 2)) }.fields());
         assert_eq!(verify(Verifier::against([before], None), &written.lines.concat()).breaks_total, 0);
     }

@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::audit::chain::{LINE_BYTES_MAX, Record, Tail};
+use crate::audit::chain::{LINE_BYTES_MAX, Record, Span, Tail};
 
 /// The file that is written, locked against other processes.
 #[derive(Debug)]
@@ -103,10 +103,27 @@ impl Files {
         Ok(end)
     }
 
-    /// The first record of the latest file that has one.
-    pub fn first_record(&self) -> Option<Record> {
-        let before = || siblings_of(&self.path).ok()?.iter().rev().find_map(|path| first_of(&File::open(path).ok()?));
-        first_of(&self.file).or_else(before)
+    /// No name is left of the file: what is in it goes with it.
+    pub fn is_deleted(&self) -> bool {
+        self.file.metadata().is_ok_and(|facts| facts.nlink() == 0)
+    }
+
+    /// The last record that went by rotation, as the first record of the latest file that knows one tells it.
+    pub fn dropped(&self) -> Option<(u64, u64)> {
+        let dropped = |file: &File| first_of(file)?.dropped();
+        let before = || siblings_of(&self.path).ok()?.iter().rev().find_map(|path| dropped(&File::open(path).ok()?));
+        dropped(&self.file).or_else(before)
+    }
+
+    /// What stands in each file, the oldest first; `None` of one whose ends are no records.
+    pub fn spans(&self) -> io::Result<Vec<Option<Span>>> {
+        let span = |file: &File| {
+            let (first, Tail::Record(last)) = (first_of(file)?, end_of(file).ok()?.tail) else { return None };
+            Some(Span { first: first.head, last: last.head })
+        };
+        let before = siblings_of(&self.path)?;
+        let before = before.iter().map(|path| span(&File::open(path).ok()?));
+        Ok(before.chain([span(&self.file)]).collect())
     }
 
     /// Gives the file the name of the one before, and begins a new one.
@@ -274,7 +291,9 @@ mod tests {
             surplus.files.iter().for_each(|path| fs::remove_file(path).unwrap());
             // A server that starts here goes on from the file before.
             assert_eq!((files.length(), sequence(&files.end().unwrap())), (0, Some(head.sequence)));
-            assert_eq!(files.first_record().map(|record| record.head.sequence), Some(head.sequence - 1));
+            let spans = files.spans().unwrap();
+            let last = spans.iter().rev().flatten().next().map(|span| (span.first.sequence, span.last.sequence));
+            assert_eq!(last, Some((head.sequence - 1, head.sequence)));
         }
         assert_eq!(dropped, [None, None, Some((5, 2)), Some((5, 4))]);
         let names: Vec<_> =
@@ -282,8 +301,10 @@ mod tests {
         assert_eq!(names, ["2", "1"], "the oldest first");
         assert!(files.has_its_name());
         fs::rename(&path, dir.path().join("moved")).unwrap();
-        assert!(!files.has_its_name());
-        assert!(files.reopen().unwrap() && files.has_its_name());
+        assert!(!files.has_its_name() && !files.is_deleted());
+        fs::remove_file(dir.path().join("moved")).unwrap();
+        assert!(files.is_deleted());
+        assert!(files.reopen().unwrap() && files.has_its_name() && !files.is_deleted());
         assert!(!files.reopen().unwrap(), "it is open");
     }
 }

@@ -172,8 +172,17 @@ async fn a_file_that_was_moved_is_followed_by_a_new_one() {
 
     // Without a word from anybody it is noticed when the head is asked for.
     fs::remove_file(&settings.file).unwrap();
-    trail.head(false).await.unwrap();
-    assert_eq!(records(&settings.file)[0].event(), Some("reopened"));
+    let head = trail.head(false).await.unwrap();
+    let now = records(&settings.file);
+    assert_eq!((now.len(), now[0].event(), now[0].head.sequence), (1, Some("reopened"), 5));
+    // That it was noticed does not bring it back.
+    let report = verified(&settings.file, Some(anchor(&head)));
+    assert_eq!(report.breaks_total, 1, "{:?}", report.breaks);
+    assert!(
+        report.breaks[0].text.contains("begins here with record 5, without records 1 to 4;"),
+        "{:?}",
+        report.breaks
+    );
 }
 
 /// `/dev/full` is a disk without room.

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::files::Files;
 use super::{Answer, Job, Position, Progress, Shared, Unwritten};
-use crate::audit::chain::{Event, Head, Resume, Stamp, Torn, bounded, resume};
+use crate::audit::chain::{Event, Head, Resume, Stamp, Torn, bounded, gap, resume};
 use crate::metrics;
 
 pub(super) struct Writer {
@@ -76,7 +76,8 @@ impl Writer {
 
     /// Ends when every [`super::Trail`] is gone.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Job>) {
-        self.recall_what_was_dropped();
+        self.dropped = self.files.dropped();
+        self.look_at_all_files();
         self.write(Batch::default());
         while let Some(first) = queue.blocking_recv() {
             let mut batch = Batch::default();
@@ -171,7 +172,9 @@ impl Writer {
     /// At the start, and after a failure that leaves the end of the file in doubt.
     fn look_at_the_end(&mut self) -> io::Result<()> {
         if !self.files.has_its_name() {
+            let was_deleted = self.files.is_deleted();
             self.files.reopen()?;
+            self.count_deleted(was_deleted);
         }
         let end = self.files.end()?;
         let torn = Some(Torn::of(&end.torn)).filter(|torn| torn.bytes > 0);
@@ -187,9 +190,7 @@ impl Writer {
             }
             Resume::Begin { head, reason, is_break } => {
                 if is_break {
-                    let path = self.files.path().display();
-                    tracing::error!(%path, reason, "the audit chain is broken; see `audit verify`");
-                    metrics::audit_broken();
+                    self.broken(&reason);
                 }
                 self.head = Some(head);
                 self.due.retain(|event| !matches!(event, Event::Opened | Event::Torn(_) | Event::Begun { .. }));
@@ -221,15 +222,16 @@ impl Writer {
     fn reopen(&mut self) {
         // What is in the old file stays there.
         let _ = self.files.sync();
-        let reopened = self.files.reopen();
-        match reopened {
+        let was_deleted = self.files.is_deleted();
+        match self.files.reopen() {
             Ok(false) => {}
             Ok(true) => {
                 if self.files.length() > 0 {
                     // Not a new file: it says what it is.
                     self.head = None;
                 }
-                self.due.push(Event::Reopened);
+                self.count_deleted(was_deleted);
+                self.due.push(Event::Reopened { dropped: self.dropped });
                 self.rotate_at = self.size_max.unwrap_or(u64::MAX);
                 self.progress.send_modify(|progress| progress.files += 1);
                 tracing::info!("reopened audit file");
@@ -266,12 +268,26 @@ impl Writer {
         }
     }
 
-    /// The first record of a rotated file says what went before it.
-    fn recall_what_was_dropped(&mut self) {
-        let Some(first) = self.files.first_record() else { return };
-        if let (Some(epoch), Some(sequence)) = (first.number("dropped_epoch"), first.number("dropped_sequence")) {
-            self.dropped = Some((epoch, sequence));
+    /// At the start: files of our own rotation that went by another hand. Where somebody else rotates, only
+    /// `audit verify` is told which files there are.
+    fn look_at_all_files(&self) {
+        if self.size_max.is_none() {
+            return;
         }
+        let gap = self.files.spans().ok().and_then(|spans| gap(&spans, self.dropped));
+        gap.into_iter().for_each(|gap| self.broken(&gap));
+    }
+
+    fn count_deleted(&self, was_deleted: bool) {
+        if was_deleted {
+            self.broken("the file was deleted while it was written");
+        }
+    }
+
+    fn broken(&self, reason: &str) {
+        let path = self.files.path().display();
+        tracing::error!(%path, reason, "the audit chain is broken; see `audit verify`");
+        metrics::audit_broken();
     }
 
     fn fails(&mut self, why: &str) {

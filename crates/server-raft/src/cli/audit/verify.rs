@@ -27,7 +27,11 @@ pub(super) fn verify(call: &mut Call) -> Result<(), Failure> {
         Some(known) => Verifier::against(anchors(known)?, own),
         None => Verifier::offline(),
     };
-    files::each_line(&paths, |file, number, line, has_end| verifier.line(file, number, line, has_end))?;
+    for path in &paths {
+        verifier.file(path);
+        let path = std::slice::from_ref(path);
+        files::each_line(path, |file, number, line, has_end| verifier.line(file, number, line, has_end))?;
+    }
     let report = verifier.finish();
     if call.is_json() {
         let said = one_line(as_json(&report, known.is_some()));

@@ -26,6 +26,10 @@ pub(super) fn verify(call: &mut Call) -> Result<(), Failure> {
     let facts = with_spot(path, &s3_settings_of(&settings), |spot| {
         let opened = spot.read().and_then(|input| backup::open(input, &key));
         let opened = opened.map_err(|error| Failure::message(error.at(spot)))?;
+        // The defaults, which hold without a file, say nothing of the trust domain.
+        if settings.config_path.is_some() {
+            backup::demand_trust_domain(&opened.facts, &settings.trust_domain).map_err(Failure::message)?;
+        }
         Ok(Facts { path: spot.to_string(), ..opened.facts })
     })?;
     call.print(&facts, |streams, facts| {

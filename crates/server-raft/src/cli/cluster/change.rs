@@ -58,6 +58,7 @@ pub(super) async fn set_target(call: &mut Call, channel: Channel) -> Result<(), 
     let response = response.context("could not set the number of voters")?.into_inner();
     call.print(&response, |streams, response| match voters {
         0 => done(streams, &"All replicas vote, once they are healthy.", &response.members),
+        1 => done(streams, &"1 replica votes, the others stand by.", &response.members),
         _ => done(streams, &format_args!("{voters} replicas vote, the others stand by."), &response.members),
     })
 }

@@ -1,53 +1,144 @@
 //! `cluster status` and `cluster list`.
 
+use std::fmt::{self, Display, Formatter};
+use std::io::{self, Write};
+
+use serde_json::Value as Json;
 use steeple_api::steeple::server::cluster_client::ClusterClient;
-use steeple_api::steeple::server::{ListRequest, StatusRequest};
-use steeple_cli::{Call, Failure};
+use steeple_api::steeple::server::{ListRequest, Member, StatusRequest, StatusResponse};
+use steeple_cli::{Call, Failure, one_line, proto_json};
 use tonic::transport::Channel;
 
 use super::members::print_members;
 
 pub(super) async fn status(call: &mut Call, channel: Channel) -> Result<(), Failure> {
     let status = ClusterClient::new(channel).status(StatusRequest {}).await?.into_inner();
-    call.print(&status, |streams, status| {
-        let out = &mut streams.stdout;
-        let mut line = |label: &str, value: &dyn std::fmt::Display| writeln!(out, "{label:<14}: {value}");
-        line("Cluster UUID", &status.cluster_uuid)?;
-        line("This replica", &status.node_id)?;
-        match status.leader_id {
-            0 => line("Leader", &"none")?,
-            id => line("Leader", &id)?,
+    let quorum = Quorum::of(&status.members);
+    if call.is_json() {
+        let mut json = proto_json(&status)?;
+        if let Json::Object(members) = &mut json {
+            members.insert("quorum".to_owned(), quorum.holds().into());
+            members.insert("voters".to_owned(), quorum.voters.into());
+            members.insert("voters_answering".to_owned(), quorum.answering.into());
         }
-        line("Term", &status.term)?;
-        line("Applied index", &status.applied_index)?;
-        line("State hash", &status.state_hash)?;
-        match status.failure_tolerance {
-            0 => line("Tolerates", &"no failure")?,
-            1 => line("Tolerates", &"1 failure")?,
-            failures => line("Tolerates", &format_args!("{failures} failures"))?,
+        return Ok(writeln!(call.streams.stdout, "{}", one_line(json))?);
+    }
+    Ok(print(&mut call.streams.stdout, &status, quorum)?)
+}
+
+fn print(out: &mut dyn Write, status: &StatusResponse, quorum: Quorum) -> io::Result<()> {
+    let mut line = |label: &str, value: &dyn Display| writeln!(out, "{label:<14}: {value}");
+    line("Cluster UUID", &status.cluster_uuid)?;
+    line("This replica", &status.node_id)?;
+    line("Leader", &leader(status, quorum))?;
+    line("Quorum", &quorum)?;
+    line("Term", &status.term)?;
+    line("Applied index", &status.applied_index)?;
+    line("State hash", &status.state_hash)?;
+    match status.failure_tolerance {
+        0 => line("Tolerates", &quorum.intolerance())?,
+        1 => line("Tolerates", &"1 failure")?,
+        failures => line("Tolerates", &format_args!("{failures} failures"))?,
+    }
+    if status.voters_target > 0 {
+        line("Target", &format_args!("{} voters", status.voters_target))?;
+    }
+    match status.cluster_version {
+        version if version < status.cluster_version_max => {
+            let known = status.cluster_version_max;
+            line("Version", &format_args!("{version}; this release knows {known} (`cluster finalize`)"))?;
         }
-        if status.voters_target > 0 {
-            line("Target", &format_args!("{} voters", status.voters_target))?;
+        version => line("Version", &version)?,
+    }
+    if status.differing > 0 {
+        line("Differing", &format_args!("{} members hold another state than this one", status.differing))?;
+    }
+    if !status.stopped.is_empty() {
+        line("Serves nothing", &status.stopped)?;
+    }
+    writeln!(out)?;
+    print_members(out, &status.members)
+}
+
+/// Voters that answered within the last seconds, as the replica that was asked sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Quorum {
+    answering: usize,
+    voters: usize,
+}
+
+impl Quorum {
+    fn of(members: &[Member]) -> Self {
+        let voters = || members.iter().filter(|member| member.voter);
+        Self { answering: voters().filter(|voter| voter.reachable).count(), voters: voters().count() }
+    }
+
+    fn holds(self) -> bool {
+        self.answering > self.voters / 2
+    }
+
+    /// Why no failure is tolerated.
+    fn intolerance(self) -> &'static str {
+        match (self.holds(), self.answering < self.voters) {
+            (false, _) => "no failure: writes have stopped",
+            (true, true) => "no failure: one more stops writes",
+            (true, false) => "no failure: one stops writes",
         }
-        match status.cluster_version {
-            version if version < status.cluster_version_max => {
-                let known = status.cluster_version_max;
-                line("Version", &format_args!("{version}; this release knows {known} (`cluster finalize`)"))?;
-            }
-            version => line("Version", &version)?,
+    }
+}
+
+impl Display for Quorum {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { answering, voters } = *self;
+        if self.holds() {
+            return write!(f, "{answering} of {voters} voters answer");
         }
-        if status.differing > 0 {
-            line("Differing", &format_args!("{} members hold another state than this one", status.differing))?;
-        }
-        if !status.stopped.is_empty() {
-            line("Serves nothing", &status.stopped)?;
-        }
-        writeln!(out)?;
-        Ok(print_members(out, &status.members)?)
-    })
+        write!(f, "none: {answering} of {voters} voters answer; nothing is written and nothing is signed; ")?;
+        write!(f, "start the others, or see docs/runbook.md#steeplenoleader")
+    }
+}
+
+/// One that lost its quorum goes on to call itself the leader.
+fn leader(status: &StatusResponse, quorum: Quorum) -> String {
+    match status.leader_id {
+        0 => "none".to_owned(),
+        id if quorum.holds() => id.to_string(),
+        id => format!("{id}, without a quorum"),
+    }
 }
 
 pub(super) async fn list(call: &mut Call, channel: Channel) -> Result<(), Failure> {
     let response = ClusterClient::new(channel).list(ListRequest {}).await?.into_inner();
     call.print(&response, |streams, response| Ok(print_members(&mut streams.stdout, &response.members)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn members(answering: usize, voters: usize) -> Vec<Member> {
+        let voter = |number| Member { voter: true, reachable: number < answering, ..Member::default() };
+        let learner = Member { reachable: true, ..Member::default() };
+        (0..voters).map(voter).chain([learner]).collect()
+    }
+
+    #[test]
+    fn a_lost_quorum_is_told_plainly() {
+        let status = StatusResponse { leader_id: 2, ..StatusResponse::default() };
+        let told = |answering, voters| {
+            let quorum = Quorum::of(&members(answering, voters));
+            (quorum.holds(), leader(&status, quorum), quorum.to_string(), quorum.intolerance())
+        };
+        let lost = "none: 1 of 3 voters answer; nothing is written and nothing is signed; start the others, or see \
+                    docs/runbook.md#steeplenoleader";
+        let leader = "2, without a quorum".to_owned();
+        assert_eq!(told(1, 3), (false, leader, lost.to_owned(), "no failure: writes have stopped"));
+        let two = "2 of 3 voters answer".to_owned();
+        assert_eq!(told(2, 3), (true, "2".to_owned(), two, "no failure: one more stops writes"));
+        assert_eq!(told(1, 1).3, "no failure: one stops writes");
+        assert_eq!(
+            [(2, 4), (3, 4), (2, 5), (3, 5), (0, 0)].map(|(a, v)| told(a, v).0),
+            [false, true, false, true, false]
+        );
+    }
 }

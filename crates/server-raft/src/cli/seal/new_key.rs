@@ -136,7 +136,7 @@ fn next_steps(old: &str, new: &str) -> String {
         "The sealing key {new} is in force, and every member keeps it in its file in place of {old}.\n\n\
          Next: copy a member's file for new members and beside the backups; backups made before need {old}.\n\
          If {old} got out, whoever has it may have read the root key: run `steeple-server seal rotate`, and\n\
-         replace the authorities whose keys it opened (`localauthority`).\n"
+         replace the authorities whose keys it opened (`ca rotate -compromised`, or step by step `localauthority`).\n"
     )
 }
 

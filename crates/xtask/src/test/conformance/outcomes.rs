@@ -47,8 +47,8 @@ impl Outcomes {
         self.0.get(case).map_or("", |(_, notes)| notes)
     }
 
-    /// Scenarios that fail only because the engine took a coordinate of a random key for a word. It tells them apart by how
-    /// often the kind of character changes, which one key of some hundred thousand does too seldom.
+    /// Scenarios that fail only because the engine took a coordinate of a random key for a word. It tells them apart by
+    /// how often the kind of character changes, which one key of some hundred thousand does too seldom.
     pub fn misread(&self) -> BTreeSet<String> {
         let failed = || self.0.iter().filter(|(_, (outcome, _))| *outcome == Outcome::Failed);
         let is_else = |notes: &str| !is_a_random_word(notes);
@@ -132,10 +132,9 @@ SKIP http/oidc: keys
     #[test]
     fn a_coordinate_that_looks_like_words_is_misread_and_nothing_else_is() {
         let misread = |got: &str, more: &str| {
-            let output = format!(
-                "PASS workload/jwt: key\nFAIL workload/jwt: bundles\n       responses.0.y: want \"<b64>\"\n       got  {got}\n{more}"
-            );
-            Outcomes::read(&output).misread()
+            let before = "PASS workload/jwt: key\nFAIL workload/jwt: bundles\n";
+            let note = format!("       responses.0.y: want \"<b64>\"\n       got  {got}\n");
+            Outcomes::read(&[before, &note, more].concat()).misread()
         };
         let coordinate = "\"hKYVXPULzJknRVSOMJX92TPUOEBPAWwajyucRTOq-Ys\"";
         assert_eq!(misread(coordinate, ""), BTreeSet::from(["workload/jwt".to_owned()]));
