@@ -35,7 +35,8 @@ impl StoreDriver {
             () = stop.cancelled() => {}
             never = self.tell() => match never {},
             // Without a store it ends at once, and the entries that want one are told all the same.
-            never = stores, if !self.stores.is_empty() => never.into_iter().for_each(|never| match never {}),
+            // None of them ends.
+            _ = stores, if !self.stores.is_empty() => {}
         }
     }
 

@@ -7,13 +7,16 @@ use steeple_plugins::directory::DirectoryStore;
 
 use super::*;
 
+/// What a place holds, by its name.
+type Finds = Box<dyn Fn(&str) -> Option<Found>>;
+
 struct Subject {
     name: &'static str,
     store: Arc<dyn SvidStore>,
     /// Two places, by the values of selectors that name them; the last value is the name alone.
     places: [Vec<String>; 2],
     /// What somebody who looks at a place finds.
-    found: Box<dyn Fn(&str) -> Option<Found>>,
+    found: Finds,
     /// Values that name no place.
     unusable: Vec<Vec<String>>,
     /// Whether it tells after a restart what is there.
