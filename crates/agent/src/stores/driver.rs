@@ -34,8 +34,7 @@ impl StoreDriver {
         tokio::select! {
             () = stop.cancelled() => {}
             never = self.tell() => match never {},
-            // Without a store it ends at once, and the entries that want one are told all the same.
-            // None of them ends.
+            // No store's part ends; without a store there is nothing to wait for, and entries that want one are told.
             _ = stores, if !self.stores.is_empty() => {}
         }
     }
