@@ -12,6 +12,10 @@ use super::stage::{LED_MAX, Led, Stage, WRITES, followed};
 
 /// A replica that stopped goes on to answer probes for a while, then ends.
 const ENDED_MAX: Duration = Duration::from_secs(60);
+/// What a sync takes longer on a disk that is slow, by the server's own measure of half a second.
+const SLOW_BY: Duration = Duration::from_millis(700);
+/// What a replica says of it.
+const DISK_IS_SLOW: &str = "the disk is slow";
 /// A volume that is nearly full, by the server's own measure of 90 %.
 const NEARLY_FULL_PERCENT: u64 = 93;
 
@@ -66,6 +70,29 @@ pub(super) async fn power_cut(stage: &mut Stage<'_>) -> anyhow::Result<String> {
         stage.site.server(position).launch()?;
     }
     Ok(format!("{dropped_bytes} bytes were not synced"))
+}
+
+/// Every write would wait for its disk as soon as another replica is away.
+pub(super) async fn leader_disk_slow(stage: &mut Stage<'_>) -> anyhow::Result<String> {
+    let before = stage.led().await?;
+    let mark = stage.site.log_mark(before.position);
+    stage.site.disks[before.position].slow_down_by(SLOW_BY)?;
+    let after = stage.led_by_another(before).await?;
+    stage.says(before.position, mark, DISK_IS_SLOW).await?;
+    stage.hold().await?;
+    stage.site.disks[before.position].mend()?;
+    Ok(format!("{} said that its disk is slow; {}", name(before.position), followed(before, after)))
+}
+
+/// Nobody waits for its disk while the others are there.
+pub(super) async fn follower_disk_slow(stage: &mut Stage<'_>) -> anyhow::Result<String> {
+    let position = stage.follower().await?;
+    let mark = stage.site.log_mark(position);
+    stage.site.disks[position].slow_down_by(SLOW_BY)?;
+    stage.says(position, mark, DISK_IS_SLOW).await?;
+    stage.hold().await?;
+    stage.site.disks[position].mend()?;
+    Ok(format!("{} said that its disk is slow", name(position)))
 }
 
 /// A leader whose volume is nearly full hands over; on a full one a replica ends, and others go on.

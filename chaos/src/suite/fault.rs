@@ -28,6 +28,8 @@ pub(super) enum Fault {
     LeaderSyncFails,
     FollowerSyncFails,
     PowerCut,
+    LeaderDiskSlow,
+    FollowerDiskSlow,
     DiskFull,
     BitFlipped,
     LeaderHourAhead,
@@ -37,7 +39,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 29] = [
+    pub(super) const ALL: [Self; 31] = [
         Self::LeaderCutOff,
         Self::FollowerCutOff,
         Self::LeaderUnplugged,
@@ -61,6 +63,8 @@ impl Fault {
         Self::LeaderSyncFails,
         Self::FollowerSyncFails,
         Self::PowerCut,
+        Self::LeaderDiskSlow,
+        Self::FollowerDiskSlow,
         Self::DiskFull,
         Self::BitFlipped,
         Self::LeaderHourAhead,
@@ -95,6 +99,8 @@ impl Fault {
             Self::LeaderSyncFails => "leader-sync-fails",
             Self::FollowerSyncFails => "follower-sync-fails",
             Self::PowerCut => "power-cut",
+            Self::LeaderDiskSlow => "leader-disk-slow",
+            Self::FollowerDiskSlow => "follower-disk-slow",
             Self::DiskFull => "disk-full",
             Self::BitFlipped => "bit-flipped",
             Self::LeaderHourAhead => "leader-hour-ahead",
@@ -124,9 +130,13 @@ impl Fault {
             | Self::LeaderPausedWhileSigning
             | Self::FollowerPaused => "processes",
             Self::SnapshotInstalled | Self::FollowerReplaced | Self::LeaderReplaced => "membership",
-            Self::LeaderSyncFails | Self::FollowerSyncFails | Self::PowerCut | Self::DiskFull | Self::BitFlipped => {
-                "disks"
-            }
+            Self::LeaderSyncFails
+            | Self::FollowerSyncFails
+            | Self::PowerCut
+            | Self::LeaderDiskSlow
+            | Self::FollowerDiskSlow
+            | Self::DiskFull
+            | Self::BitFlipped => "disks",
             Self::LeaderHourAhead | Self::LeaderHourBehind | Self::LeaderYearAhead | Self::FollowerYearAhead => {
                 "clocks"
             }
@@ -174,6 +184,8 @@ impl Fault {
             Self::LeaderSyncFails => disks::leader_sync_fails(stage).await,
             Self::FollowerSyncFails => disks::follower_sync_fails(stage).await,
             Self::PowerCut => disks::power_cut(stage).await,
+            Self::LeaderDiskSlow => disks::leader_disk_slow(stage).await,
+            Self::FollowerDiskSlow => disks::follower_disk_slow(stage).await,
             Self::DiskFull => disks::disk_full(stage).await,
             Self::BitFlipped => bits::bit_flipped(stage).await,
             Self::LeaderHourAhead => clocks::leader_is(stage, clocks::HOUR_AHEAD).await,

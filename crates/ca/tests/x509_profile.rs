@@ -210,6 +210,25 @@ fn lifetimes_end_with_the_issuer() {
 }
 
 #[test]
+fn an_authority_that_begins_later_signs_nothing_yet() {
+    let (ca, issuer) = root(KeyType::EcP256);
+    let not_before = Timestamp::from_secs(validity(&parse(&ca.der)).0);
+    let key = SigningKey::generate(KeyType::EcP256).unwrap();
+    let issue_at = |now| {
+        let request = SvidRequest {
+            template: Template::svid(id("/w"), Serial::from(9)),
+            public_key: key.public_key().clone(),
+            ttl: HOUR,
+        };
+        issuer.issue_svid(now, request)
+    };
+    let minute = Duration::from_secs(60);
+    assert!(issue_at(not_before.saturating_sub(minute)).is_ok(), "clocks differ");
+    let early = not_before.saturating_sub(minute + Duration::from_secs(1));
+    assert_eq!(issue_at(early), Err(IssueError::AuthorityNotYetValid { not_before }));
+}
+
+#[test]
 fn every_key_type_signs_what_openssl_verifies() {
     for key_type in [KeyType::EcP256, KeyType::EcP384, KeyType::Rsa2048] {
         let (ca, issuer) = root(key_type);

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use steeple_ca::acknowledgement::LIVE_WITHIN;
 use steeple_ca::policy::Policy;
-use steeple_core::{AttestedAgent, Authority, AuthorityKind, SelectorSet, SpiffeId, Timestamp, TrustDomain};
+use steeple_core::{
+    AttestedAgent, Authority, AuthorityKind, Clock as _, SelectorSet, SpiffeId, Timestamp, TrustDomain,
+};
 use steeple_server_raft::acknowledgement::{Acknowledgements, gather};
 use steeple_server_raft::driver::ca::CaDriver;
 use steeple_server_raft::issue::{AuthorityKeys, AuthorityMaker, TokenIssuers};
@@ -182,6 +184,34 @@ async fn a_fleet_without_agents_goes_by_time() {
     advance(&clock, 7 * HOUR + HOUR / 4);
     node.settle().await;
     assert_eq!(slot(servers[0].replica(), |set| set.active.as_ref()), prepared);
+}
+
+/// All clocks were a month ahead, and are right again.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_reset_of_the_clock_an_authority_that_is_valid_signs() {
+    let cluster = Cluster::default();
+    let server = cluster.server("a", &[]).await.expect("it starts");
+    let (replica, clock) = (server.replica(), &server.clock);
+    let node = Node::of(&cluster, &server, clock);
+    let issued_at = || replica.state().read().active_authority(X509).expect("an authority").issued_at;
+    node.settle().await;
+    let first = slot(replica, |set| set.active.as_ref());
+    advance(clock, 30 * 24 * HOUR);
+    node.settle().await;
+    assert_ne!(slot(replica, |set| set.active.as_ref()), first, "the first one had ended");
+    clock.ahead_ms.store(0, std::sync::atomic::Ordering::SeqCst);
+    node.settle().await;
+    assert!(issued_at() > clock.now() && replica.state().read().now() > clock.now(), "nothing mends it by itself");
+
+    assert!(replica.is_clock_agreed());
+    let outcome = replica.propose(CommandKind::ResetClock, origin()).await.expect("a leader");
+    assert_eq!(outcome, Outcome::Pruned { items: 0, more: false });
+    assert!(replica.state().read().now() <= clock.now());
+    node.settle().await;
+    // The successor is known before it signs.
+    advance(clock, HOUR);
+    node.settle().await;
+    assert!(issued_at() <= clock.now());
 }
 
 #[tokio::test(flavor = "multi_thread")]

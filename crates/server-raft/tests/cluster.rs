@@ -17,7 +17,7 @@ use steeple_server_raft::peer::{MESSAGE_BYTES_MAX, PeerCaContent, PeerId, SignEr
 use steeple_server_raft::raft::{
     Actors, Change, Fence, FenceError, MembershipError, ProposeError, ReadError, ReadMode, Replica,
 };
-use steeple_state::{Command, codec};
+use steeple_state::{Command, CommandKind, Outcome, codec};
 use steeple_storage::{Options, Storage};
 use steeple_testkit::{Port, until};
 use support::*;
@@ -303,6 +303,32 @@ async fn all_may_stop_and_come_back() {
     servers[1].write("more").await.expect("written");
     assert_equal(&servers).await;
     assert!(has_voters(servers[0].replica(), 3));
+}
+
+/// Their certificates were made while all clocks were two months ahead, and begin later than now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_whose_clocks_were_ahead_come_together_again_and_their_time_is_set_back() {
+    let cluster = Cluster::default();
+    let mut servers = cluster.servers(&["a", "b", "c"]).await;
+    let months = 60 * 24 * 3600 * 1000;
+    for ahead_ms in [months, 0] {
+        for server in &mut servers {
+            server.kill().await;
+            server.clock.ahead_ms.store(ahead_ms, Ordering::SeqCst);
+        }
+        for server in &mut servers {
+            cluster.restart(server).await;
+        }
+        servers[1].write(&format!("at-{ahead_ms}")).await.expect("written");
+    }
+    let replica = servers[1].replica();
+    assert!(replica.state().read().now() > SystemClock.now(), "the log's time does not run backwards");
+    let outcome = replica.propose(CommandKind::ResetClock, origin()).await.expect("a leader");
+    assert_eq!(outcome, Outcome::Pruned { items: 0, more: false });
+    assert_equal(&servers).await;
+    for server in &servers {
+        assert!(server.replica().state().read().now() <= SystemClock.now());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -46,6 +46,7 @@ impl CommandKind {
             Self::SetAcmeChallenge { .. } => "SetAcmeChallenge",
             Self::SetWebCertificate { .. } => "SetWebCertificate",
             Self::ResealWebKey { .. } => "ResealWebKey",
+            Self::ResetClock => "ResetClock",
             Self::InitCluster(_) => "InitCluster",
             Self::AllocateMember { .. } => "AllocateMember",
             Self::UpdateMember { .. } => "UpdateMember",

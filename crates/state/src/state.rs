@@ -81,7 +81,7 @@ impl State {
         self.hash
     }
 
-    /// The replicated clock: the highest stamp so far, so that it never runs backwards.
+    /// The replicated clock: the highest stamp so far, so that it never runs backwards unless an operator resets it.
     pub fn now(&self) -> Timestamp {
         self.meta.now
     }

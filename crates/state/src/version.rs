@@ -11,7 +11,7 @@ use crate::CommandKind;
 /// What every cluster can do, and the version of one that never was raised.
 pub const CLUSTER_VERSION_FIRST: u32 = 1;
 /// The highest that this program can take part in.
-pub const CLUSTER_VERSION_MAX: u32 = 6;
+pub const CLUSTER_VERSION_MAX: u32 = 7;
 /// From which on there are authorities for WIT-SVIDs.
 pub const CLUSTER_VERSION_WIT: u32 = 3;
 /// From which on agents that attest for the first time get a record number.
@@ -26,6 +26,8 @@ pub const CLUSTER_VERSION_NEW_SEALING_KEY: u32 = 5;
 pub const CLUSTER_VERSION_AUDIT_ANCHORS: u32 = 6;
 /// From which on a key that is appended to the bundle once more is held until the later of both ends.
 pub const CLUSTER_VERSION_LATER_EXPIRY: u32 = 6;
+/// From which on the replicated clock can be reset.
+pub const CLUSTER_VERSION_RESET_CLOCK: u32 = 7;
 /// The form of a keyring, its first byte, that every release can read.
 const KEYRING_FORM_FIRST: u8 = 1;
 
@@ -41,6 +43,7 @@ impl CommandKind {
             | Self::SetWebCertificate { .. }
             | Self::ResealWebKey { .. } => 3,
             Self::SetAuditAnchor { .. } => CLUSTER_VERSION_AUDIT_ANCHORS,
+            Self::ResetClock => CLUSTER_VERSION_RESET_CLOCK,
             Self::SetPendingSerial { replaces: Some(_), .. } => CLUSTER_VERSION_RENEWAL,
             Self::ReplaceSealingKey { .. } => CLUSTER_VERSION_NEW_SEALING_KEY,
             // Every release applies it, and those before cannot open what it holds.

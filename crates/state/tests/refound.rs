@@ -123,6 +123,25 @@ fn signing_keys_sign_on_and_are_marked_for_replacement() {
 }
 
 #[test]
+fn a_clock_that_ran_ahead_is_right_again() {
+    let mut replica = replica();
+    let ahead = Timestamp::from_secs(90_000);
+    replica.at = ahead;
+    let mut authority = authority(AuthorityKind::X509, "c");
+    authority.issued_at = ahead;
+    replica.run(CommandKind::PrepareAuthority { authority: Box::new(authority), upstream_roots: Vec::new() });
+    replica.run(CommandKind::ActivateAuthority { kind: AuthorityKind::X509, id: "c".to_owned() });
+    let mut state = replica.state;
+    let done = state.refound(&refounding(false)).unwrap();
+    assert_eq!((done.clock_was, state.now()), (Some(ahead), LATER));
+    assert!(state.active_authority(AuthorityKind::X509).unwrap().restored, "it begins later than now");
+    assert!(!state.active_authority(AuthorityKind::Jwt).unwrap().restored);
+
+    let done = self::replica().state.refound(&refounding(false)).unwrap();
+    assert_eq!(done.clock_was, None);
+}
+
+#[test]
 fn its_rows_load_with_the_same_hash() {
     let mut state = replica().state;
     state.refound(&refounding(true)).unwrap();

@@ -121,7 +121,10 @@ fn flush(db: &Db, counters: &Counters) -> Result<(), StorageError> {
     db.health.check()?;
     db.reach(FailPoint::BeforeFlush)?;
     let begun = Instant::now();
-    db.sync_wal()?;
+    counters.flush_begins();
+    let synced = db.sync_wal();
+    counters.flush_ended();
+    synced?;
     counters.flushed(begun.elapsed());
     db.reach(FailPoint::AfterFlush)
 }

@@ -1022,6 +1022,9 @@ pub struct PingResponse {
     /// What it keeps of sealing keys. Absent: a release that does not say.
     #[prost(message, optional, tag = "13")]
     pub sealing_keys: ::core::option::Option<SealingKeys>,
+    /// It may follow and should not lead: its disk syncs slowly.
+    #[prost(bool, tag = "14")]
+    pub disk_slow: bool,
 }
 impl ::prost::Name for PingResponse {
     const NAME: &'static str = "PingResponse";

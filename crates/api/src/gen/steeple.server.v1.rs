@@ -1598,6 +1598,49 @@ impl ::prost::Name for FinalizeResponse {
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResetClockRequest {
+    /// Otherwise nothing is done, and the answer tells what would be.
+    #[prost(bool, tag = "1")]
+    pub apply: bool,
+}
+impl ::prost::Name for ResetClockRequest {
+    const NAME: &'static str = "ResetClockRequest";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.ResetClockRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.ResetClockRequest".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResetClockResponse {
+    /// Milliseconds since the Unix epoch: what the replicated clock said before, and the clock of the replica that answers.
+    #[prost(int64, tag = "1")]
+    pub replicated_ms: i64,
+    #[prost(int64, tag = "2")]
+    pub now_ms: i64,
+    /// Whether the former is ahead by more than clocks may differ; nothing is to be done otherwise.
+    #[prost(bool, tag = "3")]
+    pub ahead: bool,
+    /// Void afterwards.
+    #[prost(uint32, tag = "4")]
+    pub join_tokens: u32,
+    /// Ids of authorities that were made in a time that has not come; they get successors.
+    #[prost(string, repeated, tag = "5")]
+    pub authorities: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+impl ::prost::Name for ResetClockResponse {
+    const NAME: &'static str = "ResetClockResponse";
+    const PACKAGE: &'static str = "steeple.server.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "steeple.server.v1.ResetClockResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/steeple.server.v1.ResetClockResponse".into()
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TransferLeaderRequest {
     /// 0: the most caught-up voter.
     #[prost(uint64, tag = "1")]
@@ -1930,6 +1973,31 @@ pub mod cluster_client {
                 .insert(GrpcMethod::new("steeple.server.v1.Cluster", "Finalize"));
             self.inner.unary(req, path, codec).await
         }
+        /// Sets the replicated clock back to what the replicas' clocks say, after it ran ahead of them.
+        pub async fn reset_clock(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ResetClockRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResetClockResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/steeple.server.v1.Cluster/ResetClock",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("steeple.server.v1.Cluster", "ResetClock"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Hands leadership to a caught-up voter; answers once the successor leads.
         pub async fn transfer_leader(
             &mut self,
@@ -2033,6 +2101,16 @@ pub mod cluster_server {
             request: tonic::Request<super::FinalizeRequest>,
         ) -> std::result::Result<
             tonic::Response<super::FinalizeResponse>,
+            tonic::Status,
+        > {
+            Err(tonic::Status::unimplemented("Not yet implemented"))
+        }
+        /// Sets the replicated clock back to what the replicas' clocks say, after it ran ahead of them.
+        async fn reset_clock(
+            &self,
+            request: tonic::Request<super::ResetClockRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResetClockResponse>,
             tonic::Status,
         > {
             Err(tonic::Status::unimplemented("Not yet implemented"))
@@ -2454,6 +2532,51 @@ pub mod cluster_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = FinalizeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/steeple.server.v1.Cluster/ResetClock" => {
+                    #[allow(non_camel_case_types)]
+                    struct ResetClockSvc<T: Cluster>(pub Arc<T>);
+                    impl<
+                        T: Cluster,
+                    > tonic::server::UnaryService<super::ResetClockRequest>
+                    for ResetClockSvc<T> {
+                        type Response = super::ResetClockResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ResetClockRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Cluster>::reset_clock(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ResetClockSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -11,12 +11,19 @@ pub use jwt::{JwtIssuer, JwtSvidRequest};
 pub use wit::{HolderKey, HolderKeyError, WitIssuer, WitSvidRequest};
 pub use x509::{BACKDATE, CaCertificate, CaIssuer, CaRequest, SvidRequest, X509Svid, self_signed_ca};
 
+use steeple_core::Timestamp;
+
 use crate::KeyError;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IssueError {
     #[error("the authority has expired: wait for the next one to be activated")]
     AuthorityExpired,
+    #[error(
+        "the authority is not valid before {not_before}: this server's clock is behind, or the cluster's time ran ahead; \
+         see `cluster reset-clock`"
+    )]
+    AuthorityNotYetValid { not_before: Timestamp },
     #[error("CA certificate cannot be read: {0}")]
     BadCaCertificate(&'static str),
     #[error("private key does not belong to the CA certificate")]

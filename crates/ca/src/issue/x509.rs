@@ -26,6 +26,7 @@ pub struct CaIssuer {
     subject: Vec<u8>,
     /// The certificate's subject key id, or what it would be.
     key_id: Vec<u8>,
+    not_before: Timestamp,
     not_after: Timestamp,
     /// What follows a leaf in a chain: nothing under a self-signed CA, else the CA and further intermediates.
     chain: Vec<Vec<u8>>,
@@ -95,6 +96,7 @@ impl CaIssuer {
             key_id: key_id.unwrap_or_else(|| key.public_key().key_id().to_vec()),
             key,
             subject: parsed.subject().as_raw().to_vec(),
+            not_before: Timestamp::from_secs(parsed.validity().not_before.timestamp()),
             not_after: Timestamp::from_secs(parsed.validity().not_after.timestamp()),
             chain: if self_signed { Vec::new() } else { chain.collect() },
             chain_len: 1 + intermediates.len(),
@@ -163,6 +165,9 @@ impl CaIssuer {
     }
 
     fn cap(&self, now: Timestamp, ttl: Duration) -> Result<Timestamp, IssueError> {
+        if now.saturating_add(CLOCKS_DIFFER_MAX) < self.not_before {
+            return Err(IssueError::AuthorityNotYetValid { not_before: self.not_before });
+        }
         let not_after = Timestamp::from_secs(now.saturating_add(ttl).min(self.not_after).as_secs());
         if now < self.not_after { Ok(not_after) } else { Err(IssueError::AuthorityExpired) }
     }
@@ -249,5 +254,8 @@ fn write_extensions(
 
 /// How far notBefore lies in the past, for verifiers whose clocks are slow (SPIRE behaviour).
 pub const BACKDATE: Duration = Duration::from_secs(10);
+/// An authority that begins later than this from now was made by a clock that was wrong, or this one is. Whoever is above
+/// may have a clock of his own.
+const CLOCKS_DIFFER_MAX: Duration = Duration::from_secs(60);
 /// Versions count from zero.
 const X509_V3: u8 = 2;

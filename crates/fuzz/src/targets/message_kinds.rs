@@ -208,8 +208,8 @@ pub static MESSAGE_KINDS: &[&[MessageKind]] = kinds! {
         FinalizeRequest, FinalizeResponse, ImportAuthorityRequest, ImportAuthorityResponse, ImportRecord,
         ImportRecordsRequest, ImportRecordsResponse, ImportResult, ImportedAgent, ImportedJoinToken, ListRequest,
         ListResponse, Member, NewSealingKey, NewSealingKeyRequest, PlannedStep, PromoteRequest, PromoteResponse,
-        RemoveRequest, RemoveResponse, ReplaceRequest, ReplaceResponse, RotateSealRequest, SealStatusRequest,
-        SealStatusResponse, SealingKeyMember, SetTargetRequest, SetTargetResponse, StatusRequest, StatusResponse,
+        RemoveRequest, RemoveResponse, ReplaceRequest, ReplaceResponse, ResetClockRequest, ResetClockResponse,
+        RotateSealRequest, SealStatusRequest, SealStatusResponse, SealingKeyMember, SetTargetRequest, SetTargetResponse, StatusRequest, StatusResponse,
         TransferLeaderRequest, TransferLeaderResponse, WatchEntriesRequest, WatchEntriesResponse,
     ];
     types => [

@@ -116,6 +116,7 @@ pub const TABLE: &[Row] = &[
     admin("/steeple.server.v1.Cluster/Replace"),
     admin("/steeple.server.v1.Cluster/SetTarget"),
     admin("/steeple.server.v1.Cluster/Finalize"),
+    admin("/steeple.server.v1.Cluster/ResetClock"),
     admin("/steeple.server.v1.Cluster/TransferLeader"),
     admin("/steeple.server.v1.Entries/Watch"),
     local("/steeple.server.v1.Import/Records"),

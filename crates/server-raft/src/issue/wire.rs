@@ -32,7 +32,7 @@ impl From<&KeysError> for Refused {
 impl From<IssueError> for Refused {
     fn from(error: IssueError) -> Self {
         let code = match error {
-            IssueError::AuthorityExpired => Code::Unavailable,
+            IssueError::AuthorityExpired | IssueError::AuthorityNotYetValid { .. } => Code::Unavailable,
             IssueError::NoAudience => Code::InvalidArgument,
             _ => Code::Internal,
         };

@@ -1,5 +1,7 @@
 //! Handing leadership over, because somebody asks for it or because this replica should not lead.
 
+use std::time::Duration;
+
 use openraft::Instant as _;
 use steeple_api::steeple::peer as pb;
 use tokio::time::Instant;
@@ -8,6 +10,7 @@ use super::change::{told, wait_for};
 use super::consensus::{Consensus, Route};
 use super::membership::HEARD_WITHIN;
 use super::membership_change::MembershipError;
+use super::pinger::PeerReport;
 use super::remote;
 use super::types::{Metrics, NodeId};
 
@@ -59,11 +62,20 @@ pub(super) async fn transfer_here(
     consensus.metrics().current_leader.ok_or(MembershipError::NoLeader)
 }
 
+/// An election that is asked for takes a round trip or two.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What a voter says of its disk. The most important quality comes first: who has no room would refuse writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Disk {
+    pub(super) has_room: bool,
+    pub(super) is_fast: bool,
+}
+
 /// A voter that could lead now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
-    /// The most important quality comes first: who has no room would refuse writes.
-    has_room: bool,
+    disk: Disk,
     /// How much of the log it holds.
     matched: u64,
     node_id: NodeId,
@@ -73,15 +85,22 @@ fn successor(consensus: &Consensus, metrics: &Metrics, to: Option<NodeId>) -> Re
     let mut ready = candidates(consensus, metrics);
     match to {
         Some(to) if ready.any(|candidate| candidate.node_id == to) => Ok(to),
+        Some(to) if consensus.published.state.read().member(to).is_none() => Err(MembershipError::UnknownMember(to)),
         Some(to) => Err(MembershipError::NotReady(to)),
         None => ready.max().map(|candidate| candidate.node_id).ok_or(MembershipError::NoSuccessor),
     }
 }
 
-/// The best successor, if its disk has room.
-pub(super) fn successor_with_room(consensus: &Consensus) -> Option<NodeId> {
-    let best = candidates(consensus, &consensus.metrics()).max()?;
-    best.has_room.then_some(best.node_id)
+/// Lets the best successor lead whose disk is `fit`, if there is one, because of what is wrong with this one's.
+pub(super) async fn leave_to(consensus: &Consensus, fit: impl Fn(Disk) -> bool, reason: &str) {
+    let metrics = consensus.metrics();
+    let best = candidates(consensus, &metrics).filter(|candidate| fit(candidate.disk)).max();
+    let Some(successor) = best.map(|best| best.node_id) else { return };
+    match transfer_here(consensus, Some(successor), Instant::now() + LEAVE_TIMEOUT).await {
+        Ok(leader) => tracing::warn!(reason, leader, "another replica leads now, whose disk is better"),
+        Err(MembershipError::NotReady(_)) => {}
+        Err(error) => tracing::warn!(reason, %error, "leadership was not handed to a replica whose disk is better"),
+    }
 }
 
 fn candidates(consensus: &Consensus, metrics: &Metrics) -> impl Iterator<Item = Candidate> {
@@ -90,8 +109,10 @@ fn candidates(consensus: &Consensus, metrics: &Metrics) -> impl Iterator<Item = 
     let sealed = |id: &NodeId| consensus.reports.of(*id).is_some_and(|report| report.sealed);
     others.filter(move |id| heard(metrics, *id) && !sealed(id)).filter_map(move |node_id| {
         let matched = metrics.replication.as_ref()?.get(&node_id).cloned().flatten()?.index();
-        let has_room = consensus.reports.of(node_id).is_some_and(|report| !report.disk_nearly_full);
-        (matched + SUCCESSOR_LAG_MAX >= last_log).then_some(Candidate { has_room, matched, node_id })
+        let report = consensus.reports.of(node_id);
+        let is = |good: fn(&PeerReport) -> bool| report.as_ref().is_some_and(good);
+        let disk = Disk { has_room: is(|report| !report.disk_nearly_full), is_fast: is(|report| !report.disk_slow) };
+        (matched + SUCCESSOR_LAG_MAX >= last_log).then_some(Candidate { disk, matched, node_id })
     })
 }
 
@@ -99,4 +120,24 @@ fn candidates(consensus: &Consensus, metrics: &Metrics) -> impl Iterator<Item = 
 pub(super) fn heard(metrics: &Metrics, id: NodeId) -> bool {
     let acked = metrics.heartbeat.as_ref().and_then(|acks| acks.get(&id).cloned().flatten());
     acked.is_some_and(|at| at.elapsed() < HEARD_WITHIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_successor_has_room_then_a_fast_disk_then_most_of_the_log() {
+        let candidate = |has_room, is_fast, matched, node_id| {
+            let disk = Disk { has_room, is_fast };
+            Candidate { disk, matched, node_id }
+        };
+        let by_rank = [
+            candidate(false, true, 9, 2),
+            candidate(true, false, 9, 3),
+            candidate(true, true, 7, 4),
+            candidate(true, true, 8, 5),
+        ];
+        assert!(by_rank.is_sorted());
+    }
 }

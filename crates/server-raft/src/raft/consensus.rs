@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::clock_guard::PeerClocks;
 use super::config::{CleanUp, Limits, Timing};
+use super::disk_pace::DiskPace;
 use super::error::{Failed, Refusal, StopReason};
 use super::health::Health;
 use super::leadership::Leadership;
@@ -33,6 +34,7 @@ pub(super) struct Consensus {
     pub(super) comparison: Comparison,
     /// Without it this replica votes and follows, and neither leads nor calls a peer.
     pub(super) sealing_key: KeyInUse,
+    pub(super) disk_pace: DiskPace,
     /// A write was refused because the disk is nearly full.
     pub(super) out_of_room: Notify,
     /// One membership change at a time: two at once can leave a joint configuration that both believe to be done.

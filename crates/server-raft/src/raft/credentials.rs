@@ -15,8 +15,10 @@ use super::published::Published;
 use crate::peer::{PeerCredentials, PeerError};
 use crate::seal::KeyInUse;
 
-/// Wall clocks jump; a renewal that is due is not missed by more than this.
-const LOOK_AGAIN: Duration = Duration::from_secs(60 * 60);
+/// Wall clocks jump, forwards and backwards; it is noticed within this.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+const TRY_AGAIN: Duration = Duration::from_secs(60 * 60);
 
 /// Renews at half-life, whenever the peer CA changes and when the server is unsealed, until the replica stops.
 pub(super) async fn keep(credentials: PeerCredentials, consensus: Arc<Consensus>, identity: Identity) {
@@ -31,8 +33,12 @@ pub(super) async fn keep(credentials: PeerCredentials, consensus: Arc<Consensus>
             }
         };
         let sealed = consensus.sealing_key.is_sealed();
-        let pause = renew_at.map_or(LOOK_AGAIN, |at| at.since(consensus.clock.now()).min(LOOK_AGAIN));
-        let renewal = tokio::time::sleep(pause);
+        let renewed_at = consensus.clock.now();
+        let renewal = async {
+            while !is_due(consensus.clock.now(), renewed_at, renew_at) {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
         tokio::pin!(renewal);
         loop {
             tokio::select! {
@@ -48,6 +54,12 @@ pub(super) async fn keep(credentials: PeerCredentials, consensus: Arc<Consensus>
             }
         }
     }
+}
+
+/// A certificate from a time that has not come is of no use to peers whose clocks are right. Without one at all it is
+/// tried again every hour.
+fn is_due(now: Timestamp, renewed_at: Timestamp, renew_at: Option<Timestamp>) -> bool {
+    now < renewed_at || now >= renew_at.unwrap_or(renewed_at.saturating_add(TRY_AGAIN))
 }
 
 fn concerns_peers(change: &Change) -> bool {
@@ -71,4 +83,18 @@ pub(super) fn renew(
     let Some(opened) = opened else { return Ok(None) };
     identity::keep_answering(identity, &credentials.certify_answering(&opened.authority)?)?;
     credentials.renew(&opened.authority).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_renewed_when_its_time_comes_or_runs_back() {
+        let at = Timestamp::from_secs;
+        assert!(!is_due(at(1000), at(1000), Some(at(2000))));
+        assert!(is_due(at(2000), at(1000), Some(at(2000))));
+        assert!(is_due(at(999), at(1000), Some(at(2000))));
+        assert!(!is_due(at(4599), at(1000), None) && is_due(at(4600), at(1000), None));
+    }
 }

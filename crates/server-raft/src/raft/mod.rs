@@ -31,6 +31,7 @@ mod config;
 mod consensus;
 mod contact;
 mod credentials;
+mod disk_pace;
 mod error;
 mod fence;
 mod forward;

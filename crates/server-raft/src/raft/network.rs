@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt as _, stream};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
 use openraft::network::{RPCOption, stream_append_sequential};
 use openraft::raft::{
@@ -19,7 +19,6 @@ use openraft::{OptionalSend, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
 use steeple_api::steeple::peer as pb;
 use steeple_api::steeple::peer::raft_client::RaftClient;
 use steeple_storage::SnapshotFile;
-use tokio::sync::mpsc;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
@@ -33,8 +32,6 @@ use crate::peer::{Lane, MESSAGE_BYTES_MAX, PeerPool, PeerTarget};
 
 /// Bytes of a snapshot in one frame.
 const SNAPSHOT_CHUNK_BYTES: usize = 256 * 1024;
-/// Frames read ahead of the connection.
-const SNAPSHOT_FRAMES_AHEAD: usize = 4;
 
 #[derive(Clone)]
 pub(super) struct Network {
@@ -234,37 +231,38 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
     }
 }
 
-/// The frames of a snapshot, read from disk as the connection takes them.
+/// The frames of a snapshot, read from disk as the connection takes them: no thread waits for the network meanwhile.
 fn frames(header: pb::SnapshotHeader, file: SnapshotFile) -> impl Stream<Item = pb::SnapshotFrame> + Send + 'static {
-    let (sender, receiver) = mpsc::channel(SNAPSHOT_FRAMES_AHEAD);
-    tokio::task::spawn_blocking(move || {
-        // Cut short, the stream lacks its end, and the receiver discards it.
-        if let Err(error) = read_frames(header, file, &sender) {
-            tracing::warn!(%error, "sending a snapshot failed");
-        }
-    });
-    stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|frame| (frame, receiver)) })
+    let header = stream::iter([frame(pb::snapshot_frame::Frame::Header(header))]);
+    header.chain(stream::unfold(Some((file, 0)), read_frame))
 }
 
-fn read_frames(
-    header: pb::SnapshotHeader,
-    mut file: SnapshotFile,
-    frames: &mpsc::Sender<pb::SnapshotFrame>,
-) -> io::Result<()> {
+/// The next frame of a file of which so many bytes were read. Cut short, the stream lacks its end, and the receiver
+/// discards it.
+async fn read_frame(reading: Option<(SnapshotFile, u64)>) -> Option<(pb::SnapshotFrame, Option<(SnapshotFile, u64)>)> {
     use std::io::Read;
-    let send = |frame| {
-        let frame = pb::SnapshotFrame { frame: Some(frame) };
-        frames.blocking_send(frame).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
-    };
-    send(pb::snapshot_frame::Frame::Header(header))?;
-    let mut size_bytes = 0;
-    let mut buffer = vec![0; SNAPSHOT_CHUNK_BYTES];
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return send(pb::snapshot_frame::Frame::End(pb::SnapshotEnd { size_bytes }));
+    let (mut file, size_bytes) = reading?;
+    let read = tokio::task::spawn_blocking(move || {
+        let mut chunk = vec![0; SNAPSHOT_CHUNK_BYTES];
+        let read = file.read(&mut chunk)?;
+        chunk.truncate(read);
+        Ok((file, chunk))
+    });
+    match read.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
+        Ok((_, chunk)) if chunk.is_empty() => {
+            Some((frame(pb::snapshot_frame::Frame::End(pb::SnapshotEnd { size_bytes })), None))
         }
-        size_bytes += read as u64;
-        send(pb::snapshot_frame::Frame::Chunk(buffer[..read].to_vec()))?;
+        Ok((file, chunk)) => {
+            let size_bytes = size_bytes + chunk.len() as u64;
+            Some((frame(pb::snapshot_frame::Frame::Chunk(chunk)), Some((file, size_bytes))))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "sending a snapshot failed");
+            None
+        }
     }
+}
+
+fn frame(frame: pb::snapshot_frame::Frame) -> pb::SnapshotFrame {
+    pb::SnapshotFrame { frame: Some(frame) }
 }

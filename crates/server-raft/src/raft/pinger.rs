@@ -43,6 +43,7 @@ pub(super) struct PeerReport {
     pub(super) applied_index: u64,
     /// A leader there would refuse writes too.
     pub(super) disk_nearly_full: bool,
+    pub(super) disk_slow: bool,
     /// The latest that it applied. `None` from a release that has none; index 0 before the first.
     pub(super) checkpoint: Option<Checkpoint>,
     /// It votes and follows, and must not lead.
@@ -176,6 +177,7 @@ async fn ping(consensus: &Consensus, id: NodeId, node: &Node) -> Heard {
         last_log_index: answer.last_log_index,
         applied_index: answer.applied_index,
         disk_nearly_full: answer.disk_nearly_full,
+        disk_slow: answer.disk_slow,
         checkpoint: answer.checkpoint.as_ref().map(codec::checkpoint_from_pb),
         sealed: answer.sealed,
         cluster_version_max: answer.cluster_version_max.max(CLUSTER_VERSION_FIRST),

@@ -147,6 +147,11 @@ impl Replica {
         self.inner.consensus.has_wrong_clock()
     }
 
+    /// Whether a quorum goes by the same time as this replica.
+    pub fn is_clock_agreed(&self) -> bool {
+        self.inner.consensus.is_clock_agreed()
+    }
+
     /// As [`Self::has_wrong_clock`], or it may have jumped ahead a moment ago: what ends by it has not ended then.
     pub fn clock_may_be_ahead(&self) -> bool {
         self.inner.consensus.may_be_ahead()

@@ -7,18 +7,14 @@ use std::time::Duration;
 
 use steeple_state::CommandKind;
 use steeple_storage::{SpaceLevel, Storage};
-use tokio::time::Instant;
 
 use super::admin;
 use super::consensus::Consensus;
 use super::error::Refusal;
-use super::membership_change::MembershipError;
 use super::types::NodeId;
 
 /// How often the volume is looked at when no write was refused.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
-/// An election that is asked for takes a round trip or two.
-const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(3);
 /// The pause after an attempt to hand over: refusals may come by the thousand.
 const HAND_OVER_PAUSE: Duration = Duration::from_secs(1);
 
@@ -84,6 +80,7 @@ pub(super) fn needs_room(kind: &CommandKind) -> bool {
         | CommandKind::SetAcmeChallenge { .. }
         | CommandKind::SetWebCertificate { .. }
         | CommandKind::ResealWebKey { .. }
+        | CommandKind::ResetClock
         | CommandKind::InitCluster(_)
         | CommandKind::UpdateMember { .. }
         | CommandKind::RemoveMember { .. }
@@ -113,7 +110,7 @@ pub(super) async fn watch(storage: Storage, consensus: Arc<Consensus>) {
             told = level;
         }
         if level == SpaceLevel::Critical && consensus.leadership_now().is_leader {
-            hand_over(&consensus).await;
+            admin::leave_to(&consensus, |disk| disk.has_room, "the data volume is nearly full").await;
             tokio::time::sleep(HAND_OVER_PAUSE).await;
         }
     }
@@ -130,16 +127,6 @@ fn tell(level: SpaceLevel, available_mib: u64) {
                  grow it"
             );
         }
-    }
-}
-
-/// To the replica that holds most of the log among those whose disks have room.
-async fn hand_over(consensus: &Consensus) {
-    let Some(successor) = admin::successor_with_room(consensus) else { return };
-    match admin::transfer_here(consensus, Some(successor), Instant::now() + HAND_OVER_TIMEOUT).await {
-        Ok(leader) => tracing::warn!(leader, "a replica whose disk has room leads now"),
-        Err(MembershipError::NotReady(_)) => {}
-        Err(error) => tracing::warn!(%error, "leadership was not handed to a replica whose disk has room"),
     }
 }
 

@@ -12,8 +12,7 @@ use openraft::entry::RaftEntry;
 use openraft::raft::{AppendEntriesRequest, SnapshotResponse};
 use steeple_api::steeple::peer as pb;
 use steeple_api::steeple::peer::raft_server;
-use steeple_storage::{IncomingSnapshot, SnapshotFile, Snapshots, StorageError};
-use tokio::sync::mpsc;
+use steeple_storage::{SnapshotFile, Snapshots, StorageError};
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -22,9 +21,6 @@ use super::consensus::Consensus;
 use super::types::{NodeId, Raft, SnapshotMeta, TypeConfig, Vote};
 use super::wire;
 use crate::peer::PeerGuard;
-
-/// Chunks taken from the connection ahead of the disk.
-const CHUNKS_AHEAD: usize = 4;
 
 pub(crate) struct RaftService {
     consensus: Arc<Consensus>,
@@ -129,53 +125,39 @@ impl raft_server::Raft for RaftService {
 }
 
 impl RaftService {
-    /// Writes the chunks to disk on a thread that may wait for it, and verifies the whole.
+    /// Writes the chunks to disk as they come, and verifies the whole. No thread waits for the network meanwhile.
     async fn receive(&self, frames: &mut Streaming<pb::SnapshotFrame>) -> Result<SnapshotFile, Status> {
-        let incoming = self.snapshots.receive().map_err(unstored)?;
-        let (chunks, taken) = mpsc::channel(CHUNKS_AHEAD);
-        let writer = tokio::task::spawn_blocking(move || write(incoming, taken));
-        let announced = loop {
+        let mut incoming = self.snapshots.receive().map_err(unstored)?;
+        let mut size_bytes = 0;
+        loop {
             match frames.message().await?.and_then(|frame| frame.frame) {
                 Some(pb::snapshot_frame::Frame::Chunk(chunk)) => {
-                    if chunks.send(Some(chunk)).await.is_err() {
-                        break None; // The writer failed; its result says why.
-                    }
+                    size_bytes += chunk.len() as u64;
+                    incoming = on_disk(move || incoming.write(&chunk).map(|()| incoming)).await?;
+                }
+                Some(pb::snapshot_frame::Frame::End(end)) if end.size_bytes == size_bytes => {
+                    return on_disk(move || incoming.finish()).await;
                 }
                 Some(pb::snapshot_frame::Frame::End(end)) => {
-                    let _ = chunks.send(None).await;
-                    break Some(end.size_bytes);
+                    let announced = end.size_bytes;
+                    return Err(Status::data_loss(format!(
+                        "{size_bytes} bytes of a snapshot came, {announced} were announced"
+                    )));
                 }
                 Some(pb::snapshot_frame::Frame::Header(_)) | None => {
                     return Err(Status::invalid_argument("the snapshot stream ended before its end frame"));
                 }
             }
-        };
-        drop(chunks);
-        let (file, size_bytes) =
-            writer.await.map_err(|error| Status::internal(error.to_string()))?.map_err(unstored)?;
-        if announced != Some(size_bytes) {
-            return Err(Status::data_loss(format!(
-                "{size_bytes} bytes of a snapshot came, {announced:?} were announced"
-            )));
         }
-        Ok(file)
     }
 }
 
-/// `None` ends the file; a channel that closes without it discards what came.
-fn write(
-    mut incoming: IncomingSnapshot,
-    mut chunks: mpsc::Receiver<Option<Vec<u8>>>,
-) -> Result<(SnapshotFile, u64), StorageError> {
-    let mut size_bytes = 0;
-    while let Some(chunk) = chunks.blocking_recv() {
-        let Some(chunk) = chunk else {
-            return Ok((incoming.finish()?, size_bytes));
-        };
-        size_bytes += chunk.len() as u64;
-        incoming.write(&chunk)?;
-    }
-    Err(StorageError::Stopped)
+/// On a thread that may wait for the disk.
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+) -> Result<T, Status> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Status::internal(error.to_string()))?.map_err(unstored)
 }
 
 /// Refuses entries stamped with a time that the quorum's clocks contradict. The leader cannot commit them then.

@@ -107,6 +107,7 @@ impl cluster_server::Cluster for ClusterService {
             sealed: self.consensus.sealing_key.is_sealed(),
             composers: self.signer.get().map(|signer| pb::Composers { described: signer.composers() }),
             sealing_keys: Some(sealing_keys::told_to_pb(&self.consensus.sealing_key.told())),
+            disk_slow: self.consensus.disk_pace.is_slow(),
         }))
     }
 

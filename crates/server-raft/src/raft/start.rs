@@ -19,6 +19,7 @@ use super::admit::{Admission, JOIN_BYTES_MAX, JoinService};
 use super::clock_guard::PeerClocks;
 use super::config::{CleanUp, Limits, Timing};
 use super::consensus::Consensus;
+use super::disk_pace::{self, DiskPace};
 use super::error::StartError;
 use super::found::{Founding, announce, check_trust_domain, found};
 use super::handler::Handler;
@@ -165,6 +166,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
         removed: Removal::new(node_id),
         comparison: Comparison::new(identity::divergence(&ids, &cluster_uuid, node_id)?),
         sealing_key: start.sealing_key.clone(),
+        disk_pace: DiskPace::default(),
         out_of_room: Notify::new(),
         membership_change: tokio::sync::Mutex::default(),
         clock: Arc::clone(&start.surroundings.clock),
@@ -175,6 +177,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
     let (queue, proposer) = Proposer::new(Arc::clone(&consensus), start.storage.clone());
     tokio::spawn(proposer.run());
     tokio::spawn(room::watch(start.storage.clone(), Arc::clone(&consensus)));
+    tokio::spawn(disk_pace::watch(start.storage.clone(), Arc::clone(&consensus)));
     tokio::spawn(compare(start.storage.clone(), Arc::clone(&consensus), queue.clone(), cluster_uuid));
     let (reads, rounds) = ReadIndexRounds::new(Arc::clone(&consensus));
     tokio::spawn(rounds.run());

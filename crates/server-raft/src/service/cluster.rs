@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use steeple_api::steeple::server::cluster_server::Cluster as ClusterApi;
 use steeple_api::steeple::server::*;
-use steeple_state::CLUSTER_VERSION_MAX;
+use steeple_state::{CLUSTER_VERSION_MAX, CommandKind, Outcome};
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
+use super::clock;
 use super::shared::Shared;
-use crate::raft::{self, Change, Finalized, Role};
+use crate::authz::authorized;
+use crate::raft::{self, Change, FenceError, Finalized, Role};
 
 pub struct ClusterService {
     pub shared: Arc<Shared>,
@@ -72,6 +74,22 @@ impl ClusterApi for ClusterService {
     async fn finalize(&self, _request: Request<FinalizeRequest>) -> Result<Response<FinalizeResponse>, Status> {
         let Finalized { version, held_back_by } = self.shared.replica.finalize(deadline()).await?;
         Ok(Response::new(FinalizeResponse { version, held_back_by }))
+    }
+
+    async fn reset_clock(&self, request: Request<ResetClockRequest>) -> Result<Response<ResetClockResponse>, Status> {
+        let caller = authorized(&request)?;
+        let view = self.shared.fresh().await?;
+        let reset = clock::reset(&view.state(), self.shared.clock.now());
+        if !request.get_ref().apply {
+            return Ok(Response::new(reset));
+        }
+        if !self.shared.replica.is_clock_agreed() {
+            return Err(Status::failed_precondition(FenceError::ClockNotAgreed.to_string()));
+        }
+        // Join tokens go first, so many in each command.
+        while let Outcome::Pruned { more: true, .. } = self.shared.propose(&caller, CommandKind::ResetClock).await? {}
+        tracing::warn!(was_ms = reset.replicated_ms, now_ms = reset.now_ms, "the replicated clock was reset");
+        Ok(Response::new(reset))
     }
 
     async fn transfer_leader(

@@ -9,6 +9,7 @@ mod audit;
 mod authority;
 mod backup;
 mod bundle;
+mod clock;
 mod cluster;
 mod debug;
 mod entries;

@@ -28,13 +28,24 @@ pub(super) fn create(writer: &mut Writer<'_>, token: &JoinToken, alias: Option<&
 }
 
 pub(super) fn prune(writer: &mut Writer<'_>, before: i64) -> Outcome {
+    let (items, more) = take(writer, |expires_at| expires_at < before);
+    Outcome::Pruned { items, more }
+}
+
+/// None can be used any more. Returns as [`take`].
+pub(super) fn void(writer: &mut Writer<'_>) -> (u32, bool) {
+    take(writer, |_| true)
+}
+
+/// Takes tokens away by their expiry, as many as one command may. Returns how many, and whether there are more.
+fn take(writer: &mut Writer<'_>, which: impl Fn(i64) -> bool) -> (u32, bool) {
     let items_max = PRUNE_ITEMS_MAX as usize;
-    let expired = writer.state().join_tokens.iter().filter(|(_, expires_at)| **expires_at < before);
-    let mut expired: Vec<String> = expired.map(|(value, _)| value.clone()).take(items_max + 1).collect();
-    let more = expired.len() > items_max;
-    expired.truncate(items_max);
-    for value in &expired {
+    let wanted = writer.state().join_tokens.iter().filter(|(_, expires_at)| which(**expires_at));
+    let mut wanted: Vec<String> = wanted.map(|(value, _)| value.clone()).take(items_max + 1).collect();
+    let more = wanted.len() > items_max;
+    wanted.truncate(items_max);
+    for value in &wanted {
         writer.take_join_token(value);
     }
-    Outcome::Pruned { items: expired.len() as u32, more }
+    (wanted.len() as u32, more)
 }

@@ -5,6 +5,7 @@ mod agent;
 mod audit;
 mod authority;
 mod bundle;
+mod clock;
 mod cluster;
 mod entry;
 mod import;
@@ -108,6 +109,8 @@ fn effect(writer: &mut Writer<'_>, kind: &CommandKind) -> Outcome {
         CommandKind::ResealWebKey { name, key, expected_term } => web::reseal(writer, name, key, *expected_term).into(),
 
         CommandKind::SetAuditAnchor { anchor } => audit::set_anchor(writer, anchor).into(),
+
+        CommandKind::ResetClock => clock::reset(writer).into(),
 
         CommandKind::InitCluster(init) => cluster::init(writer, init).into(),
         CommandKind::AllocateMember { member } => cluster::allocate_member(writer, member).into(),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use steeple_core::{Authority, AuthorityId, AuthorityKind, AuthorityStatus, SealedKey, Timestamp};
 
+use super::clock;
 use super::writer::Writer;
 use crate::codec::Slot;
 use crate::{Cluster, Member, MemberFacts, Outcome, Rejection, Sealed, SealedName, State, Suffrage, Uuid};
@@ -35,6 +36,8 @@ pub struct Refounded {
     pub members_removed: usize,
     pub join_tokens_voided: usize,
     pub bundle_sequence: u64,
+    /// What the replicated clock said, if it was ahead and was reset.
+    pub clock_was: Option<Timestamp>,
 }
 
 impl State {
@@ -47,6 +50,11 @@ impl State {
         let earlier = self.cluster.clone().ok_or_else(Rejection::uninitialised)?;
         let index = self.applied_index.saturating_add(1);
         let mut writer = Writer::new(self, index, refounding.at);
+        let ahead = writer.now();
+        let clock_was = clock::is_ahead(&writer).then_some(ahead);
+        if clock_was.is_some() {
+            clock::turn_back(&mut writer);
+        }
         let node_id = earlier.node_id_next;
         writer.put_cluster(Cluster {
             uuid: refounding.cluster_uuid,
@@ -79,6 +87,7 @@ impl State {
             members_removed: members.len(),
             join_tokens_voided: tokens.len(),
             bundle_sequence,
+            clock_was,
         })
     }
 }

@@ -19,6 +19,7 @@ use crate::{
 pub(super) struct Writer<'a> {
     state: &'a mut State,
     index: u64,
+    stamp: Timestamp,
     meta_before: Meta,
     events: Vec<Event>,
     changes: Vec<RowChange>,
@@ -28,7 +29,7 @@ impl<'a> Writer<'a> {
     pub(super) fn new(state: &'a mut State, index: u64, at: Timestamp) -> Self {
         let meta_before = state.meta;
         state.meta.now = state.meta.now.max(at);
-        Self { state, index, meta_before, events: Vec::new(), changes: Vec::new() }
+        Self { state, index, stamp: at, meta_before, events: Vec::new(), changes: Vec::new() }
     }
 
     pub(super) fn finish(mut self, outcome: Outcome) -> Applied {
@@ -49,6 +50,16 @@ impl<'a> Writer<'a> {
 
     pub(super) fn now(&self) -> Timestamp {
         self.state.meta.now
+    }
+
+    /// What the clock of whoever stamped this said: earlier than [`Self::now`] when the log's time ran ahead of it.
+    pub(super) fn stamp(&self) -> Timestamp {
+        self.stamp
+    }
+
+    /// The one way back: to the stamp.
+    pub(super) fn reset_clock(&mut self) {
+        self.state.meta.now = self.stamp;
     }
 
     pub(super) fn trust_domain(&self) -> Result<TrustDomain, Rejection> {

@@ -325,6 +325,10 @@ fn web_command() -> impl Strategy<Value = CommandKind> {
     ]
 }
 
+fn clock_command() -> impl Strategy<Value = CommandKind> {
+    Just(CommandKind::ResetClock)
+}
+
 fn audit_command() -> impl Strategy<Value = CommandKind> {
     let anchor = (1u64..4, 1u64..4, 0u64..4, any::<bool>());
     anchor.prop_map(|(node_id, epoch, sequence, other)| {
@@ -344,6 +348,7 @@ pub fn any_kind() -> impl Strategy<Value = CommandKind> {
         1 => cluster_command(),
         1 => web_command(),
         1 => audit_command(),
+        1 => clock_command(),
     ]
 }
 

@@ -41,7 +41,7 @@ pub(crate) struct Command {
         oneof = "Kind",
         tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, \
                 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 60, 61, 62, 63, 64, 70, 71, 72, 73, \
-                74, 77"
+                74, 77, 78"
     )]
     kind: Option<Kind>,
 }
@@ -150,6 +150,8 @@ enum Kind {
     ReplaceSealingKey(ReplaceSealingKey),
     #[prost(message, tag = "77")]
     SetAuditAnchor(AuditAnchor),
+    #[prost(message, tag = "78")]
+    ResetClock(Empty),
 }
 
 // === To messages ===
@@ -282,6 +284,7 @@ impl From<&CommandKind> for Kind {
             CommandKind::ResealWebKey { name, key, expected_term } => {
                 Self::ResealWebKey(ResealWebKey::new(name, key, *expected_term))
             }
+            CommandKind::ResetClock => Self::ResetClock(Empty {}),
             CommandKind::SetAuditAnchor { anchor } => Self::SetAuditAnchor(anchor.into()),
             CommandKind::InitCluster(init) => Self::InitCluster(ClusterInit {
                 cluster_uuid: init.cluster_uuid.to_vec(),
@@ -505,6 +508,7 @@ impl TryFrom<Kind> for CommandKind {
                 key: core::SealedKey { keyring_term: reseal.keyring_term, ciphertext: reseal.key_ciphertext },
                 expected_term: reseal.expected_term,
             },
+            Kind::ResetClock(Empty {}) => Self::ResetClock,
             Kind::SetAuditAnchor(anchor) => Self::SetAuditAnchor { anchor: anchor.try_into()? },
             Kind::InitCluster(init) => Self::InitCluster(Box::new(crate::ClusterInit {
                 cluster_uuid: uuid(&init.cluster_uuid)?,
