@@ -59,10 +59,10 @@ pub use server::{
     AcmeSettings, AuditFile, AuditSettings, BackupFile, BackupPlace, BackupSettings, BundleEndpointFile,
     BundleEndpointSettings, CaSettings, CaSubject, ClusterFile, ClusterSettings, DEFAULT_SERVER_SOCKET,
     DeadServerCleanup, DeadServerCleanupFile, EndpointProfile, EndpointProfileFile, ExperimentalServerFile,
-    FederatesWithFile, FederationFile, FederationSettings, Pkcs11Settings, PolicyFile, PolicyRole, PolicyRule,
-    PolicySettings, PruneSettings, RaftTimings, RateLimitSettings, S3Credentials, S3File, S3Settings, S3Url,
-    S3UrlError, SealFile, SealSettings, SecretFile, ServerFile, ServerOverrides, ServerSettings, ServingCert,
-    ServingCertFile, Signing, TransitSettings, TtlSettings, WitSettings,
+    FederatesWithFile, FederationFile, FederationSettings, FoundingRecord, FoundingRecordFile, Pkcs11Settings,
+    PolicyFile, PolicyRole, PolicyRule, PolicySettings, PruneSettings, RaftTimings, RateLimitSettings, S3Credentials,
+    S3File, S3Settings, S3Url, S3UrlError, SealFile, SealSettings, SecretFile, ServerFile, ServerOverrides,
+    ServerSettings, ServingCert, ServingCertFile, Signing, TransitSettings, TtlSettings, WitSettings,
 };
 pub use spiffe_helper::{
     CommandLineError, FilePlace, HelperCommand, JwtSvidFile, JwtSvidPlace, SpiffeHelperFile, SpiffeHelperHealthFile,

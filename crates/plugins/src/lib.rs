@@ -20,6 +20,7 @@
 //! | CredentialComposer (server) | `common_name` | [`common_name`] |
 //! | CredentialComposer (server) | `uniqueid` | [`uniqueid`] |
 //! | seal (server; not a SPIRE plugin, `cluster { seal }`) | `passphrase`, `pkcs11`, `transit` | [`seal`] |
+//! | record of the founding (server; not a SPIRE plugin) | `k8s_configmap` | `founding_record` |
 //! | KeyManager (agent) | `disk`, `memory` | [`key_manager`] |
 //!
 //! Plugins that are programs of their own are in [`external`].
@@ -36,6 +37,8 @@ pub mod directory;
 pub mod docker;
 mod ecdsa;
 pub mod external;
+#[cfg(feature = "kubernetes")]
+pub mod founding_record;
 pub mod http_challenge;
 pub mod join_token;
 mod json;

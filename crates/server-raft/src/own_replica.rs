@@ -1,7 +1,6 @@
 //! This server's replica: it founds a cluster, joins one, or comes back to one.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -10,9 +9,10 @@ use steeple_cli::hostname;
 use steeple_config::{HostPort, ServerSettings};
 use steeple_storage::{Meter, Storage};
 
+use crate::founding::founds;
 use crate::issue::{AuthorityKeys, KeysError, TokenIssuers};
 use crate::peer::{JoinProgress, PeerListener, Rival};
-use crate::raft::{self, CleanUp, ClusterStart, Limits, Replica, Start, Timing};
+use crate::raft::{self, Beginning, CleanUp, ClusterStart, Limits, Replica, Start, Timing};
 use crate::seal::{self, Custodian, Custody, KeyInUse};
 use crate::surroundings::Surroundings;
 use crate::{endpoint, peer};
@@ -22,6 +22,8 @@ pub struct OwnReplica {
     pub replica: Replica,
     pub keys: Arc<AuthorityKeys>,
     pub meter: Meter,
+    /// Where a restore or a recovery made this replica the first of its cluster.
+    pub beginning: Option<Beginning>,
     pub sealing_key: KeyInUse,
     /// To be run beside it.
     pub custodian: Custodian,
@@ -36,6 +38,7 @@ impl OwnReplica {
     ) -> anyhow::Result<Self> {
         let storage = Storage::open(&settings.data_dir, surroundings.storage.clone())?;
         let meter = storage.meter();
+        let beginning = raft::beginning(&storage)?;
         let clock = &surroundings.clock;
         // Taken before it is known whether there is a cluster, and served afterwards: a port in use is told first, and
         // whoever asks here meanwhile hears that nobody serves.
@@ -46,7 +49,7 @@ impl OwnReplica {
             )?),
             false => None,
         };
-        let founds = founds(settings, &storage, surroundings, progress).await?;
+        let founds = founds(settings, &name(settings), &storage, surroundings, progress).await?;
         if founds {
             raft::begin_founding(&storage)?;
             seal::mark_used(&settings.cluster.sealing_key_path)?;
@@ -73,7 +76,10 @@ impl OwnReplica {
             replica.shutdown().await;
             return Err(error).with_context(|| settings.cluster.sealing_key_path.display().to_string());
         }
-        Ok(Self { replica, keys, meter, sealing_key, custodian })
+        if let Some(beginning) = &beginning {
+            tracing::info!(%beginning, "this cluster began anew");
+        }
+        Ok(Self { replica, keys, meter, beginning, sealing_key, custodian })
     }
 
     /// Until this server and another one turn out to have founded a cluster each.
@@ -91,51 +97,6 @@ impl OwnReplica {
     }
 }
 
-/// Whether this start founds a cluster: it is allowed to, its directory is empty, and there is no cluster already. A
-/// founder on a new disk joins what it once founded.
-async fn founds(
-    settings: &ServerSettings,
-    storage: &Storage,
-    surroundings: &Surroundings,
-    progress: &JoinProgress,
-) -> anyhow::Result<bool> {
-    let cluster = &settings.cluster;
-    if cluster.enabled && !cluster.bootstrap || raft::is_member(storage)? {
-        return Ok(false);
-    }
-    let key_path = &cluster.sealing_key_path;
-    let is_used = key_path.exists() && !seal::is_unused(key_path) && !raft::has_begun_founding(storage)?;
-    let exists = match cluster.enabled && is_used {
-        true => Some(ClusterExists { key_path: key_path.clone() }),
-        false => None,
-    };
-    if let Some(exists) = &exists
-        && cluster.join.is_empty()
-    {
-        return Err(exists.clone().into());
-    }
-    let others: Vec<String> = cluster.join.iter().map(ToString::to_string).collect();
-    let Surroundings { clock, peers, .. } = surroundings.clone();
-    let founds = peer::nobody_serves(&others, exists.as_ref(), peers.as_ref(), clock, progress).await?;
-    if !founds {
-        tracing::info!("there is a cluster already: this server joins it as a new node");
-    }
-    Ok(founds)
-}
-
-/// A founder makes the sealing key, so that one that is there before means a cluster: founding another one would give
-/// the trust domain a second authority that nobody trusts.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error(
-    "the data directory is empty, and the sealing key {0} is that of a cluster: name its other members in cluster.join \
-     and start one of them, restore a backup, or, if the key is new or all is lost, make the empty file \
-     {0}.unused to found a new trust domain",
-    .key_path.display()
-)]
-struct ClusterExists {
-    key_path: PathBuf,
-}
-
 /// For a start that needs it. Made by a founder; in every other case its absence is an error, because a new key would
 /// not open what is stored.
 async fn sealing_key(
@@ -145,7 +106,8 @@ async fn sealing_key(
     progress: &JoinProgress,
 ) -> anyhow::Result<SealingKey> {
     let cluster = &settings.cluster;
-    if founds && cluster.sealing_key_path.exists() {
+    // With a record somebody else provides the key, and the record says that no cluster has it.
+    if founds && cluster.founding_record.is_none() && cluster.sealing_key_path.exists() {
         tracing::warn!(
             path = %cluster.sealing_key_path.display(),
             "a sealing key is there and the data directory is empty: a new trust domain is founded under that key. If \
@@ -201,15 +163,23 @@ fn cluster_start(
     progress: &JoinProgress,
 ) -> ClusterStart {
     let cluster = &settings.cluster;
-    let advertise = advertised(cluster.peer_advertise.as_ref(), &cluster.peer_bind);
     ClusterStart {
-        name: cluster.name.clone().unwrap_or_else(|| advertise.clone()),
+        name: name(settings),
         listener,
-        advertise,
+        advertise: peer_address(settings),
         join: cluster.join.iter().map(ToString::to_string).collect(),
         bootstrap: founds,
         progress: progress.clone(),
     }
+}
+
+/// What tells it apart: its own name, or what peers dial.
+fn name(settings: &ServerSettings) -> String {
+    settings.cluster.name.clone().unwrap_or_else(|| peer_address(settings))
+}
+
+fn peer_address(settings: &ServerSettings) -> String {
+    advertised(settings.cluster.peer_advertise.as_ref(), &settings.cluster.peer_bind)
 }
 
 /// What others are told: the configured address, or this host's name where the listener has no address of its own.

@@ -1,4 +1,4 @@
-//! ConfigMaps as the double of the API server has them: server-side apply, with one owner for each key.
+//! ConfigMaps as the double of the API server has them: server-side apply, with one owner for each key, and creation.
 
 use std::collections::BTreeMap;
 
@@ -56,6 +56,32 @@ impl ConfigMaps {
         }
         let data: BTreeMap<&String, &String> = held.iter().map(|(key, owned)| (key, &owned.value)).collect();
         Ok(json!({ "kind": "ConfigMap", "apiVersion": "v1", "metadata": wanted["metadata"], "data": data }))
+    }
+
+    /// Below `path`, which is that of the ConfigMaps of a namespace. One that is there is a conflict.
+    pub(crate) fn create(&mut self, path: &str, manager: &str, body: &[u8]) -> Result<Value, Refusal> {
+        let wanted: Value = serde_json::from_slice(body).unwrap_or_default();
+        let Some(name) = wanted["metadata"]["name"].as_str().filter(|_| wanted["kind"] == json!("ConfigMap")) else {
+            let message = "the body is no ConfigMap with a name".to_owned();
+            return Err(Refusal { code: StatusCode::BAD_REQUEST, reason: "BadRequest", message });
+        };
+        let path = format!("{path}/{name}");
+        if self.0.contains_key(&path) {
+            let message = format!("configmaps \"{name}\" already exists");
+            return Err(Refusal { code: StatusCode::CONFLICT, reason: "AlreadyExists", message });
+        }
+        let data = wanted["data"].as_object().cloned().unwrap_or_default();
+        let owned =
+            |value: Value| Owned { value: value.as_str().unwrap_or_default().to_owned(), manager: manager.to_owned() };
+        self.0.insert(path, data.into_iter().map(|(key, value)| (key, owned(value))).collect());
+        Ok(wanted)
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Option<Value> {
+        let data: BTreeMap<&String, &String> =
+            self.0.get(path)?.iter().map(|(key, owned)| (key, &owned.value)).collect();
+        let name = path.rsplit('/').next().unwrap_or_default();
+        Some(json!({ "kind": "ConfigMap", "apiVersion": "v1", "metadata": { "name": name }, "data": data }))
     }
 
     pub(crate) fn put(&mut self, path: String, key: &str, value: &str, manager: &str) {

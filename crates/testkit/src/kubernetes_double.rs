@@ -121,6 +121,16 @@ impl KubernetesApiDouble {
         Ok(path)
     }
 
+    /// What a pod finds in `/var/run/secrets/kubernetes.io/serviceaccount`, in `dir`, and in its environment.
+    pub fn write_service_account(&self, dir: &Path, namespace: &str) -> anyhow::Result<[(&'static str, String); 2]> {
+        for (name, text) in [("token", API_TOKEN), ("ca.crt", &self.root_pem), ("namespace", namespace)] {
+            std::fs::write(dir.join(name), text).with_context(|| format!("cannot write {name}"))?;
+        }
+        let address = self.url.trim_start_matches("https://");
+        let (host, port) = address.rsplit_once(':').context("an address with a port")?;
+        Ok([("KUBERNETES_SERVICE_HOST", host.to_owned()), ("KUBERNETES_SERVICE_PORT", port.to_owned())])
+    }
+
     /// What a server's configuration has between the braces of `plugins`: it knows the double as the cluster `test`,
     /// whose agents are `spire:spire-agent`.
     pub fn server_block(&self, dir: &Path) -> anyhow::Result<String> {
@@ -253,7 +263,13 @@ impl Cluster {
         if method == Method::PATCH {
             return self.patched(request, &path, trouble).await;
         }
-        let found = self.state.lock().objects.get(&path).cloned();
+        if method == Method::POST && path.ends_with("/configmaps") {
+            return self.created(request, &path, trouble).await;
+        }
+        let found = {
+            let state = self.state.lock();
+            state.objects.get(&path).cloned().or_else(|| state.config_maps.get(&path))
+        };
         match found {
             Some(object) if method == Method::GET => whole(StatusCode::OK, object.to_string().into()),
             _ => {
@@ -296,6 +312,26 @@ impl Cluster {
         let applied = self.state.lock().config_maps.apply(path, &manager.unwrap_or_default(), &body);
         match applied {
             Ok(object) => whole(StatusCode::OK, object.to_string().into()),
+            Err(refusal) => failure(refusal.code, refusal.reason, refusal.message),
+        }
+    }
+
+    /// ConfigMaps only.
+    async fn created(
+        &self,
+        request: Request<Incoming>,
+        path: &str,
+        trouble: Trouble,
+    ) -> Response<BoxBody<Bytes, Infallible>> {
+        if trouble == Trouble::Forbids {
+            let why = "User \"system:serviceaccount:spire:spire-server\" cannot create resource";
+            let message = format!("configmaps is forbidden: {why} \"configmaps\" in API group \"\"");
+            return failure(StatusCode::FORBIDDEN, "Forbidden", message);
+        }
+        let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let created = self.state.lock().config_maps.create(path, "client", &body);
+        match created {
+            Ok(object) => whole(StatusCode::CREATED, object.to_string().into()),
             Err(refusal) => failure(refusal.code, refusal.reason, refusal.message),
         }
     }

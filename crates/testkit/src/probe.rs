@@ -1,11 +1,16 @@
 //! HTTP as a prober or a scraper speaks it.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, ToSocketAddrs};
 
 /// The status and the text that a `GET` of `path` has; `None` when nobody answers.
 pub async fn probe(port: u16, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+    probe_at(("127.0.0.1", port), path).await
+}
+
+/// As [`probe`], elsewhere.
+pub async fn probe_at(address: impl ToSocketAddrs, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = Vec::new();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::checkout;
+use crate::{checkout, prometheus_rule};
 
 /// The one protobuf package without a name is the Workload API's.
 const NAMELESS_PACKAGE: &str = "workload";
@@ -16,6 +16,7 @@ const DESCRIPTORS: &str = "descriptors.bin";
 const WITH_SECRETS: [&str; 2] = [".steeple.server.v1.ImportAuthorityRequest", ".steeple.server.v1.ImportedJoinToken"];
 
 pub fn write() -> Result<()> {
+    prometheus_rule::write()?;
     let folder = checkout::root().join("crates/api/src/gen");
     // A file whose package is gone would linger, so the new folder takes the place of the old one.
     let fresh = generate()?;
@@ -35,6 +36,7 @@ pub fn write() -> Result<()> {
 
 /// Fails when the committed code is not what the .proto files give.
 pub fn check() -> Result<()> {
+    prometheus_rule::check()?;
     let folder = checkout::root().join("crates/api/src/gen");
     let fresh = generate()?;
     let (committed, wanted) = (names(&folder)?, names(fresh.path())?);

@@ -10,6 +10,7 @@ mod fuzz;
 mod librocksdb;
 mod package;
 mod programs;
+mod prometheus_rule;
 mod simulation;
 mod test;
 mod tidy;

@@ -1,6 +1,7 @@
 //! What we ship beside the programs: configurations, as they are but for paths, ports and host names; dashboards and
 //! alert rules.
 
+mod kubernetes;
 mod prometheus;
 
 use std::path::{Path, PathBuf};

@@ -8,6 +8,7 @@ use steeple_core::plugin::SecretSource;
 
 use super::backup::{BackupFile, BackupSettings};
 use super::dead_server_cleanup::{DeadServerCleanup, DeadServerCleanupFile};
+use super::founding::{FoundingRecord, FoundingRecordFile, may_found};
 use super::seal::{SealFile, SealSettings};
 use crate::common::{absolute, duration, given};
 use crate::notice::Notice;
@@ -25,6 +26,8 @@ pub struct ClusterFile {
     pub peer_advertise_address: Option<String>,
     pub api_advertise_address: Option<String>,
     pub bootstrap: Option<bool>,
+    pub founder: Option<String>,
+    pub founding_record: Option<FoundingRecordFile>,
     pub join: Vec<String>,
     pub sealing_key_path: Option<String>,
     pub heartbeat_interval: Option<String>,
@@ -63,6 +66,8 @@ pub struct ClusterSettings {
     pub api_advertise: Option<HostPort>,
     /// Whether this node may found the cluster when its disk is empty, and nobody serves at any address of `join`.
     pub bootstrap: bool,
+    /// Where it is on record that a cluster was founded; `None` leaves that to the sealing key.
+    pub founding_record: Option<FoundingRecord>,
     /// Peer addresses of members that a node with an empty disk asks to be let in.
     pub join: Vec<HostPort>,
     pub sealing_key_path: PathBuf,
@@ -120,6 +125,11 @@ impl ClusterFile {
             peer_advertise_address: section.text("peer_advertise_address")?,
             api_advertise_address: section.text("api_advertise_address")?,
             bootstrap: section.flag("bootstrap")?,
+            founder: section.text("founder")?,
+            founding_record: match section.one_labelled("founding_record")? {
+                Some(record) => Some(FoundingRecordFile::read(record, unknown)?),
+                None => None,
+            },
             join: section.texts("join")?.unwrap_or_default(),
             sealing_key_path: section.text("sealing_key_path")?,
             heartbeat_interval: section.text("heartbeat_interval")?,
@@ -165,7 +175,7 @@ pub(super) fn resolve(
     let file = file.unwrap_or(&none);
     let peer_bind = peer_bind(file, around, enabled)?;
     let join = file.join.iter().map(|text| address("cluster.join", text, PEER_PORT)).collect::<Result<Vec<_>, _>>()?;
-    let bootstrap = file.bootstrap.unwrap_or(join.is_empty());
+    let record = file.founding_record.as_ref();
     let seal = file.seal.as_ref().map_or(Ok(SealSettings::File), |seal| seal.resolve(around.working_dir))?;
     let advertised = |key, text: &Option<String>, port| given(text).map(|text| address(key, text, port)).transpose();
     Ok(ClusterSettings {
@@ -174,7 +184,8 @@ pub(super) fn resolve(
         peer_advertise: advertised("cluster.peer_advertise_address", &file.peer_advertise_address, peer_bind.port)?,
         api_advertise: advertised("cluster.api_advertise_address", &file.api_advertise_address, around.api_bind.port)?,
         peer_bind,
-        bootstrap,
+        bootstrap: may_found(file)?,
+        founding_record: record.map(|record| record.resolve(around.working_dir)).transpose()?,
         join,
         sealing_key_path: sealing_key_path(file, &seal, around, notices),
         seal,

@@ -7,6 +7,7 @@ mod dead_server_cleanup;
 mod federation;
 mod federation_file;
 mod file;
+mod founding;
 mod notices;
 mod policy;
 mod resolve;
@@ -25,6 +26,7 @@ pub use federation_file::{
     BundleEndpointFile, EndpointProfileFile, FederatesWithFile, FederationFile, ServingCertFile,
 };
 pub use file::{ExperimentalServerFile, ServerFile};
+pub use founding::{FoundingRecord, FoundingRecordFile};
 pub use policy::{PolicyFile, PolicyRole, PolicyRule, PolicySettings};
 pub use s3::{S3Credentials, S3File, S3Settings, S3Url, S3UrlError};
 pub use seal::{Pkcs11Settings, SealFile, SealSettings, TransitSettings};

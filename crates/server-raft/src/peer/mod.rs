@@ -47,7 +47,7 @@ pub use network::{Bound, Connections, PeerNetwork, PeerStream, Stream, Tcp};
 pub use pool::{Lane, PeerPool, PeerTarget};
 pub use progress::JoinProgress;
 pub use proof::{JoinProof, ProofError};
-pub use rival::{Rival, rival};
+pub use rival::{Rival, clusters_at, rival};
 pub use sign::{SIGN_ITEMS_MAX, SignError, SigningHandler};
 pub use survey::nobody_serves;
 

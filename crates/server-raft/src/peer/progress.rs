@@ -15,7 +15,8 @@ struct Waiting {
 }
 
 impl JoinProgress {
-    pub(super) fn waits_because(&self, why: String) {
+    /// Why it is outside of a cluster.
+    pub fn waits_because(&self, why: String) {
         self.0.lock().outside = Some(why);
     }
 

@@ -65,6 +65,20 @@ pub async fn rival(
     std::future::pending().await
 }
 
+/// The clusters whose members answer at `addresses` (`host:port`) now, asked all at once.
+pub async fn clusters_at(
+    addresses: &[String],
+    network: &dyn PeerNetwork,
+    clock: Arc<dyn Clock>,
+) -> Vec<(String, Uuid)> {
+    let Ok(tls) = joiner_client_config(clock) else { return Vec::new() };
+    let asked = addresses.iter().map(async |address| {
+        let cluster = cluster_at(network, address, Arc::clone(&tls)).await?;
+        Some((address.clone(), cluster))
+    });
+    futures::future::join_all(asked).await.into_iter().flatten().collect()
+}
+
 /// The cluster whose member answers at `address`, as its certificate says. Nothing proves it: it is no more than a
 /// reason to ask a person.
 async fn cluster_at(network: &dyn PeerNetwork, address: &str, tls: Arc<ClientConfig>) -> Option<Uuid> {

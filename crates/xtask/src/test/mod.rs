@@ -21,6 +21,7 @@ mod execution;
 mod go;
 mod go_program;
 mod java;
+mod kubernetes;
 mod older;
 mod package;
 mod plan;

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use super::verdict::Verdict;
 use super::workshop::Workshop;
-use super::{alerts, checks, conformance, demo, go, java, older, package, python, rust};
+use super::{alerts, checks, conformance, demo, go, java, kubernetes, older, package, python, rust};
 
 pub struct Suite {
     pub name: &'static str,
@@ -67,7 +67,7 @@ pub enum Choice {
 }
 
 /// In the order of a run: what is quick to say no comes first.
-const SUITES: [Suite; 20] = [
+const SUITES: [Suite; 21] = [
     Suite { name: "format", part: Part::Default, place: Place::Alone, run: checks::format },
     Suite { name: "direction", part: Part::Default, place: Place::Alone, run: checks::direction },
     Suite { name: "generated code", part: Part::Default, place: Place::Alone, run: checks::generated_code },
@@ -76,6 +76,7 @@ const SUITES: [Suite; 20] = [
     Suite { name: "clippy", part: Part::Default, place: Place::Alone, run: checks::clippy },
     Suite { name: "rust", part: Part::Default, place: Place::Rust, run: rust::run },
     Suite { name: "package", part: Part::Default, place: Place::Others, run: package::run },
+    Suite { name: "kubernetes", part: Part::Default, place: Place::Others, run: kubernetes::run },
     Suite { name: "interop: go", part: Part::Default, place: Place::Others, run: go::run },
     Suite { name: "interop: python", part: Part::Default, place: Place::Others, run: python::run },
     Suite { name: "interop: java", part: Part::Default, place: Place::Others, run: java::run },
@@ -160,8 +161,16 @@ mod tests {
     fn two_lanes_between_what_runs_alone() {
         let full = names_of_stages("test-full", &[]);
         let (before, after) = (["format", "clippy"], ["demo", "leader kills (200)"]);
-        let others =
-            ["package", "interop: go", "interop: python", "interop: java", "conformance", "chaos", "simulation"];
+        let others = [
+            "package",
+            "kubernetes",
+            "interop: go",
+            "interop: python",
+            "interop: java",
+            "conformance",
+            "chaos",
+            "simulation",
+        ];
         assert_eq!(full[6], [vec!["rust"], others.to_vec()]);
         assert_eq!([&full[0], &full[5]], before.map(|name| vec![vec![name]]).each_ref());
         assert_eq!([&full[7], &full[11]], after.map(|name| vec![vec![name]]).each_ref());
