@@ -1,9 +1,9 @@
 //! How each fault is brought about and undone.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
-use steeple_api::steeple::server::TransferLeaderRequest;
+use steeple_api::steeple::server::{ResetClockRequest, TransferLeaderRequest};
 use steeple_testkit::{ExtraLines, Port, Server, ServerSpec, until};
 use tokio::time::Instant;
 
@@ -21,6 +21,10 @@ const SLOW_SYNC: Duration = Duration::from_millis(1500);
 const FILLED_PERCENT: u64 = 87;
 /// A leader takes only deletions; a replica does not end yet.
 const CRITICAL_PERCENT: u64 = 93;
+/// More than `SteepleTimeRanAhead` bears, and no step in the life of a CA.
+const MINUTES_10: Duration = Duration::from_secs(600);
+/// A write after the clocks were set.
+const CLOCKS_MAX: Duration = Duration::from_secs(30);
 /// An agent of an hour is in its last sixth.
 const MINUTES_55: Duration = Duration::from_secs(55 * 60);
 /// A CA of a day is in its last twelfth, and in the last half without a successor.
@@ -35,6 +39,8 @@ const MINUTES_30: Duration = Duration::from_secs(30 * 60);
 const TRANSFERS: usize = 24;
 /// In one call.
 const MANY_SVIDS: usize = 2500;
+/// `SteepleEntryPropagationSlow` wants 30 s.
+const LATE: Duration = Duration::from_secs(40);
 /// `SteepleFollowerLagging` wants 10,000.
 const MISSED_ENTRIES: u64 = 10_500;
 const MISSED_MAX: Duration = Duration::from_secs(600);
@@ -77,6 +83,10 @@ pub(super) async fn bring(scene: &Scene, place: &mut Place, board: &mut Board) -
             board.fired(began, fault, alerts).await;
             place.node.ask_for(1);
         }
+        Kind::LateNode => {
+            let _late = place.node.acknowledge_late(place.admin(0), LATE).await?;
+            board.fired(began, fault, alerts).await;
+        }
         Kind::LeaderMoves => {
             move_leader(place).await?;
             board.fired(began, fault, alerts).await;
@@ -118,6 +128,7 @@ pub(super) async fn bring(scene: &Scene, place: &mut Place, board: &mut Board) -
             let (began, _crowd) = (Instant::now(), crowd::knock(place, limited).await?);
             board.fired(began, fault, alerts).await;
         }
+        Kind::TimeRanAhead => time_ran_ahead(scene, place, board).await?,
         Kind::TwoDown => two_down(scene, place, board).await?,
     }
     Ok(Instant::now())
@@ -188,6 +199,31 @@ async fn neglected(scene: &Scene, place: &mut Place, board: &mut Board) -> anyho
     board.fired(began, scene.fault, late).await;
     kept.heal()?;
     Ok(Instant::now())
+}
+
+/// The operator sets the time back.
+async fn time_ran_ahead(scene: &Scene, place: &mut Place, board: &mut Board) -> anyhow::Result<()> {
+    for clock in &place.site.clocks {
+        clock.set(Offset::Ahead(MINUTES_10))?;
+    }
+    let leader = place.leader().await?;
+    let mut cluster = place.admin(leader).cluster();
+    let mut tell = async |apply| anyhow::Ok(cluster.reset_clock(ResetClockRequest { apply }).await?.into_inner());
+    // Those who write take the log's time along.
+    let right = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
+    until("the log's time is ahead", CLOCKS_MAX, async || {
+        let replicated = tell(false).await?.replicated_ms;
+        ensure!(replicated > right + MINUTES_10.as_millis() as i64 / 2, "it is {replicated}");
+        Ok(())
+    })
+    .await?;
+    for clock in &place.site.clocks {
+        clock.set_right()?;
+    }
+    board.fired(Instant::now(), scene.fault, scene.alerts).await;
+    let told = tell(true).await?;
+    ensure!(told.ahead, "there was nothing to set back: {told:?}");
+    Ok(())
 }
 
 async fn two_down(scene: &Scene, place: &mut Place, board: &mut Board) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@
 //!   run ─┬─ scene ── act   faults, and the alerts that each has to bring
 //!        ├─ place           three replicas, an agent and who writes, all scraped
 //!        │    ├─ node       who asks for SVIDs
+//!        │    ├─ late       who acknowledges late
 //!        │    ├─ crowd      too many who knock or write
 //!        │    └─ neighbour  trust domains of one server, with an upstream authority, backups, federation
 //!        └─ board           what fired, when and how; report.json
@@ -12,6 +13,7 @@
 mod act;
 mod board;
 mod crowd;
+mod late;
 mod neighbour;
 mod node;
 mod place;

@@ -15,7 +15,7 @@ use steeple_api::server::svid::svid_client::SvidClient;
 use steeple_api::server::svid::{BatchNewX509svidRequest, NewX509svidParams};
 use steeple_api::types;
 use steeple_core::{Clock, Secret, SpiffeId, SystemClock, TrustDomain};
-use steeple_testkit::{own_uid_selector, workload_entry};
+use steeple_testkit::{Admin, own_uid_selector, workload_entry};
 use steeple_transport::client::{ServerDialer, server_channel};
 use steeple_transport::tls::{
     Identity, IdentitySink as _, IdentityStore, KeyExchange, ServerIdVerifier, SharedRoots, TrustRoots, Usage,
@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use tonic::Request;
 use tonic::transport::Channel;
 
+use super::late::acknowledge_late;
 use crate::suite::site::{Site, TRUST_DOMAIN};
 
 const TOKEN_TTL: Duration = Duration::from_secs(600);
@@ -37,6 +38,9 @@ const ENTRY: &str = "asked-for";
 pub(super) struct Node {
     _callers: JoinSet<()>,
     items: Arc<AtomicUsize>,
+    /// To the first replica.
+    channel: Channel,
+    id: types::Spiffeid,
 }
 
 impl Node {
@@ -62,12 +66,20 @@ impl Node {
         let verifier = ServerIdVerifier::new(roots, trust_domain.server_id());
         let tls = client_config(verifier, Some(identity), KeyExchange::Compatible, clock)?;
         let (items, mut callers) = (Arc::new(AtomicUsize::new(1)), JoinSet::new());
+        let mut channels = Vec::new();
         for address in site.cluster.api_addresses() {
             let authority = address.parse()?;
             let channel = server_channel(ServerDialer::new([address], Arc::clone(&tls)), authority)?;
-            callers.spawn(ask_on(channel, csr.clone(), Arc::clone(&items)));
+            callers.spawn(ask_on(channel.clone(), csr.clone(), Arc::clone(&items)));
+            channels.push(channel);
         }
-        Ok(Self { _callers: callers, items })
+        let channel = channels.into_iter().next().context("a cluster has a replica")?;
+        Ok(Self { _callers: callers, items, channel, id: parent })
+    }
+
+    /// As long as the value is there the node's entries change, and it acknowledges each change after `delay`.
+    pub(super) async fn acknowledge_late(&self, admin: Admin, delay: Duration) -> anyhow::Result<JoinSet<()>> {
+        acknowledge_late(self.channel.clone(), admin, self.id.clone(), delay).await
     }
 
     /// From now on it asks for so many in one call.

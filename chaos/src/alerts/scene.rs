@@ -15,6 +15,7 @@ pub(super) enum Kind {
     FullDisk,
     FullLeader,
     LargeBatches,
+    LateNode,
     LeaderMoves,
     LostEntry,
     Neglected,
@@ -22,6 +23,7 @@ pub(super) enum Kind {
     SecondCluster,
     SlowDisk,
     Storm,
+    TimeRanAhead,
     TwoDown,
 }
 
@@ -32,7 +34,7 @@ pub(super) struct Scene {
 }
 
 /// In this order: what needs the clocks of all comes late, and the endpoint has been gone for minutes at the end.
-pub(super) const SCENES: [Scene; 15] = [
+pub(super) const SCENES: [Scene; 17] = [
     Scene {
         kind: Kind::LeaderMoves,
         fault: "leadership is handed over every second",
@@ -61,6 +63,11 @@ pub(super) const SCENES: [Scene; 15] = [
         alerts: &["SteepleSigningSlow"],
     },
     Scene {
+        kind: Kind::LateNode,
+        fault: "a node acknowledges what is pushed to it after 40 s",
+        alerts: &["SteepleEntryPropagationSlow"],
+    },
+    Scene {
         kind: Kind::SecondCluster,
         fault: "another cluster is scraped under the same labels",
         alerts: &["SteepleMultipleClusterIDs"],
@@ -75,6 +82,11 @@ pub(super) const SCENES: [Scene; 15] = [
         kind: Kind::Neglected,
         fault: "a root on disk has 20 days left, then ends; the directory of the backups is gone for half an hour",
         alerts: &["SteepleUpstreamRootExpiring", "SteepleBackupTooOld", "SteepleUpstreamAuthorityFailing"],
+    },
+    Scene {
+        kind: Kind::TimeRanAhead,
+        fault: "the clocks of all replicas are ten minutes ahead, then right",
+        alerts: &["SteepleTimeRanAhead"],
     },
     Scene {
         kind: Kind::OneDown,

@@ -29,7 +29,7 @@ use crate::plugins::{key_manager, node_attestor};
 use crate::shared::Shared;
 use crate::sockets::{self, Shown};
 use crate::stores::StoreDriver;
-use crate::sync::{Arrivals, Minter, PushDriver, StatusReporter, SyncDriver};
+use crate::sync::{Arrivals, Awaited, Minter, PushDriver, StatusReporter, SyncDriver};
 use crate::upstream::Upstream;
 
 /// Settings and log, before anything runs.
@@ -144,6 +144,7 @@ impl App {
             _ => false,
         };
         let (pushing, sessions) = watch::channel(None);
+        let awaited = Arc::<Awaited>::default();
         let minter = Minter::new(
             Arc::clone(&upstream),
             Arc::clone(&cache),
@@ -151,6 +152,7 @@ impl App {
             rotation,
             Arc::clone(&clock),
             sessions.clone(),
+            Arc::clone(&awaited),
         );
         let arrivals = Arc::new(Arrivals {
             cache,
@@ -160,6 +162,7 @@ impl App {
             trouble,
             last_success,
             bundle_arrived,
+            awaited,
         });
         let mut sync = SyncDriver {
             upstream: Arc::clone(&upstream),

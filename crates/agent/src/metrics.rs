@@ -5,130 +5,69 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::{counter, gauge};
+use metrics::{counter, gauge, histogram};
 use steeple_api::methods_of;
 use steeple_core::{Entry, Timestamp};
-use steeple_telemetry::metric::CountCalls;
+use steeple_telemetry::metric::{Ages, CountCalls};
+use steeple_telemetry::metric_table;
 
-/// SVIDs held for workloads; label `svid_type`.
-pub const SVIDS: &str = "lru_cache_svid_map_size";
-/// Entries that the agent may serve; label `svid_type`.
-pub const ENTRIES: &str = "lru_cache_record_map_size";
-pub const ENTRY_ADD: &str = "lru_cache_entry_add";
-pub const ENTRY_UPDATE: &str = "lru_cache_entry_update";
-pub const ENTRY_REMOVE: &str = "lru_cache_entry_remove";
-pub const JWT_SVIDS: &str = "jwt_svid_cache_size";
-/// A call counter: a sync, entries and bundles.
-pub const FETCH_ENTRIES: &str = "manager.sync.fetch_entries_updates";
-/// A call counter: minting whatever a sync or the clock made due.
-pub const FETCH_SVIDS: &str = "manager.sync.fetch_svids_updates";
-/// What the last sync brought.
-pub const SYNC_BUNDLES: &str = "sync_bundles_total";
-pub const SYNC_ENTRIES: &str = "sync_entries_total";
-/// Entries that were new to the agent.
-pub const SYNC_MISSING: &str = "sync_entries_missing";
-/// Entries that had changed.
-pub const SYNC_STALE: &str = "sync_entries_stale";
-/// Entries that were gone.
-pub const SYNC_DROPPED: &str = "sync_entries_dropped";
-/// Unix seconds of the last sync that succeeded.
-pub const LAST_SYNC_TIMESTAMP_SECS: &str = "steeple_agent_last_sync_timestamp_seconds";
-/// `sync_interval`.
-pub const SYNC_INTERVAL_SECS: &str = "steeple_agent_sync_interval_seconds";
-/// 1 while a push stream keeps the agent current.
-pub const PUSH_CONNECTED: &str = "steeple_agent_push_connected";
-/// Changes that came on push streams.
-pub const PUSH_CHANGES: &str = "steeple_agent_push_changes_total";
-/// Changes that did not lead to the set that the server meant.
-pub const PUSH_RESYNCS: &str = "steeple_agent_push_resyncs_total";
-/// A call counter.
-pub const GENERATE_KEY: &str = "agent_key_manager.generate_key";
-/// A call counter.
-pub const GET_KEYS: &str = "agent_key_manager.get_keys";
-/// A call counter; label `attestor`.
-pub const NEW_SVID: &str = "node.attestor.new_svid";
-/// 1 once the agent has an SVID.
-pub const BOOTSTRAPPED: &str = "bootstrapped";
-/// Seconds that the last way to an SVID took; label `mode`.
-pub const BOOTSTRAP_SECS: &str = "bootstrap_seconds";
-/// Attempts that it took; label `mode`.
-pub const BOOTSTRAP_ATTEMPTS: &str = "bootstrap_attempts";
-/// Calls begun.
-pub const WORKLOAD_CONNECTION: &str = "workload_api.connection";
-/// Calls open now.
-pub const WORKLOAD_CONNECTIONS: &str = "workload_api.connections";
-pub const SDS_CONNECTION: &str = "sds_api.connection";
-pub const SDS_CONNECTIONS: &str = "sds_api.connections";
-pub const DEBUG_CONNECTION: &str = "debug_api.connection";
-pub const DEBUG_CONNECTIONS: &str = "debug_api.connections";
-pub const LOGGER_CONNECTION: &str = "logger_api.connection";
-pub const LOGGER_CONNECTIONS: &str = "logger_api.connections";
-pub const DELEGATED_CONNECTION: &str = "delegated_identity_api.connection";
-pub const DELEGATED_CONNECTIONS: &str = "delegated_identity_api.connections";
-/// A summary, in milliseconds.
-pub const DELEGATED_FIRST_UPDATE: &str = "delegated_identity_api.subscribe_x509_svids.first_update";
-/// A summary: selectors found for a caller.
-pub const DISCOVERED_SELECTORS: &str = "workload_api.discovered_selectors";
-/// A call counter: all attestors together.
-pub const WORKLOAD_ATTESTATION: &str = "workload_api.workload_attestation";
-/// A call counter; label `attestor`.
-pub const WORKLOAD_ATTESTOR: &str = "workload_api.workload_attestor";
-/// Calls refused by `experimental.ratelimit`; label `method`.
-pub const RATE_LIMIT_EXCEEDED: &str = "workload_api.rate_limit_exceeded";
-/// A call counter: bringing the stores up to date.
-pub const STORE_UPDATES: &str = "store.store_svid_updates";
-/// Places in a store that are not as they should be; label `svid_store`.
-pub const STORE_OPEN: &str = "steeple_agent_svid_store_open";
-/// 1 while the agent runs; labels `version` and `trust_domain_id`.
-pub const STARTED: &str = "started";
-pub const UPTIME_MS: &str = "uptime_in_ms";
+use crate::cache::EntryState;
 
-/// The table of `docs/metrics.md`.
-pub const ALL: &[&str] = &[
-    SVIDS,
-    ENTRIES,
-    ENTRY_ADD,
-    ENTRY_UPDATE,
-    ENTRY_REMOVE,
-    JWT_SVIDS,
-    FETCH_ENTRIES,
-    FETCH_SVIDS,
-    SYNC_BUNDLES,
-    SYNC_ENTRIES,
-    SYNC_MISSING,
-    SYNC_STALE,
-    SYNC_DROPPED,
-    LAST_SYNC_TIMESTAMP_SECS,
-    SYNC_INTERVAL_SECS,
-    PUSH_CONNECTED,
-    PUSH_CHANGES,
-    PUSH_RESYNCS,
-    GENERATE_KEY,
-    GET_KEYS,
-    NEW_SVID,
-    BOOTSTRAPPED,
-    BOOTSTRAP_SECS,
-    BOOTSTRAP_ATTEMPTS,
-    WORKLOAD_CONNECTION,
-    WORKLOAD_CONNECTIONS,
-    SDS_CONNECTION,
-    SDS_CONNECTIONS,
-    DEBUG_CONNECTION,
-    DEBUG_CONNECTIONS,
-    LOGGER_CONNECTION,
-    LOGGER_CONNECTIONS,
-    DELEGATED_CONNECTION,
-    DELEGATED_CONNECTIONS,
-    DELEGATED_FIRST_UPDATE,
-    DISCOVERED_SELECTORS,
-    WORKLOAD_ATTESTATION,
-    WORKLOAD_ATTESTOR,
-    RATE_LIMIT_EXCEEDED,
-    STORE_UPDATES,
-    STORE_OPEN,
-    STARTED,
-    UPTIME_MS,
-];
+metric_table! {
+    Gauge SVIDS = "lru_cache_svid_map_size" [svid_type] "X.509-SVIDs held";
+    Histogram(&[]) WORKLOAD_SVID_AGE_SECS = "steeple_agent_workload_svid_age_seconds" []
+        "how long ago each X.509-SVID held was issued; of this moment, not since the start";
+    Histogram(&[]) WORKLOAD_SVID_AGE_RATIO = "steeple_agent_workload_svid_age_ratio" []
+        "the age of each X.509-SVID held, as a part of its life; above 1 it has expired";
+    Gauge ENTRIES = "lru_cache_record_map_size" [svid_type] "entries known";
+    Counter ENTRY_ADD = "lru_cache_entry_add" [] "entries that came";
+    Counter ENTRY_UPDATE = "lru_cache_entry_update" [] "entries that changed";
+    Counter ENTRY_REMOVE = "lru_cache_entry_remove" [] "entries that went";
+    Gauge JWT_SVIDS = "jwt_svid_cache_size" [] "JWT-SVIDs held";
+    Calls FETCH_ENTRIES = "manager.sync.fetch_entries_updates" [status] "syncs of entries and bundles";
+    Calls FETCH_SVIDS = "manager.sync.fetch_svids_updates" [status] "minting what fell due";
+    Gauge SYNC_BUNDLES = "sync_bundles_total" [] "bundles in the last sync";
+    Gauge SYNC_ENTRIES = "sync_entries_total" [] "entries in the last sync";
+    Gauge SYNC_MISSING = "sync_entries_missing" [] "entries in the last sync that were new to the agent";
+    Gauge SYNC_STALE = "sync_entries_stale" [] "entries in the last sync that had changed";
+    Gauge SYNC_DROPPED = "sync_entries_dropped" [] "entries that the last sync took away";
+    Gauge LAST_SYNC_TIMESTAMP_SECS = "steeple_agent_last_sync_timestamp_seconds" []
+        "Unix seconds of the last sync that succeeded";
+    Gauge SYNC_INTERVAL_SECS = "steeple_agent_sync_interval_seconds" [] "sync_interval";
+    Gauge PUSH_CONNECTED = "steeple_agent_push_connected" []
+        "1 while a push stream keeps the agent current; it polls otherwise";
+    Counter PUSH_CHANGES = "steeple_agent_push_changes_total" [] "changes that came on push streams";
+    Histogram(&PROPAGATION_BUCKETS) PUSH_TO_SVID_SECS = "steeple_agent_push_to_svid_seconds" []
+        "from a pushed entry's arrival until its X.509-SVID was in the cache";
+    Counter PUSH_RESYNCS = "steeple_agent_push_resyncs_total" []
+        "pushed changes that did not lead to the set that the server meant";
+    Calls GENERATE_KEY = "agent_key_manager.generate_key" [status] "making the agent's own keys";
+    Calls GET_KEYS = "agent_key_manager.get_keys" [status] "reading the agent's own keys";
+    Calls NEW_SVID = "node.attestor.new_svid" [attestor status] "node attestations";
+    Gauge BOOTSTRAPPED = "bootstrapped" [] "1 once the agent has an SVID";
+    Gauge BOOTSTRAP_SECS = "bootstrap_seconds" [mode] "how long the last attestation took, with its retries";
+    Gauge BOOTSTRAP_ATTEMPTS = "bootstrap_attempts" [mode] "how many attempts the last attestation took";
+    Counter WORKLOAD_CONNECTION = "workload_api.connection" [] "Workload API calls begun";
+    Gauge WORKLOAD_CONNECTIONS = "workload_api.connections" [] "Workload API calls open now";
+    Counter SDS_CONNECTION = "sds_api.connection" [] "SDS calls begun";
+    Gauge SDS_CONNECTIONS = "sds_api.connections" [] "SDS calls open now";
+    Counter DEBUG_CONNECTION = "debug_api.connection" [] "Debug API calls begun";
+    Gauge DEBUG_CONNECTIONS = "debug_api.connections" [] "Debug API calls open now";
+    Counter LOGGER_CONNECTION = "logger_api.connection" [] "Logger API calls begun";
+    Gauge LOGGER_CONNECTIONS = "logger_api.connections" [] "Logger API calls open now";
+    Counter DELEGATED_CONNECTION = "delegated_identity_api.connection" [] "Delegated Identity API calls begun";
+    Gauge DELEGATED_CONNECTIONS = "delegated_identity_api.connections" [] "Delegated Identity API calls open now";
+    Summary DELEGATED_FIRST_UPDATE = "delegated_identity_api.subscribe_x509_svids.first_update" []
+        "milliseconds from a subscription to its first message with an SVID";
+    Summary DISCOVERED_SELECTORS = "workload_api.discovered_selectors" [] "selectors found for a caller";
+    Calls WORKLOAD_ATTESTATION = "workload_api.workload_attestation" [status] "all attestors together";
+    Calls WORKLOAD_ATTESTOR = "workload_api.workload_attestor" [attestor status] "one attestor";
+    Counter RATE_LIMIT_EXCEEDED = "workload_api.rate_limit_exceeded" [method] "calls refused by experimental.ratelimit";
+    Calls STORE_UPDATES = "store.store_svid_updates" [status] "bringing SVID stores up to date";
+    Gauge STORE_OPEN = "steeple_agent_svid_store_open" [svid_store] "places in a store that are not as they should be";
+    Gauge STARTED = "started" [version trust_domain_id] "1 since the program started";
+    Gauge UPTIME_MS = "uptime_in_ms" [] "milliseconds since the start";
+}
 
 /// The agent's services with the names that SPIRE counts their calls under.
 const APIS: &[(&str, Option<&str>)] = &[
@@ -149,6 +88,25 @@ pub fn call_counts() -> CountCalls {
     };
     let services: Vec<&str> = APIS.iter().map(|(service, _)| *service).collect();
     APIS.iter().fold(CountCalls::of(methods_of(&services)), open)
+}
+
+/// Shows at 0 what has not happened yet.
+pub fn declare() {
+    let _ = histogram!(PUSH_TO_SVID_SECS);
+}
+
+/// A pushed entry has its SVID.
+pub fn pushed_svid(waited: Duration) {
+    histogram!(PUSH_TO_SVID_SECS).record(waited.as_secs_f64());
+}
+
+/// Of the SVIDs held for workloads.
+pub fn svid_ages(entries: &[EntryState], now: Timestamp) -> Ages {
+    let mut ages = Ages::default();
+    for svid in entries.iter().filter(|state| !state.entry.store_svid).filter_map(|state| state.svid.as_ref()) {
+        ages.add(now.since(svid.issued_at), svid.not_after.since(svid.issued_at));
+    }
+    ages
 }
 
 /// A sync ended: `known` is what the agent had, `fetched` what it has now.
@@ -193,9 +151,12 @@ pub fn sync_succeeded(now: Timestamp, interval: Duration) {
     gauge!(SYNC_INTERVAL_SECS).set(interval.as_secs_f64());
 }
 
+/// Milliseconds while a push stream is open and a server signs; minutes while none does.
+const PROPAGATION_BUCKETS: [f64; 12] = [0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 60.0];
+
 #[cfg(test)]
 mod tests {
-    use steeple_telemetry::metric::{MetricSettings, Metrics};
+    use steeple_telemetry::metric::{Metric, MetricSettings, Metrics, rows};
 
     use super::*;
     use crate::cache::tests::entry;
@@ -204,11 +165,7 @@ mod tests {
     fn the_documentation_lists_them_all() {
         let page = include_str!("../../../docs/metrics.md");
         let (_, agent) = page.split_once("## Agent").unwrap();
-        let documented: std::collections::BTreeSet<String> = agent
-            .lines()
-            .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name.to_owned()))
-            .collect();
-        assert_eq!(documented, ALL.iter().map(|name| name.replace('.', "_")).collect());
+        assert_eq!(rows(agent), ALL.iter().map(Metric::documented).collect::<Vec<_>>());
     }
 
     #[test]

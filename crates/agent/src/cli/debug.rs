@@ -4,7 +4,7 @@ use std::io::Write;
 
 use steeple_api::agent::debug::debug_client::DebugClient;
 use steeple_api::agent::debug::{GetInfoRequest, GetInfoResponse};
-use steeple_cli::{Call, Command, Failure, OUTPUT, Streams, rfc3339_time};
+use steeple_cli::{Call, Command, Failure, Help, OUTPUT, Streams, rfc3339_time};
 use steeple_config::GoDuration;
 use tonic::transport::Channel;
 
@@ -14,6 +14,10 @@ use super::table::{ADMIN_SOCKET_FLAG, remote};
 pub(super) const COMMANDS: &[Command<Action>] = &[Command {
     path: "debug getinfo",
     synopsis: "Shows uptime, caches and the agent's own certificates",
+    help: Help::spire(
+        "Shows uptime, caches and the agent's own certificates.",
+        &[("For people", "steeple-agent debug getinfo"), ("For a script", "steeple-agent debug getinfo -output json")],
+    ),
     flags: &[&[ADMIN_SOCKET_FLAG, OUTPUT]],
     action: Action::Admin(remote!(get_info)),
 }];

@@ -5,7 +5,7 @@ use std::io::Write;
 use steeple_api::health::HealthCheckRequest;
 use steeple_api::health::health_check_response::ServingStatus;
 use steeple_api::health::health_client::HealthClient;
-use steeple_cli::{Call, Command, Failure, Flag, rpc_error};
+use steeple_cli::{Call, Command, Failure, Flag, Help, rpc_error};
 use tonic::transport::Channel;
 
 use super::Action;
@@ -14,6 +14,14 @@ use super::table::{PUBLIC_SOCKET_FLAGS, remote};
 pub(super) const COMMANDS: &[Command<Action>] = &[Command {
     path: "healthcheck",
     synopsis: "Tells by its exit code whether the agent is healthy",
+    help: Help::spire(
+        "Tells by its exit code whether the agent that answers at the socket is healthy.",
+        &[
+            ("In a script", "steeple-agent healthcheck && echo well"),
+            ("With the reason", "steeple-agent healthcheck -verbose"),
+        ],
+    )
+    .exit("0 when it is healthy, 1 when it is not or does not answer."),
     flags: &[PUBLIC_SOCKET_FLAGS, FLAGS],
     action: Action::Public("Agent is unhealthy: ", remote!(check)),
 }];

@@ -2,7 +2,7 @@
 
 use steeple_api::agent::logger::logger_client::LoggerClient;
 use steeple_api::agent::logger::{GetLoggerRequest, ResetLogLevelRequest, SetLogLevelRequest};
-use steeple_cli::{Call, Command, Context, Failure, Flag, OUTPUT, log_level, print_logger};
+use steeple_cli::{Call, Command, Context, Failure, Flag, Help, OUTPUT, log_level, print_logger};
 use tonic::transport::Channel;
 
 use super::Action;
@@ -12,18 +12,28 @@ pub(super) const COMMANDS: &[Command<Action>] = &[
     Command {
         path: "logger get",
         synopsis: "Shows the log level",
+        help: Help::spire("Shows the log level.", &[("Show it", "steeple-agent logger get")]),
         flags: &[FLAGS],
         action: Action::Admin(remote!(get)),
     },
     Command {
         path: "logger reset",
         synopsis: "Restores the log level of the configuration",
+        help: Help::spire(
+            "Restores the log level of the configuration.",
+            &[("Restore it", "steeple-agent logger reset")],
+        ),
         flags: &[FLAGS],
         action: Action::Admin(remote!(reset)),
     },
     Command {
         path: "logger set",
         synopsis: "Changes the log level",
+        help: Help::spire(
+            "Changes the log level until the agent restarts.",
+            &[("See more", "steeple-agent logger set -level debug")],
+        )
+        .next("`logger reset` when done."),
         flags: &[FLAGS, &[Flag::text("level", "panic, fatal, error, warn, info, debug or trace")]],
         action: Action::Admin(remote!(set)),
     },

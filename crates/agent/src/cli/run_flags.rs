@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use steeple_cli::{Command, Flag, Values};
+use steeple_cli::{Command, Flag, Help, Values};
 use steeple_config::{AgentOverrides, AgentSettings, ConfigError, Loaded, Supported, load_agent};
 use steeple_core::Secret;
 use steeple_plugins::{AGENT_PLUGINS, EXTERNAL_AGENT_KINDS};
@@ -67,10 +67,31 @@ impl RunFlags {
 }
 
 pub(super) const COMMANDS: &[Command<Action>] = &[
-    Command { path: "run", synopsis: "Runs the agent", flags: &[FLAGS], action: Action::Run },
+    Command {
+        path: "run",
+        synopsis: "Runs the agent",
+        help: Help::spire(
+            "Runs the agent: it attests this node to a server, and serves the Workload API.",
+            &[
+                (
+                    "With a join token",
+                    "steeple-agent run -serverAddress 10.0.0.1 -serverPort 8081 -trustDomain example.org \\\n    \
+                     -trustBundle bundle.pem -joinTokenFile join-token",
+                ),
+                ("With a configuration", "steeple-agent run -config /etc/steeple/agent.conf"),
+            ],
+        ),
+        flags: &[FLAGS],
+        action: Action::Run,
+    },
     Command {
         path: "validate",
         synopsis: "Checks a configuration file without starting the agent",
+        help: Help::spire(
+            "Checks a configuration file without starting the agent.",
+            &[("Before a restart", "steeple-agent validate -config /etc/steeple/agent.conf")],
+        )
+        .exit("1 when the agent would not start with it; each reason is told."),
         flags: &[FLAGS],
         action: Action::Validate,
     },

@@ -105,6 +105,25 @@ mod tests {
         assert_eq!((program("spire-agent").name, program("x").name), ("spire-agent", "steeple-agent"));
     }
 
+    /// An example of a client gets as far as the network: no flag is missing, and no value is wrong.
+    #[tokio::test]
+    async fn every_example_gets_as_far_as_the_network() {
+        let program = program("x");
+        for args in program.commands().flat_map(|command| program.examples(command)) {
+            let run = program.select(&args).unwrap();
+            let (Action::Admin(remote) | Action::Public(_, remote)) = run.command.action else { continue };
+            if run.command.path == "api watch" {
+                continue; // It retries for ever.
+            }
+            let (streams, captured) = Streams::captured("");
+            let mut call = Call { values: run.values, environment: Environment::default(), streams };
+            let failure = remote(&mut call, steeple_cli::connect(Path::new("/nonexistent/x.sock"))).await;
+            let text = format!("{}{}", captured.stderr(), failure.expect_err("there is no agent"));
+            let reached = ["connection error", "determine health"];
+            assert!(reached.iter().any(|reached| text.contains(reached)), "{args:?}: {text}");
+        }
+    }
+
     /// Every flag is accepted and read as what it is declared; without a socket, a command gets as far as dialling.
     #[tokio::test]
     async fn every_command_gets_as_far_as_the_network() {

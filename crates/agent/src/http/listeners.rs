@@ -57,12 +57,17 @@ async fn serve_metrics(
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let telemetry = &settings.telemetry;
-    let Some(recorder) = metric::install(telemetry, DEFAULT_PREFIX, hostname, &settings.trust_domain)? else {
-        return Ok(());
-    };
+    let installed = metric::install(telemetry, DEFAULT_PREFIX, hostname, &settings.trust_domain, metrics::ALL)?;
+    let Some(recorder) = installed else { return Ok(()) };
     let trust_domain = settings.trust_domain.to_string();
     ::metrics::gauge!(metrics::STARTED, "version" => env!("CARGO_PKG_VERSION"), "trust_domain_id" => trust_domain)
         .set(1.0);
+    metrics::declare();
+    let (cache, clock) = (Arc::clone(&shared.cache), Arc::clone(&shared.clock));
+    let ages = move || metrics::svid_ages(&cache.entries(), clock.now());
+    let again = ages.clone();
+    recorder.show_tally(metrics::WORKLOAD_SVID_AGE_SECS, move || Some(ages().seconds));
+    recorder.show_tally(metrics::WORKLOAD_SVID_AGE_RATIO, move || Some(again().ratio));
     let (cache, jwt_cache, started_at) = (Arc::clone(&shared.cache), Arc::clone(&shared.jwt_cache), shared.started_at);
     recorder.before_render(move || {
         ::metrics::gauge!(metrics::SVIDS, "svid_type" => "x509").set(cache.svid_count() as f64);

@@ -9,6 +9,7 @@ use steeple_core::{Bundle, Clock, Entry, SpiffeId, TrustDomain};
 use tokio::sync::watch;
 use tonic::Status;
 
+use super::Awaited;
 use super::taint::{is_tainted, tainted_key_ids};
 use crate::cache::{Cache, JwtCache};
 use crate::identity::{Met, Trouble};
@@ -26,6 +27,8 @@ pub struct Arrivals {
     pub last_success: watch::Sender<i64>,
     /// Told about every own bundle that arrives: identity keeps it on disk.
     pub bundle_arrived: watch::Sender<Option<Arc<Bundle>>>,
+    /// Pushed entries on their way to an SVID.
+    pub awaited: Arc<Awaited>,
 }
 
 /// A part of what the agent may see.
@@ -60,6 +63,7 @@ impl Arrivals {
             self.cache.set_bundles(kept.into_iter().chain(bundles).collect());
         }
         if !entries.is_empty() || !removed_entry_ids.is_empty() {
+            self.awaited.pushed(entries.iter().map(|entry| &entry.id));
             self.cache.change_entries(entries, &removed_entry_ids);
         }
         self.arrived();

@@ -11,8 +11,9 @@ use steeple_ca::{SigningKey, csr, generate_pkcs8};
 use steeple_core::{Clock, Entry, KeyType, Secret, Timestamp};
 use tonic::{Code, Status};
 
-use super::Sessions;
+use super::{Awaited, Sessions};
 use crate::cache::{Cache, RotationRule, X509Svid};
+use crate::metrics;
 use crate::upstream::{CallTimes, Upstream};
 
 pub struct Minter {
@@ -23,6 +24,7 @@ pub struct Minter {
     pub clock: Arc<dyn Clock>,
     /// Issuing rides on the push stream while one is open.
     sessions: Sessions,
+    awaited: Arc<Awaited>,
     /// Shrinks on failure and grows again, so that one bad entry or a tight server does not block the rest.
     batch_items: usize,
 }
@@ -41,8 +43,9 @@ impl Minter {
         rotation: RotationRule,
         clock: Arc<dyn Clock>,
         sessions: Sessions,
+        awaited: Arc<Awaited>,
     ) -> Self {
-        Self { upstream, cache, key_type, rotation, clock, sessions, batch_items: BATCH_ITEMS_MAX }
+        Self { upstream, cache, key_type, rotation, clock, sessions, awaited, batch_items: BATCH_ITEMS_MAX }
     }
 
     /// Mints what `entry_ids` name, in their order. Stops at the first batch that fails as a whole. An entry that is
@@ -148,6 +151,9 @@ impl Minter {
                 created_at: entry.created_at,
             },
         );
+        if let Some(waited) = self.awaited.minted(&entry.id) {
+            metrics::pushed_svid(waited);
+        }
         Ok(())
     }
 }

@@ -8,6 +8,7 @@
 //! ```
 
 mod arrivals;
+mod awaited;
 mod fetch;
 mod mint;
 mod plan;
@@ -17,6 +18,7 @@ mod run;
 mod taint;
 
 pub use arrivals::Arrivals;
+pub use awaited::Awaited;
 pub use fetch::{FetchError, fetch_anonymous_bundle, fetch_bundles, fetch_entries, parse_entry};
 pub use mint::{Minter, random_fraction};
 pub use plan::{Plan, plan};

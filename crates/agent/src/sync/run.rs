@@ -160,7 +160,9 @@ impl SyncDriver {
     }
 
     async fn mint_due(&mut self) -> Result<(), Status> {
+        let planned_at = Instant::now();
         let plan = self.plan();
+        self.arrivals.awaited.keep(&plan.mint, planned_at);
         let cache = &self.arrivals.cache;
         cache.drop_svids(&plan.drop);
         if plan.mint.is_empty() {

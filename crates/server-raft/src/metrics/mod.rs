@@ -3,25 +3,32 @@
 //! on it.
 //!
 //! ```text
-//!   names      constants, and the list that the documentation must match
-//!   recorded   counters, where something happens
-//!   observed   gauges, computed when a scrape asks
+//!   names      the table that the documentation must match
+//!   recorded   counters, where something happens; signing and snapshots beside it
+//!   observed   gauges, computed when a scrape asks; agents are one pass over the records
 //! ```
 
+mod agents;
 mod names;
 mod observed;
 mod recorded;
+mod signing;
+mod snapshots;
 
 pub use names::*;
-pub use observed::{Observed, observe_expiry, wal_syncs};
+pub use observed::{AgentAges, Observed, observe_expiry, wal_syncs};
 pub use recorded::{
     acme_order, activated, activated_without, activation_waits, audit_broken, audit_failed, audit_failing,
     audit_written, backup_failed, backup_known, backup_taken, bundle_published, bundle_publisher_rests, declare,
-    federated_bundle_updated, leader_changed, preparation, proposed, push_agents, push_change, push_resync, signed,
+    federated_bundle_updated, leader_changed, preparation, propagated, proposed, push_agents, push_change, push_resync,
 };
+pub use signing::{REFUSALS, SigningBatch, signing_forwarded, signing_given_up};
+pub use snapshots::SnapshotTimer;
 
 #[cfg(test)]
 mod tests {
+    use steeple_telemetry::metric::{Metric, rows};
+
     use super::*;
 
     #[test]
@@ -29,10 +36,15 @@ mod tests {
         let page = include_str!("../../../../docs/metrics.md");
         let (_, server) = page.split_once("## Server").unwrap();
         let (server, _) = server.split_once("## Agent").unwrap();
-        let documented: std::collections::BTreeSet<String> = server
-            .lines()
-            .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name.to_owned()))
-            .collect();
-        assert_eq!(documented, ALL.iter().map(|name| name.replace('.', "_")).collect());
+        assert_eq!(rows(server), ALL.iter().map(Metric::documented).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_documentation_lists_why_signatures_are_refused() {
+        let page = include_str!("../../../../docs/metrics.md");
+        let (_, reasons) = page.split_once("Signatures are refused for these reasons.").unwrap();
+        for reason in REFUSALS {
+            assert!(reasons.contains(&format!("`{reason}`")), "{reason}");
+        }
     }
 }

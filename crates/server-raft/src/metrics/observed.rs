@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::gauge;
+use parking_lot::Mutex;
 use steeple_ca::certificate;
 use steeple_core::{AuthorityKind, Bundle, Clock, Timestamp};
 use steeple_state::State;
-use steeple_state::view::{AgentFilter, EntryFilter};
+use steeple_state::view::EntryFilter;
 use steeple_storage::{FLUSH_BUCKETS_US, Meter};
-use steeple_telemetry::metric::Tally;
+use steeple_telemetry::metric::{Ages, Tally};
 use tokio::time::Instant;
 
+use super::agents::Survey;
 use super::names::*;
 use crate::driver::federation::BundleAges;
 use crate::federation;
@@ -30,6 +32,21 @@ pub struct Observed {
     /// `agent_ttl`.
     pub agent_ttl: Duration,
     pub started_at: Instant,
+    pub agent_ages: AgentAges,
+}
+
+/// How old the agents' SVIDs were when the metrics were computed last: counted in the pass that counts the agents.
+#[derive(Clone, Default)]
+pub struct AgentAges(Arc<Mutex<Ages>>);
+
+impl AgentAges {
+    pub fn seconds(&self) -> Tally {
+        self.0.lock().seconds.clone()
+    }
+
+    pub fn ratio(&self) -> Tally {
+        self.0.lock().ratio.clone()
+    }
 }
 
 impl Observed {
@@ -49,8 +66,14 @@ impl Observed {
         gauge!(RAFT_IS_LEADER).set(flag(status.leader_id == Some(status.node_id)));
         gauge!(RAFT_HAS_LEADER).set(flag(status.leader_id.is_some()));
         gauge!(RAFT_TERM).set(status.term as f64);
+        let ahead = self.replica.state().read().now().since(self.clock.now());
+        gauge!(CLOCK_AHEAD_SECS).set(ahead.as_secs_f64());
+        gauge!(WAL_SYNC_SLOW).set(flag(self.replica.has_slow_disk()));
         gauge!(RAFT_APPLIED_INDEX).set(status.applied_index as f64);
         gauge!(RAFT_LAST_LOG_INDEX).set(status.last_log_index as f64);
+        gauge!(RAFT_SNAPSHOT_INDEX).set(status.snapshot_index as f64);
+        gauge!(RAFT_LOG_ENTRIES).set(status.last_log_index.saturating_sub(status.purged_index) as f64);
+        observe_members(&status.members);
         let voters = || status.members.iter().filter(|member| member.role != Role::Learner);
         let answers = |member: &&MemberStatus| member.reachable || member.node_id == status.node_id;
         gauge!(RAFT_VOTERS).set(voters().count() as f64);
@@ -84,9 +107,18 @@ impl Observed {
         gauge!(ENTRIES).set(state.count_entries(&EntryFilter::default()) as f64);
         let longest = Duration::from_secs(state.x509_svid_ttl_max().unsigned_abs().into()).max(self.x509_svid_ttl);
         gauge!(X509_SVID_TTL_MAX_SECS).set(longest.as_secs_f64());
-        for (agents, count) in count_agents(&state, now, self.agent_ttl) {
+        let survey = Survey::of(state.all_agents(), now, self.agent_ttl);
+        for (agents, count) in survey.states() {
             gauge!(AGENTS, "state" => agents).set(count as f64);
         }
+        *self.agent_ages.0.lock() = survey.ages;
+        let (tokens, valid) = (state.count_join_tokens(), state.count_valid_join_tokens(now));
+        gauge!(JOIN_TOKENS, "state" => "valid").set(valid as f64);
+        gauge!(JOIN_TOKENS, "state" => "expired").set((tokens - valid) as f64);
+        let own = usize::from(state.own_bundle().is_some());
+        gauge!(FEDERATED_BUNDLES).set(state.count_bundles().saturating_sub(own) as f64);
+        gauge!(FEDERATION_RELATIONSHIPS).set(state.count_relationships() as f64);
+        gauge!(STATE_ROWS).set(state.row_count() as f64);
         observe_authorities(&state);
         observe_upstream_roots(&state, now);
         for certificate in state.web_certificates() {
@@ -171,16 +203,22 @@ fn observe_upstream_roots(state: &State, now: Timestamp) {
     }
 }
 
-/// An agent renews once half of its SVID's life is over, so that one in the last sixth has failed for long.
-fn count_agents(state: &State, now: Timestamp, agent_ttl: Duration) -> [(&'static str, usize); 4] {
-    let of = |banned, expires_before: Option<Timestamp>| {
-        let expires_before = expires_before.map(Timestamp::as_secs);
-        state.count_agents(&AgentFilter { banned: Some(banned), expires_before, ..AgentFilter::default() })
-    };
-    let expired = of(false, Some(now));
-    let ending = of(false, Some(now.saturating_add(agent_ttl / 6)));
-    let all = of(false, None);
-    [("current", all - ending), ("late", ending - expired), ("expired", expired), ("banned", of(true, None))]
+/// As this replica sees them. A member that was removed is not among them.
+fn observe_members(members: &[MemberStatus]) {
+    let last_log_index = members.iter().map(|member| member.last_log_index).max().unwrap_or(0);
+    for member in members {
+        let of =
+            |name: &'static str| gauge!(name, "member" => member.name.clone(), "node_id" => member.node_id.to_string());
+        of(RAFT_MEMBER_REACHABLE).set(f64::from(u8::from(member.reachable)));
+        of(RAFT_MEMBER_HEALTHY).set(f64::from(u8::from(member.healthy)));
+        of(RAFT_MEMBER_LAG).set((last_log_index - member.last_log_index) as f64);
+        if let Some(last_contact) = member.last_contact {
+            of(RAFT_MEMBER_LAST_CONTACT_SECS).set(last_contact.as_secs_f64());
+        }
+        if let Some(round_trip) = member.round_trip {
+            of(RAFT_MEMBER_PING_SECS).set(round_trip.as_secs_f64());
+        }
+    }
 }
 
 fn last_root_end(bundle: &Bundle) -> Option<Timestamp> {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use steeple_api::steeple::peer as wire;
 use steeple_core::{AuthorityKind, Timestamp, TrustDomain};
 use steeple_telemetry::metric::CallTimer;
 
@@ -10,19 +9,23 @@ use super::{
     ACKNOWLEDGEMENTS_MISSING, ACME_ORDERS, ACTIVATED_WITHOUT, ACTIVATION_UNTIL, AUDIT_BREAKS, AUDIT_BYTES,
     AUDIT_FAILING, AUDIT_FAILURES, AUDIT_RECORDS, BACKUP_DURATION_SECS, BACKUP_FAILURES, BACKUP_LAST_SUCCESS_SECS,
     BACKUP_SIZE_BYTES, BUNDLE_PUBLISH, BUNDLE_PUBLISH_FAILING, JWT_KEY_ACTIVATE, JWT_KEY_PREPARE, PUSH_AGENTS,
-    PUSH_CHANGES, PUSH_RESYNCS, RAFT_LEADER_CHANGES, RAFT_PROPOSALS, SIGN_JWT_SVID, SIGN_X509_CA_SVID, SIGN_X509_SVID,
-    UPDATE_FEDERATED_BUNDLE, WIT_KEY_ACTIVATE, WIT_KEY_PREPARE, X509_CA_ACTIVATE, X509_CA_PREPARE, X509_CA_TTL,
+    PUSH_CHANGES, PUSH_PROPAGATION_SECS, PUSH_RESYNCS, RAFT_LEADER_CHANGES, RAFT_PROPOSALS, UPDATE_FEDERATED_BUNDLE,
+    WIT_KEY_ACTIVATE, WIT_KEY_PREPARE, X509_CA_ACTIVATE, X509_CA_PREPARE, X509_CA_TTL, signing, snapshots,
 };
 
 /// Shows at 0 what has not happened yet, so that a rate knows the first one too (Prometheus' advice).
 pub fn declare() {
-    let signed = [SIGN_X509_SVID, SIGN_X509_CA_SVID, SIGN_JWT_SVID];
     let events = [X509_CA_ACTIVATE, JWT_KEY_ACTIVATE, RAFT_LEADER_CHANGES, BACKUP_FAILURES, PUSH_CHANGES, PUSH_RESYNCS];
     let audit = [AUDIT_RECORDS, AUDIT_BYTES, AUDIT_FAILURES, AUDIT_BREAKS];
-    for name in signed.into_iter().chain(events).chain(audit) {
+    for name in events.into_iter().chain(audit) {
         metrics::counter!(name).increment(0);
     }
     metrics::gauge!(PUSH_AGENTS).set(0.0);
+    for stage in [SENT, ACKNOWLEDGED] {
+        let _ = metrics::histogram!(PUSH_PROPAGATION_SECS, "stage" => stage);
+    }
+    signing::declare();
+    snapshots::declare();
     audit_failing(false);
     for name in [X509_CA_PREPARE, JWT_KEY_PREPARE] {
         CallTimer::declare(name);
@@ -118,6 +121,12 @@ pub fn push_change() {
     metrics::counter!(PUSH_CHANGES).increment(1);
 }
 
+/// How long changes took to their agents. Until an agent serves one, if `is_acknowledged`; until it was sent otherwise.
+pub fn propagated(is_acknowledged: bool, took: Duration) {
+    let stage = if is_acknowledged { ACKNOWLEDGED } else { SENT };
+    metrics::histogram!(PUSH_PROPAGATION_SECS, "stage" => stage).record(took.as_secs_f64());
+}
+
 /// An agent says, or is asked, what it holds.
 pub fn push_resync() {
     metrics::counter!(PUSH_RESYNCS).increment(1);
@@ -143,25 +152,6 @@ pub fn audit_broken() {
     metrics::counter!(AUDIT_BREAKS).increment(1);
 }
 
-/// Counts what was signed for `items` and released.
-pub fn signed(items: &[wire::SignItem], results: &[wire::SignResult]) {
-    use wire::sign_item::Kind;
-    let is_signed =
-        |result: &wire::SignResult| !matches!(result.result, None | Some(wire::sign_result::Result::Failure(_)));
-    let count = |of: fn(&Kind) -> bool| {
-        let signed = items.iter().zip(results).filter(|(_, result)| is_signed(result));
-        signed.filter(|(item, _)| item.kind.as_ref().is_some_and(of)).count()
-    };
-    let counts = [
-        (SIGN_X509_SVID, count(|kind| matches!(kind, Kind::X509Svid(_)))),
-        (SIGN_X509_CA_SVID, count(|kind| matches!(kind, Kind::DownstreamCa(_)))),
-        (SIGN_JWT_SVID, count(|kind| matches!(kind, Kind::JwtSvid(_)))),
-    ];
-    for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
-        metrics::counter!(name).increment(count as u64);
-    }
-}
-
 /// Another replica leads than before, or the same one in another term.
 pub fn leader_changed() {
     metrics::counter!(RAFT_LEADER_CHANGES).increment(1);
@@ -171,3 +161,6 @@ pub fn leader_changed() {
 pub fn proposed(commands: usize, result: &'static str) {
     metrics::counter!(RAFT_PROPOSALS, "result" => result).increment(commands as u64);
 }
+
+const SENT: &str = "sent";
+const ACKNOWLEDGED: &str = "acknowledged";

@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use metrics::Label;
 
+use super::table::calls_help;
+
 /// Started before the call; [`done`](Self::done) records `<name>{status}` and the summary `<name>.elapsed_time{status}`
 /// in milliseconds.
 #[derive(Debug)]
@@ -18,6 +20,14 @@ impl CallTimer {
     /// `name` without the program's prefix.
     pub fn start(name: impl Into<String>) -> Self {
         Self { name: name.into(), labels: Vec::new(), started: Instant::now() }
+    }
+
+    /// Explains `name`, which no table has, as the calls of `what`, and shows it as [`Self::declare`] does.
+    pub fn declare_calls_of(name: &str, what: &str) {
+        for (name, help) in calls_help(name, what) {
+            metrics::describe_counter!(name, help);
+        }
+        Self::declare(name);
     }
 
     /// Shows `name` at 0 before its first call, so that a rate knows that call too (Prometheus' advice).
@@ -63,5 +73,19 @@ mod tests {
             assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
         }
         assert!(text.contains("_elapsed_time{attestor=\"join_token\",status=\"OK\",quantile=\"0.99\"}"), "{text}");
+    }
+
+    #[test]
+    fn calls_of_methods_are_explained() {
+        let metrics = Metrics::new(&MetricSettings { prefix: "t".into(), ..Default::default() }).unwrap();
+        metrics::with_local_recorder(&metrics, || CallTimer::declare_calls_of("rpc.a.b", "/a/B"));
+        let text = metrics.render();
+        for line in [
+            "# HELP t_rpc_a_b calls that ended, by the name of the gRPC code: /a/B",
+            "# HELP t_rpc_a_b_elapsed_time milliseconds that calls took: /a/B",
+            "t_rpc_a_b{status=\"OK\"} 0",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! Metrics: the `metrics` facade in front, SPIRE's names in between, and behind it Prometheus text, statsd lines and
 //! M3's batches.
 
+mod ages;
 mod call;
 mod endpoint;
 mod filter;
+mod help;
 mod m3;
 mod naming;
 mod places;
@@ -13,10 +15,12 @@ mod sending;
 mod series;
 mod sink;
 mod statsd;
+mod table;
 mod tally;
 mod tls;
 mod udp;
 
+pub use ages::Ages;
 pub use call::CallTimer;
 pub use endpoint::router;
 pub use filter::Filter;
@@ -26,5 +30,6 @@ pub use recorder::{MetricSettings, Metrics, MetricsError};
 pub use rpc::{CountCalls, CountedBody};
 pub use sink::{Event, Sink};
 pub use statsd::Flavor;
+pub use table::{Kind, Metric, rows};
 pub use tally::Tally;
 pub use tls::{MetricTlsError, OwnTls};

@@ -10,15 +10,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::tls::{MetricTls, MetricTlsError, OwnTls};
-use super::{Filter, Flavor, MetricSettings, Metrics, MetricsError, Sink, router};
+use super::{Filter, Flavor, Metric, MetricSettings, Metrics, MetricsError, Sink, router};
 use crate::http::{HttpError, bind, serve};
 
 /// Records from now on, for the whole process, where the section names any place. What happens before is not counted.
+/// `table` explains the metrics.
 pub fn install(
     settings: &TelemetrySettings,
     default_prefix: &str,
     hostname: impl FnOnce() -> String,
     trust_domain: &TrustDomain,
+    table: &'static [Metric],
 ) -> Result<Option<Metrics>, MetricsError> {
     let TelemetrySettings { prometheus, statsd, dogstatsd, m3, in_mem, .. } = settings;
     if prometheus.is_none() && statsd.is_empty() && dogstatsd.is_empty() && m3.is_empty() && !in_mem {
@@ -35,6 +37,7 @@ pub fn install(
         host: settings.hostname_label.then(hostname),
         trust_domain: settings.trust_domain_label.then(|| trust_domain.to_string()),
         filter: filter.with_labels(&settings.allowed_labels, &settings.blocked_labels),
+        table,
     };
     let metrics = Metrics::with_sinks(&shape, sinks.collect::<Result<_, _>>()?)?;
     metrics.install()?;

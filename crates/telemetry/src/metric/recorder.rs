@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusRecorder};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusRecorder};
 use parking_lot::{Mutex, RwLock};
 
+use super::help::Helps;
 use super::naming::{label_value, metric_name};
 use super::sending::{Sending, Sent};
-use super::series::{Series, full_name};
+use super::series::{Series, full_name, is_own};
+use super::table::{Kind, Metric};
 use super::{Filter, Sink, Tally};
 
 /// The `telemetry` section of a configuration, as far as it shapes names.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct MetricSettings {
     /// `spire_server` or `spire_agent`; stands before every name with a dot, which Prometheus shows as an underscore.
     pub prefix: String,
@@ -22,6 +24,8 @@ pub struct MetricSettings {
     /// The `trust_domain` label (`EnableTrustDomainLabel`).
     pub trust_domain: Option<String>,
     pub filter: Filter,
+    /// What is explained, and which histograms have buckets; the others are summaries, as SPIRE's.
+    pub table: &'static [Metric],
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +53,7 @@ struct Inner {
     before_render: RwLock<Vec<(String, Hook)>>,
     /// By full name.
     tallies: RwLock<Vec<(String, Count)>>,
+    helps: Helps,
     last_upkeep: Mutex<Instant>,
 }
 
@@ -59,12 +64,16 @@ impl Metrics {
 
     /// What is recorded goes to `sinks` as well, at once.
     pub fn with_sinks(settings: &MetricSettings, sinks: Vec<Sink>) -> Result<Self, MetricsError> {
+        let builder = settings.labelled(PrometheusBuilder::new().set_quantiles(&QUANTILES)?);
+        let helps = Helps::default();
+        helps.add_all(settings.table, &settings.prefix);
         Ok(Self(Arc::new(Inner {
             settings: settings.clone(),
-            prometheus: settings.labelled(PrometheusBuilder::new().set_quantiles(&QUANTILES)?).build_recorder(),
+            prometheus: settings.with_buckets(builder)?.build_recorder(),
             sending: Sending::to(sinks, settings.common_labels()),
             before_render: RwLock::default(),
             tallies: RwLock::default(),
+            helps,
             last_upkeep: Mutex::new(Instant::now()),
         })))
     }
@@ -83,11 +92,12 @@ impl Metrics {
 
     /// As [`Self::before_render`], under another prefix than the configured one.
     pub fn before_render_under(&self, prefix: &str, hook: impl Fn() + Send + Sync + 'static) {
+        self.0.helps.add_all(self.0.settings.table, prefix);
         self.0.before_render.write().push((prefix.to_owned(), Box::new(hook)));
     }
 
-    /// Shows the histogram `name` as `count` knows it at each rendering, where it knows it. It is not sent to the
-    /// sinks, which want samples.
+    /// Shows the histogram `name` as `count` knows it at each rendering, after the hooks, where it knows it. It is not
+    /// sent to the sinks, which want samples.
     pub fn show_tally(&self, name: &str, count: impl Fn() -> Option<Tally> + Send + Sync + 'static) {
         let name = full_name(name, &self.0.settings.prefix);
         if self.0.settings.filter.admits(&name) {
@@ -102,7 +112,7 @@ impl Metrics {
         let labels = self.0.settings.common_labels();
         let shown = |(name, count): &(String, Count)| Some(count()?.render(name, &labels));
         let tallies: String = self.0.tallies.read().iter().filter_map(shown).collect();
-        self.0.prometheus.handle().render() + &moment.handle().render() + &tallies
+        self.0.helps.explain(&(self.0.prometheus.handle().render() + &moment.handle().render() + &tallies))
     }
 
     /// Sends what hooks record, which nothing else would.
@@ -118,7 +128,8 @@ impl Metrics {
 
     fn run_hooks(&self, prometheus: &PrometheusRecorder, sending: Option<&Arc<Sending>>) {
         for (prefix, hook) in &*self.0.before_render.read() {
-            let recorder = Spelled { prefix, settings: &self.0.settings, prometheus, sending };
+            let Inner { settings, helps, .. } = &*self.0;
+            let recorder = Spelled { prefix, settings, prometheus, helps, sending };
             metrics::with_local_recorder(&recorder, hook);
         }
     }
@@ -135,8 +146,8 @@ impl Metrics {
     }
 
     fn spelled(&self) -> Spelled<'_> {
-        let Inner { settings, prometheus, sending, .. } = &*self.0;
-        Spelled { prefix: &settings.prefix, settings, prometheus, sending: sending.as_ref() }
+        let Inner { settings, prometheus, helps, sending, .. } = &*self.0;
+        Spelled { prefix: &settings.prefix, settings, prometheus, helps, sending: sending.as_ref() }
     }
 }
 
@@ -152,6 +163,16 @@ impl MetricSettings {
     fn labelled(&self, builder: PrometheusBuilder) -> PrometheusBuilder {
         let labels = self.common_labels();
         labels.into_iter().fold(builder, |builder, (name, value)| builder.add_global_label(name, value))
+    }
+
+    fn with_buckets(&self, builder: PrometheusBuilder) -> Result<PrometheusBuilder, BuildError> {
+        let histograms = self.table.iter().filter_map(|metric| match metric.kind {
+            Kind::Histogram(bounds) if !bounds.is_empty() => Some((full_name(metric.name, &self.prefix), bounds)),
+            _ => None,
+        });
+        histograms.into_iter().try_fold(builder, |builder, (name, bounds)| {
+            builder.set_buckets_for_metric(Matcher::Full(metric_name(&name)), bounds)
+        })
     }
 }
 
@@ -187,6 +208,7 @@ struct Spelled<'a> {
     prefix: &'a str,
     settings: &'a MetricSettings,
     prometheus: &'a PrometheusRecorder,
+    helps: &'a Helps,
     sending: Option<&'a Arc<Sending>>,
 }
 
@@ -194,23 +216,19 @@ impl Spelled<'_> {
     fn series(&self, key: &Key) -> Option<Series> {
         Series::of(key, self.prefix, self.settings)
     }
-
-    fn name(&self, key: &KeyName) -> KeyName {
-        metric_name(&full_name(key.as_str(), self.prefix)).into()
-    }
 }
 
 impl Recorder for Spelled<'_> {
-    fn describe_counter(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.prometheus.describe_counter(self.name(&key), unit, description);
+    fn describe_counter(&self, key: KeyName, _: Option<Unit>, description: SharedString) {
+        self.helps.add(key.as_str(), self.prefix, &description);
     }
 
-    fn describe_gauge(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.prometheus.describe_gauge(self.name(&key), unit, description);
+    fn describe_gauge(&self, key: KeyName, _: Option<Unit>, description: SharedString) {
+        self.helps.add(key.as_str(), self.prefix, &description);
     }
 
-    fn describe_histogram(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.prometheus.describe_histogram(self.name(&key), unit, description);
+    fn describe_histogram(&self, key: KeyName, _: Option<Unit>, description: SharedString) {
+        self.helps.add(key.as_str(), self.prefix, &description);
     }
 
     fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> Counter {
@@ -234,7 +252,8 @@ impl Recorder for Spelled<'_> {
     fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> Histogram {
         let Some(series) = self.series(key) else { return Histogram::noop() };
         let shown = self.prometheus.register_histogram(&series.prometheus_key(), metadata);
-        match self.sending {
+        // Sinks take samples for milliseconds, and ours are seconds, in buckets of their own.
+        match self.sending.filter(|_| !is_own(key.name())) {
             None => shown,
             Some(sending) => Histogram::from_arc(Arc::new(Sent { shown, series, sending: Arc::clone(sending) })),
         }
@@ -295,6 +314,41 @@ mod tests {
     }
 
     #[test]
+    fn what_the_table_has_is_explained_under_every_prefix_and_its_histograms_have_buckets() {
+        const TABLE: &[Metric] = &[
+            Metric { name: "expiry_seconds", kind: Kind::Gauge, labels: &[], help: "seconds until it ends" },
+            Metric {
+                name: "steeple_x_seconds",
+                kind: Kind::Histogram(&[0.5, 2.0]),
+                labels: &["kind"],
+                help: "how long",
+            },
+            Metric { name: "steeple_y_seconds", kind: Kind::Histogram(&[]), labels: &[], help: "how old" },
+        ];
+        let settings = MetricSettings { prefix: "renamed".into(), table: TABLE, ..MetricSettings::default() };
+        let metrics = Metrics::new(&settings).unwrap();
+        metrics::with_local_recorder(&metrics, || {
+            metrics::histogram!("steeple_x_seconds", "kind" => "a").record(1.0);
+            metrics::histogram!("other").record(1.0);
+        });
+        for prefix in ["renamed", "spire_server"] {
+            metrics.before_render_under(prefix, || metrics::gauge!("expiry_seconds").set(1.0));
+        }
+        metrics.show_tally("steeple_y_seconds", || Some(Tally::of(&[60.0])));
+        let text = metrics.render();
+        for lines in [
+            "# HELP renamed_expiry_seconds seconds until it ends\n# TYPE renamed_expiry_seconds gauge\n",
+            "# HELP spire_server_expiry_seconds seconds until it ends\n# TYPE spire_server_expiry_seconds gauge\n",
+            "# HELP steeple_x_seconds how long\n# TYPE steeple_x_seconds histogram\n",
+            "steeple_x_seconds_bucket{kind=\"a\",le=\"0.5\"} 0\nsteeple_x_seconds_bucket{kind=\"a\",le=\"2\"} 1\n",
+            "# HELP steeple_y_seconds how old\n# TYPE steeple_y_seconds histogram\n",
+            "# TYPE renamed_other summary\n",
+        ] {
+            assert!(text.contains(lines), "{lines}\n{text}");
+        }
+    }
+
+    #[test]
     fn a_series_ends_with_what_it_described() {
         let metrics = metrics();
         let authority = Arc::new(Mutex::new("old"));
@@ -336,6 +390,7 @@ mod tests {
             metrics::gauge!("workload_api.connections").increment(1.0);
             metrics::gauge!("workload_api.connections").decrement(1.0);
             metrics::counter!("declared").increment(0);
+            metrics::histogram!("steeple_wait_seconds").record(1.0);
         });
         metrics.before_render(|| metrics::gauge!("uptime_in_ms").set(5.0));
         metrics.send_moment();

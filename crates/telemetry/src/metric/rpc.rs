@@ -33,7 +33,7 @@ impl CountCalls {
     pub fn of<M: AsRef<str>>(methods: impl IntoIterator<Item = M>) -> Self {
         let named = methods.into_iter().map(|path| {
             let method = Method { name: rpc_name(path.as_ref()), api: None };
-            CallTimer::declare(&method.name);
+            CallTimer::declare_calls_of(&method.name, path.as_ref());
             (path.as_ref().to_owned(), method)
         });
         Self { methods: Arc::new(named.collect()) }

@@ -33,10 +33,11 @@ impl Series {
 
 /// Under the configured prefix, unless it is a name of ours.
 pub(super) fn full_name(name: &str, prefix: &str) -> String {
-    match name.starts_with(OWN_PREFIX) {
-        true => name.to_owned(),
-        false => format!("{prefix}.{name}"),
-    }
+    if is_own(name) { name.to_owned() } else { format!("{prefix}.{name}") }
+}
+
+pub(super) fn is_own(name: &str) -> bool {
+    name.starts_with(OWN_PREFIX)
 }
 
 /// Begins the names of what SPIRE does not have; no configured prefix stands before it, so that alerts can rely on it.

@@ -13,6 +13,17 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Without a sample.
+    pub fn of(bounds: &[f64]) -> Self {
+        Self { buckets: bounds.iter().map(|bound| (*bound, 0)).collect(), beyond: 0, sum: 0.0 }
+    }
+
+    pub fn add(&mut self, sample: f64) {
+        let at = self.buckets.partition_point(|(bound, _)| *bound < sample);
+        *self.buckets.get_mut(at).map_or(&mut self.beyond, |(_, samples)| samples) += 1;
+        self.sum += sample;
+    }
+
     /// The Prometheus text: each bucket counts all samples that are no larger than its bound.
     pub(super) fn render(&self, name: &str, labels: &[(String, String)]) -> String {
         let common: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
