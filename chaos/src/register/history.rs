@@ -53,6 +53,13 @@ pub(crate) enum Line {
         issuer: String,
         authorities: Vec<String>,
     },
+    /// A workload was given another JWT-SVID, or other keys, than before. Keys are named by their ids.
+    ShownToken {
+        at_us: u64,
+        workload: usize,
+        issuer: String,
+        authorities: Vec<String>,
+    },
     BackupBegan {
         at_us: u64,
     },
@@ -146,6 +153,10 @@ impl Recorder {
 
     pub(crate) fn shown(&self, workload: usize, issuer: String, authorities: Vec<String>) -> anyhow::Result<()> {
         self.journal.write(|at_us| Line::Shown { at_us, workload, issuer, authorities })
+    }
+
+    pub(crate) fn shown_token(&self, workload: usize, issuer: String, authorities: Vec<String>) -> anyhow::Result<()> {
+        self.journal.write(|at_us| Line::ShownToken { at_us, workload, issuer, authorities })
     }
 
     pub(crate) fn backup_began(&self) -> anyhow::Result<()> {

@@ -10,6 +10,7 @@
 //!              ├─ rotation        the CA is replaced, with trouble for the leader at each step
 //!              ├─ restore         all disks are gone, and a backup becomes a new cluster
 //!              ├─ workloads       whoever is shown an SVID can verify it
+//!              │     └─ tokens    or a JWT-SVID
 //!              └─ report          of the history alone
 //!                    └─ slack     how long before its first use an authority was known
 //! ```
@@ -34,6 +35,7 @@ mod run;
 pub(crate) mod site;
 mod slack;
 mod stage;
+mod tokens;
 mod workloads;
 
 pub use crate::faults::set_apart;

@@ -35,7 +35,7 @@ pub(super) async fn restore(
     // Acknowledged, and lost with the disks.
     stage.writes(WRITES, LED_MAX).await?;
     let admin = stage.site.cluster.servers[0].admin().clone();
-    let (before, signs) = (admin.status().await?, active(&admin.authority_status().await?)?);
+    let (before, signs) = (admin.status().await?, active(&admin.authority_status().await?, "x509")?);
     for server in &stage.site.cluster.servers {
         server.process().context("a replica is down")?.send_kill9();
     }
@@ -66,7 +66,7 @@ pub(super) async fn restore(
     renewed.wait(RENEWED_MAX).await.context("after the restore")?;
     if whole {
         until("the authority that the restore prepared signs", ACTIVATED_MAX, async || {
-            let now = active(&admin.authority_status().await?)?;
+            let now = active(&admin.authority_status().await?, "x509")?;
             ensure!(now != signs, "{signs} signs on");
             Ok::<_, anyhow::Error>(())
         })

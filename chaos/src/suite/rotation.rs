@@ -17,6 +17,7 @@ use crate::faults::Link;
 
 /// The steps that the operator's command announces, in their order.
 const STEPS: [&str; 4] = ["prepare", "activate", "taint", "revoke"];
+const KINDS: [&str; 2] = ["x509", "jwt"];
 const TROUBLES: [Trouble; 3] = [Trouble::Paused, Trouble::CutOff, Trouble::Killed];
 /// A step waits for agents and replicas; a replica that was restarted is waited for a minute.
 const STEP_MAX: Duration = Duration::from_secs(240);
@@ -56,11 +57,17 @@ fn name(step: &str, trouble: Trouble) -> String {
     format!("rotation-{step}-leader-{trouble}")
 }
 
-/// Replaces the active X.509 authority as if it were compromised.
+/// What the rotation with this number replaces: each kind meets every trouble at every step.
+fn kind(number: u64) -> &'static str {
+    let round = number / TROUBLES.len() as u64;
+    KINDS[(round % KINDS.len() as u64) as usize]
+}
+
+/// Replaces the active authority of a kind as if it were compromised.
 pub(super) async fn rotate(stage: &mut Stage<'_>, number: u64) -> anyhow::Result<()> {
-    let asked = stage.follower().await?;
-    let before = active(&stage.site.cluster.servers[asked].admin().authority_status().await?)?;
-    let mut lines = operator(stage, asked, &before);
+    let (asked, kind) = (stage.follower().await?, kind(number));
+    let before = active(&stage.site.cluster.servers[asked].admin().authority_status().await?, kind)?;
+    let mut lines = operator(stage, asked, kind, &before);
     for (step, trouble) in troubles(number) {
         let line = announced(&mut lines, step, stage).await?;
         let fault = name(step, trouble);
@@ -73,10 +80,12 @@ pub(super) async fn rotate(stage: &mut Stage<'_>, number: u64) -> anyhow::Result
     announced(&mut lines, ENDED, stage).await?;
     let server = &stage.site.cluster.servers[asked];
     let status = until("a status", LED_MAX, async || server.admin().authority_status().await).await?;
-    if active(&status)? == before {
+    if active(&status, kind)? == before {
         stage.recorder.violation("the rotation ended, and the old authority is active")?;
     }
-    if server.admin().bundle().await?.x509_authorities.iter().any(|root| root.tainted) {
+    let bundle = server.admin().bundle().await?;
+    let mut tainted = bundle.x509_authorities.iter().map(|root| root.tainted);
+    if tainted.any(|tainted| tainted) || bundle.jwt_authorities.iter().any(|key| key.tainted) {
         stage.recorder.violation("the rotation ended, and the tainted authority is in the bundle")?;
     }
     Ok(())
@@ -85,10 +94,10 @@ pub(super) async fn rotate(stage: &mut Stage<'_>, number: u64) -> anyhow::Result
 const ENDED: &str = "the command has ended";
 
 /// The operator's command, started again whenever it stops before its end. What it says comes out.
-fn operator(stage: &Stage<'_>, asked: usize, authority_id: &str) -> mpsc::Receiver<anyhow::Result<String>> {
+fn operator(stage: &Stage<'_>, asked: usize, kind: &str, authority_id: &str) -> mpsc::Receiver<anyhow::Result<String>> {
     let server = &stage.site.cluster.servers[asked];
     let (program, socket) = (server.program().to_owned(), server.admin_socket());
-    let words = ["ca", "rotate", "-kind", "x509", "-compromised", "-ackWait", ACK_WAIT, "-authorityID", authority_id];
+    let words = ["ca", "rotate", "-kind", kind, "-compromised", "-ackWait", ACK_WAIT, "-authorityID", authority_id];
     let words = words.map(str::to_owned);
     let (said, lines) = mpsc::channel(LINES_MAX);
     tokio::spawn(async move {
@@ -162,9 +171,9 @@ async fn inflict(stage: &mut Stage<'_>, trouble: Trouble) -> anyhow::Result<Stri
     Ok(followed(before, stage.led_by_another(before).await?))
 }
 
-pub(super) fn active(status: &AuthorityStatusResponse) -> anyhow::Result<String> {
-    let mut x509 = status.authorities.iter().filter(|authority| authority.kind == "x509");
-    let active = x509.find(|authority| authority.slot == "active").context("no authority is active")?;
+pub(super) fn active(status: &AuthorityStatusResponse, kind: &str) -> anyhow::Result<String> {
+    let mut of_kind = status.authorities.iter().filter(|authority| authority.kind == kind);
+    let active = of_kind.find(|authority| authority.slot == "active").context("no authority is active")?;
     ensure!(!active.tainted, "the active authority is tainted");
     Ok(active.authority_id.clone())
 }
@@ -180,5 +189,6 @@ mod tests {
         let all: BTreeSet<String> = (0..3).flat_map(names).collect();
         assert_eq!(all.len(), STEPS.len() * TROUBLES.len());
         assert_eq!(names(0)[0], "rotation-prepare-leader-paused");
+        assert_eq!([2, 3, 5, 6].map(kind), ["x509", "jwt", "jwt", "x509"]);
     }
 }

@@ -146,6 +146,11 @@ impl Site {
         self.cluster.all_vote().await
     }
 
+    /// All that a replica has said.
+    pub(crate) fn log(&self, position: usize) -> anyhow::Result<String> {
+        Ok(String::from_utf8_lossy(&std::fs::read(self.cluster.servers[position].log())?).into_owned())
+    }
+
     /// What stands in a log now is before this mark.
     pub(crate) fn log_mark(&self, position: usize) -> u64 {
         std::fs::metadata(self.cluster.servers[position].log()).map_or(0, |log| log.len())

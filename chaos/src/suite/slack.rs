@@ -22,12 +22,27 @@ struct Authority {
 
 impl Slack {
     pub(super) fn of(history: &[Line]) -> Self {
+        let certificates = history.iter().filter_map(|line| match line {
+            Line::Shown { at_us, workload, issuer, authorities } => Some((at_us, workload, issuer, authorities)),
+            _ => None,
+        });
+        let tokens = history.iter().filter_map(|line| match line {
+            Line::ShownToken { at_us, workload, issuer, authorities } => Some((at_us, workload, issuer, authorities)),
+            _ => None,
+        });
+        let mut slack = Self::default();
+        slack.add(certificates);
+        slack.add(tokens);
+        slack
+    }
+
+    /// Of one kind: when, to which workload, who had signed it, and whom it trusts.
+    fn add<'h>(&mut self, shown: impl Iterator<Item = (&'h u64, &'h usize, &'h String, &'h Vec<String>)>) {
         let mut authorities: BTreeMap<&str, Authority> = BTreeMap::new();
         let mut workloads = BTreeSet::new();
         // Those that a workload began with were not introduced under our eyes.
         let mut old = BTreeSet::new();
-        for line in history {
-            let Line::Shown { at_us, workload, issuer, authorities: bundle } = line else { continue };
+        for (at_us, workload, issuer, bundle) in shown {
             let is_first = workloads.insert(*workload);
             for authority in bundle {
                 authorities.entry(authority).or_default().known_at.entry(*workload).or_insert(*at_us);
@@ -37,17 +52,15 @@ impl Slack {
             }
             authorities.entry(issuer).or_default().used_at.get_or_insert(*at_us);
         }
-        let mut slack = Self::default();
         for (name, authority) in authorities.into_iter().filter(|(name, _)| !old.contains(name)) {
             let Some(used_at) = authority.used_at else { continue };
             match authority.known_at.values().max() {
                 Some(known_at) if authority.known_at.len() == workloads.len() => {
-                    slack.milliseconds.push((used_at as i64 - *known_at as i64) / 1_000);
+                    self.milliseconds.push((used_at as i64 - *known_at as i64) / 1_000);
                 }
-                _ => slack.unknown.push(name.to_owned()),
+                _ => self.unknown.push(name.to_owned()),
             }
         }
-        slack
     }
 
     pub(super) fn least(&self) -> Option<i64> {
@@ -78,6 +91,22 @@ mod tests {
         ];
         let slack = Slack::of(&[&begun()[..], &rotated].concat());
         assert_eq!((slack.milliseconds, slack.unknown.len()), (vec![250], 0));
+    }
+
+    #[test]
+    fn tokens_count_for_themselves() {
+        let token = |at_ms: u64, workload, issuer: &str, keys: &[&str]| {
+            let authorities = keys.iter().map(|key| (*key).to_owned()).collect();
+            Line::ShownToken { at_us: at_ms * 1_000, workload, issuer: issuer.to_owned(), authorities }
+        };
+        let tokens = [
+            token(3, 0, "j", &["j"]),
+            token(4, 1, "j", &["j"]),
+            token(5, 0, "j", &["j", "k"]),
+            token(6, 1, "k", &["j", "k"]),
+        ];
+        let slack = Slack::of(&[&begun()[..], &tokens].concat());
+        assert_eq!((slack.milliseconds, slack.unknown.len()), (vec![0], 0));
     }
 
     #[test]

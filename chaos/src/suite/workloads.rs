@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::site::{Site, TRUST_DOMAIN};
+use super::tokens;
 use crate::register::Recorder;
 
 const AGENTS: usize = 2;
@@ -78,6 +79,8 @@ impl Workloads {
         for (own, other) in [(0, 1), (1, 0)] {
             let (shows, verifies) = (workloads.shown[own].clone(), workloads.shown[other].clone());
             workloads.tasks.spawn(compare(shows, verifies, Arc::clone(recorder)));
+            let (shows, verifies) = (workloads.agents[own].socket(), workloads.agents[other].socket());
+            workloads.tasks.spawn(tokens::exchange(own, shows, verifies, Arc::clone(recorder)));
         }
         Ok(workloads)
     }
