@@ -1,8 +1,10 @@
 //! The rotations to come, as the same [`plan`] would decide them if nothing unforeseen happens.
 
-use steeple_core::{Authority, AuthorityKind, AuthoritySet, AuthorityStatus, SealedKey, Timestamp};
+use std::collections::HashSet;
 
-use crate::lifecycle::{AckState, Plan, Step, plan};
+use steeple_core::{Authority, AuthorityId, AuthorityKind, AuthoritySet, AuthorityStatus, SealedKey, Timestamp};
+
+use crate::lifecycle::{AckState, FORGET_AFTER, Plan, Step, plan};
 use crate::policy::Policy;
 
 /// One step of the future. Authorities that do not exist yet are called `next-1`, `next-2` and so on.
@@ -55,6 +57,27 @@ impl Iterator for Forecast<'_> {
     }
 }
 
+/// When the authorities of `set`, and those that `steps` make, leave the bundle: a day after they end. Most have left
+/// their slot by then, so that no step of the plan says it; those that one does say it of are left out.
+pub fn leavings(set: &AuthoritySet, steps: &[ForecastStep], until: Timestamp) -> Vec<ForecastStep> {
+    let there = [&set.active, &set.next].into_iter().flatten().map(|it| (it.id.clone(), it.not_after));
+    let made = steps.iter().filter(|step| matches!(step.step, Step::Prepare(_)));
+    let made = made.enumerate().map(|(at, step)| (made_id(at + 1), step.not_after));
+    let told: HashSet<&AuthorityId> = steps
+        .iter()
+        .filter_map(|step| match &step.step {
+            Step::Forget(id) => Some(id),
+            Step::Activate(_) | Step::Prepare(_) => None,
+        })
+        .collect();
+    let leaves = |(id, not_after): (AuthorityId, Timestamp)| {
+        let at = not_after.saturating_add(FORGET_AFTER);
+        let is_news = at <= until && !told.contains(&id);
+        is_news.then_some(ForecastStep { at, step: Step::Forget(id), not_after })
+    };
+    there.chain(made).filter_map(leaves).collect()
+}
+
 impl Forecast<'_> {
     /// Up to when every step has been yielded, once there are no more: earlier than asked for where
     /// [`FORECAST_STEPS_MAX`] cut it off.
@@ -92,9 +115,13 @@ pub(crate) fn carry_out(set: &mut AuthoritySet, step: &Step, at: Timestamp, poli
     }
 }
 
+fn made_id(number: usize) -> AuthorityId {
+    format!("next-{number}")
+}
+
 fn sketch(kind: AuthorityKind, at: Timestamp, policy: &Policy, number: usize) -> Authority {
     Authority {
-        id: format!("next-{number}"),
+        id: made_id(number),
         kind,
         status: AuthorityStatus::Prepared,
         key_type: policy.key_type(kind),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use steeple_ca::forecast::{FORECAST_STEPS_MAX, ForecastStep, forecast};
+use steeple_ca::forecast::{FORECAST_STEPS_MAX, ForecastStep, forecast, leavings};
 use steeple_ca::lifecycle::{AckState, FORGET_AFTER, Plan, Step, Wait, activation, plan};
 use steeple_ca::policy::{ACTIVATE, PREPARE, Policy};
 use steeple_core::{Authority, AuthorityKind, AuthoritySet, AuthorityStatus, KeyType, SealedKey, Timestamp};
@@ -144,6 +144,31 @@ fn the_forecast_is_what_happens() {
     assert_eq!(foretold[0].step, Step::Prepare(AuthorityKind::X509));
     assert_eq!(foretold[1].step, Step::Activate("next-1".into()));
     assert_eq!(foretold[1].not_after, foretold[0].at.saturating_add(DAY));
+}
+
+#[test]
+fn every_authority_leaves_the_bundle_a_day_after_its_end() {
+    let mut world = World::new(Policy::default());
+    world.run_until(START, AckState::NotTracked);
+    let until = START.saturating_add(10 * DAY);
+    let steps: Vec<ForecastStep> =
+        forecast(START, until, AuthorityKind::X509, &world.policy, world.set.clone()).collect();
+    let left = leavings(&world.set, &steps, until);
+    assert_eq!((left[0].step.clone(), left[0].at), (Step::Forget("1".into()), START.saturating_add(2 * DAY)));
+    assert_eq!(left[1].step, Step::Forget("next-1".into()));
+    assert!(left.iter().all(|leaving| leaving.at == leaving.not_after.saturating_add(DAY) && leaving.at <= until));
+    let leaves =
+        |step: &&ForecastStep| matches!(step.step, Step::Prepare(_)) && step.not_after.saturating_add(DAY) <= until;
+    assert_eq!(left.len(), 1 + steps.iter().filter(leaves).count(), "{left:?}");
+
+    // Long lives are forgotten by a step of the plan, which is not told twice.
+    let mut world = World::new(Policy { ca_ttl: 365 * DAY, ..Policy::default() });
+    world.run_until(START, AckState::NotTracked);
+    let until = START.saturating_add(400 * DAY);
+    let steps: Vec<ForecastStep> =
+        forecast(START, until, AuthorityKind::X509, &world.policy, world.set.clone()).collect();
+    assert!(steps.iter().any(|step| step.step == Step::Forget("1".into())), "{steps:?}");
+    assert!(leavings(&world.set, &steps, until).is_empty());
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The table of commands and the choice of one, as `mitchellh/cli` (SPIRE's library) makes it.
 
+use crate::help::invocations;
 use crate::usage::usage;
-use crate::{Flag, Values};
+use crate::{Flag, Help, Values};
 
 /// A program: its name as it was called, and its commands. `A` is what the program does for a command.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +27,7 @@ pub struct Command<A> {
     /// Words separated by one space, such as `entry create`.
     pub path: &'static str,
     pub synopsis: &'static str,
+    pub help: Help,
     /// Lists, so that commands share what they have in common.
     pub flags: &'static [&'static [Flag]],
     pub action: A,
@@ -53,6 +55,14 @@ impl<A> Command<A> {
     pub fn usage(&self) -> String {
         usage(self.path, self.flags())
     }
+
+    /// What `-h` prints.
+    pub fn help(&self) -> String {
+        match self.help.words {
+            "" => self.help.around(&self.usage()),
+            words => self.help.around(&usage(&format!("{} [flags] {words}", self.path), self.flags())),
+        }
+    }
 }
 
 impl<A> Program<A> {
@@ -68,6 +78,9 @@ impl<A> Program<A> {
             return Err(Exit { text, code: EXIT_FAILURE });
         }
         let words = &args[first..];
+        if let Some(asked) = words.strip_prefix(&["help".to_owned()]).filter(|asked| !asked.is_empty()) {
+            return Err(self.help_on(asked));
+        }
         let command = self.commands().filter(|command| starts_with_path(words, command.path));
         if let Some(command) = command.max_by_key(|command| command.path.len()) {
             return if help { Err(self.command_help(command)) } else { parse(command, words) };
@@ -86,14 +99,15 @@ impl<A> Program<A> {
     /// The top level help.
     pub fn overview(&self) -> String {
         format!(
-            "Usage: {} [--version] [--help] <command> [<args>]\n\nAvailable commands are:\n{}",
-            self.name,
-            self.children("")
+            "Usage: {name} [--version] [--help] <command> [<args>]\n\nAvailable commands are:\n{}\n\
+             `{name} help COMMAND` tells what a command is for, its flags and examples; `{name} man | man -l -` all.\n",
+            self.children(""),
+            name = self.name,
         )
     }
 
     /// What is wrong with the table itself, for a test of each program: paths given twice, words without a group, flags
-    /// given twice, texts that are no sentence fragment.
+    /// given twice, texts that are no sentence fragment, help that teaches nothing, examples that do not parse.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut paths: Vec<&str> = Vec::new();
@@ -122,8 +136,50 @@ impl<A> Program<A> {
                     .filter(|text| text.is_empty() || text.ends_with('.') || text.contains('\n'))
                     .map(|text| format!("{path}: {text:?} is not one line without a full stop")),
             );
+            let help = command.help.problems().into_iter().chain(self.wrong_examples(command));
+            problems.extend(help.map(|problem| format!("{path}: {problem}")));
         }
         problems
+    }
+
+    /// Each example runs this program, each command has one of itself, and all of it parses.
+    fn wrong_examples(&self, command: &Command<A>) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut shows_itself = command.help.examples.is_empty();
+        for (_, line) in command.help.examples {
+            let runs = invocations(self.name, line);
+            if runs.is_empty() {
+                problems.push(format!("{line:?} does not run {}", self.name));
+            }
+            for args in runs {
+                match self.select(&args) {
+                    Err(exit) => problems.push(format!("{line:?} is refused: {}", exit.text)),
+                    Ok(run) if run.command.help.words.is_empty() && !run.values.rest().is_empty() => {
+                        problems.push(format!("{line:?} has words that nothing reads: {:?}", run.values.rest()));
+                    }
+                    Ok(run) => shows_itself |= run.command.path == command.path,
+                }
+            }
+        }
+        if !shows_itself {
+            problems.push("no example is of itself".to_owned());
+        }
+        problems
+    }
+
+    /// The lines of shell that the examples of `command` run this program with.
+    pub fn examples(&self, command: &Command<A>) -> Vec<Vec<String>> {
+        command.help.examples.iter().flat_map(|(_, line)| invocations(self.name, line)).collect()
+    }
+
+    fn help_on(&self, words: &[String]) -> Exit {
+        let command = self.commands().filter(|command| starts_with_path(words, command.path));
+        let group = self.groups.iter().filter(|group| starts_with_path(words, group.path));
+        match (command.max_by_key(|command| command.path.len()), group.max_by_key(|group| group.path.len())) {
+            (Some(command), _) => self.command_help(command),
+            (None, Some(group)) => self.group_help(group, 0),
+            (None, None) => Exit { text: self.overview(), code: EXIT_UNKNOWN_COMMAND },
+        }
     }
 
     fn without_command(&self, words: &[String], help: bool) -> Exit {
@@ -134,7 +190,7 @@ impl<A> Program<A> {
     }
 
     fn command_help(&self, command: &Command<A>) -> Exit {
-        let mut text = command.usage();
+        let mut text = command.help();
         let children = self.children(command.path);
         if !children.is_empty() {
             text += &format!("\nSubcommands:\n{children}");
@@ -144,11 +200,12 @@ impl<A> Program<A> {
 
     fn group_help(&self, group: &Group, code: u8) -> Exit {
         let text = format!(
-            "Usage: {} {} <subcommand> [<args>]\n\n{}\n\nSubcommands:\n{}",
-            self.name,
-            group.path,
+            "Usage: {name} {path} <subcommand> [<args>]\n\n{}\n\nSubcommands:\n{}\n\
+             `{name} help {path} SUBCOMMAND` tells what one is for, its flags and examples.\n",
             group.synopsis,
-            self.children(group.path)
+            self.children(group.path),
+            name = self.name,
+            path = group.path,
         );
         Exit { text, code }
     }
@@ -210,16 +267,25 @@ const EXIT_UNKNOWN_COMMAND: u8 = 127;
 mod tests {
     use super::*;
 
+    const CREATE: Help = Help::ours("Creates one.", &[("Create one", "prog entry create")]);
+    const RUN: Help = Help::ours("Runs it.", &[("Run it", "prog run")]);
     static COMMANDS: [Command<u8>; 4] = [
-        Command { path: "api fetch", synopsis: "Fetches", flags: &[&[Flag::bool("silent", "No output")]], action: 1 },
+        Command {
+            path: "api fetch",
+            synopsis: "Fetches",
+            help: Help::spire("Fetches it.", &[("Fetch it", "prog api fetch -silent")]).words("WORD"),
+            flags: &[&[Flag::bool("silent", "No output")]],
+            action: 1,
+        },
         Command {
             path: "api fetch jwt",
             synopsis: "Fetches a JWT",
+            help: Help::spire("Fetches one.", &[("Fetch one", "prog api fetch jwt -audience a | prog run")]),
             flags: &[&[Flag::text("audience", "For whom")]],
             action: 2,
         },
-        Command { path: "entry create", synopsis: "Creates", flags: &[], action: 3 },
-        Command { path: "run", synopsis: "Runs", flags: &[], action: 4 },
+        Command { path: "entry create", synopsis: "Creates", help: CREATE, flags: &[], action: 3 },
+        Command { path: "run", synopsis: "Runs", help: RUN, flags: &[], action: 4 },
     ];
     const PROGRAM: Program<u8> = Program {
         name: "prog",
@@ -259,6 +325,10 @@ mod tests {
             ("run -help", 0),
             ("run -x", 1),
             ("-x run", 1),
+            ("help", 127),
+            ("help entry", 0),
+            ("help entry create", 0),
+            ("help dance", 127),
         ] {
             assert_eq!(code(line), expected, "{line}");
         }
@@ -269,9 +339,11 @@ mod tests {
     fn help_lists_flags_and_subcommands() {
         let text = select("api fetch -help").unwrap_err().text;
         assert!(
-            text.starts_with("Usage of api fetch:\n  -silent\n") && text.contains("\n    jwt    Fetches a JWT\n"),
+            text.starts_with("Usage of api fetch [flags] WORD:\n  -silent\n")
+                && text.contains("\n    jwt    Fetches a JWT\n"),
             "{text}"
         );
+        assert_eq!(select("help api fetch").unwrap_err().text, text);
         let text = select("").unwrap_err().text;
         assert!(text.contains("\n    api      API\n    entry    Entries\n    run      Runs\n"), "{text}");
     }
@@ -286,13 +358,22 @@ mod tests {
     fn a_table_is_checked() {
         assert!(PROGRAM.problems().is_empty(), "{:?}", PROGRAM.problems());
         const FLAGS: &[Flag] = &[Flag::text("a", "A"), Flag::text("a", "A.")];
+        const EXAMPLES: Help = Help::ours(
+            "Does it.",
+            &[
+                ("Words that nothing reads", "prog x y word"),
+                ("No such flag", "prog x y -b c"),
+                ("Another program", "gorp x y"),
+                ("Another one behind it", "prog x y | prog dance"),
+            ],
+        );
         static BAD: [Command<u8>; 2] = [
-            Command { path: "x y", synopsis: "", flags: &[FLAGS], action: 0 },
-            Command { path: "x y", synopsis: "S", flags: &[], action: 0 },
+            Command { path: "x y", synopsis: "", help: EXAMPLES, flags: &[FLAGS], action: 0 },
+            Command { path: "x y", synopsis: "S", help: Help::ours("", &[]), flags: &[], action: 0 },
         ];
         static LISTS: [&[Command<u8>]; 1] = [&BAD];
         let problems = Program { groups: &[], commands: &LISTS, ..PROGRAM }.problems();
-        assert_eq!(problems.len(), 6, "{problems:?}");
+        assert_eq!(problems.len(), 12, "{problems:?}");
     }
 
     #[test]

@@ -161,17 +161,20 @@ const OUTPUTS: &str = "pretty json";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Group, OUTPUT};
+    use crate::{Group, Help, OUTPUT};
+
+    const HELP: Help = Help::ours("Does it.", &[]);
 
     static COMMANDS: [Command<u8>; 3] = [
         Command {
             path: "entry create",
             synopsis: "Creates what isn't there",
+            help: HELP,
             flags: &[&[OUTPUT, Flag::bool("admin", "It's an administrator: yes"), Flag::text("data", "A file")]],
             action: 0,
         },
-        Command { path: "entry count", synopsis: "Counts", flags: &[], action: 0 },
-        Command { path: "run", synopsis: "Runs", flags: &[], action: 0 },
+        Command { path: "entry count", synopsis: "Counts", help: HELP, flags: &[], action: 0 },
+        Command { path: "run", synopsis: "Runs", help: HELP, flags: &[], action: 0 },
     ];
     const PROGRAM: Program<u8> = Program {
         name: "the-prog",

@@ -1,9 +1,10 @@
 //! Times as Go prints them.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 /// `2006-01-02 15:04:05 +0000 UTC`, Go's default form; `secs` since the Unix epoch.
 pub fn utc_time(secs: i64) -> String {
@@ -18,6 +19,12 @@ pub fn local_time(secs: i64) -> String {
 /// `2006-01-02T15:04:05Z`.
 pub fn rfc3339_time(secs: i64) -> String {
     clamped(secs).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// `26h 3m 1s`: whole seconds.
+pub fn span(duration: Duration) -> String {
+    let whole = SignedDuration::from_secs(i64::try_from(duration.as_secs()).unwrap_or(i64::MAX));
+    format!("{whole:#}")
 }
 
 /// Unix seconds of `2006-01-02 15:04:05 -0700 -07`, the form of `-expiresBefore`; `None` for a text of another form. As

@@ -7,8 +7,8 @@
 //!                   └► Exit (help, version, usage errors; usage.rs)         └► json.rs, go_time.rs
 //! ```
 //!
-//! Commands and flags are data, so that help, completions and manual pages come from one table. Texts and exit codes
-//! are those that scripts written for SPIRE know.
+//! Commands, flags and examples are data, so that help, completions, manual pages and `docs/commands.md` come from one
+//! table. Texts and exit codes are those that scripts written for SPIRE know.
 
 mod arguments;
 mod call;
@@ -20,6 +20,7 @@ mod failure;
 mod files;
 mod flag;
 mod go_time;
+mod help;
 mod json;
 mod logger;
 mod manual;
@@ -29,6 +30,7 @@ mod pem;
 mod plugin_data;
 mod process;
 mod progress;
+mod reference;
 mod rpc_error;
 mod socket;
 mod streams;
@@ -44,14 +46,16 @@ pub use dial::{DialError, connect};
 pub use failure::{Context, Failure};
 pub use files::read_file;
 pub use flag::{Flag, Kind};
-pub use go_time::{local_time, parse_offset_time, parse_rfc3339, rfc3339_time, utc_time};
+pub use go_time::{local_time, parse_offset_time, parse_rfc3339, rfc3339_time, span, utc_time};
+pub use help::{Example, Help, Origin};
 pub use json::{JsonError, one_line, proto_json};
 pub use logger::{log_level, print_logger};
+pub use manual::Page;
 pub use output::{OUTPUT, OutputFormat};
 pub use parse::{FlagError, Values};
 pub use pem::pem_text;
 pub use plugin_data::{LoadError, PluginDataFiles, ReloadSignals, Unusable};
-pub use process::{StopSignals, forbid_core_dumps, hostname, raise_open_files, restrict_umask};
+pub use process::{StopSignals, forbid_core_dumps, hostname, own_uid, raise_open_files, restrict_umask};
 pub use progress::Progress;
 pub use rpc_error::{broken_connection, rpc_error};
 pub use socket::{SocketError, SocketNames};

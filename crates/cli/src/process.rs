@@ -21,6 +21,11 @@ pub fn raise_open_files() {
     }
 }
 
+/// The user that this process acts for.
+pub fn own_uid() -> u32 {
+    rustix::process::getuid().as_raw()
+}
+
 /// No core dump of this process: it would hold keys. Before the first of them is read. Child processes inherit it.
 ///
 /// `PR_SET_DUMPABLE` would say more, and take `/proc/PID/exe` away from an agent without `CAP_SYS_PTRACE` for which

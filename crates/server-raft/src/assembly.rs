@@ -39,7 +39,7 @@ use crate::federation::Relationships;
 use crate::freshness::Freshness;
 use crate::identity::ServerIdentity;
 use crate::issue::Issuer;
-use crate::metrics::Observed;
+use crate::metrics::{AgentAges, Observed};
 use crate::node_attestors::{OwnRootsOf, node_attestors};
 use crate::own_replica::OwnReplica;
 use crate::plugin_host::{ExternalPlugins, PluginHost};
@@ -113,7 +113,9 @@ impl Assembly {
         let maker = signing::start(settings, &own, composers, upstream, clock);
         tasks.spawn(own.custodian.run(own.sealing_key.clone(), own.replica.clone(), stop.clone()));
         let replica = own.replica;
-        let trail = trail.map(|open| open.start(ReplicaPosition::of(&replica), Arc::clone(clock))).transpose()?;
+        let trail = trail
+            .map(|open| open.start(ReplicaPosition::of(&replica, own.beginning), Arc::clone(clock)))
+            .transpose()?;
         let audit = AuditLayer::new(ledger, trail.clone());
         let (server_svid, shown) = watch::channel(None);
         let acknowledgements = Arc::new(Acknowledgements::new(replica.state().clone(), shown.clone(), started_at));
@@ -177,6 +179,7 @@ impl Assembly {
             x509_svid_ttl: settings.ttl.x509_svid,
             agent_ttl: settings.ttl.agent,
             started_at: *started_at,
+            agent_ages: AgentAges::default(),
         }
     }
 

@@ -102,14 +102,13 @@ pub async fn record_metrics(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<Metrics>> {
-    let Some(recorder) = metric::install(&settings.telemetry, DEFAULT_PREFIX, hostname, &settings.trust_domain)? else {
-        return Ok(None);
-    };
-    let trust_domain = settings.trust_domain.to_string();
-    ::metrics::gauge!(metrics::STARTED, "version" => env!("CARGO_PKG_VERSION"), "trust_domain_id" => trust_domain)
-        .set(1.0);
+    let (telemetry, trust_domain) = (&settings.telemetry, &settings.trust_domain);
+    let installed = metric::install(telemetry, DEFAULT_PREFIX, hostname, trust_domain, metrics::ALL)?;
+    let Some(recorder) = installed else { return Ok(None) };
+    let (version, trust_domain) = (env!("CARGO_PKG_VERSION"), trust_domain.to_string());
+    ::metrics::gauge!(metrics::STARTED, "version" => version, "trust_domain_id" => trust_domain).set(1.0);
     metrics::declare();
-    metric::start(recorder.clone(), &settings.telemetry, own, tasks, stop).await?;
+    metric::start(recorder.clone(), telemetry, own, tasks, stop).await?;
     Ok(Some(recorder))
 }
 
@@ -121,6 +120,10 @@ pub fn observe(settings: &ServerSettings, recorder: &Metrics, observed: Observed
     }
     let meter = observed.meter.clone();
     recorder.show_tally(metrics::WAL_SYNC_SECS, move || metrics::wal_syncs(&meter));
+    let ages = observed.agent_ages.clone();
+    recorder.show_tally(metrics::AGENT_SVID_AGE_SECS, move || Some(ages.seconds()));
+    let ages = observed.agent_ages.clone();
+    recorder.show_tally(metrics::AGENT_SVID_AGE_RATIO, move || Some(ages.ratio()));
     recorder.before_render(move || observed.observe());
 }
 

@@ -27,6 +27,7 @@ mod endpoint;
 mod entry_watch;
 mod federation;
 mod first_steps;
+mod founding;
 mod freshness;
 mod http;
 pub mod identity;

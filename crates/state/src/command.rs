@@ -141,9 +141,9 @@ pub enum CommandKind {
     /// Answer: [`crate::Outcome::Done`].
     SetAuditAnchor { anchor: AuditAnchor },
 
-    /// Operator, when the replicated clock ran ahead of the replicas': it says what the leader's clock says now. What was
-    /// made in a time that has not come ends: join tokens, at most [`crate::limits::PRUNE_ITEMS_MAX`] at a time and all
-    /// before the clock is reset; and authorities, which get successors. From cluster version 7 on.
+    /// Operator, when the replicated clock ran ahead of the replicas': it says what the leader's clock says now. What
+    /// was made in a time that has not come ends: join tokens, at most [`crate::limits::PRUNE_ITEMS_MAX`] at a time and
+    /// all before the clock is reset; and authorities, which get successors. From cluster version 7 on.
     /// Answer: [`crate::Outcome::Pruned`], with the tokens.
     ResetClock,
 

@@ -1615,7 +1615,8 @@ impl ::prost::Name for ResetClockRequest {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResetClockResponse {
-    /// Milliseconds since the Unix epoch: what the replicated clock said before, and the clock of the replica that answers.
+    /// Milliseconds since the Unix epoch: what the replicated clock said before, and the clock of the replica that
+    /// answers.
     #[prost(int64, tag = "1")]
     pub replicated_ms: i64,
     #[prost(int64, tag = "2")]

@@ -20,8 +20,8 @@ pub enum IssueError {
     #[error("the authority has expired: wait for the next one to be activated")]
     AuthorityExpired,
     #[error(
-        "the authority is not valid before {not_before}: this server's clock is behind, or the cluster's time ran ahead; \
-         see `cluster reset-clock`"
+        "the authority is not valid before {not_before}: this server's clock is behind, or the cluster's time ran \
+         ahead; see `cluster reset-clock`"
     )]
     AuthorityNotYetValid { not_before: Timestamp },
     #[error("CA certificate cannot be read: {0}")]

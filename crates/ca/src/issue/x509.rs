@@ -254,8 +254,8 @@ fn write_extensions(
 
 /// How far notBefore lies in the past, for verifiers whose clocks are slow (SPIRE behaviour).
 pub const BACKDATE: Duration = Duration::from_secs(10);
-/// An authority that begins later than this from now was made by a clock that was wrong, or this one is. Whoever is above
-/// may have a clock of his own.
+/// An authority that begins later than this from now was made by a clock that was wrong, or this one is. Whoever is
+/// above may have a clock of his own.
 const CLOCKS_DIFFER_MAX: Duration = Duration::from_secs(60);
 /// Versions count from zero.
 const X509_V3: u8 = 2;

@@ -209,8 +209,9 @@ pub static MESSAGE_KINDS: &[&[MessageKind]] = kinds! {
         ImportRecordsRequest, ImportRecordsResponse, ImportResult, ImportedAgent, ImportedJoinToken, ListRequest,
         ListResponse, Member, NewSealingKey, NewSealingKeyRequest, PlannedStep, PromoteRequest, PromoteResponse,
         RemoveRequest, RemoveResponse, ReplaceRequest, ReplaceResponse, ResetClockRequest, ResetClockResponse,
-        RotateSealRequest, SealStatusRequest, SealStatusResponse, SealingKeyMember, SetTargetRequest, SetTargetResponse, StatusRequest, StatusResponse,
-        TransferLeaderRequest, TransferLeaderResponse, WatchEntriesRequest, WatchEntriesResponse,
+        RotateSealRequest, SealStatusRequest, SealStatusResponse, SealingKeyMember, SetTargetRequest,
+        SetTargetResponse, StatusRequest, StatusResponse, TransferLeaderRequest,
+        TransferLeaderResponse, WatchEntriesRequest, WatchEntriesResponse,
     ];
     types => [
         Agent, AgentMask, AttestationData, Bundle, BundleMask, Entry, EntryMask, FederatesWithMatch,

@@ -45,7 +45,8 @@ pub fn restore(spot: &Spot, target: &Target<'_>, new: &NewCluster<'_>) -> Result
     let replacement = Replacement::of_nothing(target.data_dir, target.sealing_key_path)?;
     let opened = spot.read().and_then(|input| open(input, new.sealing_key)).map_err(|error| error.at(spot))?;
     demand_trust_domain(&opened.facts, target.trust_domain)?;
-    let reborn = refound(opened.state, new)?;
+    let mut reborn = refound(opened.state, new)?;
+    reborn.beginning.backup_id.clone_from(&opened.facts.backup_id);
     let storage = replacement.open()?;
     // The new cluster compares no term with those of the old one.
     write_refounded(&storage, &reborn, 0)?;

@@ -8,7 +8,7 @@ use steeple_api::server::bundle::{
     BatchDeleteFederatedBundleRequest, BatchSetFederatedBundleRequest, CountBundlesRequest, GetBundleRequest,
     GetFederatedBundleRequest, ListFederatedBundlesRequest, ListFederatedBundlesResponse,
 };
-use steeple_cli::{Call, Command, Context, Failure, Flag};
+use steeple_cli::{Call, Command, Context, Failure, Flag, Help};
 use tonic::transport::Channel;
 
 use super::Action;
@@ -20,30 +20,65 @@ pub(super) const COMMANDS: &[Command<Action>] = &[
     Command {
         path: "bundle count",
         synopsis: "Counts bundles, the server's own included",
+        help: Help::spire("Counts bundles, the own one included.", &[("Count them", "steeple-server bundle count")]),
         flags: &[COMMON_FLAGS],
         action: remote!(count),
     },
     Command {
         path: "bundle delete",
         synopsis: "Deletes a federated bundle",
+        help: Help::spire(
+            "Deletes the bundle of another trust domain. Entries that federate with it keep that from happening, \
+             unless -mode says what becomes of them.",
+            &[
+                ("If no entry needs it", "steeple-server bundle delete -id spiffe://other.test"),
+                ("And take it out of entries", "steeple-server bundle delete -id spiffe://other.test -mode dissociate"),
+            ],
+        ),
         flags: &[COMMON_FLAGS, &[ID, Flag::text_or("mode", "restrict", MODE_HELP)]],
         action: remote!(delete),
     },
     Command {
         path: "bundle list",
         synopsis: "Prints federated bundles",
+        help: Help::spire(
+            "Prints the bundles of other trust domains.",
+            &[
+                ("All, as PEM", "steeple-server bundle list"),
+                ("One, as a SPIFFE bundle", "steeple-server bundle list -id spiffe://other.test -format spiffe"),
+            ],
+        ),
         flags: &[COMMON_FLAGS, &[ID, FORMAT]],
         action: remote!(list),
     },
     Command {
         path: "bundle set",
         synopsis: "Creates or replaces a federated bundle",
+        help: Help::spire(
+            "Creates or replaces the bundle of another trust domain, for federation without an endpoint, or for its \
+             first bundle.",
+            &[
+                ("From a file", "steeple-server bundle set -id spiffe://other.test -format spiffe -path other.bundle"),
+                (
+                    "From another server",
+                    "ssh other spire-server bundle show -format spiffe | steeple-server bundle set -id \
+                     spiffe://other.test -format spiffe",
+                ),
+            ],
+        ),
         flags: &[COMMON_FLAGS, &[ID, FORMAT, Flag::text("path", "File with the bundle; standard input when absent")]],
         action: remote!(set),
     },
     Command {
         path: "bundle show",
         synopsis: "Prints the server's own bundle, which agents are bootstrapped with",
+        help: Help::spire(
+            "Prints the server's own bundle, which agents are bootstrapped with and other trust domains trust.",
+            &[
+                ("For agents", "steeple-server bundle show > bundle.pem"),
+                ("For another trust domain", "steeple-server bundle show -format spiffe > example.org.bundle"),
+            ],
+        ),
         flags: &[COMMON_FLAGS, &[FORMAT]],
         action: remote!(show),
     },

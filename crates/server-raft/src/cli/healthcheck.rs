@@ -5,7 +5,7 @@ use std::io::Write;
 use steeple_api::health::HealthCheckRequest;
 use steeple_api::health::health_check_response::ServingStatus;
 use steeple_api::health::health_client::HealthClient;
-use steeple_cli::{Call, Command, Failure, Flag, rpc_error};
+use steeple_cli::{Call, Command, Failure, Flag, Help, rpc_error};
 use tonic::transport::Channel;
 
 use super::Action;
@@ -14,6 +14,16 @@ use super::table::{SOCKET_FLAGS, remote};
 pub(super) const COMMANDS: &[Command<Action>] = &[Command {
     path: "healthcheck",
     synopsis: "Tells by its exit code whether the server is healthy",
+    help: Help::spire(
+        "Tells by its exit code whether the server that answers at the socket is healthy: it serves, and a quorum is \
+         there.",
+        &[
+            ("In a script", "steeple-server healthcheck && echo well"),
+            ("With the reason", "steeple-server healthcheck -verbose"),
+        ],
+    )
+    .exit("0 when it is healthy, 1 when it is not or does not answer.")
+    .next("`cluster status` tells more of a server that answers and is not healthy."),
     flags: &[SOCKET_FLAGS, FLAGS],
     action: remote!(check),
 }];

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use steeple_api::server::svid::MintJwtsvidRequest;
 use steeple_api::server::svid::svid_client::SvidClient;
-use steeple_cli::{Call, Command, Context, Failure, Flag, rfc3339_time};
+use steeple_cli::{Call, Command, Context, Failure, Flag, Help, rfc3339_time};
 use steeple_config::GoDuration;
 use steeple_core::{Clock, SystemClock};
 use steeple_files::write_private_file;
@@ -19,6 +19,17 @@ use super::table::{COMMON_FLAGS, remote};
 pub(super) const COMMANDS: &[Command<Action>] = &[Command {
     path: "jwt mint",
     synopsis: "Issues a JWT-SVID",
+    help: Help::spire(
+        "Issues a JWT-SVID for any SPIFFE ID of the trust domain, without an entry. For administrators, and for what \
+         cannot run beside an agent.",
+        &[
+            ("To standard output", "steeple-server jwt mint -spiffeID spiffe://example.org/job -audience reports"),
+            (
+                "For ten minutes, to a file",
+                "steeple-server jwt mint -spiffeID spiffe://example.org/job -audience reports -ttl 10m -write token",
+            ),
+        ],
+    ),
     flags: &[COMMON_FLAGS, FLAGS],
     action: remote!(mint),
 }];

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use serde_json::json;
-use steeple_cli::{Call, Command, Failure, Flag, OUTPUT, one_line, utc_time};
+use steeple_cli::{Call, Command, Failure, Flag, Help, OUTPUT, one_line, utc_time};
 
 use super::Action;
 use super::offline::required;
@@ -14,6 +14,18 @@ use crate::raft::{EntryShown, Participant, Position, Survey, log_entries, survey
 pub(super) const COMMANDS: &[Command<Action>] = &[Command {
     path: "log inspect",
     synopsis: "Shows vote, membership, log and snapshot of a stopped server's data directory, never a secret",
+    help: Help::ours(
+        "Shows vote, membership, log and snapshot of a stopped server's data directory, and the commands in its log \
+         by name, actor and time, never a secret. For those who want to know what a replica had before they recover \
+         or throw it away.",
+        &[
+            ("The directory and its last entries", "steeple-server log inspect -dataDir /var/lib/steeple/server"),
+            (
+                "From an index, for a script",
+                "steeple-server log inspect -dataDir /var/lib/steeple/server -from 4000 -limit 1000 -output json",
+            ),
+        ],
+    ),
     flags: &[FLAGS],
     action: Action::Local(inspect),
 }];

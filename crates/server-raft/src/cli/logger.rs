@@ -2,23 +2,38 @@
 
 use steeple_api::server::logger::logger_client::LoggerClient;
 use steeple_api::server::logger::{GetLoggerRequest, ResetLogLevelRequest, SetLogLevelRequest};
-use steeple_cli::{Call, Command, Context, Failure, Flag, log_level, print_logger};
+use steeple_cli::{Call, Command, Context, Failure, Flag, Help, log_level, print_logger};
 use tonic::transport::Channel;
 
 use super::Action;
 use super::table::{COMMON_FLAGS, remote};
 
 pub(super) const COMMANDS: &[Command<Action>] = &[
-    Command { path: "logger get", synopsis: "Shows the log level", flags: &[COMMON_FLAGS], action: remote!(get) },
+    Command {
+        path: "logger get",
+        synopsis: "Shows the log level",
+        help: Help::spire("Shows the log level.", &[("Show it", "steeple-server logger get")]),
+        flags: &[COMMON_FLAGS],
+        action: remote!(get),
+    },
     Command {
         path: "logger reset",
         synopsis: "Restores the log level of the configuration",
+        help: Help::spire(
+            "Restores the log level of the configuration.",
+            &[("Restore it", "steeple-server logger reset")],
+        ),
         flags: &[COMMON_FLAGS],
         action: remote!(reset),
     },
     Command {
         path: "logger set",
         synopsis: "Changes the log level",
+        help: Help::spire(
+            "Changes the log level of the server that answers, until it restarts.",
+            &[("See more", "steeple-server logger set -level debug")],
+        )
+        .next("`logger reset` when done."),
         flags: &[COMMON_FLAGS, LEVEL],
         action: remote!(set),
     },

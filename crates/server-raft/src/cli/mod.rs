@@ -13,6 +13,7 @@
 //!   import/                                                what a SPIRE server knew
 //!   audit/                                                 audit files, verified and shown
 //!   backup/ restore recover log                            the replicated state as files; offline: common to them
+//!   living                                                 who still serves beside what is restored or recovered
 //!   seal/                                                  the sealing key's file, and the keys under it
 //!   healthcheck logger debug validate                      operation
 //!   why/                                                   what stands between a workload and its identity
@@ -36,6 +37,7 @@ mod go_json;
 mod healthcheck;
 mod import;
 mod jwt;
+mod living;
 mod local_authority;
 mod log;
 mod logger;

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use steeple_ca::seal::SealingKey;
-use steeple_cli::{Failure, Flag, Values};
+use steeple_cli::{Failure, Flag, Values, own_uid};
 use steeple_config::{ConfigError, ServerOverrides, ServerSettings};
 use steeple_core::{Clock, SystemClock, Timestamp};
 
 use super::RunFlags;
-use crate::raft::NewCluster;
+use crate::raft::{NewCluster, Operator};
 use crate::seal::Custody;
 
 pub(super) const SETTINGS_FLAGS: &[Flag] = &[
@@ -75,7 +75,7 @@ pub(super) fn required<'a>(values: &'a Values, name: &str, what: &str) -> Result
     values.text_if_any(name).ok_or_else(|| Failure::message(format!("{what} (-{name}) is required")))
 }
 
-/// The first member of a cluster that begins anew. It tells its addresses when it starts.
+/// The first member of a cluster that begins anew from a backup. It tells its addresses when it starts.
 pub(super) fn new_cluster<'a>(
     settings: &ServerSettings,
     sealing_key: &'a SealingKey,
@@ -88,6 +88,7 @@ pub(super) fn new_cluster<'a>(
         peer_address: String::new(),
         api_address: String::new(),
         rotate,
+        by: Operator { command: "restore", uid: own_uid() },
         now,
     }
 }

@@ -1,10 +1,17 @@
 //! How far a long command is: a bar on a terminal, a line for each news anywhere else.
 
 use std::io::{self, Write};
+use std::pin::pin;
 use std::time::Duration;
 
-use steeple_cli::{Streams, broken_connection};
+use steeple_api::steeple::server::StatusRequest;
+use steeple_api::steeple::server::cluster_client::ClusterClient;
+use steeple_cli::{Failure, Streams, broken_connection};
+use tokio::time::Instant;
+use tonic::transport::Channel;
 use tonic::{Code, Status};
+
+use super::cluster::Quorum;
 
 /// Written to standard error, so that standard output is the result alone.
 #[derive(Debug, Default)]
@@ -42,6 +49,98 @@ impl Progress {
     }
 }
 
+/// How long a command waits for a cluster that does not get on, and what it says meanwhile.
+pub(super) struct Patience {
+    cluster: ClusterClient<Channel>,
+    /// While nothing comes of it: when to say something.
+    speaks_at: Option<Instant>,
+    failing_since: Option<Instant>,
+    no_quorum_since: Option<Instant>,
+}
+
+impl Patience {
+    pub(super) fn new(channel: Channel) -> Self {
+        let cluster = ClusterClient::new(channel);
+        Self { cluster, speaks_at: None, failing_since: None, no_quorum_since: None }
+    }
+
+    /// The command got on.
+    pub(super) fn renew(&mut self) {
+        (self.speaks_at, self.failing_since, self.no_quorum_since) = (None, None, None);
+    }
+
+    /// Awaits `work`. `None`: it failed in a way that passes, and is to be tried again.
+    pub(super) async fn of<T>(
+        &mut self,
+        streams: &mut Streams,
+        progress: &mut Progress,
+        work: impl Future<Output = Result<T, Status>>,
+    ) -> Result<Option<T>, Failure> {
+        let mut work = pin!(work);
+        let answer = loop {
+            let speaks_at = self.begin();
+            tokio::select! {
+                answer = &mut work => break answer,
+                () = tokio::time::sleep_until(speaks_at) => self.look(streams, progress).await?,
+            }
+        };
+        match answer {
+            Ok(answer) => {
+                self.failing_since = None;
+                Ok(Some(answer))
+            }
+            Err(status) if is_passing(&status) && self.failing().elapsed() < PATIENCE => {
+                self.look(streams, progress).await?;
+                Ok(None)
+            }
+            Err(status) => Err(status.into()),
+        }
+    }
+
+    /// To be called while nothing changes: says after a while what is waited for. Fails when there is no quorum for too
+    /// long, as no election takes that long.
+    pub(super) async fn look(&mut self, streams: &mut Streams, progress: &mut Progress) -> Result<(), Failure> {
+        if Instant::now() < self.begin() {
+            return Ok(());
+        }
+        let status = tokio::time::timeout(SPEAKS_EVERY, self.cluster.status(StatusRequest {})).await;
+        self.speaks_at = Some(Instant::now() + SPEAKS_EVERY);
+        let text = match status {
+            Ok(Ok(status)) => match Quorum::of(&status.into_inner().members).missing() {
+                Some(missing) => {
+                    let since = *self.no_quorum_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= NO_QUORUM_MAX {
+                        return Err(no_quorum(&missing));
+                    }
+                    format!("waiting: {missing}")
+                }
+                None => {
+                    self.no_quorum_since = None;
+                    return Ok(());
+                }
+            },
+            _ => "waiting: the server does not answer; is it running?".to_owned(),
+        };
+        Ok(progress.note(streams, &text)?)
+    }
+
+    fn begin(&mut self) -> Instant {
+        *self.speaks_at.get_or_insert_with(|| Instant::now() + SPEAKS_EVERY)
+    }
+
+    fn failing(&mut self) -> Instant {
+        *self.failing_since.get_or_insert_with(Instant::now)
+    }
+}
+
+fn no_quorum(missing: &str) -> Failure {
+    let so_long = NO_QUORUM_MAX.as_secs();
+    Failure::Message(format!(
+        "{missing}, for {so_long} s by now; start the others (`cluster status` shows which), then run the same command \
+         again: what has begun goes on"
+    ))
+}
+
 /// An election, or a restart or the death of the replica that is asked, does not end a long command.
 pub(super) fn is_passing(status: &Status) -> bool {
     let by_code = matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Aborted | Code::Cancelled);
@@ -49,7 +148,11 @@ pub(super) fn is_passing(status: &Status) -> bool {
 }
 
 /// Longer than either.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Nobody looks at a silent command for longer without thinking that it hangs.
+const SPEAKS_EVERY: Duration = Duration::from_secs(3);
+/// Many elections long, and longer than a server takes to restart.
+const NO_QUORUM_MAX: Duration = Duration::from_secs(12);
 const BAR_WIDTH: usize = 24;
 /// ANSI: erase from the cursor to the end of the line.
 const ERASE_REST: &str = "\x1b[K";

@@ -4,26 +4,64 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use steeple_cli::{Call, Command, Failure, Flag, OUTPUT, Values, one_line};
+use steeple_cli::{Call, Command, Failure, Flag, Help, OUTPUT, Values, one_line, own_uid};
 use steeple_config::SERVER_CONFIG_PATH;
 use steeple_core::{Clock as _, SystemClock};
 
 use super::Action;
+use super::living::Living;
 use super::log::{in_use, participant, print_survey};
 use super::offline::{SETTINGS_FLAGS, required, sealing_keys, settings};
 use crate::first_steps::as_word;
-use crate::raft::{Participant, Survey, is_quorum, recover, recovery_plan};
+use crate::raft::{Operator, Participant, Survey, is_quorum, recover, recovery_plan};
 
 pub(super) const COMMANDS: &[Command<Action>] = &[
     Command {
         path: "recover apply",
         synopsis: "Makes one survivor the only replica of a new cluster with the same state",
+        help: Help::ours(
+            "Makes one survivor the only replica of a new cluster with the same state, when most replicas are lost \
+             for good. What they alone acknowledged is lost. With every server stopped, and with what `recover plan` \
+             said.",
+            &[
+                (
+                    "First",
+                    "steeple-server recover plan -dataDir /var/lib/steeple/server -config /etc/steeple/server.conf",
+                ),
+                (
+                    "Then, as the user that the server runs as",
+                    "steeple-server recover apply -dataDir /var/lib/steeple/server -config /etc/steeple/server.conf \
+                     -confirm",
+                ),
+            ],
+        )
+        .exit(
+            "1 when nothing was changed: the directory is a quorum by itself, a server uses it, or its log has a \
+             gap.",
+        )
+        .next(
+            "Start that server: its first audit record says that the cluster began anew and from where. Then empty \
+             the data directories of the others and let them join.",
+        ),
         flags: &[APPLY_FLAGS, SETTINGS_FLAGS],
         action: Action::Local(apply),
     },
     Command {
         path: "recover plan",
         synopsis: "Says from which survivor to recover and what would be lost; changes nothing",
+        help: Help::ours(
+            "Says from which survivor to recover when most replicas are lost, what would be lost, and with which \
+             command; or that no recovery is needed. It changes nothing.",
+            &[
+                (
+                    "All that are left",
+                    "steeple-server recover plan -dataDir /mnt/a/data -dataDir /mnt/b/data -config \
+                     /etc/steeple/server.conf",
+                ),
+                ("For a script", "steeple-server recover plan -output json -dataDir /mnt/a/data"),
+            ],
+        )
+        .words("[DIRECTORY ...]"),
         flags: &[PLAN_FLAGS, SETTINGS_FLAGS],
         action: Action::Local(plan),
     },
@@ -137,8 +175,11 @@ fn apply(call: &mut Call) -> Result<(), Failure> {
              {dir}`, then repeat this with -confirm"
         )));
     }
-    let keys = sealing_keys(&call.values, &settings(&call.values, Some(&dir))?)?;
-    let recovered = recover(Path::new(&dir), &keys, SystemClock.now()).map_err(Failure::message)?;
+    let settings = settings(&call.values, Some(&dir))?;
+    let keys = sealing_keys(&call.values, &settings)?;
+    let by = Operator { command: "recover apply", uid: own_uid() };
+    let recovered = recover(Path::new(&dir), &keys, by, SystemClock.now()).map_err(Failure::message)?;
+    let living = Living::at_peers_of(&settings)?;
     let cluster = uuid::Uuid::from_bytes(recovered.cluster_uuid).to_string();
     let kept = recovered.kept.as_ref().map(|kept| kept.display().to_string()).unwrap_or_default();
     if call.is_json() {
@@ -146,10 +187,12 @@ fn apply(call: &mut Call) -> Result<(), Failure> {
             "bundle_sequence": recovered.done.bundle_sequence,
             "cluster_uuid": cluster,
             "join_tokens_voided": recovered.done.join_tokens_voided,
+            "clock_was": recovered.done.clock_was.map(|was| was.to_string()),
             "kept": kept,
             "members_removed": recovered.done.members_removed,
             "node_id": recovered.done.node_id,
             "replayed": recovered.replayed,
+            "still_serving": living.as_json(),
         });
         return Ok(writeln!(call.streams.stdout, "{}", one_line(answer))?);
     }
@@ -160,8 +203,11 @@ fn apply(call: &mut Call) -> Result<(), Failure> {
     writeln!(out, "Entries replayed  : {}", recovered.replayed)?;
     writeln!(out, "Replicas let go   : {}", recovered.done.members_removed)?;
     writeln!(out, "Join tokens voided: {}", recovered.done.join_tokens_voided)?;
+    if let Some(was) = recovered.done.clock_was {
+        writeln!(out, "The cluster's time had run ahead, to {was}: it goes by this machine's clock again.")?;
+    }
     writeln!(out, "The old store     : {kept}\n")?;
-    Ok(out.write_all(NEXT.as_bytes())?)
+    Ok(living.print_next(out, NEXT)?)
 }
 
 const NEXT: &str = "\

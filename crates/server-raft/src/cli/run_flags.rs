@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use steeple_cli::{Command, Flag, Values};
+use steeple_cli::{Command, Flag, Help, Values};
 use steeple_config::{ConfigError, Loaded, ServerOverrides, ServerSettings, Supported, load_server};
 use steeple_plugins::{EXTERNAL_SERVER_KINDS, SERVER_PLUGINS};
 
@@ -50,10 +50,39 @@ impl RunFlags {
 }
 
 pub(super) const COMMANDS: &[Command<Action>] = &[
-    Command { path: "run", synopsis: "Runs the server", flags: &[FLAGS], action: Action::Run },
+    Command {
+        path: "run",
+        synopsis: "Runs the server",
+        help: Help::spire(
+            "Runs the server. Without a configuration it founds a cluster of one in ./data for the trust domain \
+             example.org; with a cluster block it is one of several replicas.",
+            &[
+                ("To try it", "steeple-server run"),
+                ("With a configuration", "steeple-server run -config /etc/steeple/server.conf"),
+                (
+                    "One file for all replicas",
+                    "REPLICA=server-1 FOUNDER=true steeple-server run -config replica.conf -expandEnv",
+                ),
+            ],
+        )
+        .exit("0 after SIGTERM or SIGINT; 3 when this server was removed from its cluster; 1 for any other failure."),
+        flags: &[FLAGS],
+        action: Action::Run,
+    },
     Command {
         path: "validate",
         synopsis: "Checks a configuration file without starting the server",
+        help: Help::spire(
+            "Checks a configuration file without starting the server: keys, values, plugins, files that it names.",
+            &[
+                ("Before a restart", "steeple-server validate -config /etc/steeple/server.conf"),
+                (
+                    "With variables",
+                    "REPLICA=server-1 FOUNDER=false steeple-server validate -config replica.conf -expandEnv",
+                ),
+            ],
+        )
+        .exit("1 when the server would not start with it; each reason is told."),
         flags: &[FLAGS],
         action: Action::Validate,
     },

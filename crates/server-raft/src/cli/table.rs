@@ -36,14 +36,20 @@ pub(super) use remote;
 
 /// `name` is what the binary was called as.
 pub fn program(name: &str) -> Program<Action> {
+    let whole = whole(name);
+    Program { groups: &whole.groups[1..], commands: &whole.commands[1..], ..whole }
+}
+
+/// With what stands behind a feature flag.
+fn whole(name: &str) -> Program<Action> {
     let name = if name == SPIRE_NAME { SPIRE_NAME } else { OWN_NAME };
-    Program { name, version: env!("CARGO_PKG_VERSION"), groups: &GROUPS[1..], commands: &COMMANDS[1..] }
+    Program { name, version: env!("CARGO_PKG_VERSION"), groups: GROUPS, commands: COMMANDS }
 }
 
 /// With the commands of the features that `feature_flags` names, one blank apart.
 pub(super) fn program_with(name: &str, feature_flags: &str) -> Program<Action> {
     match feature_flags.split(' ').any(|flag| flag == "wit-svid") {
-        true => Program { groups: GROUPS, commands: COMMANDS, ..program(name) },
+        true => whole(name),
         false => program(name),
     }
 }
@@ -158,7 +164,13 @@ mod tests {
 
     #[test]
     fn the_table_is_well_formed() {
-        assert_eq!(program_with("x", "wit-svid").problems(), Vec::<String>::new());
+        for name in ["x", "spire-server"] {
+            let table = Program { name: OWN_NAME, ..program_with(name, "wit-svid") };
+            let mut problems = table.problems();
+            // Examples are under our own name, with our own flags.
+            problems.retain(|problem| name == "x" || !problem.starts_with("healthcheck: "));
+            assert_eq!(problems, Vec::<String>::new());
+        }
         assert_eq!((program("spire-server").name, program("x").name), ("spire-server", "steeple-server"));
     }
 
@@ -168,6 +180,26 @@ mod tests {
         assert!(paths("a wit-svid").contains(&"wit mint"));
         for without in ["", "wit", "wit-svids"] {
             assert!(!paths(without).contains(&"wit mint") && paths(without).contains(&"jwt mint"), "{without}");
+        }
+    }
+
+    /// An example of a client of the server gets as far as the network, or to the file that it names: no flag is
+    /// missing, and no value is wrong.
+    #[tokio::test]
+    async fn every_example_gets_as_far_as_the_network() {
+        let program = program_with("x", "wit-svid");
+        for args in program.commands().flat_map(|command| program.examples(command)) {
+            let run = program.select(&args).unwrap();
+            let Action::Remote(remote) = run.command.action else { continue };
+            let stdin = if run.command.path == "entry apply" { "{\"entries\": []}" } else { "{\"keys\": []}" };
+            let (streams, captured) = Streams::captured(stdin);
+            let mut call = Call { values: run.values, environment: Environment::default(), streams };
+            let failure = remote(&mut call, steeple_cli::connect(Path::new("/nonexistent/x.sock"))).await;
+            let text = format!("{}{}", captured.stderr(), failure.expect_err("there is no server"));
+            // The last: it read standard input, which here has no bundle of that form.
+            let reached =
+                ["connection error", "determine health", "o such file", "could not find", "no authorities found"];
+            assert!(reached.iter().any(|reached| text.contains(reached)), "{args:?}: {text}");
         }
     }
 

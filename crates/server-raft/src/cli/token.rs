@@ -4,7 +4,7 @@ use std::io::Write;
 
 use steeple_api::server::agent::CreateJoinTokenRequest;
 use steeple_api::server::agent::agent_client::AgentClient;
-use steeple_cli::{Call, Command, Failure, Flag};
+use steeple_cli::{Call, Command, Failure, Flag, Help};
 use tonic::transport::Channel;
 
 use super::Action;
@@ -14,6 +14,21 @@ use super::table::{COMMON_FLAGS, remote};
 pub(super) const COMMANDS: &[Command<Action>] = &[Command {
     path: "token generate",
     synopsis: "Makes a join token, with which one agent can attest once",
+    help: Help::spire(
+        "Makes a join token, with which one agent attests once.",
+        &[
+            (
+                "For ten minutes, with a SPIFFE ID to hang entries on",
+                "steeple-server token generate -spiffeID spiffe://example.org/node",
+            ),
+            (
+                "To a file for the agent",
+                "steeple-server token generate -spiffeID spiffe://example.org/node -ttl 3600 | cut -d' ' -f2 > \
+                 join-token",
+            ),
+        ],
+    )
+    .next("`steeple-agent run -joinTokenFile join-token` on the node, before it expires."),
     flags: &[COMMON_FLAGS, FLAGS],
     action: remote!(generate),
 }];

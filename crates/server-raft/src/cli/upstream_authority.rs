@@ -4,7 +4,7 @@ use std::io::Write;
 
 use steeple_api::server::localauthority::local_authority_client::LocalAuthorityClient;
 use steeple_api::server::localauthority::{RevokeX509UpstreamAuthorityRequest, TaintX509UpstreamAuthorityRequest};
-use steeple_cli::{Call, Command, Context, Failure, Flag, Values};
+use steeple_cli::{Call, Command, Context, Failure, Flag, Help, Values};
 use tonic::transport::Channel;
 
 use super::Action;
@@ -14,12 +14,24 @@ pub(super) const COMMANDS: &[Command<Action>] = &[
     Command {
         path: "upstreamauthority revoke",
         synopsis: "Removes a tainted X.509 authority above this server from the bundle",
+        help: Help::spire(
+            "Removes a tainted X.509 authority above this server from the bundle.",
+            &[("Revoke it", "steeple-server upstreamauthority revoke -subjectKeyID 8a3c0f")],
+        ),
         flags: &[COMMON_FLAGS, FLAGS],
         action: remote!(revoke),
     },
     Command {
         path: "upstreamauthority taint",
         synopsis: "Marks an X.509 authority above this server as not to be trusted",
+        help: Help::spire(
+            "Marks an X.509 authority above this server as not to be trusted: agents replace what lies below it.",
+            &[("Taint it", "steeple-server upstreamauthority taint -subjectKeyID 8a3c0f")],
+        )
+        .next(
+            "First `ca rotate`, so that an authority below another one signs; afterwards `upstreamauthority \
+             revoke`.",
+        ),
         flags: &[COMMON_FLAGS, FLAGS],
         action: remote!(taint),
     },

@@ -8,7 +8,7 @@ use steeple_api::server::svid::MintWitsvidRequest;
 use steeple_api::server::svid::svid_client::SvidClient;
 use steeple_api::types;
 use steeple_ca::{KeyError, PublicKey, SigningKey, generate_pkcs8, private_jwk};
-use steeple_cli::{Call, Command, Context, Failure, Flag, one_line};
+use steeple_cli::{Call, Command, Context, Failure, Flag, Help, one_line};
 use steeple_config::GoDuration;
 use steeple_core::{KeyType, Secret};
 use steeple_files::write_private_file;
@@ -23,6 +23,13 @@ use super::table::{COMMON_FLAGS, remote};
 pub(super) const COMMANDS: &[Command<Action>] = &[Command {
     path: "wit mint",
     synopsis: "Issues a WIT-SVID with a new key",
+    help: Help::spire(
+        "Issues a WIT-SVID with a new key, for any SPIFFE ID of the trust domain. Behind the feature flag wit-svid.",
+        &[(
+            "To standard output",
+            "SPIRE_SERVER_FFLAGS=wit-svid steeple-server wit mint -spiffeID spiffe://example.org/job",
+        )],
+    ),
     flags: &[COMMON_FLAGS, FLAGS],
     action: remote!(mint),
 }];

@@ -11,7 +11,7 @@ use steeple_api::server::bundle::bundle_client::BundleClient;
 use steeple_api::server::svid::MintX509svidRequest;
 use steeple_api::server::svid::svid_client::SvidClient;
 use steeple_ca::{SigningKey, csr, generate_pkcs8};
-use steeple_cli::{Call, Command, Context, Failure, Flag, one_line, pem_text};
+use steeple_cli::{Call, Command, Context, Failure, Flag, Help, one_line, pem_text};
 use steeple_config::GoDuration;
 use steeple_core::{KeyType, Secret, SpiffeId};
 use steeple_files::{write_private_file, write_public_file};
@@ -25,6 +25,17 @@ use super::table::{COMMON_FLAGS, remote};
 pub(super) const COMMANDS: &[Command<Action>] = &[Command {
     path: "x509 mint",
     synopsis: "Issues an X509-SVID with a new key",
+    help: Help::spire(
+        "Issues an X509-SVID with a new key, for any SPIFFE ID of the trust domain, without an entry. For \
+         administrators, and for what cannot run beside an agent.",
+        &[
+            ("To files", "steeple-server x509 mint -spiffeID spiffe://example.org/job -write ./job"),
+            (
+                "For an hour, with a DNS name",
+                "steeple-server x509 mint -spiffeID spiffe://example.org/job -dns job.example.org -ttl 1h",
+            ),
+        ],
+    ),
     flags: &[COMMON_FLAGS, FLAGS],
     action: remote!(mint),
 }];

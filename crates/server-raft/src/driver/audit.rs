@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::chain::Head;
 use crate::audit::trail::{Position, Progress, Trail};
-use crate::raft::{Leadership, Origin, ProposeError, Replica, SharedState};
+use crate::raft::{Beginning, Leadership, Origin, ProposeError, Replica, SharedState};
 
 /// Runs on every replica that has an audit file.
 #[derive(Clone)]
@@ -39,15 +39,17 @@ pub struct ReplicaPosition {
     state: SharedState,
     applied: watch::Receiver<u64>,
     leadership: watch::Receiver<Leadership>,
+    beginning: Option<Beginning>,
 }
 
 impl ReplicaPosition {
-    pub fn of(replica: &Replica) -> Self {
+    pub fn of(replica: &Replica, beginning: Option<Beginning>) -> Self {
         Self {
             node_id: replica.node_id(),
             state: replica.state().clone(),
             applied: replica.applied(),
             leadership: replica.leadership(),
+            beginning,
         }
     }
 }
@@ -63,6 +65,10 @@ impl Position for ReplicaPosition {
 
     fn anchor(&self) -> Option<AuditAnchor> {
         self.state.read().audit_anchors_of(self.node_id).next_back().map(|kept| kept.anchor.clone())
+    }
+
+    fn beginning(&self) -> Option<Beginning> {
+        self.beginning.clone()
     }
 }
 

@@ -164,7 +164,7 @@ mod tests {
     fn created(index: u64, count: usize, hint: usize) -> AppliedEvents {
         let change = || Change::Entry { before: None, after: Some(entry(hint)) };
         let events = (0..count).map(|_| Event { index, change: change() }).collect();
-        AppliedEvents { index, events, replaced: false }
+        AppliedEvents { index, at: tokio::time::Instant::now(), events, replaced: false }
     }
 
     fn indexes(history: &History, position: Position) -> Result<Vec<u64>, Gone> {

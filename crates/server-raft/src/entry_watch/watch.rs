@@ -117,7 +117,12 @@ mod tests {
 
     fn applied(index: u64, changes: Vec<Versions>) -> AppliedEvents {
         let event = |(before, after)| Event { index, change: Change::Entry { before, after } };
-        AppliedEvents { index, events: changes.into_iter().map(event).collect(), replaced: false }
+        AppliedEvents {
+            index,
+            at: tokio::time::Instant::now(),
+            events: changes.into_iter().map(event).collect(),
+            replaced: false,
+        }
     }
 
     fn text(response: &WatchEntriesResponse) -> Vec<String> {

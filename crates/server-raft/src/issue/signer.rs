@@ -19,7 +19,7 @@ use super::keys::{AuthorityKeys, KeysError};
 use super::wire::{Refused, distinguished_name, refused, token_signed, x509_signed};
 use crate::authz::{AgentDecision, decide};
 use crate::cpu;
-use crate::metrics;
+use crate::metrics::SigningBatch;
 use crate::peer::{SignError, SigningHandler};
 use crate::raft::{Actors, FenceError, Replica};
 
@@ -90,8 +90,12 @@ impl SigningHandler for Signer {
     /// Results in the order of the items.
     async fn sign(&self, items: Vec<wire::SignItem>) -> Result<Vec<wire::SignResult>, SignError> {
         let Inner { replica, keys, actors, .. } = &*self.inner;
-        let fence = replica.fence(*actors).await.map_err(fenced)?;
         let count = items.len();
+        let asked = SigningBatch::begin(count);
+        let fence = match replica.fence(*actors).await {
+            Ok(fence) => fence,
+            Err(error) => return Err(fenced(error, asked)),
+        };
         let inner = Arc::clone(&self.inner);
         let batch = inner.open_batch();
         let signing = cpu::compute(batch.weight(count), move || {
@@ -107,12 +111,12 @@ impl SigningHandler for Signer {
             // Whoever signs no longer holds no key open.
             keys.forget();
             tracing::warn!(%error, count, "signatures discarded");
-            return Err(fenced(error));
+            return Err(fenced(error, asked));
         }
         if !self.inner.still_active(&batch) {
-            return Err(fenced(FenceError::Overtaken));
+            return Err(fenced(FenceError::Overtaken, asked));
         }
-        metrics::signed(&items, &results);
+        asked.released(&items, &results);
         Ok(results)
     }
 }
@@ -230,7 +234,8 @@ impl Inner {
     }
 }
 
-fn fenced(error: FenceError) -> SignError {
+fn fenced(error: FenceError, asked: SigningBatch) -> SignError {
+    asked.refused(error.reason());
     SignError::Fenced { why: error.to_string() }
 }
 

@@ -172,7 +172,7 @@ pub(super) fn told(status: Status) -> MembershipError {
         Code::Cancelled if status.source().is_some() => MembershipError::Timeout,
         Code::Unavailable => MembershipError::NoLeader,
         _ if status.source().is_some() => MembershipError::NoLeader,
-        _ => MembershipError::Refused(status.message().to_owned()),
+        code => MembershipError::Told(code, status.message().to_owned()),
     }
 }
 
@@ -184,6 +184,7 @@ impl From<MembershipError> for Status {
             MembershipError::Timeout => Self::deadline_exceeded(text),
             MembershipError::UnknownMember(_) => Self::not_found(text),
             MembershipError::Target(_) => Self::invalid_argument(text),
+            MembershipError::Told(code, text) => Self::new(code, text),
             _ => Self::failed_precondition(text),
         }
     }
@@ -223,7 +224,11 @@ mod tests {
         let broken = Status::from_error(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into());
         assert_eq!((broken.code(), told(broken)), (Code::Unknown, MembershipError::NoLeader));
         let said = Status::failed_precondition("node 2 leads");
-        assert_eq!(told(said), MembershipError::Refused("node 2 leads".to_owned()));
+        assert_eq!(told(said), MembershipError::Told(Code::FailedPrecondition, "node 2 leads".to_owned()));
+        // What the leader says has the same code on every replica.
+        let unknown = Status::from(MembershipError::UnknownMember(9));
+        let forwarded = Status::from(told(unknown.clone()));
+        assert_eq!((forwarded.code(), forwarded.message()), (Code::NotFound, unknown.message()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How fast the disk syncs. While all voters answer, a slow leader's writes are acknowledged by the others' disks; as
-//! soon as one of them is away, every write waits for this one. So a leader whose disk is slow lets a replica lead whose
-//! disk is not. When all are slow nobody hands over: leadership that wanders mends nothing.
+//! soon as one of them is away, every write waits for this one. So a leader whose disk is slow lets a replica lead
+//! whose disk is not. When all are slow nobody hands over: leadership that wanders mends nothing.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -54,6 +54,24 @@ pub enum FenceError {
     Unconfirmed { waited: Duration },
 }
 
+impl FenceError {
+    /// As the metrics call it (`metrics::REFUSALS`).
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::NotLeader => "not_leader",
+            Self::NotVoter => "not_voter",
+            Self::CatchingUp => "catching_up",
+            Self::Diverged => "diverged",
+            Self::WrongClock => "wrong_clock",
+            Self::ClockNotAgreed => "clock_not_agreed",
+            Self::Changed => "leader_changed",
+            Self::Overtaken => "authority_changed",
+            Self::NoQuorum { .. } => "no_quorum",
+            Self::Unconfirmed { .. } => "unconfirmed",
+        }
+    }
+}
+
 pub(super) async fn acquire(
     consensus: &Consensus,
     rounds: &ReadIndexQueue,
@@ -127,3 +145,27 @@ async fn confirm_voter(consensus: &Consensus, rounds: &ReadIndexQueue) -> Result
 
 /// An election takes longer with slow timings; whoever waits for the work tries again.
 const CONFIRM_MAX: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_metrics_know_every_reason() {
+        let waited = Duration::ZERO;
+        for error in [
+            FenceError::NotLeader,
+            FenceError::NotVoter,
+            FenceError::CatchingUp,
+            FenceError::Diverged,
+            FenceError::WrongClock,
+            FenceError::ClockNotAgreed,
+            FenceError::Changed,
+            FenceError::Overtaken,
+            FenceError::NoQuorum { since: waited },
+            FenceError::Unconfirmed { waited },
+        ] {
+            assert!(crate::metrics::REFUSALS.contains(&error.reason()), "{error:?}");
+        }
+    }
+}

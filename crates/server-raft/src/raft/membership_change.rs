@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use steeple_state::{CommandKind, Suffrage};
+use tonic::Code;
 
 use super::membership_plan::{PROMOTE_LAG_MAX, Situation};
 use super::types::NodeId;
@@ -75,6 +76,9 @@ pub enum MembershipError {
     Timeout,
     #[error("{0}")]
     Refused(String),
+    /// By the leader.
+    #[error("{1}")]
+    Told(Code, String),
 }
 
 /// What has to be written, in this order.

@@ -28,6 +28,7 @@ use super::published::Published;
 use super::snapshot::Snapshot;
 use super::types::{Node, NodeId, TypeConfig, Vote};
 use super::wire;
+use crate::metrics::SnapshotTimer;
 use crate::peer::{Lane, MESSAGE_BYTES_MAX, PeerPool, PeerTarget};
 
 /// Bytes of a snapshot in one frame.
@@ -220,11 +221,13 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
             vote: Some(codec::vote_to_pb(&vote)),
             meta: Some(codec::snapshot_meta_to_pb(&snapshot.meta)),
         };
+        let (timer, size_bytes) = (SnapshotTimer::sent(), snapshot.snapshot.info().size_bytes);
         let request = self.request(frames(header, snapshot.snapshot), timeout);
         let answer = tokio::select! {
             closed = cancel => return Err(StreamingError::Closed(closed)),
             answer = within(timeout, raft.install_snapshot(request)) => answer,
         };
+        timer.done(answer.is_ok().then_some(size_bytes));
         let answer = answer.map_err(|status| self.failure(&status, RPCTypes::InstallSnapshot, timeout))?;
         let vote = codec::required(answer.vote, "vote").map_err(|error| malformed(&error))?;
         Ok(SnapshotResponse::new(codec::vote_from_pb(&vote)))

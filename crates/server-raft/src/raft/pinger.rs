@@ -39,6 +39,8 @@ pub(super) const FRESH_FOR: Duration = Duration::from_millis(2500);
 #[derive(Clone, Debug)]
 pub(super) struct PeerReport {
     pub(super) at: Instant,
+    /// Of the ping that it answered.
+    pub(super) round_trip: Duration,
     pub(super) last_log_index: u64,
     pub(super) applied_index: u64,
     /// A leader there would refuse writes too.
@@ -174,6 +176,7 @@ async fn ping(consensus: &Consensus, id: NodeId, node: &Node) -> Heard {
     consensus.peer_clocks.record(id, Timestamp::from_ms(answer.at_ms), started);
     let report = PeerReport {
         at: Instant::now(),
+        round_trip: started.elapsed(),
         last_log_index: answer.last_log_index,
         applied_index: answer.applied_index,
         disk_nearly_full: answer.disk_nearly_full,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use steeple_state::{Event, State, StateHash};
 use tokio::sync::{broadcast, watch};
+use tokio::time::Instant;
 
 use super::replica::{AppliedEvents, EVENTS_QUEUE_MAX};
 use super::state_check::{CHECKPOINTS_MAX, Checkpoint};
@@ -57,7 +58,7 @@ impl Published {
         self.applied.send_replace(index);
         if !events.is_empty() {
             // No receiver is no error: drivers come and go.
-            let _ = self.events.send(Arc::new(AppliedEvents { index, events, replaced: false }));
+            let _ = self.events.send(Arc::new(AppliedEvents { index, at: Instant::now(), events, replaced: false }));
         }
     }
 
@@ -67,6 +68,7 @@ impl Published {
         self.checkpoints.lock().clear();
         *self.state.write() = state;
         self.applied.send_replace(index);
-        let _ = self.events.send(Arc::new(AppliedEvents { index, events: Vec::new(), replaced: true }));
+        let _ =
+            self.events.send(Arc::new(AppliedEvents { index, at: Instant::now(), events: Vec::new(), replaced: true }));
     }
 }

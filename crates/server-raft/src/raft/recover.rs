@@ -16,7 +16,7 @@ use steeple_storage::{Inspector, Replacement, StorageError};
 
 use super::identity::shown;
 use super::inspect::{InspectError, Survey, decoded, survey};
-use super::refound::{NewCluster, RefoundError, refound, write};
+use super::refound::{NewCluster, Operator, RefoundError, refound, write};
 use super::sealing_keys;
 use super::types::NodeId;
 
@@ -92,7 +92,7 @@ pub enum PlanError {
 }
 
 /// Makes `dir` the only member of a new cluster, under that of `keys` which opens what it holds. All of it or nothing.
-pub fn recover(dir: &Path, keys: &[SealingKey], now: Timestamp) -> Result<Recovered, RecoverError> {
+pub fn recover(dir: &Path, keys: &[SealingKey], by: Operator, now: Timestamp) -> Result<Recovered, RecoverError> {
     let replacement = Replacement::of_store(dir)?;
     let survivor = survey(dir)?;
     if is_quorum(std::slice::from_ref(&survivor)) {
@@ -113,6 +113,7 @@ pub fn recover(dir: &Path, keys: &[SealingKey], now: Timestamp) -> Result<Recove
         peer_address: facts.as_ref().map(|facts| facts.peer_address.clone()).unwrap_or_default(),
         api_address: facts.map(|facts| facts.api_address).unwrap_or_default(),
         rotate: false,
+        by,
         now,
     };
     let reborn = refound(state, &new)?;
@@ -171,7 +172,7 @@ mod tests {
 
     use super::*;
     use crate::raft::types::{Entry, LeaderId, LogId, Proposal};
-    use crate::raft::{codec, identity, peer_ca};
+    use crate::raft::{beginning, codec, identity, peer_ca};
 
     #[test]
     fn a_quorum_is_a_majority_of_each_set_of_voters() {
@@ -189,6 +190,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
     const CLUSTER: Uuid = [7; 16];
     const TERM: u64 = 3;
+    const BY: Operator = Operator { command: "recover apply", uid: 7 };
 
     fn command(kind: CommandKind) -> Command {
         Command { request_id: NO_REQUEST, at: NOW, actor: "test".to_owned(), kind }
@@ -259,8 +261,13 @@ mod tests {
             vec![stored(1, &init(&key)), stored(2, &federated("one.test")), stored(3, &federated("two.test"))];
         let dir = survivor(Some(&applied), entries);
 
-        let recovered = recover(dir.path(), slice::from_ref(&key), NOW).unwrap();
+        let recovered = recover(dir.path(), slice::from_ref(&key), BY, NOW).unwrap();
         assert_eq!((recovered.replayed, recovered.done.index), (2, 4));
+        let storage = Storage::open(dir.path(), Options { ballast_bytes: 0, ..Options::default() }).unwrap();
+        let told = beginning(&storage).unwrap().expect("it remembers");
+        assert_eq!((told.by.as_str(), told.uid, told.at_ms), ("recover apply", 7, NOW.as_ms()));
+        assert_eq!((told.cluster_uuid, told.index), (CLUSTER, 3));
+        drop(storage);
         let state = state_of(dir.path());
         assert!(["one.test", "two.test"].iter().all(|name| state.bundle(&domain(name)).is_some()));
         assert_eq!(state.cluster().unwrap().uuid, recovered.cluster_uuid);
@@ -284,7 +291,7 @@ mod tests {
         let mut applied = State::new();
         applied.apply(1, &init(&key));
         let dir = survivor(Some(&applied), vec![stored(3, &federated("one.test"))]);
-        assert!(matches!(recover(dir.path(), slice::from_ref(&key), NOW), Err(RecoverError::Gap { index: 2 })));
+        assert!(matches!(recover(dir.path(), slice::from_ref(&key), BY, NOW), Err(RecoverError::Gap { index: 2 })));
         assert!(!dir.path().join("replaced").exists());
     }
 
@@ -292,10 +299,10 @@ mod tests {
     fn another_sealing_key_recovers_nothing() {
         let [key, other] = [(); 2].map(|()| SealingKey::generate(&SystemRandom::new()).unwrap());
         let dir = survivor(None, vec![stored(1, &init(&key))]);
-        let refused = recover(dir.path(), slice::from_ref(&other), NOW).unwrap_err().to_string();
+        let refused = recover(dir.path(), slice::from_ref(&other), BY, NOW).unwrap_err().to_string();
         assert!(refused.contains("does not open this cluster's keyring"), "{refused}");
         assert!(!dir.path().join("replaced").exists());
-        assert_eq!(recover(dir.path(), &[other, key], NOW).unwrap().replayed, 1, "with either of two");
+        assert_eq!(recover(dir.path(), &[other, key], BY, NOW).unwrap().replayed, 1, "with either of two");
     }
 
     #[test]

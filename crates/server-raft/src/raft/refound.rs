@@ -18,12 +18,20 @@ use steeple_core::{AuthorityKind, Timestamp};
 use steeple_state::{MemberFacts, Refounded, Refounding, Rejection, State, Uuid};
 use steeple_storage::{Batch, Storage, StorageError};
 
+use super::beginning::{self, Beginning};
 use super::error::StartError;
 use super::identity::{self, Membership as Belonging, Origin};
 use super::state_machine::{META_LAST_APPLIED, META_MEMBERSHIP};
 use super::types::{LeaderId, LogId, Membership, Node, NodeId, StoredMembership, Vote};
 use super::{codec, open_keyring, peer_ca};
 use crate::peer::AuthorityError;
+
+/// Who makes a cluster begin anew, and by which command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operator {
+    pub command: &'static str,
+    pub uid: u32,
+}
 
 /// What the operator of the new cluster decides.
 pub struct NewCluster<'a> {
@@ -34,6 +42,7 @@ pub struct NewCluster<'a> {
     pub api_address: String,
     /// Whether the signing keys are to be replaced as soon as verifiers can know their successors.
     pub rotate: bool,
+    pub by: Operator,
     pub now: Timestamp,
 }
 
@@ -42,6 +51,7 @@ pub struct Reborn {
     pub state: State,
     pub cluster_uuid: Uuid,
     pub done: Refounded,
+    pub beginning: Beginning,
     facts: MemberFacts,
 }
 
@@ -68,6 +78,14 @@ pub enum RefoundError {
 /// Decides everything; writes nothing.
 pub fn refound(mut state: State, new: &NewCluster<'_>) -> Result<Reborn, RefoundError> {
     let cluster_uuid = identity::new_uuid();
+    let beginning = Beginning {
+        by: new.by.command.to_owned(),
+        uid: new.by.uid,
+        at_ms: new.now.as_ms(),
+        cluster_uuid: state.cluster().map(|cluster| cluster.uuid).unwrap_or_default(),
+        index: state.applied_index(),
+        backup_id: String::new(),
+    };
     let earlier = open_keyring(&state, new.sealing_key)?.ok_or(RefoundError::NoKeyring)?;
     let sealed = peer_ca::found(&cluster_uuid, new.sealing_key, new.now)?;
     let keyring = SealedKeyring::decode(&sealed.keyring)?.open(new.sealing_key, &cluster_uuid)?;
@@ -97,7 +115,7 @@ pub fn refound(mut state: State, new: &NewCluster<'_>) -> Result<Reborn, Refound
         rotate: new.rotate,
     };
     let done = state.refound(&refounding)?;
-    Ok(Reborn { state, cluster_uuid, done, facts })
+    Ok(Reborn { state, cluster_uuid, done, beginning, facts })
 }
 
 /// Fills an empty store so that a server that starts on it is the only voter. `term` is the last one of the earlier
@@ -130,6 +148,7 @@ pub fn write(storage: &Storage, reborn: &Reborn, term: u64) -> Result<(), Refoun
     log.purge_to(reborn.done.index, last_record)?;
     storage.snapshots().build()?;
     log.save_vote(codec::to_record(&codec::vote_to_pb(&vote)))?;
+    beginning::remember(storage, &reborn.beginning)?;
     let belonging = Belonging { cluster_uuid: reborn.cluster_uuid, node_id, origin: Origin::Refounded };
     // The last word, and synced: one write-ahead log, so all of the above is durable with it.
     identity::remember_all(&storage.identity(), &reborn.facts.storage_uuid, &belonging)?;

@@ -47,6 +47,8 @@ pub struct Origin {
 #[derive(Clone, Debug, PartialEq)]
 pub struct AppliedEvents {
     pub index: u64,
+    /// When it was applied here.
+    pub at: Instant,
     pub events: Vec<Event>,
     /// A snapshot replaced the whole state: whoever follows events starts again from the state.
     pub replaced: bool,
@@ -145,6 +147,11 @@ impl Replica {
     /// Whether the quorum's clocks say that this one is wrong. Such a replica decides nothing by the time.
     pub fn has_wrong_clock(&self) -> bool {
         self.inner.consensus.has_wrong_clock()
+    }
+
+    /// Whether this replica should not lead, because of how its disk syncs.
+    pub fn has_slow_disk(&self) -> bool {
+        self.inner.consensus.disk_pace.is_slow()
     }
 
     /// Whether a quorum goes by the same time as this replica.

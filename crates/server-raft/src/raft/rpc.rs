@@ -20,6 +20,7 @@ use super::codec::{self, CodecError};
 use super::consensus::Consensus;
 use super::types::{NodeId, Raft, SnapshotMeta, TypeConfig, Vote};
 use super::wire;
+use crate::metrics::SnapshotTimer;
 use crate::peer::PeerGuard;
 
 pub(crate) struct RaftService {
@@ -103,9 +104,10 @@ impl raft_server::Raft for RaftService {
         let mut frames = request.into_inner();
         let (vote, meta) = header(&mut frames).await?;
         speaks_for_itself(caller, &vote)?;
-        let snapshot = openraft::Snapshot { meta, snapshot: self.receive(&mut frames).await? };
-        let answer: SnapshotResponse<TypeConfig> =
-            self.raft.install_full_snapshot(vote, snapshot).await.map_err(failed)?;
+        let timer = SnapshotTimer::received();
+        let installed = self.receive_and_install(vote, meta, &mut frames).await;
+        timer.done(installed.as_ref().ok().map(|(_, size_bytes)| *size_bytes));
+        let (answer, _) = installed?;
         Ok(Response::new(pb::InstallSnapshotResponse { vote: Some(codec::vote_to_pb(&answer.vote)) }))
     }
 
@@ -125,6 +127,19 @@ impl raft_server::Raft for RaftService {
 }
 
 impl RaftService {
+    /// Its size as well.
+    async fn receive_and_install(
+        &self,
+        vote: Vote,
+        meta: SnapshotMeta,
+        frames: &mut Streaming<pb::SnapshotFrame>,
+    ) -> Result<(SnapshotResponse<TypeConfig>, u64), Status> {
+        let file = self.receive(frames).await?;
+        let size_bytes = file.info().size_bytes;
+        let snapshot = openraft::Snapshot { meta, snapshot: file };
+        Ok((self.raft.install_full_snapshot(vote, snapshot).await.map_err(failed)?, size_bytes))
+    }
+
     /// Writes the chunks to disk as they come, and verifies the whole. No thread waits for the network meanwhile.
     async fn receive(&self, frames: &mut Streaming<pb::SnapshotFrame>) -> Result<SnapshotFile, Status> {
         let mut incoming = self.snapshots.receive().map_err(unstored)?;

@@ -9,6 +9,7 @@ use super::consensus::{Consensus, Route};
 use super::forward::{RETRY_PAUSE, next_try};
 use super::handler::Handler;
 use super::remote;
+use crate::metrics;
 use crate::peer::{SIGN_ITEMS_MAX, SignError, SigningHandler};
 
 pub(super) async fn forward(
@@ -19,7 +20,8 @@ pub(super) async fn forward(
 ) -> Result<Vec<SignResult>, SignError> {
     let mut results = Vec::with_capacity(items.len());
     for batch in items.chunks(SIGN_ITEMS_MAX) {
-        results.extend(sign_batch(consensus, signer, batch, deadline).await?);
+        let signed = sign_batch(consensus, signer, batch, deadline).await;
+        results.extend(signed.inspect_err(|error| metrics::signing_given_up(batch.len(), error))?);
     }
     Ok(results)
 }
@@ -74,6 +76,9 @@ async fn at_leader(
         hops: remote::HOPS,
         applied_index,
     };
-    let answer = remote::leader(peers, leader, &node).ok()?.sign(remote::until(deadline, message)).await;
+    let mut leader = remote::leader(peers, leader, &node).ok()?;
+    let asked = Instant::now();
+    let answer = leader.sign(remote::until(deadline, message)).await;
+    metrics::signing_forwarded(asked.elapsed(), answer.is_ok());
     Some(answer.ok()?.into_inner().results)
 }

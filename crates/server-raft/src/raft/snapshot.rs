@@ -7,6 +7,7 @@ use steeple_storage::{SnapshotFile, Snapshots};
 
 use super::state_machine::{blocking, snapshot_meta};
 use super::types::TypeConfig;
+use crate::metrics::SnapshotTimer;
 
 /// Complete and checked, whether it is this replica's current one, to be sent, or a peer's, to be installed.
 pub(super) type Snapshot = openraft::alias::SnapshotOf<TypeConfig, SnapshotFile>;
@@ -26,7 +27,10 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
         let snapshots = self.snapshots.clone();
-        blocking(move || snapshots.build().map(drop).map_err(io::Error::other)).await?;
+        let timer = SnapshotTimer::taken();
+        let built = blocking(move || snapshots.build().map_err(io::Error::other)).await;
+        timer.done(built.as_ref().ok().map(|info| info.size_bytes));
+        built?;
         current(&self.snapshots)?.ok_or_else(|| io::Error::other("the snapshot just built is gone"))
     }
 }

@@ -69,6 +69,8 @@ pub struct MemberStatus {
     pub healthy_for: Option<Duration>,
     /// How long ago it answered. `None` of this replica, and of one that never did.
     pub last_contact: Option<Duration>,
+    /// How long its last answer to a ping took. `None` as of [`Self::last_contact`].
+    pub round_trip: Option<Duration>,
     /// The highest cluster version that its release knows, as it said.
     pub cluster_version_max: Option<u32>,
 }
@@ -136,6 +138,7 @@ pub(super) fn of(consensus: &Consensus) -> Status {
             healthy: is_us || healthy_for.is_some(),
             healthy_for,
             last_contact: report.as_ref().map(|report| report.at.elapsed()),
+            round_trip: report.as_ref().map(|report| report.round_trip),
             cluster_version_max: match is_us {
                 true => Some(CLUSTER_VERSION_MAX),
                 false => report.as_ref().map(|report| report.cluster_version_max),

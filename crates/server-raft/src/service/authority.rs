@@ -7,7 +7,7 @@ use steeple_api::steeple::peer::AcknowledgementsResponse;
 use steeple_api::steeple::server::authorities_server::Authorities as AuthoritiesApi;
 use steeple_api::steeple::server::*;
 use steeple_ca::certificate;
-use steeple_ca::forecast::{ForecastStep, forecast};
+use steeple_ca::forecast::{ForecastStep, forecast, leavings};
 use steeple_ca::lifecycle::{AckState, Step, activation};
 use steeple_ca::policy::Policy;
 use steeple_core::{self as core, AuthorityKind, AuthoritySet, Bundle, Timestamp};
@@ -54,8 +54,10 @@ impl AuthoritiesApi for AuthoritiesService {
         for kind in self.shared.switches.kinds() {
             let set = view.state().authorities(kind).clone();
             let mut made = 0;
-            let mut planned = forecast(now, until, kind, &self.shared.maker.policy, set);
-            steps.extend(planned.by_ref().map(|step| planned_step(kind, &step, &mut made)));
+            let mut planned = forecast(now, until, kind, &self.shared.maker.policy, set.clone());
+            let mut foreseen: Vec<ForecastStep> = planned.by_ref().collect();
+            foreseen.extend(leavings(&set, &foreseen, planned.covers()));
+            steps.extend(foreseen.iter().map(|step| planned_step(kind, step, &mut made)));
             complete_until = complete_until.min(planned.covers());
         }
         steps.sort_by_key(|step| step.at);

@@ -57,6 +57,19 @@ async fn votes_are_given_and_taken_without_losing_the_quorum() {
     let mut replicas = site.cluster(3).await;
     create(&replicas.servers[0], "kept").await;
     until_voters(&replicas.servers[0], &[1, 2, 3], 1).await;
+    // One that is no member is not found, by every command and on every replica.
+    for asked in &replicas.servers {
+        for unknown in [
+            &["demote", "-nodeID", "99"][..],
+            &["promote", "-nodeID", "99"],
+            &["remove", "-nodeID", "99"],
+            &["replace", "-nodeID", "99", "-withNodeID", "98"],
+            &["transfer-leader", "-nodeID", "99"],
+        ] {
+            let said = cluster_refuses(asked, unknown).await;
+            assert!(said.contains("code = NotFound desc = node 99 is not a member"), "{unknown:?}: {said}");
+        }
+    }
     let said = cluster_refuses(&replicas.servers[0], &["set-target", "-voters", "2"]).await;
     assert!(said.contains("use 1, 3, 5 or 7"), "{said}");
 

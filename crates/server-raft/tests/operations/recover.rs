@@ -1,6 +1,8 @@
 //! Two of three replicas are lost for good.
 
-use crate::site::{Site, create, entries, refused, run, text};
+use steeple_testkit::{Cluster, ExtraLines};
+
+use crate::site::{Site, binaries, create, entries, refused, run, spec, text};
 
 #[tokio::test]
 async fn a_survivor_becomes_a_cluster_again_and_the_lost_cannot_return() {
@@ -73,6 +75,41 @@ async fn a_survivor_becomes_a_cluster_again_and_the_lost_cannot_return() {
     if let Ok(alone) = ghost.admin().status().await {
         assert_eq!((alone.leader_id, alone.cluster_uuid), (0, before.cluster_uuid));
     }
+}
+
+/// What an operator did offline is on record, and so is what a server that was not stopped would do.
+#[tokio::test]
+async fn a_recovery_is_the_first_audit_record_and_old_members_are_named() {
+    let site = Site::new();
+    let audited = ExtraLines { server: "audit { file = \"audit.log\" }".to_owned(), ..ExtraLines::default() };
+    let cluster = Cluster::start_with(&binaries(), site.scratch.path(), 2, &spec(""), &audited).await;
+    let mut cluster = cluster.expect("two vote");
+    create(&cluster.servers[0], "kept").await;
+    let before = cluster.servers[1].admin().status().await.unwrap();
+    let mut survivor = cluster.servers.pop().expect("a server");
+    survivor.kill9().await.expect("it ends");
+
+    let (dir, config) = (survivor.data_dir(), site.config(&survivor));
+    let applied = run(&["recover", "apply", "-dataDir", text(&dir), "-config", &config, "-confirm"]).await;
+    assert!(applied.ok, "{}", applied.text);
+    // The other one was never stopped.
+    assert!(applied.text.contains("DO NOT START THIS SERVER YET"), "{}", applied.text);
+    assert!(applied.text.contains(&before.cluster_uuid) && applied.text.contains("First stop every server"));
+    cluster.servers[0].kill9().await.expect("it ends");
+
+    survivor.launch().expect("it starts");
+    survivor.ready().await.expect("it serves");
+    let file = site.scratch.join(survivor.name()).join("audit.log");
+    let show = ["audit", "show", "-file", text(&file), "-output", "json", "-method", "recover apply"];
+    let shown = run(&show).await;
+    assert_eq!(shown.json["event"], "begun_anew", "{}", shown.text);
+    assert_eq!(shown.json["earlier_cluster"], before.cluster_uuid.as_str(), "{}", shown.text);
+    assert!(shown.json["earlier_index"].as_u64() >= Some(before.applied_index), "{}", shown.text);
+    survivor.stop().await.expect("it stops");
+    survivor.launch().expect("it starts again");
+    survivor.ready().await.expect("it serves");
+    assert_eq!(run(&show).await.text, shown.text, "it is told once");
+    assert!(run(&["audit", "verify", "-file", text(&file)]).await.ok);
 }
 
 #[tokio::test]

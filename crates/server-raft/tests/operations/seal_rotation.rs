@@ -43,6 +43,17 @@ async fn the_keys_are_replaced_while_the_cluster_serves_and_by_whoever_leads() {
     create(&cluster.servers[leader], "afterwards").await;
     cluster.converged().await.expect("one state");
 
+    // Without a quorum it says so within seconds, and then stops.
+    for server in &mut cluster.servers[1..] {
+        server.kill9().await.expect("it ends");
+    }
+    let socket = cluster.servers[0].admin_socket();
+    let began = std::time::Instant::now();
+    let said = refused(&["seal", "rotate", "-socketPath", text(&socket)]).await;
+    assert!(said.contains("waiting: there is no quorum: 1 of 3 voters answer"), "{said}");
+    assert!(said.contains("start the others") && said.contains("run the same command again"), "{said}");
+    assert!(began.elapsed() < std::time::Duration::from_secs(40), "{:?}", began.elapsed());
+
     let nowhere = site.scratch.join("none.sock");
     assert!(refused(&["seal", "rotate", "-socketPath", text(&nowhere)]).await.contains("keyring"));
 }

@@ -59,8 +59,8 @@ async fn sinks_get_spires_keys_and_a_signal_shows_all_in_the_log() {
     let sent = std::process::Command::new("kill").args(["-USR1", &pid]).status().expect("kill runs");
     assert!(sent.success());
     let shown = until("the metrics in the log", EVENT_MAX, async || {
-        let tail = server.process().map(|process| process.tail()).unwrap_or_default();
-        if tail.contains("spire_server_uptime_in_ms{trust_domain=") { Ok(()) } else { Err(tail) }
+        let log = std::fs::read_to_string(server.log()).map_err(|error| error.to_string())?;
+        if log.contains("spire_server_uptime_in_ms{trust_domain=") { Ok(()) } else { Err("not yet".to_owned()) }
     });
     shown.await.expect("they are there");
     server.stop().await.expect("it stops");

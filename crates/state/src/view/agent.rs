@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use steeple_core::{AttestedAgent, IdPattern, JoinToken, MatchBehavior, SpiffeId};
+use steeple_core::{AttestedAgent, IdPattern, JoinToken, MatchBehavior, SpiffeId, Timestamp};
 
 use super::page::number;
 use super::{Page, PageRequest, SelectorFilter, TokenError};
@@ -53,6 +53,16 @@ impl State {
     pub fn join_token(&self, value: &str) -> Option<JoinToken> {
         let expires_at = *self.join_tokens.get(value)?;
         Some(JoinToken { value: value.to_owned(), expires_at })
+    }
+
+    /// In the order of their IDs.
+    pub fn all_agents(&self) -> impl Iterator<Item = &AttestedAgent> {
+        self.agents.rows().map(|row| row.agent.as_ref())
+    }
+
+    /// Of the tokens that were created and not yet used, those that are still good at `now`.
+    pub fn count_valid_join_tokens(&self, now: Timestamp) -> usize {
+        self.join_tokens.values().filter(|expires_at| **expires_at >= now.as_secs()).count()
     }
 
     /// Tokens created and not yet used, expired ones included.

@@ -41,6 +41,11 @@ impl State {
         self.bundles.len()
     }
 
+    /// Trust domains whose bundle endpoint is polled.
+    pub fn count_relationships(&self) -> usize {
+        self.relationships.len()
+    }
+
     /// Of those, the ones whose trust domain `admits` lets pass.
     pub fn count_bundles_where(&self, admits: impl Fn(&TrustDomain) -> bool) -> usize {
         self.bundles.after(0).filter(|(_, bundle)| admits(&bundle.trust_domain)).count()

@@ -1,15 +1,19 @@
 //! What the chain says of itself, between the records of calls.
 
+use steeple_core::Timestamp;
 use steeple_telemetry::log::Fields;
 
 use super::record::{Hash, Record, sha256};
 use crate::audit::facts::put;
+use crate::raft::Beginning;
 
 /// Records of the type `chain`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The first record of a chain, and why it does not continue another one. `torn` as in [`Self::Torn`].
     Begun { reason: String, torn: Option<Torn> },
+    /// The cluster began anew, by a recovery or a restore.
+    BegunAnew(Beginning),
     /// A server started and goes on.
     Opened,
     /// A new file, because the one before was full. `dropped` is the last record of the files that had to go so far.
@@ -59,6 +63,18 @@ impl Event {
                 put(&mut fields, "reason", reason.as_str());
                 torn.iter().for_each(|torn| torn.put(&mut fields));
                 (BEGUN, "Audit chain begins")
+            }
+            Self::BegunAnew(beginning) => {
+                let Beginning { by, uid, at_ms, cluster_uuid, index, backup_id } = beginning;
+                put(&mut fields, "method", by.as_str());
+                put(&mut fields, "caller_uid", u64::from(*uid));
+                put(&mut fields, "begun_at", Timestamp::from_ms(*at_ms).to_string());
+                put(&mut fields, "earlier_cluster", uuid::Uuid::from_bytes(*cluster_uuid).to_string());
+                put(&mut fields, "earlier_index", *index);
+                if !backup_id.is_empty() {
+                    put(&mut fields, "backup_id", backup_id.as_str());
+                }
+                ("begun_anew", "Cluster began anew")
             }
             Self::Opened => ("opened", "Audit chain goes on"),
             Self::Rotated { dropped } => {

@@ -34,6 +34,7 @@ use tonic::Status;
 
 use super::chain::Head;
 use crate::metrics;
+use crate::raft::Beginning;
 use files::Files;
 use writer::Writer;
 
@@ -44,6 +45,8 @@ pub trait Position: Send + 'static {
     fn index_and_term(&self) -> (u64, u64);
     /// The latest anchor of this replica.
     fn anchor(&self) -> Option<AuditAnchor>;
+    /// How the cluster began anew, on the replica that it began with.
+    fn beginning(&self) -> Option<Beginning>;
 }
 
 /// Why something is not on record.

@@ -9,7 +9,7 @@ use crate::audit::facts::put;
 
 /// Node 1 at log index 7, with an anchor that a test may move.
 #[derive(Clone, Default)]
-struct At(Arc<Mutex<Option<AuditAnchor>>>);
+struct At(Arc<Mutex<Option<AuditAnchor>>>, Option<Beginning>);
 
 impl Position for At {
     fn node_id(&self) -> u64 {
@@ -22,6 +22,10 @@ impl Position for At {
 
     fn anchor(&self) -> Option<AuditAnchor> {
         self.0.lock().clone()
+    }
+
+    fn beginning(&self) -> Option<Beginning> {
+        self.1.clone()
     }
 }
 
@@ -210,4 +214,34 @@ fn a_file_of_another_server_is_refused() {
     let nowhere = AuditSettings { file: dir.path().join("none/audit.log"), ..settings };
     let refused = OpenTrail::open(&nowhere).unwrap_err().to_string();
     assert!(refused.starts_with("server.audit.file: open ") && refused.contains("no such file"), "{refused}");
+}
+
+#[tokio::test]
+async fn the_first_chain_of_a_cluster_that_began_anew_says_so_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(dir.path().join("audit.log"), false);
+    let beginning = Beginning {
+        by: "recover apply".to_owned(),
+        uid: 7,
+        at_ms: 1_700_000_000_000,
+        cluster_uuid: [7; 16],
+        index: 42,
+        backup_id: String::new(),
+    };
+    let at = At(Arc::default(), Some(beginning));
+    let trail = start(&settings, &at);
+    let head = trail.head(true).await.unwrap();
+    *at.0.lock() = Some(anchor(&head));
+    drop(trail);
+    // The next start goes on.
+    start_again(&settings, &at).await.head(false).await.unwrap();
+    let told: Vec<Record> =
+        records(&settings.file).into_iter().filter(|record| record.event() == Some("begun_anew")).collect();
+    let [told] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((told.text("method"), told.number("caller_uid")), ("recover apply", Some(7)));
+    assert_eq!(
+        (told.text("earlier_cluster"), told.number("earlier_index")),
+        ("07070707-0707-0707-0707-070707070707", Some(42))
+    );
+    assert!(verified(&settings.file, Some(anchor(&head))).breaks.is_empty());
 }

@@ -193,8 +193,14 @@ impl Writer {
                     self.broken(&reason);
                 }
                 self.head = Some(head);
-                self.due.retain(|event| !matches!(event, Event::Opened | Event::Torn(_) | Event::Begun { .. }));
+                self.due.retain(|event| {
+                    !matches!(event, Event::Opened | Event::Torn(_) | Event::Begun { .. } | Event::BegunAnew(_))
+                });
                 self.due.insert(0, Event::Begun { reason, torn });
+                // Its first chain: nobody has been told yet.
+                if let Some(beginning) = self.position.beginning().filter(|_| anchor.is_none()) {
+                    self.due.insert(1, Event::BegunAnew(beginning));
+                }
             }
         }
         self.is_open = end.is_open;

@@ -42,7 +42,7 @@ impl RateLimits {
         let limiter = |kind: LimitKind| (kind, Arc::new(Mutex::new(Buckets::new(kind.per_second(), now))));
         let limits = Self { limiters: LimitKind::ALL.into_iter().filter(is_on).map(limiter).collect() };
         for limit in LIMITS.iter().filter(|limit| limits.limiters.contains_key(&limit.kind)) {
-            CallTimer::declare(&metric(limit));
+            CallTimer::declare_calls_of(&metric(limit), &format!("waits for the rate limit of {}", limit.method));
         }
         limits
     }

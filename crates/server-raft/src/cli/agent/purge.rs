@@ -8,7 +8,7 @@ use steeple_api::server::agent::DeleteAgentRequest;
 use steeple_api::server::agent::agent_client::AgentClient;
 use steeple_api::server::agent::list_agents_request::Filter;
 use steeple_api::types::{Agent, AgentMask};
-use steeple_cli::{Call, Context, Failure, Flag, Streams, one_line, rpc_error};
+use steeple_cli::{Call, Context, Failure, Flag, Progress, Streams, one_line, rpc_error};
 use steeple_config::GoDuration;
 use steeple_core::{Clock, SystemClock, Timestamp};
 use tonic::transport::Channel;
@@ -43,8 +43,11 @@ pub(super) async fn purge(call: &mut Call, channel: Channel) -> Result<(), Failu
     let mask = AgentMask { x509svid_expires_at: true, ..AgentMask::default() };
     let agents = fetch_all(&mut client, filter, Some(mask)).await.context("failed to list agents")?;
     let before = SystemClock.now().saturating_sub(expired_for);
+    let expired: Vec<Agent> = agents.into_iter().filter(|agent| is_expired(agent, before)).collect();
+    let (total, mut progress) = (expired.len() as u64, Progress::new("purge"));
     let mut purged = Vec::new();
-    for agent in agents.into_iter().filter(|agent| is_expired(agent, before)) {
+    for agent in expired {
+        progress.at(purged.len() as u64, total);
         let id = id_text(agent.id.as_ref());
         let result = if dry_run {
             PurgeResult::Kept
@@ -56,6 +59,7 @@ pub(super) async fn purge(call: &mut Call, channel: Channel) -> Result<(), Failu
         };
         purged.push(Purged { id, result });
     }
+    drop(progress);
     if call.is_json() {
         let agents: Vec<Value> = purged.iter().map(Purged::json).collect();
         return Ok(writeln!(call.streams.stdout, "{}", one_line(json!({ "expired_agents": agents })))?);

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use steeple_cli::Failure;
+use steeple_cli::{Failure, Progress};
 use steeple_core::unreadable;
 
 use crate::audit::trail::siblings_of;
@@ -24,8 +24,10 @@ pub(super) fn trail_of(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
-/// Calls `line` with the file, the number of the line, its bytes, and whether it has an end.
+/// A bar shows how far it is. Calls `line` with the file, the number of the line, its bytes, and whether it has an end.
 pub(super) fn each_line(files: &[PathBuf], mut line: impl FnMut(&Path, u64, &[u8], bool)) -> Result<(), Failure> {
+    let sizes = files.iter().filter_map(|path| Some(std::fs::metadata(path).ok()?.len()));
+    let (total, mut read, mut progress) = (sizes.sum(), 0, Progress::new("audit files"));
     for path in files {
         let failed = |error: std::io::Error| Failure::message(unreadable(path, &error));
         let mut reader = BufReader::new(File::open(path).map_err(failed)?);
@@ -36,6 +38,8 @@ pub(super) fn each_line(files: &[PathBuf], mut line: impl FnMut(&Path, u64, &[u8
             if taken == 0 {
                 break;
             }
+            read += taken as u64;
+            progress.at(read, total);
             match bytes.strip_suffix(b"\n") {
                 Some(bytes) => line(path, number, bytes, true),
                 None => line(path, number, &bytes, false),

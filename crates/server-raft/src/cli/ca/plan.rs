@@ -21,6 +21,12 @@ pub(super) async fn plan(call: &mut Call, channel: Channel) -> Result<(), Failur
             [utc_time(step.at), kind, action, id, utc_time(step.not_after)]
         }));
         print_table(&mut streams.stdout, &rows)?;
+        writeln!(
+            streams.stdout,
+            "\nprepare: made and published; it waits for acknowledgements, at most until `activate`."
+        )?;
+        writeln!(streams.stdout, "activate: it signs, and the one before is retired: it verifies only.")?;
+        writeln!(streams.stdout, "forget: out of the bundle, a day after its end.")?;
         Ok(writeln!(streams.stdout, "\nComplete until {}.", utc_time(response.complete_until))?)
     })
 }

@@ -17,7 +17,7 @@ use tonic::transport::Channel;
 
 use super::status::print_status;
 use super::turn::{Looked, Turn, Wish, of_kind, verb};
-use crate::cli::progress::{PATIENCE, Progress, is_passing};
+use crate::cli::progress::{Patience, Progress, is_passing};
 
 pub(super) async fn rotate(call: &mut Call, channel: Channel) -> Result<(), Failure> {
     let wanted = kinds(call.values.text("kind"))?;
@@ -25,6 +25,7 @@ pub(super) async fn rotate(call: &mut Call, channel: Channel) -> Result<(), Fail
         authorities: AuthoritiesClient::new(channel.clone()),
         local: LocalAuthorityClient::new(channel.clone()),
         progress: Progress::default(),
+        patience: Patience::new(channel.clone()),
     };
     let status = rotation.status().await.context("could not get the state of the authorities")?;
     let wish = Wish {
@@ -53,7 +54,7 @@ pub(super) async fn rotate(call: &mut Call, channel: Channel) -> Result<(), Fail
         rotation.turn(call, turn, (position, count)).await?;
     }
     rotation.progress.end(&mut call.streams)?;
-    let status = rotation.status_with_patience().await?;
+    let status = rotation.status_with_patience(call).await?;
     call.print(&status, |streams, status| Ok(print_status(&mut streams.stdout, status)?))
 }
 
@@ -61,6 +62,7 @@ struct Rotation {
     authorities: AuthoritiesClient<Channel>,
     local: LocalAuthorityClient<Channel>,
     progress: Progress,
+    patience: Patience,
 }
 
 impl Rotation {
@@ -68,7 +70,7 @@ impl Rotation {
     async fn turn(&mut self, call: &mut Call, mut turn: Turn, turns: (usize, usize)) -> Result<(), Failure> {
         let mut failed: Option<Step> = None;
         loop {
-            let status = self.status_with_patience().await?;
+            let status = self.status_with_patience(call).await?;
             let Looked { step, done, notes } = turn.look(Instant::now(), &status)?;
             for note in notes {
                 self.progress.note(&mut call.streams, &note)?;
@@ -130,19 +132,17 @@ impl Rotation {
         Ok(self.authorities.status(AuthorityStatusRequest {}).await?.into_inner())
     }
 
-    /// As [`is_passing`] says.
-    async fn status_with_patience(&mut self) -> Result<AuthorityStatusResponse, Failure> {
-        let begun = Instant::now();
+    /// As [`Patience`] says.
+    async fn status_with_patience(&mut self, call: &mut Call) -> Result<AuthorityStatusResponse, Failure> {
         loop {
-            match self.status().await {
-                Ok(status) => return Ok(status),
-                Err(status) if is_passing(&status) && begun.elapsed() < PATIENCE => {
-                    tokio::time::sleep(LOOK_INTERVAL).await;
-                }
-                Err(status) => {
-                    return Err(status).context("the rotation has stopped; go on as was said at its beginning");
-                }
+            let Self { authorities, progress, patience, .. } = self;
+            let asked = async { Ok(authorities.status(AuthorityStatusRequest {}).await?.into_inner()) };
+            let answer = patience.of(&mut call.streams, progress, asked).await;
+            if let Some(status) = answer.context("the rotation has stopped; go on as was said at its beginning")? {
+                patience.renew();
+                return Ok(status);
             }
+            tokio::time::sleep(LOOK_INTERVAL).await;
         }
     }
 }

@@ -62,19 +62,25 @@ fn print(out: &mut dyn Write, status: &StatusResponse, quorum: Quorum) -> io::Re
 
 /// Voters that answered within the last seconds, as the replica that was asked sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Quorum {
+pub(in crate::cli) struct Quorum {
     answering: usize,
     voters: usize,
 }
 
 impl Quorum {
-    fn of(members: &[Member]) -> Self {
+    pub(in crate::cli) fn of(members: &[Member]) -> Self {
         let voters = || members.iter().filter(|member| member.voter);
         Self { answering: voters().filter(|voter| voter.reachable).count(), voters: voters().count() }
     }
 
     fn holds(self) -> bool {
         self.answering > self.voters / 2
+    }
+
+    /// What there is instead of one.
+    pub(in crate::cli) fn missing(self) -> Option<String> {
+        let Self { answering, voters } = self;
+        (!self.holds()).then(|| format!("there is no quorum: {answering} of {voters} voters answer"))
     }
 
     /// Why no failure is tolerated.
@@ -133,6 +139,9 @@ mod tests {
                     docs/runbook.md#steeplenoleader";
         let leader = "2, without a quorum".to_owned();
         assert_eq!(told(1, 3), (false, leader, lost.to_owned(), "no failure: writes have stopped"));
+        let missing = |answering| Quorum::of(&members(answering, 3)).missing();
+        assert_eq!(missing(1).as_deref(), Some("there is no quorum: 1 of 3 voters answer"));
+        assert_eq!(missing(2), None);
         let two = "2 of 3 voters answer".to_owned();
         assert_eq!(told(2, 3), (true, "2".to_owned(), two, "no failure: one more stops writes"));
         assert_eq!(told(1, 1).3, "no failure: one stops writes");

@@ -2,7 +2,7 @@
 //! be killed and started again at any moment, on any replica; the change goes on without it.
 
 use std::io::{self, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use steeple_api::steeple::server::seal_client::SealClient;
@@ -13,17 +13,18 @@ use steeple_cli::{Call, Context as _, Failure};
 use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::cli::progress::{PATIENCE, Progress, is_passing};
+use crate::cli::progress::{Patience, Progress};
 
 pub(super) async fn new_key(call: &mut Call, channel: Channel) -> Result<(), Failure> {
-    let mut seal = SealClient::new(channel);
+    let mut seal = SealClient::new(channel.clone());
     if call.values.bool("cancel") {
         return cancel(call, seal).await;
     }
     let begun = status(&mut seal).await.context("could not get the state of the keyring")?;
     let old = begun.sealing_key_id;
     let mut progress = Progress::default();
-    let mut patience = Instant::now() + PATIENCE;
+    let mut patience = Patience::new(channel);
+    let mut before = None;
     let mut asked = begun.new_key.is_some();
     if !asked {
         let copy =
@@ -31,22 +32,21 @@ pub(super) async fn new_key(call: &mut Call, channel: Channel) -> Result<(), Fai
         progress.note(&mut call.streams, &copy)?;
     }
     let done = loop {
-        match advance(&mut seal, &old, &mut asked).await {
-            Ok(now) if now.sealing_key_id != old => break now,
-            Ok(SealStatusResponse { new_key: Some(new_key), .. }) => {
-                patience = Instant::now() + PATIENCE;
+        let advanced = patience.of(&mut call.streams, &mut progress, advance(&mut seal, &old, &mut asked)).await;
+        match advanced.context("this command has stopped; run it again to follow the change, if it began")? {
+            Some(now) if now.sealing_key_id != old => break now,
+            Some(SealStatusResponse { new_key: Some(new_key), .. }) if before.as_ref() != Some(&new_key) => {
+                patience.renew();
                 progress.show(&mut call.streams, part_done(&new_key), &describe(&new_key))?;
+                before = Some(new_key);
             }
-            Ok(_) => {
+            Some(SealStatusResponse { new_key: None, .. }) => {
                 progress.end(&mut call.streams)?;
                 let message = format!("the new sealing key was given up meanwhile, and {old} stays in force");
                 return Err(Failure::message(message));
             }
             // A leader that goes takes the answer with it: look again.
-            Err(status) if is_passing(&status) && Instant::now() < patience => {}
-            Err(status) => {
-                return Err(status).context("this command has stopped; run it again to follow the change, if it began");
-            }
+            Some(_) | None => patience.look(&mut call.streams, &mut progress).await?,
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
     };

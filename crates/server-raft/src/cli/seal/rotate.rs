@@ -2,7 +2,7 @@
 //! it can be killed and started again at any moment, on any replica.
 
 use std::io::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steeple_api::steeple::server::seal_client::SealClient;
 use steeple_api::steeple::server::{RotateSealRequest, SealStatusRequest, SealStatusResponse};
@@ -10,27 +10,27 @@ use steeple_cli::{Call, Context as _, Failure};
 use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::cli::progress::{PATIENCE, Progress, is_passing};
+use crate::cli::progress::{Patience, Progress};
 
 pub(super) async fn rotate(call: &mut Call, channel: Channel) -> Result<(), Failure> {
-    let mut seal = SealClient::new(channel);
+    let mut seal = SealClient::new(channel.clone());
     let begun = status(&mut seal).await.context("could not get the state of the keyring")?;
     let mut progress = Progress::default();
     // One that is under way is as good as a new one: its keys are not older than this command's forerunner.
     let wanted = if is_settled(&begun) { begun.term + 1 } else { begun.term };
-    let mut patience = Instant::now() + PATIENCE;
+    let mut patience = Patience::new(channel);
+    let mut before = None;
     let done = loop {
-        match advance(&mut seal, wanted).await {
-            Ok(now) if now.term >= wanted && is_settled(&now) => break now,
-            Ok(now) => {
-                patience = Instant::now() + PATIENCE;
+        let advanced = patience.of(&mut call.streams, &mut progress, advance(&mut seal, wanted)).await;
+        match advanced.context("the rotation has stopped; run the same command again to go on")? {
+            Some(now) if now.term >= wanted && is_settled(&now) => break now,
+            Some(now) if before.as_ref() != Some(&now) => {
+                patience.renew();
                 progress.show(&mut call.streams, part_done(&now, wanted), &describe(&now))?;
+                before = Some(now);
             }
             // A leader that goes takes the answer with it: look again.
-            Err(status) if is_passing(&status) && Instant::now() < patience => {}
-            Err(status) => {
-                return Err(status).context("the rotation has stopped; run the same command again to go on");
-            }
+            Some(_) | None => patience.look(&mut call.streams, &mut progress).await?,
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
     };

@@ -14,6 +14,7 @@ mod changes;
 mod codec;
 mod held;
 mod issue;
+mod propagation;
 mod server;
 mod session;
 mod subscribers;

@@ -20,6 +20,7 @@ use tonic::{Status, Streaming};
 
 use super::codec::encoded;
 use super::held::Description;
+use super::propagation::Propagation;
 use super::visible::Visible;
 use super::{METHOD, changes, issue};
 use crate::authz::{AgentDecision, Authorized, Denial, decide};
@@ -84,7 +85,7 @@ impl Session {
             return End::Failed(Status::deadline_exceeded("no hello"));
         };
         let mut subscription = subscribers.subscribe(&self.agent);
-        let mut wanted_at = *subscription.due.borrow_and_update();
+        let mut wanted_at = subscription.due.borrow_and_update().index;
         let mut conversation = match hello {
             Ok(Some(FromAgent { kind: Some(FromAgentKind::Hello(hello)) })) => match self.greet(hello, wanted_at).await
             {
@@ -130,7 +131,11 @@ impl Session {
                         Some(Some(FromAgentKind::Issue(asked))) => {
                             issuing.spawn(issue::answer(Arc::clone(&self.svids), self.caller.clone(), asked));
                         }
-                        Some(Some(FromAgentKind::Ack(ack))) => self.acknowledged(&ack),
+                        Some(Some(FromAgentKind::Ack(ack))) => {
+                            self.acknowledged(&ack);
+                            let taken = conversation.propagation.acknowledged(&ack.set_hash);
+                            taken.for_each(|took| metrics::propagated(true, took));
+                        }
                         Some(Some(FromAgentKind::Held(piece))) => {
                             let visible = subscribers.visible(&self.agent, wanted_at).len();
                             if conversation.described(piece, visible) {
@@ -144,7 +149,11 @@ impl Session {
                         None => return End::Left,
                     }
                 }
-                Ok(()) = subscription.due.changed() => wanted_at = *subscription.due.borrow_and_update(),
+                Ok(()) = subscription.due.changed() => {
+                    let due = *subscription.due.borrow_and_update();
+                    wanted_at = due.index;
+                    conversation.propagation.applied(due.applied_at);
+                }
                 () = messages.closed() => return End::Left,
                 () = sleep_until(check_at) => {
                     self.is_alive();
@@ -233,6 +242,7 @@ struct Conversation {
     base: Base,
     description: Description,
     change: Option<Under>,
+    propagation: Propagation,
     /// Everything but changes. Goes first: an SVID is waited for.
     answers: VecDeque<Bytes>,
 }
@@ -263,12 +273,13 @@ impl Conversation {
     /// Begins the change from what the agent holds to `to`, if it is one.
     fn aim(&mut self, to: &Arc<Visible>) {
         let pieces = match &self.base {
-            Base::Sent(from) if from.hash == to.hash => return,
+            Base::Sent(from) if from.hash == to.hash => return self.propagation.aimed(false),
             Base::Sent(from) => to.change_from(from),
             Base::Described(held) => changes::between(held, 0, to).into(),
             Base::Nothing => changes::whole(to).into(),
             Base::Awaited => return,
         };
+        self.propagation.aimed(true);
         self.change = Some(Under { pieces, sent: 0, to: Arc::clone(to) });
     }
 
@@ -295,9 +306,13 @@ impl Conversation {
         let piece = change.pieces.get(change.sent).cloned();
         change.sent += 1;
         if change.sent >= change.pieces.len() {
+            let hash = change.to.hash;
             self.base = Base::Sent(Arc::clone(&change.to));
             self.change = None;
             metrics::push_change();
+            if let Some(took) = self.propagation.sent(hash) {
+                metrics::propagated(false, took);
+            }
         }
         piece
     }

@@ -11,6 +11,7 @@ use steeple_state::view::Onlookers;
 use steeple_state::{Change, State};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::visible::{Drawn, Visible};
@@ -27,7 +28,7 @@ pub struct Subscribers {
 #[derive(Default)]
 struct Agents {
     opened: u64,
-    by_id: BTreeMap<SpiffeId, BTreeMap<u64, watch::Sender<u64>>>,
+    by_id: BTreeMap<SpiffeId, BTreeMap<u64, watch::Sender<Due>>>,
 }
 
 #[derive(Default)]
@@ -47,8 +48,15 @@ pub struct Subscription {
     subscribers: Arc<Subscribers>,
     agent: SpiffeId,
     number: u64,
-    /// The log index of the last entry that concerned the agent.
-    pub due: watch::Receiver<u64>,
+    pub due: watch::Receiver<Due>,
+}
+
+/// The last log entry that concerned an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    pub index: u64,
+    /// `None` of what was there before the stream, or came with a snapshot.
+    pub applied_at: Option<Instant>,
 }
 
 impl Subscribers {
@@ -64,11 +72,13 @@ impl Subscribers {
             tokio::select! {
                 () = stop.cancelled() => return,
                 applied = events.recv() => match applied {
-                    Ok(applied) if applied.replaced => self.agents.lock().wake_all(applied.index),
+                    Ok(applied) if applied.replaced => {
+                        self.agents.lock().wake_all(Due { index: applied.index, applied_at: None });
+                    }
                     Ok(applied) => self.wake(&applied),
                     Err(RecvError::Lagged(_)) => {
-                        let index = self.applied_index();
-                        self.agents.lock().wake_all(index);
+                        let due = Due { index: self.applied_index(), applied_at: None };
+                        self.agents.lock().wake_all(due);
                     }
                     Err(RecvError::Closed) => return,
                 },
@@ -80,7 +90,7 @@ impl Subscribers {
         let mut agents = self.agents.lock();
         agents.opened += 1;
         let number = agents.opened;
-        let (sender, due) = watch::channel(self.applied_index());
+        let (sender, due) = watch::channel(Due { index: self.applied_index(), applied_at: None });
         agents.by_id.entry(agent.clone()).or_default().insert(number, sender);
         metrics::push_agents(agents.by_id.len());
         Subscription { subscribers: Arc::clone(self), agent: agent.clone(), number, due }
@@ -124,42 +134,44 @@ impl Subscribers {
     /// The state may be ahead of `applied`: what came since has events of its own.
     fn wake(&self, applied: &AppliedEvents) {
         let changes = || applied.events.iter().map(|event| &event.change);
-        let agents = self.agents.lock();
+        let (agents, due) = (self.agents.lock(), Due { index: applied.index, applied_at: Some(applied.at) });
         // Every set has the own bundle; others change seldom enough for everybody to have a look.
         if changes().any(|change| matches!(change, Change::Bundle { .. } | Change::Cluster)) {
-            return agents.wake_all(applied.index);
+            return agents.wake_all(due);
         }
         if changes().any(|change| matches!(change, Change::Agent { .. } | Change::Entry { .. })) {
             let state = self.replica.state().read();
-            agents.wake_onlookers(&state, &Onlookers::of(&state, changes()), applied.index);
+            agents.wake_onlookers(&state, &Onlookers::of(&state, changes()), due);
         }
     }
 }
 
 impl Agents {
-    fn wake_all(&self, index: u64) {
-        self.by_id.values().flatten().for_each(|(_, due)| raise(due, index));
+    fn wake_all(&self, to: Due) {
+        self.by_id.values().flatten().for_each(|(_, due)| raise(due, to));
     }
 
-    fn wake_onlookers(&self, state: &State, onlookers: &Onlookers, index: u64) {
+    fn wake_onlookers(&self, state: &State, onlookers: &Onlookers, to: Due) {
         for id in &onlookers.ids {
-            self.by_id.get(id).into_iter().flatten().for_each(|(_, due)| raise(due, index));
+            self.by_id.get(id).into_iter().flatten().for_each(|(_, due)| raise(due, to));
         }
         if onlookers.aliases.is_empty() {
             return;
         }
         for (id, streams) in &self.by_id {
             if state.agent(id).is_some_and(|record| onlookers.have_alias_of(record)) {
-                streams.values().for_each(|due| raise(due, index));
+                streams.values().for_each(|due| raise(due, to));
             }
         }
     }
 }
 
-fn raise(due: &watch::Sender<u64>, index: u64) {
+fn raise(due: &watch::Sender<Due>, to: Due) {
     due.send_if_modified(|due| {
-        let news = *due < index;
-        *due = index.max(*due);
+        let news = due.index < to.index;
+        if news {
+            *due = to;
+        }
         news
     });
 }

@@ -15,7 +15,7 @@ use steeple_api::server::entry::entry_client::EntryClient;
 use steeple_api::server::entry::list_entries_request::Filter;
 use steeple_api::server::entry::{BatchCreateEntryRequest, BatchDeleteEntryRequest, BatchUpdateEntryRequest};
 use steeple_api::types::{Entry, Status};
-use steeple_cli::{Call, Failure, Flag};
+use steeple_cli::{Call, Failure, Flag, Progress};
 use tonic::transport::Channel;
 
 use super::pages::fetch_all;
@@ -67,9 +67,16 @@ pub(super) async fn apply(call: &mut Call, channel: Channel) -> Result<(), Failu
 /// is without identity on the way.
 async fn carry_out(client: &mut EntryClient<Channel>, plan: Plan, report: &mut Report) -> Result<(), Failure> {
     report.unchanged = plan.unchanged;
+    let total = (plan.created.len() + plan.updated.len() + plan.deleted.len()) as u64;
+    let (mut done, mut progress) = (0, Progress::new("entries"));
+    let mut step = |count: usize| {
+        done += count as u64;
+        progress.at(done, total);
+    };
     for entries in plan.created.chunks(BATCH_ENTRIES) {
         let request = BatchCreateEntryRequest { entries: entries.to_vec(), output_mask: None };
         let results = client.batch_create_entry(request).await?.into_inner().results;
+        step(entries.len());
         for (entry, result) in entries.iter().zip(results) {
             match refusal(result.status) {
                 Some(status) => report.failed.push((entry.clone(), status)),
@@ -81,6 +88,7 @@ async fn carry_out(client: &mut EntryClient<Channel>, plan: Plan, report: &mut R
         let entries: Vec<Entry> = changes.iter().map(|change| change.after.clone()).collect();
         let request = BatchUpdateEntryRequest { entries, input_mask: None, output_mask: None };
         let results = client.batch_update_entry(request).await?.into_inner().results;
+        step(changes.len());
         for (change, result) in changes.iter().zip(results) {
             match refusal(result.status) {
                 Some(status) => report.failed.push((change.after.clone(), status)),
@@ -95,6 +103,7 @@ async fn carry_out(client: &mut EntryClient<Channel>, plan: Plan, report: &mut R
     for entries in plan.deleted.chunks(BATCH_ENTRIES) {
         let ids = entries.iter().map(|entry| entry.id.clone()).collect();
         let results = client.batch_delete_entry(BatchDeleteEntryRequest { ids }).await?.into_inner().results;
+        step(entries.len());
         for (entry, result) in entries.iter().zip(results) {
             match refusal(result.status) {
                 Some(status) => report.failed.push((entry.clone(), status)),
