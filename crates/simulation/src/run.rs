@@ -202,8 +202,9 @@ impl Run<'_> {
         verdict.calls = world.ledger().calls.clone();
         verdict.seen.insert("terms", watch.terms());
         verdict.seen.insert("authorities activated", watch.authorities_activated());
-        // Its hosts hold the stores open.
+        // Its hosts hold the stores open, and so does a replica that is not let go.
         drop(sim);
+        world.nodes.iter().for_each(|node| node.stopped());
         verdict
     }
 
