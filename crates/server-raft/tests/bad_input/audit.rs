@@ -153,8 +153,12 @@ async fn without_fail_closed_calls_go_on_and_the_chain_says_what_it_lacks() {
     assert!(has(&audited.file, "\"event\":\"lost\""));
     let report = audited.verified().await;
     assert!(report["intact"] == true && report["lost"].as_u64() > Some(5), "{report}");
+    until_said(&audited.server, "audit records are written again").await;
     let log = std::fs::read_to_string(audited.server.log()).expect("a log");
-    assert_eq!(log.matches("audit records cannot be written").count(), 1, "once for each change");
+    // A short record may fit between two long ones that do not.
+    let said =
+        ["audit records cannot be written", "audit records are written again"].map(|said| log.matches(said).count());
+    assert!(said[0] == said[1] && said[0] < 10, "once for each change, not for each of twenty calls: {said:?}");
 }
 
 #[tokio::test]
