@@ -11,7 +11,7 @@ use steeple_api::steeple::peer::SealingKeyRequest;
 use steeple_api::steeple::peer::cluster_client::ClusterClient;
 use steeple_ca::seal::{NextSealingKey, SealedKeyring, SealingKey};
 use steeple_core::TrustDomain;
-use steeple_server_raft::peer::{JoinError, PeerError, PeerId};
+use steeple_server_raft::peer::{JoinError, JoinProgress, JoinRequest, PeerError, PeerId, Tcp, join};
 use steeple_server_raft::raft::{Limits, ReadMode, Role, Start, StartError, Timing, start};
 use steeple_server_raft::seal::KeyInUse;
 use steeple_server_raft::surroundings::Surroundings;
@@ -135,4 +135,36 @@ async fn a_wiped_disk_comes_back_as_a_new_node() {
     assert!(servers[wiped].has("kept"));
     assert!(servers[0].replica().state().read().member(old_id).is_none());
     assert_equal(&servers).await;
+}
+
+/// A member that stopped before the log reached it may be the one that a quorum lacks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_known_member_is_told_who_it_is_without_a_quorum() {
+    let cluster = Cluster::default();
+    let mut servers = cluster.servers(&["a", "b", "c"]).await;
+    let (left, id) = (servers[0].address(), servers[2].peer_id());
+    let ask = |storage_uuid, advertise: String| JoinRequest {
+        addresses: vec![left.clone()],
+        name: "c".to_owned(),
+        advertise,
+        api_address: String::new(),
+        storage_uuid,
+        trust_domain: TrustDomain::from_name("example.org").expect("a name"),
+        sealing_key: Arc::clone(&cluster.key),
+        clock: Surroundings::real().clock,
+        network: Arc::new(Tcp),
+        progress: JoinProgress::default(),
+    };
+    let address = servers[2].address();
+    servers[1].kill().await;
+    servers[2].kill().await;
+
+    let known = ask(id.storage_uuid, address.clone());
+    let answer = join(&known).await.expect("it is on the list");
+    assert_eq!((answer.node_id, answer.cluster_uuid), (id.node_id, id.cluster_uuid));
+    // What would have to be written waits for the quorum.
+    for asks in [ask([9; 16], address), ask(id.storage_uuid, "localhost:1".to_owned())] {
+        let waits = tokio::time::timeout(Duration::from_secs(2), join(&asks)).await;
+        assert!(waits.is_err(), "{:?}", waits.map(|answer| answer.map(|answer| answer.node_id)));
+    }
 }

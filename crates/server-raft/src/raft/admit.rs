@@ -53,6 +53,9 @@ impl Admission {
         key_id: &str,
         hops: u32,
     ) -> Result<pb::JoinResponse, Status> {
+        if let Some(answer) = self.answer_known(&request, key_id)? {
+            return Ok(answer);
+        }
         let deadline = Instant::now() + ADMIT_TIMEOUT;
         match self.consensus.route() {
             Route::Here => self.admit_here(request, key_id, deadline).await,
@@ -65,6 +68,21 @@ impl Admission {
             }
             Route::There(..) | Route::Nowhere => Err(no_leader()),
         }
+    }
+
+    /// A member that stopped before the log reached it asks again who it is. Every member knows, and nothing has to be
+    /// written: who is needed for a quorum must not need one to come back. Under another address it has to be written.
+    fn answer_known(&self, request: &pb::JoinRequest, key_id: &str) -> Result<Option<pb::JoinResponse>, Status> {
+        let known = {
+            let state = self.consensus.published.state.read();
+            let storage_uuid = request.storage_uuid.as_slice().try_into().ok();
+            let member = storage_uuid.and_then(|storage_uuid| state.member_by_storage(&storage_uuid));
+            member.filter(|member| member.facts.peer_address == request.address).map(|member| member.node_id)
+        };
+        let Some(node_id) = known else { return Ok(None) };
+        self.check_key(key_id)?;
+        let (facts, public_key) = self.check(request.clone())?;
+        self.answer(node_id, facts.storage_uuid, &public_key).map(Some)
     }
 
     async fn admit_here(

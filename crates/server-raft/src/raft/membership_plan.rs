@@ -98,12 +98,20 @@ impl Situation {
             .find(|id| *id < successor.node_id && self.silent.contains(id) && *id != self.us)
     }
 
+    /// Whether a voter has the learner's name and is not known to be gone. The learner takes its place when it is, in one
+    /// step: as one more voter it would raise the number that a quorum needs while a voter is missing.
+    fn awaits_place(&self, learner: &Member, voters: &BTreeSet<NodeId>) -> bool {
+        let before = self.members.iter().filter(|other| other.node_id < learner.node_id);
+        let mut namesakes = before.filter(|other| other.facts.name == learner.facts.name);
+        namesakes.any(|other| voters.contains(&other.node_id) && !self.silent.contains(&other.node_id))
+    }
+
     /// The learner that votes next, if a voter is missed: one that an operator chose before all others.
     fn spare(&self, voters: &BTreeSet<NodeId>) -> Option<&Member> {
         let learners = self.members.iter().filter(|member| !voters.contains(&member.node_id));
         let fit = learners.filter(|member| {
             let healthy = match member.suffrage {
-                Suffrage::Auto => self.stable.contains(&member.node_id),
+                Suffrage::Auto => self.stable.contains(&member.node_id) && !self.awaits_place(member, voters),
                 Suffrage::Voter => true,
                 Suffrage::Standby => false,
             };
@@ -355,9 +363,11 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_living_namesake_is_never_replaced() {
+    fn a_namesake_that_may_be_alive_is_neither_replaced_nor_joined() {
         let mut case = three().with_learner(4, "b");
-        assert_eq!(case.plan(), Some(Step::Promote { learner: 4, replaces: None }));
+        assert_eq!(case.plan(), None, "with four voters, three would have to be there");
+        case = case.suffrage(4, Suffrage::Voter);
+        assert_eq!(case.plan(), Some(Step::Promote { learner: 4, replaces: None }), "an operator wants it");
         case.voters.push(4);
         case.learners.clear();
         assert_eq!(case.plan(), None);
