@@ -10,7 +10,8 @@ use super::backup::{BackupFile, BackupSettings};
 use super::dead_server_cleanup::{DeadServerCleanup, DeadServerCleanupFile};
 use super::founding::{FoundingRecord, FoundingRecordFile, may_found};
 use super::seal::{SealFile, SealSettings};
-use crate::common::{absolute, duration, given};
+use super::sealing_key;
+use crate::common::{duration, given};
 use crate::notice::Notice;
 use crate::quote::go_quoted;
 use crate::section::Section;
@@ -187,7 +188,7 @@ pub(super) fn resolve(
         bootstrap: may_found(file)?,
         founding_record: record.map(|record| record.resolve(around.working_dir)).transpose()?,
         join,
-        sealing_key_path: sealing_key_path(file, &seal, around, notices),
+        sealing_key_path: sealing_key::path(given(&file.sealing_key_path), &seal, around, notices),
         seal,
         raft: raft_timings(file)?,
         snapshot_entries: snapshot_entries(file.snapshot_entries)?,
@@ -238,40 +239,6 @@ fn address(key: &'static str, text: &str, default_port: u16) -> Result<HostPort,
         return Err(unsafe_value("nobody can dial that; write a name or address that other nodes reach".into()));
     }
     Ok(address)
-}
-
-/// Beside the data directory by default: a backup of the directory does not take the key along.
-fn sealing_key_path(
-    file: &ClusterFile,
-    seal: &SealSettings,
-    around: &Surroundings<'_>,
-    notices: &mut Vec<Notice>,
-) -> PathBuf {
-    let path = match given(&file.sealing_key_path) {
-        Some(path) => absolute(Path::new(path), around.working_dir),
-        None => {
-            let mut name = around.data_dir.as_os_str().to_owned();
-            name.push(SEALING_KEY_SUFFIX);
-            PathBuf::from(name)
-        }
-    };
-    if *seal != SealSettings::File {
-        return path;
-    }
-    let (shown, data) = (path.display(), around.data_dir.display());
-    let advice = "set cluster.sealing_key_path to a place that is backed up separately";
-    if path.starts_with(around.data_dir) {
-        notices.push(Notice::warn(format!(
-            "the sealing key {shown} lies in the data directory {data}: whoever copies that directory can read the CA \
-             keys; {advice}"
-        )));
-    } else if path.parent() == around.data_dir.parent() {
-        notices.push(Notice::warn(format!(
-            "the sealing key {shown} lies beside the data directory {data}: whoever copies both can read the CA keys; \
-             {advice}"
-        )));
-    }
-    path
 }
 
 fn raft_timings(file: &ClusterFile) -> Result<RaftTimings, ConfigError> {
@@ -361,7 +328,6 @@ const ACKNOWLEDGEMENT_WAIT_SAFE: RangeInclusive<Duration> = Duration::from_secs(
 /// Long enough to see a server that starts and ends again and again.
 const PROMOTE_AFTER: Duration = Duration::from_secs(10);
 const PROMOTE_AFTER_MAX: Duration = Duration::from_secs(3600);
-const SEALING_KEY_SUFFIX: &str = ".sealing-key";
 /// Below, timers of a busy host decide elections.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(20);
 const HEARTBEAT_MAX: Duration = Duration::from_secs(5);

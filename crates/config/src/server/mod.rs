@@ -13,6 +13,7 @@ mod policy;
 mod resolve;
 mod s3;
 mod seal;
+mod sealing_key;
 mod secret;
 mod settings;
 mod ttl;
