@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
 use steeple_api::steeple::server::{ResetClockRequest, TransferLeaderRequest};
-use steeple_testkit::{ExtraLines, Port, Server, ServerSpec, until};
+use steeple_testkit::{ExtraLines, Offset, Port, Server, ServerSpec, until};
 use tokio::time::Instant;
 
 use super::board::Board;
@@ -12,7 +12,7 @@ use super::crowd;
 use super::neighbour::Kept;
 use super::place::{Place, telemetry};
 use super::scene::{Kind, Scene};
-use crate::faults::{Link, Offset, lose_an_entry};
+use crate::faults::{Link, lose_an_entry};
 use crate::suite::site::TRUST_DOMAIN;
 
 /// More than `SteepleSlowFsyncCritical` bears, and less than makes a follower time out.

@@ -6,11 +6,12 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use steeple_api::server::bundle::BatchSetFederatedBundleRequest;
-use steeple_testkit::{Binaries, ClusterRole, ExtraLines, Port, Server, ServerSpec, until};
+use steeple_testkit::{
+    Binaries, ClusterRole, ExtraLines, Offset, Port, Server, ServerSpec, WallClock, preload_env, until,
+};
 use tokio::time::Instant;
 
 use super::place::telemetry;
-use crate::faults::{Offset, WallClock, preload_env};
 
 /// The least hint that is honoured: polls are 15 s apart.
 const REFRESH_HINT_SECS: i64 = 60;

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   network ── relay ── link    TCP between replicas: cut, slow, lossy, for each direction of each pair
-//!   preload ─┬─ sync_log        libraries before libc: syncs that are noted, slow or failing,
-//!            └─ wall_clock      and a wall clock that is wrong
+//!   sync_log                    a library before libc: syncs that are noted, slow or failing. One that makes the wall
+//!                               clock wrong is the testkit's
 //!   store                       what a defect leaves in it
 //!   apart ─┬─ volume            a small file system under a data directory
 //!          └─ namespaces        a network namespace for each replica, with a cable that can be unplugged
@@ -13,19 +13,15 @@ mod apart;
 mod link;
 mod namespaces;
 mod network;
-mod preload;
 mod relay;
 mod store;
 mod sync_log;
 mod volume;
-mod wall_clock;
 
 pub use apart::set_apart;
 pub(crate) use link::Link;
 pub(crate) use namespaces::Namespaces;
 pub(crate) use network::Network;
-pub(crate) use preload::{Preload, preload_env};
 pub(crate) use store::lose_an_entry;
 pub(crate) use sync_log::SyncLog;
 pub(crate) use volume::Volume;
-pub(crate) use wall_clock::{Offset, WallClock};

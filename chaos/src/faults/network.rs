@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
-use steeple_testkit::{Dice, Port};
+use steeple_testkit::{Dice, Port, Preload};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::link::Link;
-use super::preload::Preload;
 use super::relay::{Way, carry};
 
 /// Connections that one front carries at once. Replicas have a few to each other.
@@ -161,12 +160,12 @@ mod tests {
     use std::process::Stdio;
     use std::time::Duration;
 
+    use steeple_testkit::{compile_program, preload_env};
     use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
     use tokio::net::TcpSocket;
     use tokio::process::Command;
     use tokio::time::timeout;
 
-    use super::super::preload::{compile_program, preload_env};
     use super::*;
 
     const LONG: Duration = Duration::from_secs(30);

@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-
-use super::preload::Preload;
+use steeple_testkit::Preload;
 
 /// Lengths that were synced, by inode; and what the disk does to those who sync.
 pub(crate) struct SyncLog {
@@ -119,7 +118,8 @@ const SOURCE: &str = include_str!("synced.c");
 mod tests {
     use std::process::Command;
 
-    use super::super::preload::{compile_program, preload_env};
+    use steeple_testkit::{compile_program, preload_env};
+
     use super::*;
 
     /// Syncs three bytes, and writes two more.

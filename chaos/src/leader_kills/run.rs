@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use steeple_core::TrustDomain;
-use steeple_testkit::{Admin, Binaries, Cluster, Dice, ExtraLines, Scratch, ServerSpec};
+use steeple_testkit::{Admin, Binaries, Cluster, Dice, ExtraLines, Scratch, ServerSpec, preload_env};
 use tokio::sync::watch;
 
 use super::history::{Fault, Recorder};
@@ -16,7 +16,7 @@ use super::options::RunArgs;
 use super::progress::Progress;
 use super::self_test::self_test;
 use super::signing::Trust;
-use crate::faults::{SyncLog, preload_env};
+use crate::faults::SyncLog;
 use crate::sample::sample;
 
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use steeple_testkit::Offset;
+
 use super::site::name;
 use super::stage::{Stage, followed};
-use crate::faults::Offset;
 
 pub(super) const HOUR_AHEAD: Offset = Offset::Ahead(Duration::from_secs(3600));
 pub(super) const HOUR_BEHIND: Offset = Offset::Behind(Duration::from_secs(3600));

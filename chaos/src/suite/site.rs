@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use steeple_api::steeple::server::RemoveRequest;
 use steeple_testkit::{
-    Binaries, Cluster, ClusterRole, ExtraLines, NodeCertificateAuthority, Scratch, Server, ServerSpec,
+    Binaries, Cluster, ClusterRole, ExtraLines, NodeCertificateAuthority, Preload, Scratch, Server, ServerSpec,
+    WallClock, preload_env,
 };
 use tokio::process::Command;
 
-use crate::faults::{Namespaces, Network, Preload, SyncLog, Volume, WallClock, preload_env};
+use crate::faults::{Namespaces, Network, SyncLog, Volume};
 use crate::signing::Signing;
 
 pub(crate) const TRUST_DOMAIN: &str = "chaos.test";

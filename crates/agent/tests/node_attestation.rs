@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use steeple_api::types;
 use steeple_testkit::{
-    Agent, AgentSpec, Attestation, Binaries, ExtraLines, KubernetesApiDouble, Scratch, Server, ServerSpec,
-    SshCertificateAuthority, WorkloadStream, named_program, own_uid_selector, until, workload_entry,
+    Agent, AgentSpec, Attestation, Binaries, DevIdAuthority, DevIdKind, ExtraLines, KubernetesApiDouble, Scratch,
+    Server, ServerSpec, SoftTpm, SshCertificateAuthority, WorkloadStream, named_program, own_uid_selector, until,
+    workload_entry,
 };
 
 const TRUST_DOMAIN: &str = "example.org";
@@ -135,6 +136,25 @@ async fn with_an_ssh_certificate(binaries: &Binaries, kind: &str) {
     serves_its_workloads(binaries, scratch, node).await;
 }
 
+/// A stock agent opens a Unix socket as ours does.
+async fn with_a_tpm(binaries: &Binaries, kind: DevIdKind) {
+    let scratch = Scratch::new().expect("a directory");
+    let Some(mut tpm) = SoftTpm::start(scratch.path(), "tpm").await.expect("swtpm") else { return };
+    let root = DevIdAuthority::new(scratch.path(), "devices").expect("an authority");
+    let authority = root.intermediate("site").expect("an authority");
+    tpm.set_owner_password("owner").expect("a password");
+    let devid = tpm.provision(scratch.path(), "device", &authority, kind, "secret").expect("a key");
+    let node = Node {
+        attestor: "tpm_devid",
+        data: tpm.agent_data(&devid),
+        server_block: tpm.server_block(&root),
+        path: "/spire/agent/tpm_devid/".to_owned(),
+        selectors: &["subject:cn:device", "issuer:cn:site"],
+        can_reattest: true,
+    };
+    serves_its_workloads(binaries, scratch, node).await;
+}
+
 async fn by_its_host_name(binaries: &Binaries) {
     let node = Node {
         attestor: "http_challenge",
@@ -171,6 +191,13 @@ async fn a_host_with_an_ssh_certificate() {
 }
 
 #[tokio::test]
+async fn a_device_with_a_tpm() {
+    for kind in [DevIdKind::Rsa, DevIdKind::P256] {
+        with_a_tpm(&ours(), kind).await;
+    }
+}
+
+#[tokio::test]
 async fn a_host_that_answers_to_its_name() {
     by_its_host_name(&ours()).await;
 }
@@ -181,6 +208,8 @@ async fn stock_agents_attest_to_our_server() {
     for kind in ["rsa -b 2048", "ed25519", "ecdsa -b 384"] {
         with_an_ssh_certificate(&binaries, kind).await;
     }
+    with_a_tpm(&binaries, DevIdKind::Rsa).await;
+    with_a_tpm(&binaries, DevIdKind::P256).await;
     by_its_host_name(&binaries).await;
 }
 
@@ -190,6 +219,8 @@ async fn our_agents_attest_to_a_stock_server() {
     for kind in ["rsa -b 2048", "ed25519", "ecdsa -b 384"] {
         with_an_ssh_certificate(&binaries, kind).await;
     }
+    with_a_tpm(&binaries, DevIdKind::Rsa).await;
+    with_a_tpm(&binaries, DevIdKind::P256).await;
     by_its_host_name(&binaries).await;
 }
 

@@ -98,7 +98,9 @@ pub fn plan(now: Timestamp, kind: AuthorityKind, policy: &Policy, set: &Authorit
     let prepare_at = PREPARE.start(active);
     match prepared {
         Some(prepared) if now <= ACTIVATE.start(prepared) => plan_activation(now, policy, active, prepared, acks),
-        // None, or one that would have to be replaced as soon as it is activated.
+        // None, or one that would have to be replaced as soon as it is activated. An old authority is in nobody's way,
+        // be it tainted and not revoked yet: it leaves its slot, as in SPIRE, and is trusted no longer than its
+        // certificate says. To wait for whoever has to revoke it would let the active one run out.
         _ if now > prepare_at || active.restored => Plan::act(now, Step::Prepare(kind)),
         _ => plan_forgetting(now, set, prepare_at),
     }

@@ -135,6 +135,19 @@ fn headers_and_signatures_that_are_refused() {
     assert!(matches!(check("nonsense"), Err(JwtError::Parse(_))));
     assert!(matches!(check(""), Err(JwtError::Parse(_))));
     assert!(matches!(check(&"a".repeat(100_000)), Err(JwtError::Parse(_))));
+    let good = world.sign(&json!({"alg": "ES256", "kid": "kid"}), &claims);
+    check(&format!("{good}\r\n")).unwrap();
+    let (header, _) = good.split_once('.').unwrap();
+    for (token, at) in [
+        (format!(" {good}"), 0),
+        (format!("Bearer {good}"), 6),
+        (format!("{good}="), 86),
+        (format!("{header}.a.b"), 0),
+        ("a.b.c".to_owned(), 0),
+    ] {
+        let told = format!("unable to parse JWT token: illegal base64 data at input byte {at}");
+        assert_eq!(check(&token).unwrap_err().to_string(), told, "{token}");
+    }
     for algorithm in ["none", "HS256", "EdDSA", ""] {
         let token = world.sign(&json!({"alg": algorithm, "kid": "kid"}), &claims);
         let expected = r#"["ES256" "ES384" "ES512" "RS256" "RS384" "RS512" "PS256" "PS384" "PS512"]"#;

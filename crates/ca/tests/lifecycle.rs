@@ -130,6 +130,30 @@ fn a_spent_successor_is_replaced_before_it_is_activated() {
     assert_eq!(world.plan(early, AckState::All).step, Some(Step::Forget("2".into())));
 }
 
+/// An operator rotates, taints what got out, and does not come to revoke it, for years: the old authority lies beside
+/// each active one until its successor is due, however long it would live on.
+#[test]
+fn an_old_authority_that_is_not_revoked_delays_no_successor() {
+    for ca_ttl in [2 * HOUR, DAY, 365 * DAY] {
+        let mut world = World::new(Policy { ca_ttl, ..Policy::default() });
+        world.run_until(START, AckState::NotTracked);
+        let mut in_the_way = 0;
+        for tenth in 1..50 {
+            world.run_until(START.saturating_add(ca_ttl * tenth / 10), AckState::Waiting { missing: 1 });
+            if let Some(old) = world.set.next.as_mut().filter(|next| next.status == AuthorityStatus::Old) {
+                old.not_after = START.saturating_add(100 * ca_ttl);
+                in_the_way += 1;
+            }
+            let active = world.set.active.as_ref().expect("an active authority");
+            // Half of the margin is what a wait for acknowledgements may use up.
+            let reserve = ACTIVATE.of(ca_ttl) / 2;
+            assert!(active.not_after.since(world.now) >= reserve, "{:?} at {tenth} tenths of {ca_ttl:?}", world.set);
+        }
+        let prepared = world.history.iter().filter(|(_, step)| matches!(step, Step::Prepare(_))).count();
+        assert!(in_the_way > 3 && prepared > 4, "{in_the_way} tenths, {prepared} preparations");
+    }
+}
+
 #[test]
 fn the_forecast_is_what_happens() {
     let mut world = World::new(Policy::default());
@@ -207,6 +231,36 @@ proptest! {
             world.check_one_answer(acks);
             world.settle(acks)?;
             world.check()?;
+        }
+    }
+
+    /// What lies in the slot of an old authority says nothing about when a successor is due.
+    #[test]
+    fn an_old_authority_changes_no_step_but_its_own_end(
+        after_ms in 0_u64..90_000_000,
+        lives_ms in -90_000_000_i64..900_000_000,
+        restored in any::<bool>(),
+        acks in acks(),
+    ) {
+        let mut world = World::new(Policy::default());
+        world.run_until(START, AckState::NotTracked);
+        world.set.active.as_mut().unwrap().restored = restored;
+        let now = START.saturating_add(Duration::from_millis(after_ms));
+        let alone = world.plan(now, acks);
+        let old = Authority {
+            id: "old".to_owned(),
+            status: AuthorityStatus::Old,
+            not_after: Timestamp::from_ms(now.as_ms() + lives_ms),
+            ..world.set.active.clone().unwrap()
+        };
+        world.set.next = Some(old);
+        let beside = world.plan(now, acks);
+        match beside.step {
+            Some(Step::Forget(_)) => prop_assert_eq!(alone.step, None),
+            step => {
+                prop_assert_eq!(step, alone.step);
+                prop_assert!(beside.wake_at <= alone.wake_at, "it wakes too late");
+            }
         }
     }
 

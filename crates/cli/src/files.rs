@@ -1,14 +1,21 @@
-//! Files that commands read.
+//! Files that commands read and write.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use steeple_core::unreadable;
+use steeple_core::{unreadable, unwritable};
+
+use crate::Failure;
 
 /// An error names the file, in Go's words: `open PATH: no such file or directory`.
 pub fn read_file(path: &str) -> io::Result<Vec<u8>> {
     fs::read(path).map_err(|error| io::Error::new(error.kind(), unreadable(Path::new(path), &error)))
+}
+
+/// Names the file that could not be written.
+pub fn written(path: &Path, result: io::Result<()>) -> Result<(), Failure> {
+    result.map_err(|error| Failure::Message(unwritable(path, &error)))
 }
 
 #[cfg(test)]

@@ -35,6 +35,11 @@ pub fn broken_connection(status: &Status) -> Option<Status> {
     broken.then(|| Status::unavailable("error reading from server: EOF"))
 }
 
+/// Whether nobody listened on the socket.
+pub fn never_connected(status: &Status) -> bool {
+    find_dial_error(status).is_some()
+}
+
 /// tonic wraps what the connector said in several layers of its own.
 fn find_dial_error(status: &Status) -> Option<&DialError> {
     causes(status.source()?).find_map(|cause| cause.downcast_ref())

@@ -299,7 +299,6 @@ fn spires_other_plugins_are_refused_with_what_to_use_instead() {
         ("NodeAttestor", "azure_msi", "x509pop, http_challenge or join_token"),
         ("NodeAttestor", "gcp_iit", "x509pop, http_challenge or join_token"),
         ("NodeAttestor", "k8s_sat", "k8s_psat"),
-        ("NodeAttestor", "tpm_devid", "x509pop"),
         ("UpstreamAuthority", "aws_pca", "UpstreamAuthority \"disk\""),
         ("UpstreamAuthority", "awssecret", "UpstreamAuthority \"disk\""),
         ("UpstreamAuthority", "cert-manager", "UpstreamAuthority \"disk\""),
@@ -314,7 +313,6 @@ fn spires_other_plugins_are_refused_with_what_to_use_instead() {
     }
     let on_agents = [
         ("NodeAttestor", "aws_iid", "x509pop, http_challenge or join_token"),
-        ("NodeAttestor", "tpm_devid", "x509pop"),
         ("SVIDStore", "aws_secretsmanager", "SVIDStore \"directory\""),
         ("SVIDStore", "gcp_secretmanager", "SVIDStore \"directory\""),
         ("WorkloadAttestor", "windows", "runs on Linux"),

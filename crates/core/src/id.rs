@@ -196,19 +196,18 @@ fn check_path(path: &str) -> Result<(), IdError> {
     if path.is_empty() {
         return Ok(());
     }
-    let segments = path.strip_prefix('/').ok_or(IdError::NoLeadingSlash)?;
-    if segments.is_empty() || segments.ends_with('/') {
-        return Err(IdError::TrailingSlash);
-    }
-    for segment in segments.split('/') {
-        match segment {
-            "" => return Err(IdError::EmptySegment),
-            "." | ".." => return Err(IdError::DotSegment),
-            _ => {}
-        }
+    let mut segments = path.strip_prefix('/').ok_or(IdError::NoLeadingSlash)?.split('/').peekable();
+    // The first fault from the left is told, as go-spiffe does.
+    while let Some(segment) = segments.next() {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
         if !segment.bytes().all(allowed) {
             return Err(IdError::BadPathSegmentChar);
+        }
+        match segment {
+            "" if segments.peek().is_none() => return Err(IdError::TrailingSlash),
+            "" => return Err(IdError::EmptySegment),
+            "." | ".." => return Err(IdError::DotSegment),
+            _ => {}
         }
     }
     Ok(())
@@ -250,6 +249,9 @@ mod tests {
             ("spiffe://td/", IdError::TrailingSlash),
             ("spiffe://td/x/", IdError::TrailingSlash),
             ("spiffe://td//x", IdError::EmptySegment),
+            ("spiffe://td//", IdError::EmptySegment),
+            ("spiffe://td/../", IdError::DotSegment),
+            ("spiffe://td/%41/", IdError::BadPathSegmentChar),
             ("spiffe://td/./x", IdError::DotSegment),
             ("spiffe://td/../x", IdError::DotSegment),
             ("spiffe://td/%41", IdError::BadPathSegmentChar),

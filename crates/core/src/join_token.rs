@@ -2,6 +2,7 @@
 
 #[derive(Clone, PartialEq, Eq)]
 pub struct JoinToken {
+    /// In the log and in the store its digest may stand for it.
     pub value: String,
     /// Unix seconds.
     pub expires_at: i64,

@@ -10,7 +10,8 @@
 //!   web_certificate ─────────┘
 //!   id_pattern               an ID, or all below a path
 //!   clock, secret            time as a value, secrets that cannot be printed
-//!   go_url, system_error     what Go takes for a URL, and how it tells what the system said
+//!   go_url, go_json          what Go takes for a URL, and what it says of a text that is no JSON
+//!   system_error             how Go tells what the system said
 //!   token_bucket             how many calls a second somebody may make
 //!   plugin/                  the small traits that attestors and key managers implement
 //! ```
@@ -21,6 +22,7 @@ mod bundle;
 mod clock;
 mod entry;
 mod federation;
+mod go_json;
 mod go_url;
 mod id;
 mod id_pattern;
@@ -39,6 +41,7 @@ pub use bundle::{Bundle, JwtAuthority, X509Authority};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use entry::Entry;
 pub use federation::{BundleEndpointProfile, FederationRelationship};
+pub use go_json::json_syntax_error;
 pub use go_url::{GoUrl, GoUrlError};
 pub use id::{IdError, SpiffeId, TrustDomain};
 pub use id_pattern::IdPattern;
@@ -46,6 +49,6 @@ pub use join_token::JoinToken;
 pub use rpc_code::rpc_code_name;
 pub use secret::Secret;
 pub use selector::{MatchBehavior, Selector, SelectorError, SelectorSet};
-pub use system_error::{system_words, unreadable};
+pub use system_error::{system_words, unreadable, unwritable};
 pub use token_bucket::{Reservation, Shortage, TokenBucket};
 pub use web_certificate::{AcmeAccount, AcmeChallenge, WebCertificate};

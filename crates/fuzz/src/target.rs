@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::targets::{configuration, disk, frames, identity, keys, messages, nodes, raft, sds, state, workloads};
+use crate::targets::{configuration, disk, frames, identity, keys, messages, nodes, raft, sds, state, tpm, workloads};
 
 /// A parser and what is demanded of it.
 pub struct Target {
@@ -37,6 +37,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "service_account_token", body: nodes::service_account_token, seeds: none },
     Target { name: "ssh_certificate", body: nodes::ssh_certificate, seeds: none },
     Target { name: "ssh_authorities", body: nodes::ssh_authorities, seeds: none },
+    Target { name: "tpm_devid", body: nodes::tpm_devid, seeds: nodes::tpm_devid_seeds },
     Target { name: "x509pop", body: nodes::x509pop, seeds: nodes::x509pop_seeds },
     Target { name: "certificates", body: identity::certificates, seeds: identity::certificate_seeds },
     Target { name: "csr", body: identity::csr, seeds: identity::csr_seeds },
@@ -74,6 +75,10 @@ pub const TARGETS: &[Target] = &[
     Target { name: "command", body: state::command, seeds: state::command_seeds },
     Target { name: "outcome", body: state::outcome, seeds: state::outcome_seeds },
     Target { name: "rows", body: state::rows, seeds: state::row_seeds },
+    Target { name: "tpm_public_area", body: tpm::public_area, seeds: tpm::public_area_seeds },
+    Target { name: "tpm_reply", body: tpm::reply, seeds: tpm::reply_seeds },
+    Target { name: "tpm_signature", body: tpm::signature, seeds: tpm::signature_seeds },
+    Target { name: "tpm_statement", body: tpm::statement, seeds: tpm::statement_seeds },
     Target { name: "cgroup", body: workloads::cgroup, seeds: none },
     Target { name: "container_inspect", body: workloads::container_inspect, seeds: none },
     Target { name: "mount_info", body: workloads::mount_info, seeds: none },

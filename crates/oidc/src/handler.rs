@@ -7,7 +7,7 @@ use axum::Router;
 use axum::response::{IntoResponse, Response};
 use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
-    PRAGMA, USER_AGENT, X_CONTENT_TYPE_OPTIONS,
+    LOCATION, PRAGMA, USER_AGENT, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, Method, Request, StatusCode};
 use steeple_ca::jwks::print_oidc_keys;
@@ -16,6 +16,7 @@ use steeple_config::{OidcSettings, domain_fault, go_quoted};
 use crate::KeySet;
 use crate::document::discovery_document;
 use crate::request::Reached;
+use crate::route::Route;
 
 pub(crate) struct Handler {
     pub settings: OidcSettings,
@@ -38,8 +39,11 @@ impl Handler {
             let agent = request.headers().get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
             tracing::debug!(method = %request.method(), url = %request.uri(), user_agent = agent, "Incoming request");
         }
-        let path = request.uri().path().strip_prefix(self.settings.path_prefix.as_str());
-        match path {
+        let path = match Route::of(request.uri()) {
+            Route::Path(path) => path,
+            Route::Elsewhere(path) => return (StatusCode::TEMPORARY_REDIRECT, [(LOCATION, path)]).into_response(),
+        };
+        match path.strip_prefix(self.settings.path_prefix.as_str()) {
             Some(DISCOVERY_PATH | KEYS_PATH) if request.method() != Method::GET => {
                 refuse(StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
             }
@@ -156,6 +160,18 @@ mod tests {
         assert_eq!(handler.answer(&get("/oidc/.well-known/openid-configuration")).status(), StatusCode::OK);
         assert_eq!(handler.answer(&get("/.well-known/openid-configuration")).status(), StatusCode::NOT_FOUND);
         assert_eq!(handler.answer(&get("/oidckeys")).status(), StatusCode::NOT_FOUND);
+    }
+
+    #[test]
+    fn a_path_is_read_as_gos_server_reads_it() {
+        let handler = handler(settings());
+        handler.keys.set(Vec::new());
+        assert_eq!(handler.answer(&get("/%6beys")).status(), StatusCode::NOT_IMPLEMENTED);
+        let moved = handler.answer(&get("//keys"));
+        assert_eq!(
+            (moved.status(), &moved.headers()[LOCATION]),
+            (StatusCode::TEMPORARY_REDIRECT, &"/keys".parse().unwrap())
+        );
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod health;
 mod keys;
 mod poll;
 mod request;
+mod route;
 mod serve;
 mod source;
 

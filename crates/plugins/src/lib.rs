@@ -5,6 +5,7 @@
 //! | NodeAttestor (server and agent) | `http_challenge` | [`http_challenge`] |
 //! | NodeAttestor (server and agent) | `k8s_psat` | [`k8s_psat`] |
 //! | NodeAttestor (server and agent) | `sshpop` | [`sshpop`] |
+//! | NodeAttestor (server and agent) | `tpm_devid` | [`tpm_devid`] |
 //! | NodeAttestor (server and agent) | `x509pop` | [`x509pop`] |
 //! | NodeAttestor (agent; the server's half is in its core) | `join_token` | [`join_token`] |
 //! | WorkloadAttestor | `docker` | [`docker`] |
@@ -31,6 +32,8 @@ pub mod bundle_publisher_file;
 #[cfg(feature = "kubernetes")]
 pub mod bundle_publisher_k8s_configmap;
 mod ca_check;
+mod certificate;
+mod certificate_path;
 pub mod common_name;
 pub mod container;
 pub mod directory;
@@ -53,6 +56,7 @@ pub mod seal;
 pub mod slurm;
 pub mod sshpop;
 pub mod systemd;
+pub mod tpm_devid;
 pub mod uniqueid;
 pub mod unix;
 pub mod upstream_disk;

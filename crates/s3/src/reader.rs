@@ -45,6 +45,11 @@ impl ObjectReader {
         Ok(reader)
     }
 
+    /// Of the whole object.
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
     async fn next_part(&self) -> Result<Bytes, S3Error> {
         let end = self.size_bytes.min(self.at + PART_BYTES as u64);
         let (part, ..) = self.get(self.at..end).await?;

@@ -169,7 +169,7 @@ impl Assembly {
 
     /// For the metrics.
     pub fn observed(&self, settings: &ServerSettings) -> Observed {
-        let Shared { replica, sealing_key, clock, started_at, .. } = self.shared.as_ref();
+        let Shared { replica, sealing_key, clock, started_at, subscribers, .. } = self.shared.as_ref();
         Observed {
             replica: replica.clone(),
             sealing_key: sealing_key.clone(),
@@ -180,6 +180,7 @@ impl Assembly {
             agent_ttl: settings.ttl.agent,
             started_at: *started_at,
             agent_ages: AgentAges::default(),
+            subscribers: Arc::clone(subscribers),
         }
     }
 

@@ -44,3 +44,4 @@ pub mod service;
 mod signing;
 pub mod surroundings;
 pub mod upstream_authority;
+mod watched;

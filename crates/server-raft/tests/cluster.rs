@@ -15,7 +15,7 @@ use steeple_api::steeple::peer::{
 use steeple_core::{Clock, SystemClock, Timestamp};
 use steeple_server_raft::peer::{MESSAGE_BYTES_MAX, PeerCaContent, PeerId, SignError, SigningHandler};
 use steeple_server_raft::raft::{
-    Actors, Change, Fence, FenceError, MembershipError, ProposeError, ReadError, ReadMode, Replica,
+    Actors, Change, Fence, FenceError, Limits, MembershipError, ProposeError, ReadError, ReadMode, Replica,
 };
 use steeple_state::{Command, CommandKind, Outcome, codec};
 use steeple_storage::{Options, Storage};
@@ -88,6 +88,30 @@ async fn without_a_quorum_nothing_is_answered() {
     );
     // What it has it still shows to whoever asks for no more.
     assert!(survivor.read(ReadMode::Local, soon()).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_passes_on_that_the_leader_has_too_much_to_do() {
+    let steady = Cluster::steady();
+    let cluster = Cluster { limits: Limits { queue_max: 1, ..steady.limits }, ..steady };
+    let servers = cluster.servers(&["a", "b", "c"]).await;
+    let follower = &servers[(leader(&servers).await + 1) % 3];
+    let ids: Vec<String> = (0..200).map(|number| format!("entry-{number}")).collect();
+    let outcomes = futures::future::join_all(ids.iter().map(|id| follower.write(id))).await;
+    let mut refused = 0;
+    for (id, outcome) in ids.iter().zip(outcomes) {
+        match outcome {
+            Ok(outcome) => assert!(is_created(&outcome)),
+            Err(ProposeError::Overloaded { queued, retry_after }) => {
+                assert!(queued == 1 && retry_after > Duration::ZERO, "{queued} {retry_after:?}");
+                refused += 1;
+                assert!(!follower.has(id), "nothing was written");
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(refused > 0, "two hundred at once are too many for a queue of one");
+    assert_equal(&servers).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -385,6 +409,48 @@ async fn a_leader_with_a_wrong_clock_does_not_set_the_time() {
     tokio::time::timeout(PATIENCE, handed).await.expect("it leads again");
     servers[first].write("again").await.expect("written");
     assert_equal(&servers).await;
+}
+
+/// Of two clocks that differ nobody knows which one is right, so the leader stamps, and the follower refuses. What
+/// stays in the leader's log must not stop all writes when its clock has been set.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_stamped_ahead_stops_no_cluster() {
+    let cluster = Cluster::default();
+    let mut servers = cluster.servers(&["a", "b", "c"]).await;
+    servers[0].write("before").await.expect("written");
+    // Two start, and know nothing of the third one's clock.
+    for server in &mut servers {
+        server.kill().await;
+    }
+    let (first, second, third) = (0, 1, 2);
+    cluster.restart(&mut servers[first]).await;
+    cluster.restart(&mut servers[second]).await;
+    let id = servers[first].replica().node_id();
+    let led = async {
+        while servers[first].until_leader().await != id {
+            let _ = servers[first].replica().transfer_leadership(Some(id), Instant::now() + PATIENCE).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, led).await.expect("it leads");
+    servers[first].write("between").await.expect("written");
+    servers[first]
+        .until(|replica| replica.status().members.iter().filter(|member| member.reachable).count() == 2)
+        .await;
+    let hour_ms = 3600 * 1000;
+    servers[first].clock.ahead_ms.store(hour_ms, Ordering::SeqCst);
+    let soon = origin_for([7; 16], Duration::from_secs(1));
+    let refused = servers[first].replica().propose(create("ahead"), soon).await;
+    assert!(refused.is_err(), "{refused:?}");
+
+    servers[first].clock.ahead_ms.store(0, Ordering::SeqCst);
+    cluster.restart(&mut servers[third]).await;
+    // Another one leads, and the time is right.
+    let written = async { while servers[first].write("after").await.is_err() {} };
+    tokio::time::timeout(2 * PATIENCE, written).await.expect("the cluster writes again");
+    assert_ne!(servers[second].until_leader().await, id);
+    assert_equal(&servers).await;
+    let time = servers[second].replica().state().read().now();
+    assert!(time.as_ms() < SystemClock.now().as_ms() + hour_ms / 2, "the replicated clock says {time}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,8 +4,11 @@ mod support;
 
 use std::time::Duration;
 
+use steeple_core::JoinToken;
 use steeple_server_raft::raft::{Change, CleanUp, Finalized, MembershipError, Replica, StartError};
-use steeple_state::{CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX};
+use steeple_state::{
+    CLUSTER_VERSION_FIRST, CLUSTER_VERSION_MAX, CLUSTER_VERSION_TOKEN_DIGESTS, CommandKind, Outcome, join_token_digest,
+};
 use support::*;
 use tokio::time::Instant;
 
@@ -33,6 +36,31 @@ async fn an_upgraded_cluster_gets_what_is_new_when_it_is_finalized() {
     }
     assert_eq!(cluster_version(replica), CLUSTER_VERSION_MAX);
     replica.change_membership(Change::SetTarget(1), until()).await.expect("now it may");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_named_by_its_digest_once_the_cluster_is_finalized() {
+    let cluster = Cluster::default();
+    let mut server = cluster.server("a", &[]).await.expect("it starts");
+    server.kill().await;
+    rewrite_version(server.directory.path(), Some(CLUSTER_VERSION_TOKEN_DIGESTS as u8 - 1));
+    cluster.restart(&mut server).await;
+    server.until(|replica| replica.leadership().borrow().is_leader).await;
+
+    let replica = server.replica();
+    let create = async |value: &str| {
+        let token = JoinToken { value: value.to_owned(), expires_at: i64::MAX / 1000 };
+        replica.propose(CommandKind::CreateJoinToken { token, alias: None }, origin()).await.expect("a leader")
+    };
+    let held = |value: &str| replica.state().read().join_token(value).map(|token| token.value);
+    assert_eq!(create("before").await, Outcome::Done);
+    assert_eq!(held("before").as_deref(), Some("before"), "as every member may read it");
+    replica.finalize(Instant::now() + PATIENCE).await.expect("it is raised");
+    assert_eq!(create("after").await, Outcome::Done);
+    let digest = join_token_digest(replica.state().read().trust_domain().expect("a cluster"), "after");
+    assert_eq!(held("after"), Some(digest));
+    assert_eq!(held("before").as_deref(), Some("before"), "it can be used yet");
+    assert!(matches!(create("before").await, Outcome::Rejected(_)), "there is one of it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use parking_lot::Mutex;
 use steeple_config::{ServerOverrides, ServerSettings, Supported, load_server};
-use steeple_server_raft::raft::Replica;
+use steeple_server_raft::raft::{Replica, Status};
 use steeple_testkit::Dice;
+use tokio::time::sleep;
 
 use crate::Plan;
 use crate::clock::{NodeClock, Time};
@@ -25,6 +26,8 @@ pub struct Node {
     /// Of its syncs. Each start goes on with it.
     dice: Mutex<Dice>,
     replica: Mutex<Option<Replica>>,
+    /// Who leads and answers, as the replica said last.
+    leader: Mutex<Option<u64>>,
     ended: Mutex<Option<String>>,
 }
 
@@ -40,6 +43,7 @@ impl Node {
             sync_max: plan.sync_max,
             dice: Mutex::new(Dice::new(plan.seed ^ (number as u64) << 32)),
             replica: Mutex::default(),
+            leader: Mutex::default(),
             ended: Mutex::default(),
         })
     }
@@ -62,11 +66,27 @@ impl Node {
         self.replica.lock().clone()
     }
 
+    /// Goes on for as long as the node has power: how long a leader has been silent can only be told in this node's
+    /// time, which nobody outside of it sees.
+    pub async fn follow_leader(&self, replica: Replica) {
+        loop {
+            *self.leader.lock() = replica.status().leader_id;
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// What the replica says of itself, if one runs.
+    pub fn status(&self) -> Option<Status> {
+        let replica = self.replica()?;
+        Some(Status { leader_id: *self.leader.lock(), ..replica.status() })
+    }
+
     /// Nothing runs here any more. Without this the store would stay open.
     pub fn stopped(&self) {
         if let Some(replica) = self.replica.lock().take() {
             replica.let_go();
         }
+        self.leader.lock().take();
         self.ended.lock().take();
     }
 
@@ -128,4 +148,5 @@ fn settings(number: usize, plan: &Plan, dir: &Path, own: &Path) -> anyhow::Resul
     Ok(settings)
 }
 
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 pub const TRUST_DOMAIN: &str = "simulated.test";

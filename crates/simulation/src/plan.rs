@@ -49,12 +49,16 @@ impl Plan {
         plan
     }
 
-    /// Faults overlap now and then. One disk at most is replaced: two could hold the only copies of an entry.
+    /// Faults overlap now and then, as far as a cluster promises to bear them. One disk at most is replaced: two could
+    /// hold the only copies of an entry. Most clocks are right: what they agree about is the time.
     fn schedule(&self, dice: &mut Dice, gap_max_ms: u64) -> Vec<Scheduled> {
         let (mut faults, mut may_replace) = (Vec::new(), true);
         let mut at = between(dice, 500, 4_000);
         while at < self.load.saturating_sub(QUIET) {
-            let fault = self.draw(dice, &mut may_replace);
+            let mut fault = self.draw(dice, &mut may_replace);
+            if matches!(fault, Fault::Clock { .. }) && wrong_clocks(&faults, at) >= (self.servers - 1) / 2 {
+                fault = self.cut_off(dice);
+            }
             let lasts = between(dice, 200, 8_000).min(self.load.saturating_sub(at));
             faults.push(Scheduled { at, lasts, fault });
             at += between(dice, 200, gap_max_ms);
@@ -73,8 +77,12 @@ impl Plan {
             7 => Fault::Deaf { from: server, to: (server + 1 + self.other(dice)) % self.servers },
             8 => Fault::Held { server },
             9 => Fault::Clock { server, ahead_ms: OFF_MS[choice(dice, OFF_MS.len())] },
-            _ => Fault::ClientCutOff { client: choice(dice, self.writers + self.agents) },
+            _ => self.cut_off(dice),
         }
+    }
+
+    fn cut_off(&self, dice: &mut Dice) -> Fault {
+        Fault::ClientCutOff { client: choice(dice, self.writers + self.agents) }
     }
 
     fn server(&self, dice: &mut Dice) -> usize {
@@ -96,6 +104,12 @@ impl Plan {
     }
 }
 
+/// Clocks that are wrong at that moment, or were a moment ago, when others looked at them last.
+fn wrong_clocks(faults: &[Scheduled], at: Duration) -> usize {
+    let lasting = faults.iter().filter(|it| at < it.at + it.lasts + CLOCK_KNOWN_FOR);
+    lasting.filter(|it| matches!(it.fault, Fault::Clock { .. })).count()
+}
+
 fn between(dice: &mut Dice, from_ms: u64, to_ms: u64) -> Duration {
     Duration::from_millis(from_ms + dice.below(to_ms - from_ms))
 }
@@ -109,6 +123,8 @@ const LOAD: Duration = Duration::from_secs(45);
 const LOAD_CALM: Duration = Duration::from_secs(150);
 /// At the end of the load nothing new goes wrong.
 const QUIET: Duration = Duration::from_secs(5);
+/// Replicas ask each other for the time every second, and go by the last answer for so long.
+const CLOCK_KNOWN_FOR: Duration = Duration::from_secs(60);
 /// A little, more than a leader may be off, an hour.
 const OFF_MS: [i64; 6] = [-3_600_000, -15_000, -2_000, 2_000, 15_000, 3_600_000];
 
@@ -132,6 +148,12 @@ mod tests {
         for plan in &plans {
             let replaced = plan.faults.iter().filter(|it| it.fault.kind() == "disk_replaced").count();
             assert!(replaced <= 1 && !plan.faults.is_empty(), "{plan:?}");
+            let clocks = plan.faults.iter().filter(|it| it.fault.kind() == "clock");
+            for (begun, it) in clocks.enumerate() {
+                let ended = plan.faults.iter().filter(|it| it.fault.kind() == "clock").take(begun);
+                let wrong = 1 + ended.filter(|before| before.at + before.lasts > it.at).count();
+                assert!(wrong * 2 < plan.servers, "the time is what most clocks say: {plan:?}");
+            }
             let ends = plan.faults.iter().map(|it| it.at + it.lasts);
             assert!(ends.max() <= Some(plan.load));
             for it in &plan.faults {

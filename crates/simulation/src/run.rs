@@ -13,10 +13,10 @@ use crate::fault::{Fault, Scheduled};
 use crate::node::client_ip;
 use crate::watch::Watch;
 use crate::world::{Phase, World};
-use crate::{Plan, Verdict, server};
+use crate::{Plan, Progress, Verdict, server};
 
 /// Everything happens on this thread. `dir` is for the disks, best in memory.
-pub fn run(plan: &Plan, dir: &Path) -> anyhow::Result<Verdict> {
+pub fn run(plan: &Plan, dir: &Path, progress: &Progress) -> anyhow::Result<Verdict> {
     let world = World::new(plan, dir)?;
     let mut sim = turmoil::Builder::new()
         .simulation_duration(Duration::MAX)
@@ -40,6 +40,7 @@ pub fn run(plan: &Plan, dir: &Path) -> anyhow::Result<Verdict> {
         dice: Dice::new(!plan.seed),
         verdict: Verdict { seed: plan.seed, ..Verdict::default() },
         world,
+        progress,
     };
     let outcome = run.live();
     Ok(run.judge(outcome))
@@ -53,6 +54,7 @@ struct Run<'a> {
     down: Vec<u32>,
     dice: Dice,
     verdict: Verdict,
+    progress: &'a Progress,
 }
 
 /// The run ends here: a finding stands in the world.
@@ -95,6 +97,7 @@ impl Run<'_> {
             self.world.find("no panic", Err(error.to_string()));
         }
         self.world.reach(self.sim.elapsed());
+        self.progress.reach(self.sim.elapsed());
         self.watch.look(&self.world);
         if self.world.finding().is_some() { Err(Ended) } else { Ok(()) }
     }
@@ -227,14 +230,12 @@ impl Run<'_> {
 
 /// All servers run, vote, follow one leader and have applied the same.
 fn is_whole(world: &World) -> bool {
-    let replicas: Vec<_> = world.nodes.iter().filter_map(|node| node.replica()).collect();
-    let Some(first) = replicas.first() else { return false };
-    let first = first.status();
-    replicas.len() == world.plan.servers
+    let all: Vec<Status> = world.nodes.iter().filter_map(|node| node.status()).collect();
+    let Some(first) = all.first() else { return false };
+    all.len() == world.plan.servers
         && first.leader_id.is_some()
-        && voters(&first) == world.plan.servers
-        && replicas.iter().all(|replica| {
-            let status = replica.status();
+        && voters(first) == world.plan.servers
+        && all.iter().all(|status| {
             status.leader_id == first.leader_id
                 && status.applied_index == first.applied_index
                 && status.state_hash == first.state_hash
@@ -247,20 +248,17 @@ fn voters(status: &Status) -> usize {
 
 /// For whoever reads why that did not come about.
 fn stand(world: &World) -> String {
-    let of = |node: &Arc<crate::node::Node>| match node.replica() {
+    let of = |node: &Arc<crate::node::Node>| match node.status() {
         None => format!("server {} does not run", node.number),
-        Some(replica) => {
-            let status = replica.status();
-            format!(
-                "server {} is node {} in term {} under {:?}, applied {}, {} voters",
-                node.number,
-                status.node_id,
-                status.term,
-                status.leader_id,
-                status.applied_index,
-                voters(&status)
-            )
-        }
+        Some(status) => format!(
+            "server {} is node {} in term {} under {:?}, applied {}, {} voters",
+            node.number,
+            status.node_id,
+            status.term,
+            status.leader_id,
+            status.applied_index,
+            voters(&status)
+        ),
     };
     world.nodes.iter().map(of).collect::<Vec<_>>().join("; ")
 }

@@ -58,6 +58,8 @@ async fn live(node: &Arc<Node>) -> anyhow::Result<String> {
     let assembly = Assembly::new(settings, parts, own, identity, &clock, None, (&tasks, &stop))?;
     let driven = assembly.drive(settings, &tasks, &stop);
     node.runs(replica.clone());
+    let (follower, followed) = (Arc::clone(node), replica.clone());
+    tokio::spawn(async move { follower.follow_leader(followed).await });
     serve_admin(&driven, &stop);
     let mut port = Port::new(API_PORT);
     let serving = async {

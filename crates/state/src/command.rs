@@ -68,7 +68,8 @@ pub enum CommandKind {
     /// those that cannot attest again only with `include_tofu`. Answer: [`crate::Outcome::Pruned`].
     PruneAgents { expired_before: i64, include_tofu: bool, items_max: u32 },
 
-    /// Agent service; `alias` is the entry that gives the agent a second ID. Answer: [`crate::Outcome::Done`].
+    /// Agent service; `alias` is the entry that gives the agent a second ID. The token is named as
+    /// [`crate::State::join_token_name`] says. Answer: [`crate::Outcome::Done`].
     CreateJoinToken { token: JoinToken, alias: Option<Arc<Entry>> },
     /// Leader's prune driver: unused tokens that expired before `before` (Unix seconds).
     /// Answer: [`crate::Outcome::Pruned`].
@@ -230,7 +231,7 @@ pub struct EntryMask {
 pub struct Attestation {
     /// `new_serial`, `new_not_after` and `agent_version` are ignored.
     pub agent: AttestedAgent,
-    /// The token that is used up by this attestation.
+    /// The token that is used up by this attestation, named as [`crate::State::join_token_name`] says.
     pub join_token: Option<String>,
     /// Trust on first use: refused when the agent is known already.
     pub first_use: bool,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use steeple_core::{AttestedAgent, Bundle, Entry, FederationRelationship, JoinToken};
 
+use crate::join_token::{AGENT_PATH_PREFIX, UsedTokens};
 use crate::{Rejection, State, validate};
 
 /// One record of another server's store.
@@ -42,11 +43,16 @@ impl State {
     /// What [`crate::CommandKind::Import`] would make of `record` now. Bundles that an entry federates with are looked
     /// for only when it is applied: a dry run has not brought them.
     pub fn import_result(&self, record: &ImportRecord) -> ImportResult {
+        self.import_result_beside(record, &self.used_tokens(std::slice::from_ref(record)))
+    }
+
+    /// `used` is known for all records of one command: to look through all agents for each would take long.
+    pub(crate) fn import_result_beside(&self, record: &ImportRecord, used: &UsedTokens) -> ImportResult {
         let judged = match record {
             ImportRecord::Agent(agent) => self.import_agent(agent),
             ImportRecord::Bundle(bundle) => self.import_bundle(bundle),
             ImportRecord::Entry(entry) => self.import_entry(entry),
-            ImportRecord::JoinToken(token) => self.import_join_token(token),
+            ImportRecord::JoinToken(token) => self.import_join_token(token, used),
             ImportRecord::Relationship(relationship) => self.import_relationship(relationship),
         };
         judged.unwrap_or_else(|rejection| ImportResult::Refused(rejection.message))
@@ -90,16 +96,21 @@ impl State {
         })
     }
 
-    fn import_join_token(&self, token: &JoinToken) -> Result<ImportResult, Rejection> {
+    fn import_join_token(&self, token: &JoinToken, used: &UsedTokens) -> Result<ImportResult, Rejection> {
         let trust_domain = self.trust_domain().ok_or_else(Rejection::uninitialised)?;
         if token.value.is_empty() {
             return Err(Rejection::invalid("the token is empty"));
         }
         // A token works once, wherever it was used.
-        let agent = trust_domain.member(&format!("/spire/agent/join_token/{}", token.value));
-        let agent = agent.map_err(|error| Rejection::invalid(format!("the token cannot be part of an ID: {error}")))?;
-        Ok(match self.join_tokens.get(&token.value) {
-            _ if self.agent(&agent).is_some() => ImportResult::Kept("it has been used".to_owned()),
+        let was_used = if self.is_digest(&token.value) {
+            used.has(&token.value)
+        } else {
+            let agent = trust_domain.member(&format!("{AGENT_PATH_PREFIX}{}", token.value));
+            let unfit = |error| Rejection::invalid(format!("the token cannot be part of an ID: {error}"));
+            self.agent(&agent.map_err(unfit)?).is_some()
+        };
+        Ok(match self.join_tokens.get(&self.held_name(&token.value)) {
+            _ if was_used => ImportResult::Kept("it has been used".to_owned()),
             Some(expires_at) if *expires_at == token.expires_at => ImportResult::Unchanged,
             Some(_) => ImportResult::Conflict("the same token is here with another expiry".to_owned()),
             None if token.expires_at < self.now().as_secs() => ImportResult::Refused("it has expired".to_owned()),

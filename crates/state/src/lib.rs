@@ -27,6 +27,7 @@ mod event;
 mod hash;
 mod import;
 mod index;
+mod join_token;
 pub mod limits;
 mod outcome;
 mod requests;
@@ -49,11 +50,12 @@ pub use dump::StateRow;
 pub use event::{AgentChange, Change, Event};
 pub use hash::StateHash;
 pub use import::{ImportRecord, ImportResult};
+pub use join_token::join_token_digest;
 pub use outcome::{Applied, Code, EntryCreation, Outcome, Rejection, Relationship};
 pub use row::{RowChange, Table};
 pub use state::State;
 pub use version::{
     CLUSTER_VERSION_AGENT_NUMBERS, CLUSTER_VERSION_AUDIT_ANCHORS, CLUSTER_VERSION_FIRST, CLUSTER_VERSION_LATER_EXPIRY,
     CLUSTER_VERSION_MAX, CLUSTER_VERSION_NEW_SEALING_KEY, CLUSTER_VERSION_RENEWAL, CLUSTER_VERSION_RESET_CLOCK,
-    CLUSTER_VERSION_TOKEN_FRACTIONS, CLUSTER_VERSION_WIT,
+    CLUSTER_VERSION_TOKEN_DIGESTS, CLUSTER_VERSION_TOKEN_FRACTIONS, CLUSTER_VERSION_WIT,
 };

@@ -10,7 +10,7 @@ pub enum Table {
     Entries = 2,
     /// By SPIFFE ID.
     Agents = 3,
-    /// By token.
+    /// By token, or by its digest.
     JoinTokens = 4,
     /// By trust domain name.
     Bundles = 5,

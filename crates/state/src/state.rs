@@ -21,7 +21,7 @@ pub struct State {
     pub(crate) hash: StateHash,
     pub(crate) entries: EntryIndex,
     pub(crate) agents: AgentIndex,
-    /// Token to its expiry, in Unix seconds.
+    /// Token, or its digest, to its expiry in Unix seconds.
     pub(crate) join_tokens: BTreeMap<String, i64>,
     pub(crate) bundles: ByDomain<Arc<Bundle>>,
     pub(crate) relationships: ByDomain<FederationRelationship>,

@@ -11,7 +11,7 @@ use crate::CommandKind;
 /// What every cluster can do, and the version of one that never was raised.
 pub const CLUSTER_VERSION_FIRST: u32 = 1;
 /// The highest that this program can take part in.
-pub const CLUSTER_VERSION_MAX: u32 = 7;
+pub const CLUSTER_VERSION_MAX: u32 = 8;
 /// From which on there are authorities for WIT-SVIDs.
 pub const CLUSTER_VERSION_WIT: u32 = 3;
 /// From which on agents that attest for the first time get a record number.
@@ -28,6 +28,8 @@ pub const CLUSTER_VERSION_AUDIT_ANCHORS: u32 = 6;
 pub const CLUSTER_VERSION_LATER_EXPIRY: u32 = 6;
 /// From which on the replicated clock can be reset.
 pub const CLUSTER_VERSION_RESET_CLOCK: u32 = 7;
+/// From which on join tokens are written as digests.
+pub const CLUSTER_VERSION_TOKEN_DIGESTS: u32 = 8;
 /// The form of a keyring, its first byte, that every release can read.
 const KEYRING_FORM_FIRST: u8 = 1;
 

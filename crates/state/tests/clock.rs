@@ -4,7 +4,8 @@ mod common;
 
 use common::{Replica, authority};
 use steeple_core::{AuthorityKind, AuthorityStatus, JoinToken, Timestamp};
-use steeple_state::limits::PRUNE_ITEMS_MAX;
+use steeple_state::limits::{CLOCK_SKEW_MAX, PRUNE_ITEMS_MAX};
+use steeple_state::view::{ClockReset, Ending, EndingAuthority};
 use steeple_state::{CommandKind, Outcome};
 
 const X509: AuthorityKind = AuthorityKind::X509;
@@ -87,6 +88,45 @@ fn what_was_made_in_a_time_that_has_not_come_is_replaced() {
     let published = &replica.state.own_bundle().unwrap().x509_authorities;
     assert_eq!(published.len(), 2, "who trusts them goes on to");
     assert!(!replica.state.active_authority(AuthorityKind::Jwt).unwrap().restored, "it was made in time");
+}
+
+/// Whoever asks beforehand is told what happens.
+#[test]
+fn what_is_foretold_is_what_ends() {
+    let mut replica = ran_ahead();
+    replica.at = AHEAD;
+    prepare(&mut replica, AuthorityKind::Jwt, "k", AHEAD);
+    replica.at = NOW;
+    replica.run(token(1));
+    let foretold = replica.state.clock_reset(NOW);
+    let ending = |kind, id: &str, ending| EndingAuthority { kind, id: id.to_owned(), ending };
+    let authorities = vec![
+        ending(X509, "a", Ending::Succeeded),
+        ending(X509, "b", Ending::Dropped),
+        ending(AuthorityKind::Jwt, "k", Ending::Dropped),
+    ];
+    assert_eq!(foretold, ClockReset { ahead: true, join_tokens: 1, authorities: authorities.clone() });
+
+    let mut before = replica.clone();
+    assert_eq!(replica.run(CommandKind::ResetClock), Outcome::Pruned { items: 1, more: false });
+    for kind in AuthorityKind::ALL {
+        let (was, is) = (before.state.authorities(kind), replica.state.authorities(kind));
+        let ends = |id: &str, how| authorities.contains(&ending(kind, id, how));
+        let mut expected = was.clone();
+        if let Some(active) = &mut expected.active {
+            active.restored |= ends(&active.id, Ending::Succeeded);
+        }
+        expected.next = expected.next.filter(|next| !ends(&next.id, Ending::Dropped));
+        assert_eq!(*is, expected, "{kind:?}");
+    }
+    assert_eq!(replica.state.clock_reset(NOW), ClockReset::default(), "and then nothing is ahead");
+
+    // As far as the replicas' clocks may differ there is nothing to tell, and nothing to do.
+    for (late_ms, ahead) in [(0, false), (1, true)] {
+        before.at = Timestamp::from_ms(AHEAD.as_ms() - CLOCK_SKEW_MAX.as_millis() as i64 - late_ms);
+        assert_eq!(before.state.clock_reset(before.at).ahead, ahead);
+        assert_eq!(before.run(CommandKind::ResetClock) == Outcome::Pruned { items: 1, more: false }, ahead);
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use rocksdb::{DB, Direction, IteratorMode};
+use rocksdb::{DB, Direction, IteratorMode, properties};
 
 use crate::db::{self, RAFT_LOG, RAFT_META, STATE_META};
 use crate::kv::{self, CALLER, Generation};
@@ -109,6 +109,22 @@ impl Inspector {
             let (key, value) = item.map_err(|error| self.unreadable(&error))?;
             record::decode(record::index_of(&key)?, &value)
         }))
+    }
+
+    /// Of the last entry in the log, readable or not. For estimates.
+    pub fn last_index(&self) -> Result<Option<u64>, StorageError> {
+        let family = db::family(&self.rocks, RAFT_LOG)?;
+        let last = self.rocks.iterator_cf(&family, IteratorMode::End).next();
+        let last = last.transpose().map_err(|error| self.unreadable(&error))?;
+        last.map(|(key, _)| record::index_of(&key)).transpose()
+    }
+
+    /// About how many rows there are.
+    pub fn rows_estimate(&self) -> Result<u64, StorageError> {
+        let generation = Generation::read(|key| self.state_meta(key))?;
+        let family = db::family(&self.rocks, generation.family())?;
+        let estimate = self.rocks.property_int_value_cf(&family, properties::ESTIMATE_NUM_KEYS);
+        Ok(estimate.map_err(|error| self.unreadable(&error))?.unwrap_or(0))
     }
 
     fn unreadable(&self, error: &rocksdb::Error) -> StorageError {

@@ -2,7 +2,7 @@
 //! with the answers that kube-apiserver gives, and with some that it should never give. Tests against it are tests
 //! against a double.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,6 +80,8 @@ struct State {
     /// By path.
     objects: BTreeMap<String, Value>,
     config_maps: ConfigMaps,
+    /// User, namespace and name of the pods that may be impersonated.
+    impersonations: BTreeSet<(String, String, String)>,
     trouble: Trouble,
 }
 
@@ -203,6 +205,12 @@ impl KubernetesApiDouble {
         self.cluster.state.lock().config_maps.value(&config_map_path(namespace, name), key)
     }
 
+    /// A SubjectAccessReview says from now on that `user` has `impersonate-via-spire` on this pod.
+    pub fn allow_impersonation(&self, user: &str, namespace: &str, pod: &str) {
+        let allowed = (user.to_owned(), namespace.to_owned(), pod.to_owned());
+        self.cluster.state.lock().impersonations.insert(allowed);
+    }
+
     pub fn set_trouble(&self, trouble: Trouble) {
         self.cluster.state.lock().trouble = trouble;
     }
@@ -259,6 +267,9 @@ impl Cluster {
                 return failure(StatusCode::BAD_REQUEST, "BadRequest", "the body is no TokenReview".into());
             };
             return whole(StatusCode::CREATED, self.reviewed(spec, trouble).to_string().into());
+        }
+        if method == Method::POST && path == "/apis/authorization.k8s.io/v1/subjectaccessreviews" {
+            return self.access_reviewed(request, trouble).await;
         }
         if method == Method::PATCH {
             return self.patched(request, &path, trouble).await;
@@ -334,6 +345,31 @@ impl Cluster {
             Ok(object) => whole(StatusCode::CREATED, object.to_string().into()),
             Err(refusal) => failure(refusal.code, refusal.reason, refusal.message),
         }
+    }
+
+    /// A SubjectAccessReview with the status that the authorizer fills in.
+    async fn access_reviewed(
+        &self,
+        request: Request<Incoming>,
+        trouble: Trouble,
+    ) -> Response<BoxBody<Bytes, Infallible>> {
+        if trouble == Trouble::Forbids {
+            let why = "User \"system:serviceaccount:spire:spire-agent\" cannot create resource";
+            let message = format!("subjectaccessreviews is forbidden: {why}");
+            return failure(StatusCode::FORBIDDEN, "Forbidden", message);
+        }
+        let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let Ok(mut review) = serde_json::from_slice::<Value>(&body) else {
+            return failure(StatusCode::BAD_REQUEST, "BadRequest", "the body is no SubjectAccessReview".into());
+        };
+        let text = |path: &str| review.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let of = |key: &str| text(&format!("/spec/resourceAttributes/{key}"));
+        let subject = (text("/spec/user"), of("namespace"), of("name"));
+        let is_pod = (of("group").as_str(), of("resource").as_str()) == ("", "pods");
+        let known = self.state.lock().impersonations.contains(&subject);
+        let allowed = known && is_pod && of("verb") == "impersonate-via-spire";
+        review["status"] = json!({ "allowed": allowed });
+        whole(StatusCode::CREATED, review.to_string().into())
     }
 
     /// A TokenReview with the status that the token authenticator fills in.

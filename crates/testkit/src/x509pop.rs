@@ -57,8 +57,13 @@ impl NodeCertificateAuthority {
 
     /// A certificate for the node `name`, written to `dir`.
     pub fn issue(&self, dir: &Path, name: &str) -> anyhow::Result<NodeCertificate> {
+        self.issue_for(dir, name, NODE_DAYS)
+    }
+
+    /// The same, valid for so many days.
+    pub fn issue_for(&self, dir: &Path, name: &str, days: u16) -> anyhow::Result<NodeCertificate> {
         let key = KeyPair::generate()?;
-        let certificate = pem::encode(&pem::Pem::new("CERTIFICATE", self.certify(name, &key)?));
+        let certificate = pem::encode(&pem::Pem::new("CERTIFICATE", self.signed(name, &key, days)?));
         let issued = NodeCertificate {
             certificate_path: dir.join(format!("{name}.pem")),
             private_key_path: dir.join(format!("{name}.key.pem")),
@@ -71,7 +76,11 @@ impl NodeCertificateAuthority {
     /// The certificate alone, in DER, for a node that has its key already. `name` becomes the common name, which
     /// several nodes may share.
     pub fn certify(&self, name: &str, key: &KeyPair) -> anyhow::Result<Vec<u8>> {
-        let mut params = named(name, Duration::days(1))?;
+        self.signed(name, key, NODE_DAYS)
+    }
+
+    fn signed(&self, name: &str, key: &KeyPair, days: u16) -> anyhow::Result<Vec<u8>> {
+        let mut params = named(name, Duration::days(i64::from(days)))?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         Ok(params.signed_by(key, &self.issuer)?.der().to_vec())
     }
@@ -93,6 +102,7 @@ const ROOT: &str = "nodes-root.pem";
 const KEY: &str = "nodes-root.key.pem";
 /// A server that runs for weeks is measured more than once.
 const ROOT_DAYS: i64 = 365;
+const NODE_DAYS: u16 = 1;
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,14 @@
 //! From the block `WorkloadAttestor "k8s"` to its settings.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use steeple_config::{PluginBlock, Section};
+use steeple_core::SpiffeId;
 use steeple_plugins::container::Locator;
 use steeple_plugins::k8s::{
-    ApiServer, K8sAttestor, K8sSettings, KubeletAccess, KubeletAuthentication, KubeletSettings,
+    ApiServer, BrokerAccess, K8sAttestor, K8sSettings, KubeletAccess, KubeletAuthentication, KubeletSettings,
 };
 
 use super::read;
@@ -16,7 +18,13 @@ const PLUGIN: &str = K8sAttestor::NAME;
 pub fn k8s_settings(block: &PluginBlock) -> anyhow::Result<K8sSettings> {
     block.read_data(|data| {
         read::refuse_sigstore(data, PLUGIN)?;
-        refuse_broker(data)?;
+        if data.flag("disable_kubelet_client")?.unwrap_or(false) {
+            bail!(
+                "{PLUGIN}: disable_kubelet_client leaves only references of brokers to pods of other nodes, which are \
+                 not supported: remove the key"
+            );
+        }
+        let brokers = experimental(block, data)?;
         let verbose = data.flag("verbose_container_locator_logs")?.unwrap_or(false);
         let use_new_locator = data.flag("use_new_container_locator")?.unwrap_or(true);
         let attempts = data.int("max_poll_attempts")?.and_then(|attempts| u32::try_from(attempts).ok());
@@ -27,7 +35,8 @@ pub fn k8s_settings(block: &PluginBlock) -> anyhow::Result<K8sSettings> {
             poll_interval: read::duration(data, PLUGIN, "poll_retry_interval")?
                 .unwrap_or(K8sSettings::DEFAULT_POLL_INTERVAL),
             disable_container_selectors: data.flag("disable_container_selectors")?.unwrap_or(false),
-            namespace_labels: if labels { Some(api_server()?) } else { None },
+            namespace_labels: if labels { Some(api_server("enable_namespace_labels")?) } else { None },
+            brokers,
             locator: if use_new_locator { Locator::New { verbose } } else { Locator::Legacy },
             host_pid: read::host_pid(data, PLUGIN)?,
         })
@@ -97,12 +106,12 @@ fn port(data: &mut Section<'_>, key: &'static str) -> anyhow::Result<Option<u16>
 }
 
 /// As Kubernetes tells its pods.
-fn api_server() -> anyhow::Result<ApiServer> {
+fn api_server(key: &str) -> anyhow::Result<ApiServer> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let (host, port) = (variable("KUBERNETES_SERVICE_HOST"), variable("KUBERNETES_SERVICE_PORT"));
     let (Some(host), Some(port)) = (host, port) else {
         bail!(
-            "{PLUGIN}: enable_namespace_labels asks the API server, which this process does not know: \
+            "{PLUGIN}: {key} asks the API server, which this process does not know: \
              KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are set in every pod"
         );
     };
@@ -114,15 +123,54 @@ fn api_server() -> anyhow::Result<ApiServer> {
     })
 }
 
-fn refuse_broker(data: &mut Section<'_>) -> anyhow::Result<()> {
-    if data.flag("disable_kubelet_client")?.unwrap_or(false) {
-        bail!("{PLUGIN}: disable_kubelet_client leaves only the Broker API, which is not supported: remove the key");
-    }
-    if data.tree("experimental")?.is_some_and(|experimental| !experimental.nodes.is_empty()) {
-        bail!(
-            "{PLUGIN}: experimental is not supported: remove the block; the Broker API is not built, and labels of \
-             namespaces are asked for each time"
-        );
-    }
-    Ok(())
+fn experimental(block: &PluginBlock, data: &mut Section<'_>) -> anyhow::Result<Option<BrokerAccess>> {
+    let Some(experimental) = data.section("experimental")? else { return Ok(None) };
+    block.read_section(experimental, "experimental", |experimental| {
+        if experimental.section("api_server")?.is_some() {
+            bail!("{PLUGIN}: experimental.api_server is not supported: remove it; the API server is asked each time");
+        }
+        let Some(broker) = experimental.section("broker")? else { return Ok(None) };
+        block.read_section(broker, BROKER, |broker| broker_access(block, broker)).map(Some)
+    })
 }
+
+/// Texts are SPIRE's, except for what is not built.
+fn broker_access(block: &PluginBlock, broker: &mut Section<'_>) -> anyhow::Result<BrokerAccess> {
+    const POLICIES: &str = "one of [permissive, enforced]";
+    let review = match read::text(broker, "access_policy")?.as_deref() {
+        Some("permissive") => None,
+        Some("enforced") => Some(api_server(&format!("{BROKER}.access_policy = \"enforced\""))?),
+        Some(other) => bail!("{PLUGIN}: {BROKER}.access_policy: unsupported value {other:?}; must be {POLICIES}"),
+        None => bail!("{PLUGIN}: {BROKER}.access_policy: must be specified as {POLICIES}"),
+    };
+    let mut brokers = BTreeSet::new();
+    for (at, section) in broker.sections("brokers")?.into_iter().enumerate() {
+        let id = block.read_section(section, &format!("{BROKER}.brokers[{at}]"), |one| broker_id(at, one))?;
+        if !brokers.insert(id.clone()) {
+            bail!("{PLUGIN}: {BROKER}.brokers[{id}].id: duplicate broker id");
+        }
+    }
+    if brokers.is_empty() {
+        bail!("{PLUGIN}: {BROKER}.brokers: at least one broker is required");
+    }
+    Ok(BrokerAccess { brokers, review })
+}
+
+fn broker_id(at: usize, broker: &mut Section<'_>) -> anyhow::Result<SpiffeId> {
+    let (id, scope) = (read::text(broker, "id")?, read::text(broker, "pod_reference_scope")?);
+    let Some(id) = id else { bail!("{PLUGIN}: {BROKER}.brokers[{at}].id: must be specified") };
+    match scope.as_deref() {
+        None | Some("agent_node") => {}
+        Some("cluster") => bail!(
+            "{PLUGIN}: {BROKER}.brokers[{id}].pod_reference_scope: \"cluster\" is not supported: remove the key; pods \
+             are referred to on the node of the agent"
+        ),
+        Some(other) => bail!(
+            "{PLUGIN}: {BROKER}.brokers[{id}].pod_reference_scope: unsupported value {other:?}; must be one of \
+             [agent_node, cluster]"
+        ),
+    }
+    SpiffeId::parse(&id).map_err(|error| anyhow!("{PLUGIN}: {BROKER}.brokers[{id}].id: {error}"))
+}
+
+const BROKER: &str = "experimental.broker";

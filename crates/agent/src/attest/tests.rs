@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use steeple_config::{PluginBlock, Span, parse};
+use steeple_core::SpiffeId;
 use steeple_plugins::container::{HostPid, Locator};
 use steeple_plugins::k8s::{KubeletAccess, KubeletAuthentication};
 
@@ -90,6 +91,23 @@ fn every_key_of_docker_is_honoured() {
     assert!(settings.matchers.is_some() && settings.verbose && settings.host_pid == HostPid::Allow);
 }
 
+fn brokers(list: &str) -> String {
+    format!("experimental {{ broker {{ access_policy = \"permissive\" brokers = [ {list} ] }} }}")
+}
+
+#[test]
+fn brokers_that_k8s_answers_are_named() {
+    let access = |data: &str| k8s_settings(&block("k8s", data)).unwrap().brokers;
+    let read = access(&brokers(
+        "{ id = \"spiffe://a.test/b\" pod_reference_scope = \"agent_node\" }, { id = \"spiffe://b.test/c\" }",
+    ));
+    let read = read.unwrap();
+    let ids: Vec<&str> = read.brokers.iter().map(SpiffeId::as_str).collect();
+    assert_eq!(ids, ["spiffe://a.test/b", "spiffe://b.test/c"]);
+    assert!(read.review.is_none());
+    assert!(access("experimental {}").is_none() && access("").is_none());
+}
+
 #[test]
 fn blocks_of_container_attestors_that_cannot_be_used_are_named() {
     for (data, part) in [
@@ -100,8 +118,33 @@ fn blocks_of_container_attestors_that_cannot_be_used_are_named() {
         ("poll_retry_interval = \"1\"", "unable to parse poll_retry_interval: time: missing unit"),
         ("host_pid = \"maybe\"", "host_pid is \"refuse\" or \"allow\", not \"maybe\""),
         ("sigstore {}", "k8s: sigstore is not supported"),
-        ("experimental { broker {} }", "k8s: experimental is not supported"),
-        ("disable_kubelet_client = true", "disable_kubelet_client leaves only the Broker API"),
+        ("experimental { api_server {} }", "k8s: experimental.api_server is not supported"),
+        ("experimental { borker {} }", "(did you mean \"broker\"?)"),
+        (
+            "experimental { broker {} }",
+            "experimental.broker.access_policy: must be specified as one of [permissive, enforced]",
+        ),
+        ("experimental { broker { access_policy = \"x\" } }", "access_policy: unsupported value \"x\""),
+        (
+            "experimental { broker { access_policy = \"permissive\" } }",
+            "experimental.broker.brokers: at least one broker is required",
+        ),
+        (brokers("{}").as_str(), "experimental.broker.brokers[0].id: must be specified"),
+        (brokers("{ id = \"x\" }").as_str(), "experimental.broker.brokers[x].id: "),
+        (
+            brokers("{ id = \"spiffe://a.test/b\" }, { id = \"spiffe://a.test/b\" }").as_str(),
+            "experimental.broker.brokers[spiffe://a.test/b].id: duplicate broker id",
+        ),
+        (
+            brokers("{ id = \"spiffe://a.test/b\" pod_reference_scope = \"cluster\" }").as_str(),
+            "pod_reference_scope: \"cluster\" is not supported",
+        ),
+        (
+            brokers("{ id = \"spiffe://a.test/b\" pod_reference_scope = \"x\" }").as_str(),
+            "pod_reference_scope: unsupported value \"x\"; must be one of [agent_node, cluster]",
+        ),
+        (brokers("{ id = \"spiffe://a.test/b\" pod_scope = 1 }").as_str(), "pod_scope"),
+        ("disable_kubelet_client = true", "disable_kubelet_client leaves only references of brokers"),
         ("kubelet_secure_prot = 1", "(did you mean \"kubelet_secure_port\"?)"),
     ] {
         let error = k8s_settings(&block("k8s", data)).map(|_| ()).unwrap_err();

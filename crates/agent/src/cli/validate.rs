@@ -91,6 +91,17 @@ mod tests {
                 format!("{others} NodeAttestor \"x509pop\" {{ plugin_data_file = \"/no/such\" }}"),
                 "NodeAttestor \"x509pop\": failed to read plugin configuration: open /no/such",
             ),
+            (
+                format!("{others} NodeAttestor \"tpm_devid\" {{}}"),
+                "tpm_devid: invalid configuration: devid_cert_path is required",
+            ),
+            (
+                format!(
+                    "{others} NodeAttestor \"tpm_devid\" {{ plugin_data {{ tpm_device_path = \"/dev/null\" \
+                     devid_cert_path = \"/none\" devid_priv_path = \"/none\" devid_pub_path = \"/none\" }} }}"
+                ),
+                "tpm_devid: unable to load DevID files: cannot load certificate(s): open /none: no such file",
+            ),
             (format!("{token} {unix} KeyManager \"disk\" {{}}"), "KeyManager \"disk\": directory is required"),
             (
                 format!("{others} {token} WorkloadAttestor \"systemd\" {{ plugin_data {{ x = 1 }} }}"),

@@ -21,7 +21,7 @@ use crate::data::{AgentData, DataError, DataFile};
 use crate::metrics;
 use crate::persist::SealSlot;
 use crate::sync::{fetch_anonymous_bundle, is_tainted, random_fraction, tainted_key_ids};
-use crate::upstream::{Reaction, Upstream, UpstreamError, reaction};
+use crate::upstream::{Reaction, Upstream, UpstreamError, pause_as_told, reaction};
 
 /// A refusal that concerns the agent itself, noticed by any of its calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,7 +227,7 @@ impl IdentityDriver {
                     let expired = self.held.as_ref().is_none_or(|svid| !svid.is_usable(now));
                     return match expired {
                         true if !self.can_reattest() => Err(Ended::Expired),
-                        _ => Ok((pause * 2).min(BACKOFF_MAX)),
+                        _ => Ok(pause_as_told((pause * 2).min(BACKOFF_MAX), failure.status())),
                     };
                 };
                 self.react(Met { trouble, error: failure.to_string() }).await.map(|()| CHECK_INTERVAL)
@@ -341,7 +341,8 @@ impl IdentityDriver {
                 self.distrusted()?;
             }
             tracing::warn!(error = %failure, retry_interval = ?pause, "Node attestation failed; retrying");
-            tokio::time::sleep(pause.mul_f64(0.9 + 0.2 * random_fraction())).await;
+            let own = pause.mul_f64(0.9 + 0.2 * random_fraction());
+            tokio::time::sleep(pause_as_told(own, failure.status())).await;
             pause = pause.mul_f64(1.5).min(BACKOFF_MAX);
         }
     }

@@ -1,17 +1,20 @@
 //! The node attestor of this agent.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use nix::unistd::gethostname;
 use steeple_cli::PluginDataFiles;
 use steeple_config::{AgentSettings, PluginBlock, Section};
+use steeple_core::Secret;
 use steeple_core::plugin::AgentNodeAttestor;
 use steeple_plugins::external::{Catalog, ExternalAgentNodeAttestor};
 use steeple_plugins::http_challenge::{HttpChallengeAgent, HttpChallengeEndpoint};
 use steeple_plugins::join_token::JoinTokenAttestor;
 use steeple_plugins::k8s_psat::K8sPsatAgent;
 use steeple_plugins::sshpop::{SshPopAgent, SshPopFiles};
+use steeple_plugins::tpm_devid::{TpmDevIdAgent, TpmDevIdFiles, TpmPasswords};
 use steeple_plugins::x509pop::{X509PopAgent, X509PopFiles};
 
 /// A join token wins over whatever attestor is configured (SPIRE behaviour).
@@ -42,6 +45,7 @@ pub(super) fn of_block(block: &PluginBlock) -> anyhow::Result<Arc<dyn AgentNodeA
         "http_challenge" => Arc::new(HttpChallengeAgent::new(http_challenge_endpoint(block)?)),
         "k8s_psat" => Arc::new(k8s_psat(block)?),
         "sshpop" => Arc::new(SshPopAgent::open(sshpop_files(block)?).context("sshpop")?),
+        "tpm_devid" => Arc::new(tpm_devid(block)?),
         "x509pop" => Arc::new(X509PopAgent::new(x509pop_files(block)?)),
         other => bail!("NodeAttestor {other:?} is not built in"),
     })
@@ -84,6 +88,33 @@ fn sshpop_files(block: &PluginBlock) -> anyhow::Result<SshPopFiles> {
             host_cert_path: filled(data, "host_cert_path")?.map_or(defaults.host_cert_path, Into::into),
         })
     })
+}
+
+fn tpm_devid(block: &PluginBlock) -> anyhow::Result<TpmDevIdAgent> {
+    block.read_data(|data| {
+        let files = TpmDevIdFiles {
+            devid_cert_path: tpm_devid_path(data, "devid_cert_path")?,
+            devid_priv_path: tpm_devid_path(data, "devid_priv_path")?,
+            devid_pub_path: tpm_devid_path(data, "devid_pub_path")?,
+            tpm_device_path: filled(data, "tpm_device_path")?.map(Into::into),
+        };
+        let passwords = TpmPasswords {
+            devid: password(data, "devid_password")?,
+            owner_hierarchy: password(data, "owner_hierarchy_password")?,
+            endorsement_hierarchy: password(data, "endorsement_hierarchy_password")?,
+        };
+        TpmDevIdAgent::open(files, passwords).context("tpm_devid")
+    })
+}
+
+fn tpm_devid_path(data: &mut Section<'_>, key: &'static str) -> anyhow::Result<PathBuf> {
+    let path = filled(data, key)?;
+    Ok(path.with_context(|| format!("tpm_devid: invalid configuration: {key} is required"))?.into())
+}
+
+/// Empty where there is none.
+fn password(data: &mut Section<'_>, key: &'static str) -> anyhow::Result<Secret> {
+    Ok(Secret::new(data.text(key)?.unwrap_or_default().into_bytes()))
 }
 
 fn http_challenge_endpoint(block: &PluginBlock) -> anyhow::Result<HttpChallengeEndpoint> {

@@ -17,7 +17,7 @@ use crate::identity::Trouble;
 use crate::metrics;
 use crate::stores::Stores;
 use crate::sync::random_fraction;
-use crate::upstream::{Upstream, explained};
+use crate::upstream::{Upstream, explained, pause_as_told};
 
 pub struct SyncDriver {
     pub upstream: Arc<Upstream>,
@@ -48,20 +48,19 @@ impl SyncDriver {
         let begun = Instant::now();
         let mut pause = FIRST_SYNC_PAUSE;
         loop {
-            match self.fetch().await {
+            let error = match self.fetch().await {
                 Ok(()) => {
                     self.fetched = true;
                     return Ok(());
                 }
                 Err(error) if begun.elapsed() + pause > self.patience => return Err(error),
-                Err(error) => {
-                    if let Some(status) = error.status() {
-                        self.arrivals.report(status, &error);
-                    }
-                    tracing::warn!(error = %error, retry_interval = ?pause, "First sync failed; retrying");
-                }
+                Err(error) => error,
+            };
+            if let Some(status) = error.status() {
+                self.arrivals.report(status, &error);
             }
-            tokio::time::sleep(pause).await;
+            tracing::warn!(error = %error, retry_interval = ?pause, "First sync failed; retrying");
+            tokio::time::sleep(pause_as_told(pause, error.status())).await;
             pause = pause.mul_f64(1.5).min(FIRST_SYNC_PAUSE_MAX);
         }
     }
@@ -96,7 +95,7 @@ impl SyncDriver {
                         let error = explained(&status);
                         self.arrivals.report(&status, &error);
                         tracing::warn!(error, "Failed to mint SVIDs");
-                        minting.after(false, false).min(self.until_next_end())
+                        pause_as_told(minting.after(false, false), Some(&status)).min(self.until_next_end())
                     }
                 };
                 mint_at = Instant::now() + wake;
@@ -122,7 +121,9 @@ impl SyncDriver {
                     let succeeded = failure.is_none();
                     // A server that is not trusted is looked at often: how long that lasts decides what is done.
                     let soon = cache.svid_count() == 0 || trouble == Some(Trouble::UnknownAuthority);
-                    fetch_at = Instant::now() + fetching.after(succeeded, soon);
+                    let pause = fetching.after(succeeded, soon);
+                    let status = failure.as_ref().and_then(FetchError::status);
+                    fetch_at = Instant::now() + pause_as_told(pause, status);
                     if succeeded {
                         mint_at = Instant::now();
                     }

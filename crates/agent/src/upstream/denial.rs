@@ -1,8 +1,9 @@
 //! What an agent does about a status that a server gave it.
 
 use std::error::Error as _;
+use std::time::Duration;
 
-use steeple_api::status::denial_reason;
+use steeple_api::status::{denial_reason, retry_delay};
 use steeple_api::types::permission_denied_details::Reason;
 use steeple_cli::rpc_error;
 use steeple_transport::tls::VerifyError;
@@ -44,6 +45,11 @@ pub fn reaction(status: &Status) -> Reaction {
     }
 }
 
+/// The pause before the next attempt: a server that has too much to do is not asked again before it said.
+pub fn pause_as_told(own: Duration, status: Option<&Status>) -> Duration {
+    status.and_then(retry_delay).map_or(own, |told| own.max(told))
+}
+
 /// A status for people: why a certificate was refused, where that is the reason, else in grpc-go's form.
 pub fn explained(status: &Status) -> String {
     match status.source().and_then(VerifyError::find) {
@@ -54,7 +60,7 @@ pub fn explained(status: &Status) -> String {
 
 #[cfg(test)]
 mod tests {
-    use steeple_api::status::permission_denied;
+    use steeple_api::status::{RETRY_DELAY_MAX, permission_denied, resource_exhausted_for};
 
     use super::*;
 
@@ -73,5 +79,18 @@ mod tests {
         for (status, expected) in cases {
             assert_eq!(reaction(&status), expected, "{status}");
         }
+    }
+
+    #[test]
+    fn a_server_that_says_when_to_come_back_is_not_asked_before() {
+        let told = |secs| resource_exhausted_for("full", Duration::from_secs(secs));
+        let pause = |status: Option<&Status>| pause_as_told(Duration::from_secs(5), status);
+        assert_eq!(pause(Some(&told(20))), Duration::from_secs(20));
+        assert_eq!(pause(Some(&told(1))), Duration::from_secs(5), "it has its own reasons to wait");
+        assert_eq!(pause(Some(&told(u64::MAX))), RETRY_DELAY_MAX);
+        for other in [Some(Status::resource_exhausted("rate")), None] {
+            assert_eq!(pause(other.as_ref()), Duration::from_secs(5));
+        }
+        assert_eq!(reaction(&told(20)), Reaction::Retry);
     }
 }

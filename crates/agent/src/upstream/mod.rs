@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tonic::transport::Channel;
 
 pub use calls::{CallTimes, is_away};
-pub use denial::{Reaction, explained, reaction};
+pub use denial::{Reaction, explained, pause_as_told, reaction};
 
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {

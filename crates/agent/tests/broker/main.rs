@@ -1,5 +1,6 @@
 //! The SPIFFE Broker API: this test is the broker, over a socket and over TCP, with real servers and a real agent.
 
+mod pods;
 mod site;
 
 use std::time::Duration;

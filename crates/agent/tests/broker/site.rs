@@ -10,7 +10,8 @@ use rustls::pki_types::ServerName;
 use steeple_api::any::pack;
 use steeple_api::broker::api_client::ApiClient;
 use steeple_api::broker::{
-    SubscribeToX509svidRequest, SubscribeToX509svidResponse, WorkloadPidReference, WorkloadReference,
+    KubernetesObjectKey, KubernetesObjectReference, KubernetesObjectType, SubscribeToX509svidRequest,
+    SubscribeToX509svidResponse, WorkloadPidReference, WorkloadReference,
 };
 use steeple_api::server::entry::BatchDeleteEntryRequest;
 use steeple_api::server::svid::MintX509svidRequest;
@@ -74,6 +75,11 @@ pub async fn server(binaries: &Binaries, dir: &Path, trust_domain: &str, nodes: 
 impl Site {
     /// `brokers` as in the configuration.
     pub async fn new(brokers: &str) -> Self {
+        Self::with(brokers, &[]).await
+    }
+
+    /// With workload attestors beside `unix`.
+    pub async fn with(brokers: &str, attestors: &[String]) -> Self {
         let (scratch, binaries) = (Scratch::new().expect("a directory"), Binaries::find().expect("the programs"));
         let nodes = NodeCertificateAuthority::new(scratch.path()).expect("a root");
         let server = server(&binaries, scratch.path(), TRUST_DOMAIN, Some(nodes.root_path().to_owned())).await;
@@ -94,7 +100,7 @@ impl Site {
             log_level: "debug".to_owned(),
             lines: vec![lines],
         };
-        let mut agent = Agent::start(&binaries, scratch.path(), &spec).expect("the agent starts");
+        let mut agent = Agent::start_with(&binaries, scratch.path(), &spec, attestors).expect("the agent starts");
         agent.ready().await.expect("the agent attests");
         let id = server.admin().agent_ids("x509pop").await.expect("a list").remove(0);
         let agent_id = SpiffeId::parse(&format!("spiffe://{}{}", id.trust_domain, id.path)).expect("an ID");
@@ -193,6 +199,17 @@ impl Drop for Workload {
 
 pub fn by_pid(pid: i32) -> Option<WorkloadReference> {
     Some(WorkloadReference { reference: Some(pack(&WorkloadPidReference { pid })) })
+}
+
+/// A pod, by name unless that is empty, by UID, or both.
+pub fn by_pod(namespace: &str, name: &str, uid: &str) -> Option<WorkloadReference> {
+    let key = KubernetesObjectKey { namespace: namespace.to_owned(), name: name.to_owned() };
+    let pod = KubernetesObjectReference {
+        r#type: Some(KubernetesObjectType { plural: "pods".to_owned(), group: "core".to_owned() }),
+        key: (!name.is_empty()).then_some(key),
+        uid: uid.to_owned(),
+    };
+    Some(WorkloadReference { reference: Some(pack(&pod)) })
 }
 
 pub fn by_type(type_url: &str) -> Option<WorkloadReference> {

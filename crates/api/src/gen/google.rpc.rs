@@ -19,3 +19,20 @@ impl ::prost::Name for Status {
         "type.googleapis.com/google.rpc.Status".into()
     }
 }
+/// When a client that was refused may try again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetryInfo {
+    /// Clients wait at least this long before the next attempt.
+    #[prost(message, optional, tag = "1")]
+    pub retry_delay: ::core::option::Option<::prost_types::Duration>,
+}
+impl ::prost::Name for RetryInfo {
+    const NAME: &'static str = "RetryInfo";
+    const PACKAGE: &'static str = "google.rpc";
+    fn full_name() -> ::prost::alloc::string::String {
+        "google.rpc.RetryInfo".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/google.rpc.RetryInfo".into()
+    }
+}

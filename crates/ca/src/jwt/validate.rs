@@ -1,6 +1,7 @@
 //! Validates a JWT-SVID as SPIRE's agent does, in the same order and with the same reasons (the Workload API passes
 //! them on to callers).
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use base64::Engine;
@@ -67,10 +68,14 @@ pub fn validate(
     if token.len() > TOKEN_BYTES_MAX {
         return Err(JwtError::Parse(format!("token has more than {TOKEN_BYTES_MAX} bytes")));
     }
+    let token = without_line_ends(token);
     let parts: Vec<&str> = token.split('.').collect();
     let [header, payload, signature] = parts[..] else {
         return Err(JwtError::Parse("go-jose/go-jose: compact JWS format must have three parts".to_owned()));
     };
+    if let Some(at) = parts.iter().find_map(|part| base64url_fault(part.as_bytes())) {
+        return Err(JwtError::Parse(format!("illegal base64 data at input byte {at}")));
+    }
     let Header { algorithm, key_id, is_understood } = Header::read(header)?;
     if key_id.is_empty() {
         return Err(JwtError::MissingKeyId);
@@ -95,6 +100,20 @@ pub fn validate(
         stated.insert("aud".into(), claims.audience.into());
     }
     Ok(ValidatedJwtSvid { spiffe_id, claims: stated })
+}
+
+/// A token that was read from a file may end with one; Go's base64 skips them.
+fn without_line_ends(token: &str) -> Cow<'_, str> {
+    const LINE_ENDS: [char; 2] = ['\r', '\n'];
+    if token.contains(LINE_ENDS) { token.replace(LINE_ENDS, "").into() } else { token.into() }
+}
+
+/// Where a part of a token is no unpadded base64url, counted as Go does.
+fn base64url_fault(part: &[u8]) -> Option<usize> {
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let foreign = part.iter().position(|byte| !allowed(byte));
+    // A single character past a group of four holds no byte.
+    foreign.or_else(|| (part.len() % 4 == 1).then(|| part.len() - 1))
 }
 
 /// What a caller may see of a token from a foreign trust domain: `sub`, `exp`, `aud` and what the agent's

@@ -118,7 +118,8 @@ impl PluginBlock {
         labelled.collect()
     }
 
-    fn read_section<T, E: From<PluginError>>(
+    /// A section of the plugin's settings, as strict as these, under the name that messages should use.
+    pub fn read_section<T, E: From<PluginError>>(
         &self,
         mut section: Section<'_>,
         name: &str,

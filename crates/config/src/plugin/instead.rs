@@ -24,7 +24,6 @@ const INSTEAD: &[(&str, &[&str], &str)] = &[
         "use x509pop, http_challenge or join_token for instances of a cloud, and k8s_psat for nodes of Kubernetes",
     ),
     ("NodeAttestor", &["k8s_sat"], "use k8s_psat, as SPIRE does"),
-    ("NodeAttestor", &["tpm_devid"], "use x509pop with a certificate of the device, or join_token"),
     (
         "SVIDStore",
         &["aws_secretsmanager", "gcp_secretmanager"],

@@ -85,7 +85,8 @@ mod tests {
 
     #[test]
     fn a_key_lies_beside_the_data_unless_that_is_another_volume_and_never_moves() {
-        let place = |beside, within, own_volume| default_path(Path::new("/d/data"), Found { beside, within, own_volume });
+        let place =
+            |beside, within, own_volume| default_path(Path::new("/d/data"), Found { beside, within, own_volume });
         let (beside, within) = (Path::new("/d/data.sealing-key"), Path::new("/d/data/sealing-key"));
         assert_eq!(place(false, false, false), beside);
         assert_eq!(place(false, false, true), within);

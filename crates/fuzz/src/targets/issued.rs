@@ -21,6 +21,12 @@ pub static KEY: &[u8] = include_bytes!("../../fixtures/key.der");
 pub static TOKEN: &[u8] = include_bytes!("../../fixtures/token.jwt");
 /// Made with ssh-keygen; signed the host certificates in the corpus.
 pub static SSH_AUTHORITY: &str = include_str!("../../fixtures/ssh-authority.pub");
+/// What an agent with a TPM of swtpm presented.
+pub static TPM_PAYLOAD: &[u8] = include_bytes!("../../fixtures/tpm-devid.json");
+/// Vouches for the device's key in it.
+pub static DEVICES: &[u8] = include_bytes!("../../fixtures/tpm-devices.der");
+/// Vouches for the TPM's endorsement key in it.
+pub static TPM_MANUFACTURER: &[u8] = include_bytes!("../../fixtures/tpm-manufacturer.der");
 /// PKIX, of the key that signed the token.
 static JWT_KEY: &[u8] = include_bytes!("../../fixtures/jwt-public.der");
 /// The `kid` of the token.

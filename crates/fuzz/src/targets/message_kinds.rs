@@ -58,7 +58,7 @@ pub static MESSAGE_KINDS: &[&[MessageKind]] = kinds! {
         HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
     ];
     rpc => [
-        Status,
+        RetryInfo, Status,
     ];
     external::agent_nodeattestor => [
         Challenge, PayloadOrChallengeResponse,

@@ -10,6 +10,7 @@ pub mod nodes;
 pub mod raft;
 pub mod sds;
 pub mod state;
+pub mod tpm;
 pub mod workloads;
 
 mod issued;

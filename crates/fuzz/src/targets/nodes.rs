@@ -11,6 +11,7 @@ use steeple_core::{Clock, Timestamp};
 use steeple_plugins::AgentPathTemplate;
 use steeple_plugins::k8s_psat::K8sPsatServer;
 use steeple_plugins::sshpop::{Authorities, SshPopServer, SshPopSettings};
+use steeple_plugins::tpm_devid::{TpmDevIdServer, TpmDevIdSettings};
 use steeple_plugins::x509pop::{Trust, X509PopServer, X509PopSettings};
 
 use super::{issued, text};
@@ -28,6 +29,20 @@ pub fn x509pop(data: &[u8]) -> Verdict {
 pub fn x509pop_seeds() -> Vec<Vec<u8>> {
     let certificate = STANDARD.encode(issued::SVID);
     vec![serde_json::json!({ "certificates": [certificate] }).to_string().into_bytes()]
+}
+
+/// The payload of `tpm_devid`. Nobody gets further than the challenge either.
+pub fn tpm_devid(data: &[u8]) -> Verdict {
+    static SERVER: LazyLock<TpmDevIdServer> = LazyLock::new(|| {
+        let (devices, manufacturer) = (vec![issued::DEVICES.to_vec()], vec![issued::TPM_MANUFACTURER.to_vec()]);
+        let settings = TpmDevIdSettings::new(devices, manufacturer);
+        TpmDevIdServer::new(issued::trust_domain(), settings, Arc::new(Standstill))
+    });
+    within(60, data, || challenged(&*SERVER, data))
+}
+
+pub fn tpm_devid_seeds() -> Vec<Vec<u8>> {
+    vec![issued::TPM_PAYLOAD.to_vec()]
 }
 
 /// A host certificate, in the payload of `sshpop`.

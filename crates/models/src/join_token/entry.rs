@@ -1,7 +1,7 @@
 //! What the log holds, and the agent that a token makes.
 
 use steeple_core::{AttestedAgent, JoinToken, SelectorSet, SpiffeId, Timestamp};
-use steeple_state::{Attestation, Command, CommandKind, State};
+use steeple_state::{Attestation, Command, CommandKind, State, join_token_digest};
 
 use crate::founded::{founded, trust_domain};
 use crate::machine::{LogEntry, driven, requested};
@@ -24,11 +24,11 @@ impl LogEntry for Entry {
     fn command(self) -> Command {
         match self {
             Self::Create { request } => {
-                let token = JoinToken { value: TOKEN.to_owned(), expires_at: NOW.as_secs() + 600 };
+                let token = JoinToken { value: named(), expires_at: NOW.as_secs() + 600 };
                 requested(request, NOW, CommandKind::CreateJoinToken { token, alias: None })
             }
             Self::Attest { request, serial, takes_token } => {
-                let join_token = takes_token.then(|| TOKEN.to_owned());
+                let join_token = takes_token.then(named);
                 let attestation = Attestation { agent: agent(serial), join_token, first_use: false };
                 requested(request, NOW, CommandKind::AttestAgent(attestation))
             }
@@ -39,6 +39,11 @@ impl LogEntry for Entry {
 
 pub fn start() -> State {
     founded(NOW)
+}
+
+/// As a replica names it in the log.
+fn named() -> String {
+    join_token_digest(&trust_domain(), TOKEN)
 }
 
 /// The token is in its ID, so that each token has one agent at most.

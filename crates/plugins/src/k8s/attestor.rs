@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steeple_core::plugin::{BoxFuture, WorkloadAttestor, WorkloadError, WorkloadProcess};
-use steeple_core::{Clock, Selector};
+use steeple_core::plugin::{
+    BoxFuture, ReferenceError, WorkloadAttestor, WorkloadError, WorkloadProcess, WorkloadReference,
+};
+use steeple_core::{Clock, Selector, rpc_code_name};
 
 use super::find::{TwoPods, find};
 use super::kubelet::REQUEST_MAX;
-use super::namespace_labels::{NamespaceError, namespace_labels};
+use super::namespace_labels::namespace_labels;
 use super::pod::Pod;
 use super::pod_lists::PodLists;
-use super::{K8sSettings, KubeletError, selectors};
+use super::reference::{PodReference, ReferenceRefusal, Referent, check_broker};
+use super::{K8sSettings, KubeletError, access_review, selectors};
 use crate::container::processes::{InhabitantsError, check_process};
 use crate::container::{HostPid, LocateError, Located, Masquerade, Owner, Wanted};
 
@@ -52,19 +55,54 @@ impl K8sAttestor {
 
     /// The values of the selectors; none for a process that is in no container.
     pub async fn values(&self, pid: i32) -> Result<Vec<String>, K8sError> {
+        Ok(self.of_process(pid).await?.map_or_else(Vec::new, |(_, values)| values))
+    }
+
+    /// With the pod that the process is in.
+    async fn of_process(&self, pid: i32) -> Result<Option<(Pod, Vec<String>)>, K8sError> {
         let locator = self.settings.locator;
         let located = blocking(move || locator.locate(pid, Wanted::PodAndContainer)).await??;
-        let Some(located) = located else { return Ok(Vec::new()) };
+        let Some(located) = located else { return Ok(None) };
         let (pod, mut values) = self.wait_for(&located).await?;
-        if let Some(server) = &self.settings.namespace_labels {
-            let namespace = pod.metadata.namespace.clone();
-            let labels = namespace_labels(server, Arc::clone(&self.clock), &namespace).await;
-            let labels = labels
-                .map_err(|error: NamespaceError| K8sError::NamespaceLabels { namespace, reason: error.to_string() })?;
-            values.extend(selectors::of_namespace(&labels));
-        }
+        values.extend(self.of_namespace(&pod).await?);
         self.check(pid, located, &pod).await?;
+        Ok(Some((pod, values)))
+    }
+
+    /// What a broker refers to, if it may.
+    async fn of_reference(&self, reference: &WorkloadReference) -> Result<Vec<String>, ReferenceRefusal> {
+        let access = self.settings.brokers.as_ref().ok_or(ReferenceRefusal::NoBrokers)?;
+        check_broker(&access.brokers, &reference.caller)?;
+        let found = match Referent::read(reference)? {
+            Referent::Process(pid) => self.of_process(pid).await?,
+            Referent::Pod(wanted) => Some(self.of_pod(&wanted).await?),
+        };
+        let Some((pod, values)) = found else { return Ok(Vec::new()) };
+        if let Some(server) = &access.review {
+            let allowed = access_review::allows(server, &self.clock, &reference.caller, &pod.metadata).await;
+            if !allowed.map_err(|error| ReferenceRefusal::Review(error.to_string()))? {
+                return Err(ReferenceRefusal::NotAllowed);
+            }
+        }
         Ok(values)
+    }
+
+    /// Nobody waits for a pod that is not there yet: whoever refers to it knows that it is.
+    async fn of_pod(&self, wanted: &PodReference) -> Result<(Pod, Vec<String>), ReferenceRefusal> {
+        let listed = self.lists.newer_than(0).await.map_err(ReferenceRefusal::Kubelet)?;
+        let pod = wanted.find(&listed.list)?.clone();
+        let mut values = selectors::of_pod(&pod);
+        values.extend(self.of_namespace(&pod).await?);
+        Ok((pod, values))
+    }
+
+    async fn of_namespace(&self, pod: &Pod) -> Result<Vec<String>, K8sError> {
+        let Some(server) = &self.settings.namespace_labels else { return Ok(Vec::new()) };
+        let namespace = &pod.metadata.namespace;
+        let labels = namespace_labels(server, &self.clock, namespace)
+            .await
+            .map_err(|error| K8sError::NamespaceLabels { namespace: namespace.clone(), reason: error.to_string() })?;
+        Ok(selectors::of_namespace(&labels))
     }
 
     /// The pod and its selectors, as soon as the kubelet lists the container.
@@ -134,7 +172,25 @@ impl WorkloadAttestor for K8sAttestor {
     fn attest<'a>(&'a self, process: WorkloadProcess) -> BoxFuture<'a, Result<Vec<Selector>, WorkloadError>> {
         Box::pin(async move {
             let values = self.values(process.pid).await.map_err(|error| WorkloadError(error.to_string()))?;
-            Ok(values.into_iter().filter_map(|value| Selector::new(Self::NAME, value).ok()).collect())
+            Ok(as_selectors(values))
+        })
+    }
+
+    /// In the words in which SPIRE's agent passes on what its plugin says.
+    fn attest_reference<'a>(
+        &'a self,
+        reference: &'a WorkloadReference,
+    ) -> BoxFuture<'a, Result<Vec<Selector>, ReferenceError>> {
+        Box::pin(async move {
+            let values = self.of_reference(reference).await.map_err(|refusal| {
+                let code = refusal.code() as i32;
+                let name = rpc_code_name(code);
+                ReferenceError::Refused {
+                    code,
+                    message: format!("rpc error: code = {name} desc = workloadattestor({}): {refusal}", Self::NAME),
+                }
+            })?;
+            Ok(as_selectors(values))
         })
     }
 
@@ -142,6 +198,10 @@ impl WorkloadAttestor for K8sAttestor {
     fn answer_time_max(&self) -> Duration {
         self.polling_max().saturating_add(AROUND_POLLING_MAX)
     }
+}
+
+fn as_selectors(values: Vec<String>) -> Vec<Selector> {
+    values.into_iter().filter_map(|value| Selector::new(K8sAttestor::NAME, value).ok()).collect()
 }
 
 fn not_listed(located: &Located) -> K8sError {

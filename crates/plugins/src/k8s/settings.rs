@@ -1,7 +1,10 @@
 //! `plugin_data` of the agent's block, distilled.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use steeple_core::SpiffeId;
 
 use crate::container::{HostPid, Locator};
 
@@ -16,6 +19,8 @@ pub struct K8sSettings {
     pub disable_container_selectors: bool,
     /// Where the labels of namespaces are asked for; `None` without `enable_namespace_labels`.
     pub namespace_labels: Option<ApiServer>,
+    /// What brokers are told; without it nothing.
+    pub brokers: Option<BrokerAccess>,
     pub locator: Locator,
     pub host_pid: HostPid,
 }
@@ -50,6 +55,15 @@ pub enum KubeletAuthentication {
         certificate_path: PathBuf,
         key_path: PathBuf,
     },
+}
+
+/// `experimental { broker {} }`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerAccess {
+    /// Who may refer to processes and pods of this node.
+    pub brokers: BTreeSet<SpiffeId>,
+    /// Where Kubernetes is asked for each pod whether the broker may; `None` with `access_policy = "permissive"`.
+    pub review: Option<ApiServer>,
 }
 
 /// The API server, as a pod reaches it.

@@ -5,13 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use steeple_core::{Clock, SystemClock};
-use steeple_testkit::{DoubleAnswer, KubeletDouble};
+use steeple_api::any::pack;
+use steeple_api::broker::{KubernetesObjectKey, KubernetesObjectReference, KubernetesObjectType, WorkloadPidReference};
+use steeple_core::plugin::{ReferenceError, WorkloadAttestor as _, WorkloadReference};
+use steeple_core::{Clock, SpiffeId, SystemClock};
+use steeple_testkit::{DoubleAnswer, KubeletDouble, KubernetesApiDouble, Trouble};
 use tempfile::TempDir;
+use tonic::Code;
 
 use super::kubelet::Kubelet;
 use super::pod_lists::PodLists;
-use super::{KubeletAccess, KubeletAuthentication, KubeletError, KubeletSettings};
+use super::{
+    ApiServer, BrokerAccess, K8sAttestor, K8sSettings, KubeletAccess, KubeletAuthentication, KubeletError,
+    KubeletSettings,
+};
+use crate::container::{HostPid, Locator};
 
 const ONE_POD: &str = r#"{"items": [{"metadata": {"uid": "u1", "name": "p"}}]}"#;
 
@@ -202,4 +210,128 @@ async fn a_token_that_changed_is_read_again() {
     std::fs::remove_file(&world.kubelet.files().token).unwrap();
     let error = lists.newer_than(u64::MAX).await.err().unwrap().to_string();
     assert!(error.starts_with("unable to load token "), "{error}");
+}
+
+const BROKER: &str = "spiffe://example.org/broker";
+const TWO_PODS: &str = r#"{"items": [
+    {"metadata": {"uid": "u1", "name": "web", "namespace": "shop", "labels": {"app": "web"}}},
+    {"metadata": {"uid": "u2", "name": "db", "namespace": "shop"}}
+]}"#;
+
+impl World {
+    /// Which answers `brokers`.
+    fn attestor(&self, brokers: Option<BrokerAccess>) -> K8sAttestor {
+        self.kubelet.answer(DoubleAnswer::Json(TWO_PODS.to_owned()));
+        let settings = K8sSettings {
+            kubelet: self.settings(None, None, self.token()),
+            poll_attempts_max: 1,
+            // No list stays fresh.
+            poll_interval: Duration::from_nanos(1),
+            disable_container_selectors: false,
+            namespace_labels: None,
+            brokers,
+            locator: Locator::New { verbose: false },
+            host_pid: HostPid::Refuse,
+        };
+        K8sAttestor::new(settings, clock()).unwrap()
+    }
+}
+
+fn id(text: &str) -> SpiffeId {
+    SpiffeId::parse(text).unwrap()
+}
+
+fn access(review: Option<ApiServer>) -> Option<BrokerAccess> {
+    Some(BrokerAccess { brokers: [id(BROKER)].into(), review })
+}
+
+fn to_pod(name: &str, uid: &str) -> WorkloadReference {
+    let key = KubernetesObjectKey { namespace: "shop".to_owned(), name: name.to_owned() };
+    let any = pack(&KubernetesObjectReference {
+        r#type: Some(KubernetesObjectType { plural: "pods".to_owned(), group: "core".to_owned() }),
+        key: (!name.is_empty()).then_some(key),
+        uid: uid.to_owned(),
+    });
+    WorkloadReference { type_url: any.type_url, value: any.value, caller: id(BROKER) }
+}
+
+/// The values of the selectors, or code and text of the refusal.
+async fn referred(attestor: &K8sAttestor, reference: &WorkloadReference) -> Result<Vec<String>, (Code, String)> {
+    match attestor.attest_reference(reference).await {
+        Ok(selectors) => Ok(selectors.into_iter().map(|selector| selector.value).collect()),
+        Err(ReferenceError::Refused { code, message }) => Err((Code::from_i32(code), message)),
+        Err(ReferenceError::Unread) => panic!("all references are read"),
+    }
+}
+
+fn refused(code: Code, name: &str, text: &str) -> Result<Vec<String>, (Code, String)> {
+    Err((code, format!("rpc error: code = {name} desc = workloadattestor(k8s): {text}")))
+}
+
+#[tokio::test]
+async fn a_broker_refers_to_pods_of_the_kubelets_list() {
+    let world = World::new().await;
+    let attestor = world.attestor(access(None));
+    for reference in [to_pod("web", ""), to_pod("", "u1"), to_pod("web", "u1")] {
+        let values = referred(&attestor, &reference).await.unwrap();
+        for value in ["ns:shop", "pod-name:web", "pod-uid:u1", "pod-label:app:web"] {
+            assert!(values.iter().any(|found| found == value), "{value}: {values:?}");
+        }
+    }
+    let gone = "pod shop/x not found on agent node";
+    assert_eq!(referred(&attestor, &to_pod("x", "")).await, refused(Code::NotFound, "NotFound", gone));
+    let other = "pod shop/web has UID u1, expected u2";
+    assert_eq!(referred(&attestor, &to_pod("web", "u2")).await, refused(Code::NotFound, "NotFound", other));
+    let stranger = WorkloadReference { caller: id("spiffe://example.org/other"), ..to_pod("web", "") };
+    let text = "broker \"spiffe://example.org/other\" is not configured";
+    assert_eq!(referred(&attestor, &stranger).await, refused(Code::PermissionDenied, "PermissionDenied", text));
+
+    // A process in no container has no selectors here, and is nobody's failure.
+    let any = pack(&WorkloadPidReference { pid: i32::try_from(std::process::id()).unwrap() });
+    let own = WorkloadReference { type_url: any.type_url, value: any.value, caller: id(BROKER) };
+    let in_container = attestor.values(i32::try_from(std::process::id()).unwrap()).await;
+    assert_eq!(referred(&attestor, &own).await.ok(), in_container.ok());
+
+    world.kubelet.answer(DoubleAnswer::Status(503, "starting".to_owned()));
+    let text = "unexpected status code on pods response: 503 starting";
+    assert_eq!(referred(&attestor, &to_pod("web", "")).await, refused(Code::Unavailable, "Unavailable", text));
+}
+
+#[tokio::test]
+async fn without_a_block_for_brokers_none_is_answered() {
+    let world = World::new().await;
+    let attestor = world.attestor(None);
+    let unknown = WorkloadReference { type_url: "x".to_owned(), ..to_pod("web", "") };
+    for reference in [to_pod("web", ""), unknown] {
+        let missing = refused(Code::Internal, "Internal", "broker configuration missing");
+        assert_eq!(referred(&attestor, &reference).await, missing);
+    }
+    assert_eq!(world.kubelet.requests(), 0);
+}
+
+#[tokio::test]
+async fn where_access_is_enforced_kubernetes_decides_for_each_pod() {
+    let world = World::new().await;
+    let api = KubernetesApiDouble::start().await.unwrap();
+    let [(_, host), (_, port)] = api.write_service_account(world.dir.path(), "spire").unwrap();
+    let path = |name: &str| world.dir.path().join(name);
+    let server = ApiServer { address: format!("{host}:{port}"), ca_path: path("ca.crt"), token_path: path("token") };
+    let attestor = world.attestor(access(Some(server)));
+    api.allow_impersonation(BROKER, "shop", "web");
+    assert!(referred(&attestor, &to_pod("web", "")).await.is_ok());
+    assert!(referred(&attestor, &to_pod("", "u1")).await.is_ok(), "by its name, however it is referred to");
+    let text = "Kubernetes authorizer does not allow the broker to use impersonate-via-spire for the referenced object";
+    let denied = refused(Code::PermissionDenied, "PermissionDenied", text);
+    assert_eq!(referred(&attestor, &to_pod("db", "")).await, denied);
+
+    for (trouble, part) in [
+        (Trouble::Forbids, "needs `create` on subjectaccessreviews.authorization.k8s.io"),
+        (Trouble::Fails, "the API server answered 500"),
+        (Trouble::Endless, "the answer has more than 2097152 bytes"),
+    ] {
+        api.set_trouble(trouble);
+        let (code, text) = referred(&attestor, &to_pod("web", "")).await.unwrap_err();
+        let begin = "workloadattestor(k8s): unable to check Kubernetes authorization for broker: ";
+        assert!(code == Code::Internal && text.contains(begin) && text.contains(part), "{text}");
+    }
 }

@@ -10,7 +10,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use super::NAME;
 use super::proof::{NONCE_BYTES, ProofKey};
 use super::wire::{Challenge, Payload, Response};
-use crate::json::Bytes;
+use crate::json::{Bytes, from_json};
 
 /// `plugin_data` of the agent's block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ fn unusable(why: &str) -> AttestError {
 }
 
 fn answer(key: &ProofKey, challenge: &[u8]) -> Result<Vec<u8>, AttestError> {
-    let challenge: Challenge = serde_json::from_slice(challenge)
+    let challenge: Challenge = from_json(challenge)
         .map_err(|error| AttestError::internal(format!("unable to unmarshal challenge: {error}")))?;
     let failed = |why: String| AttestError::internal(format!("failed to calculate challenge response: {why}"));
     let mut nonce = [0; NONCE_BYTES];

@@ -4,11 +4,6 @@ use std::collections::BTreeMap;
 
 use steeple_core::plugin::AttestError;
 use x509_parser::prelude::{GeneralName, ParsedExtension, X509Certificate};
-use x509_parser::x509::X509Name;
-
-pub(super) fn common_name(name: &X509Name<'_>) -> Option<String> {
-    name.iter_common_name().next().and_then(|cn| cn.as_str().ok()).map(str::to_owned)
-}
 
 pub(super) fn serial_number_hex(leaf: &X509Certificate<'_>) -> String {
     let serial = leaf.raw_serial();

@@ -9,9 +9,7 @@
 //! The signed digest is SHA-256(server nonce ‖ agent nonce). Wire format and texts are SPIRE's.
 
 mod agent;
-mod antedated;
 mod leaf;
-mod path;
 mod proof;
 mod server;
 mod wire;

@@ -5,18 +5,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
-use sha1::{Digest as _, Sha1};
 use steeple_core::plugin::{AttestError, AttestStatus, Attested, BoxFuture, ChallengeChannel, NodeAttestor};
 use steeple_core::{Clock, Selector, SelectorSet, SpiffeId, TrustDomain};
-use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+use x509_parser::prelude::{GeneralName, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
-use super::leaf::{common_name, general_names, serial_number_hex, svid_path_after, uri_san_selectors};
+use super::NAME;
+use super::leaf::{general_names, serial_number_hex, svid_path_after, uri_san_selectors};
 use super::proof::{NONCE_BYTES, verify_ecdsa, verify_rsa};
 use super::wire::{Challenge, Nonce, Payload, Response};
-use super::{NAME, path};
 use crate::agent_path::{AgentPathTemplate, agent_id};
-use crate::json::Bytes;
+use crate::certificate::{common_name, fingerprint, parse};
+use crate::certificate_path;
+use crate::json::{Bytes, from_json};
 
 /// `plugin_data` of the server's block, checked.
 #[derive(Clone)]
@@ -82,17 +83,17 @@ impl X509PopServer {
         peer: Option<IpAddr>,
         channel: &mut dyn ChallengeChannel,
     ) -> Result<Attested, AttestError> {
-        let payload: Payload = serde_json::from_slice(payload)
-            .map_err(|error| AttestError::invalid(format!("failed to unmarshal data: {error}")))?;
+        let payload: Payload =
+            from_json(payload).map_err(|error| AttestError::invalid(format!("failed to unmarshal data: {error}")))?;
         let (leaf_der, intermediates) = self.split(payload)?;
         let leaf = parse(&leaf_der)
-            .ok_or_else(|| AttestError::invalid("unable to parse leaf certificate: malformed certificate"))?;
+            .ok_or_else(|| AttestError::invalid("unable to parse leaf certificate: x509: malformed certificate"))?;
         let roots = match &self.settings.trust {
             Trust::ExternalPki(roots) => roots.clone(),
             Trust::Spiffe { own_roots, .. } => own_roots(),
         };
-        let chain = path::verify(&leaf_der, &intermediates, &roots, self.clock.now()).map_err(|error| {
-            AttestError::denied(format!("certificate verification failed: {}", path::in_go_words(&error)))
+        let chain = certificate_path::verify(&leaf_der, &intermediates, &roots, self.clock.now()).map_err(|error| {
+            AttestError::denied(format!("certificate verification failed: {}", certificate_path::in_go_words(&error)))
         })?;
         if self.settings.verify_client_ip {
             check_client_ip(&leaf, peer)?;
@@ -110,7 +111,7 @@ impl X509PopServer {
         };
         let sans = uri_san_selectors(leaf, self.trust_domain.name());
         let value = |field: &str| match field {
-            "Fingerprint" => Some(hex::encode(Sha1::digest(leaf_der))),
+            "Fingerprint" => Some(fingerprint(leaf_der)),
             "Issuer.CommonName" => common_name(leaf.issuer()),
             "PluginName" => Some(NAME.to_owned()),
             "SVIDPathTrimmed" => Some(svid_path.clone()),
@@ -137,7 +138,9 @@ impl X509PopServer {
         let intermediates: Vec<Vec<u8>> = certificates.collect();
         for (index, der) in intermediates.iter().enumerate() {
             let certificate = parse(der).ok_or_else(|| {
-                AttestError::invalid(format!("unable to parse intermediate certificate {index}: malformed certificate"))
+                AttestError::invalid(format!(
+                    "unable to parse intermediate certificate {index}: x509: malformed certificate"
+                ))
             })?;
             if self.key_too_large(&certificate) {
                 return Err(AttestError::invalid(format!("intermediate certificate {index} key size too large")));
@@ -187,7 +190,7 @@ async fn prove(leaf: &X509Certificate<'_>, channel: &mut dyn ChallengeChannel) -
     let message = serde_json::to_vec(&challenge)
         .map_err(|error| AttestError::internal(format!("unable to marshal challenge: {error}")))?;
     let response = channel.challenge(message).await?;
-    let response: Response = serde_json::from_slice(&response)
+    let response: Response = from_json(&response)
         .map_err(|error| AttestError::invalid(format!("unable to unmarshal challenge response: {error}")))?;
 
     let refused = |why: String| AttestError::denied(format!("challenge response verification failed: {why}"));
@@ -227,20 +230,13 @@ fn selectors(leaf: &X509Certificate<'_>, chain: &[Vec<u8>], trust_domain: &str) 
         values.insert(format!("subject:cn:{cn}"));
     }
     for certificate in chain {
-        values.insert(format!("ca:fingerprint:{}", hex::encode(Sha1::digest(certificate))));
+        values.insert(format!("ca:fingerprint:{}", fingerprint(certificate)));
     }
     values.insert(format!("serialnumber:{}", serial_number_hex(leaf)));
     for (key, value) in uri_san_selectors(leaf, trust_domain) {
         values.insert(format!("san:{key}:{value}"));
     }
     values.into_iter().filter_map(|value| Selector::new(NAME, value).ok()).collect()
-}
-
-fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
-    match X509Certificate::from_der(der) {
-        Ok(([], certificate)) => Some(certificate),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

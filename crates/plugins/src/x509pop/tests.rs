@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
+use sha1::{Digest as _, Sha1};
 use steeple_core::plugin::{AgentChannel, AgentNodeAttestor as _};
 use steeple_core::{SystemClock, Timestamp};
 use tokio::sync::mpsc;
@@ -156,8 +157,9 @@ fn a_beginning_that_was_not_signed_is_refused() {
         params.not_before = rcgen::date_time_ymd(year, 1, 1);
         params.signed_by(&key, &ca.issuer).unwrap().der().to_vec()
     };
-    let verified =
-        |leaf: &[u8]| path::verify(leaf, &[], std::slice::from_ref(&ca.der), Timestamp::from_secs(1_800_000_000));
+    let verified = |leaf: &[u8]| {
+        certificate_path::verify(leaf, &[], std::slice::from_ref(&ca.der), Timestamp::from_secs(1_800_000_000))
+    };
     let (year_1, other) = (issue(1), b"00020101000000Z");
     verified(&year_1).unwrap();
     let at = year_1.windows(other.len()).position(|bytes| bytes == b"00010101000000Z").unwrap();
@@ -272,11 +274,18 @@ async fn payload_limits_and_malformed_payloads() {
     let six = [der.as_str(); 6].join(",");
     for (payload, message) in [
         ("{}".to_owned(), "no certificate to attest".to_owned()),
+        ("{\"certificates\":null}".into(), "no certificate to attest".into()),
+        ("null".into(), "no certificate to attest".into()),
+        ("[]".into(), "failed to unmarshal data: json: cannot unmarshal array into an object".into()),
+        (String::new(), "failed to unmarshal data: unexpected end of JSON input".into()),
         (format!("{{\"certificates\":[{six}]}}"), "too many intermediate certificates".into()),
-        ("{\"certificates\":[\"AAAA\"]}".into(), "unable to parse leaf certificate: malformed certificate".into()),
+        (
+            "{\"certificates\":[\"AAAA\"]}".into(),
+            "unable to parse leaf certificate: x509: malformed certificate".into(),
+        ),
         (
             format!("{{\"certificates\":[{der},\"AAAA\"]}}"),
-            "unable to parse intermediate certificate 0: malformed certificate".into(),
+            "unable to parse intermediate certificate 0: x509: malformed certificate".into(),
         ),
     ] {
         let error = server.attest(payload.as_bytes(), None, &mut Echo(Vec::new())).await.unwrap_err();
@@ -297,6 +306,7 @@ async fn a_response_for_another_key_is_refused() {
     let nonce = serde_json::to_string(&Bytes(vec![1; NONCE_BYTES])).unwrap();
     for (response, message) in [
         ("{}".to_owned(), "challenge response verification failed: expecting ECDSA response"),
+        ("null".to_owned(), "challenge response verification failed: expecting ECDSA response"),
         (
             format!("{{\"ecdsa_signature\":{{\"nonce\":{nonce},\"r\":\"AQ==\",\"s\":\"AQ==\"}}}}"),
             "challenge response verification failed: ECDSA signature verify failed",

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::json::Bytes;
+use crate::json::{Bytes, or_empty};
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Payload {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     pub certificates: Vec<Bytes>,
 }
 

@@ -11,7 +11,7 @@ use steeple_plugins::x509pop::{Trust, X509PopAgent, X509PopFiles, X509PopServer,
 use steeple_testkit::NodeCertificateAuthority;
 
 use super::conversation::{TRUST_DOMAIN, clock, converse, present};
-use super::{http_challenge, kubernetes_protocol_double, sshpop};
+use super::{http_challenge, kubernetes_protocol_double, sshpop, tpm_devid};
 
 pub struct Subject {
     pub name: &'static str,
@@ -39,6 +39,7 @@ impl Subject {
 async fn subjects(dir: &Path) -> Vec<Subject> {
     let mut subjects = vec![x509pop(dir), http_challenge::subject(), kubernetes_protocol_double::subject(dir).await];
     subjects.extend(sshpop::subject(dir));
+    subjects.extend(tpm_devid::subject(dir).await);
     subjects
 }
 

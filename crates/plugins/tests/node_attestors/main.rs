@@ -5,3 +5,4 @@ mod conversation;
 mod http_challenge;
 mod kubernetes_protocol_double;
 mod sshpop;
+mod tpm_devid;

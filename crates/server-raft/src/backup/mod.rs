@@ -27,7 +27,7 @@ pub use draft::Draft;
 pub use error::BackupError;
 pub use facts::{facts, file_name, is_backup_name, named_at};
 pub use opened::{Opened, open};
-pub use place::{BucketPlace, Place, Spot};
+pub use place::{BucketPlace, Content, Place, Spot};
 pub use reader::BackupReader;
 pub use restore::{RestoreError, Restored, Target, demand_trust_domain, restore};
 pub use source::Backups;

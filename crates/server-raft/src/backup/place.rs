@@ -14,6 +14,7 @@ use steeple_s3::{Access, Bucket, Credentials, S3Error};
 use tokio::runtime::Handle;
 
 use super::{BackupError, facts};
+use crate::watched::{WatchedRead, Watcher};
 
 /// Clones are of the same place.
 #[derive(Clone, Debug)]
@@ -34,6 +35,25 @@ pub struct BucketPlace {
 pub struct Spot {
     pub place: Place,
     pub name: String,
+}
+
+/// A backup from its beginning.
+pub struct Content {
+    input: Box<dyn Read>,
+    size_bytes: u64,
+}
+
+impl Content {
+    /// Tells how much of it is read.
+    pub fn watched(self, watcher: Watcher<'_>) -> impl Read {
+        WatchedRead::new(self.input, self.size_bytes, watcher)
+    }
+}
+
+impl Read for Content {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.input.read(into)
+    }
 }
 
 impl Place {
@@ -75,14 +95,18 @@ impl Place {
     }
 
     /// From its beginning.
-    pub fn read(&self, name: &str) -> Result<Box<dyn Read>, BackupError> {
+    pub fn read(&self, name: &str) -> Result<Content, BackupError> {
         match self {
             Self::Directory(dir) => {
-                Ok(Box::new(BufReader::new(File::open(dir.join(name)).map_err(BackupError::Read)?)))
+                let file = File::open(dir.join(name)).map_err(BackupError::Read)?;
+                let size_bytes = file.metadata().map_err(BackupError::Read)?.len();
+                Ok(Content { input: Box::new(BufReader::new(file)), size_bytes })
             }
             Self::Bucket(place) => {
                 let key = place.url.join(name).key;
-                Ok(Box::new(place.runtime.block_on(place.bucket.open_object(&key))?))
+                let object = place.runtime.block_on(place.bucket.open_object(&key))?;
+                let size_bytes = object.size_bytes();
+                Ok(Content { input: Box::new(object), size_bytes })
             }
         }
     }
@@ -141,13 +165,14 @@ impl Spot {
     }
 
     /// From its beginning.
-    pub fn read(&self) -> Result<Box<dyn Read>, BackupError> {
+    pub fn read(&self) -> Result<Content, BackupError> {
         self.place.read(&self.name)
     }
 
     /// Reads all of it and checks every hash. The error names it.
-    pub fn inspect(&self) -> Result<pb::Facts, BackupError> {
-        let facts = self.read().and_then(facts).map_err(|error| error.at(self))?;
+    pub fn inspect(&self, watcher: Watcher<'_>) -> Result<pb::Facts, BackupError> {
+        let read = self.read().and_then(|content| facts(content.watched(watcher)));
+        let facts = read.map_err(|error| error.at(self))?;
         Ok(pb::Facts { path: self.to_string(), ..facts })
     }
 }

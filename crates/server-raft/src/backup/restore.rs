@@ -9,6 +9,7 @@ use steeple_storage::{Replacement, StorageError};
 
 use super::{BackupError, Spot, open};
 use crate::raft::{NewCluster, RefoundError, refound, write_refounded};
+use crate::watched::{Watcher, part};
 
 /// Where a backup goes.
 pub struct Target<'a> {
@@ -41,15 +42,23 @@ pub enum RestoreError {
 }
 
 /// Opens and checks all of the backup before anything is written; the directory then has the whole store or none.
-pub fn restore(spot: &Spot, target: &Target<'_>, new: &NewCluster<'_>) -> Result<Restored, RestoreError> {
+pub fn restore(
+    spot: &Spot,
+    target: &Target<'_>,
+    new: &NewCluster<'_>,
+    watcher: Watcher<'_>,
+) -> Result<Restored, RestoreError> {
     let replacement = Replacement::of_nothing(target.data_dir, target.sealing_key_path)?;
-    let opened = spot.read().and_then(|input| open(input, new.sealing_key)).map_err(|error| error.at(spot))?;
+    let mut reading = part(watcher, 0, 2);
+    let opened = spot.read().and_then(|content| open(content.watched(&mut reading), new.sealing_key));
+    let opened = opened.map_err(|error| error.at(spot))?;
+    drop(reading);
     demand_trust_domain(&opened.facts, target.trust_domain)?;
     let mut reborn = refound(opened.state, new)?;
     reborn.beginning.backup_id.clone_from(&opened.facts.backup_id);
     let storage = replacement.open()?;
     // The new cluster compares no term with those of the old one.
-    write_refounded(&storage, &reborn, 0)?;
+    write_refounded(&storage, &reborn, 0, &mut part(watcher, 1, 2))?;
     drop(storage);
     replacement.commit()?;
     Ok(Restored { facts: opened.facts, cluster_uuid: reborn.cluster_uuid, done: reborn.done })

@@ -5,9 +5,10 @@ use std::io::Write;
 use serde::Deserialize;
 use steeple_api::convert::{bundle_from_wire, bundle_to_wire};
 use steeple_api::types::{Bundle, X509Certificate};
+use steeple_ca::certificate;
 use steeple_ca::jwks::{JwksError, parse_spiffe_bundle_leniently, print_spiffe_bundle};
 use steeple_cli::{Context, Failure, pem_text};
-use steeple_core::TrustDomain;
+use steeple_core::{TrustDomain, json_syntax_error};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BundleFormat {
@@ -39,6 +40,9 @@ pub(super) fn parse_bundle(id: &str, data: &[u8], format: BundleFormat) -> Resul
         }
         BundleFormat::Spiffe => {
             let trust_domain = TrustDomain::parse(id).map_err(Failure::message)?;
+            if let Some(reason) = json_syntax_error(data) {
+                return Err(not_spiffe(JwksError::Json(reason)));
+            }
             let mut bundle = parse_spiffe_bundle_leniently(&trust_domain, data).map_err(not_spiffe)?;
             // A server that polls makes up its own sequence; an operator's file says it (SPIRE behaviour).
             let sequence: Sequence = serde_json::from_slice(data).map_err(Failure::message)?;
@@ -82,6 +86,11 @@ fn parse_certificates(data: &[u8]) -> Result<Vec<X509Certificate>, Failure> {
                 block.tag()
             )));
         }
+        if certificate::facts(block.contents()).is_none() {
+            let at = certificates.len() + 1;
+            let what = format!("unable to parse \"CERTIFICATE\" PEM block {at}: x509: malformed certificate");
+            return Err(Failure::Message(what)).context("unable to parse bundle data");
+        }
         certificates.push(X509Certificate { asn1: block.into_contents(), tainted: false });
     }
     if certificates.is_empty() {
@@ -102,9 +111,15 @@ mod tests {
 
     #[test]
     fn pem_reads_back() {
-        let certificates = parse_certificates(pem_text("CERTIFICATE", &[7; 100]).as_bytes()).unwrap();
+        let made = rcgen::generate_simple_self_signed(Vec::new()).unwrap().cert;
+        let certificates = parse_certificates(made.pem().as_bytes()).unwrap();
         assert_eq!(certificates.len(), 1);
-        assert_eq!(certificates[0].asn1, [7; 100]);
+        assert_eq!(certificates[0].asn1, made.der().to_vec());
+        let second = made.pem() + &pem_text("CERTIFICATE", &[7; 100]);
+        assert_eq!(
+            parse_certificates(second.as_bytes()).unwrap_err().to_string(),
+            "unable to parse bundle data: unable to parse \"CERTIFICATE\" PEM block 2: x509: malformed certificate"
+        );
     }
 
     #[test]
@@ -119,6 +134,8 @@ mod tests {
         let bundle = parse(r#"{"keys": [{"kty": "EC"}, {"kty": "EC", "use": "sig"}]}"#).unwrap();
         assert!(bundle.x509_authorities.is_empty() && bundle.jwt_authorities.is_empty());
         for (json, why) in [
+            ("", "unable to parse JWKS: unexpected end of JSON input"),
+            ("-----BEGIN", "unable to parse JWKS: invalid character '-' in numeric literal"),
             ("{}", "no authorities found"),
             (r#"{"keys": [{"use": "x509-svid"}]}"#, "expected a single certificate in x509-svid entry 0; got 0"),
             (r#"{"keys": [{"use": "jwt-svid"}]}"#, "error adding authority 0 of JWKS: keyID cannot be empty"),

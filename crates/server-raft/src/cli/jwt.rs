@@ -5,7 +5,7 @@ use std::path::Path;
 
 use steeple_api::server::svid::MintJwtsvidRequest;
 use steeple_api::server::svid::svid_client::SvidClient;
-use steeple_cli::{Call, Command, Context, Failure, Flag, Help, rfc3339_time};
+use steeple_cli::{Call, Command, Context, Failure, Flag, Help, rfc3339_time, written};
 use steeple_config::GoDuration;
 use steeple_core::{Clock, SystemClock};
 use steeple_files::write_private_file;
@@ -54,7 +54,8 @@ async fn mint(call: &mut Call, channel: Channel) -> Result<(), Failure> {
     let svid = expected(response.svid.clone(), "token")?;
     warn_if_capped(&mut call.streams.stderr, "JWT-SVID", svid.expires_at, ttl)?;
     if let Some(path) = call.values.text_if_any("write").map(str::to_owned) {
-        write_private_file(Path::new(&path), svid.token.as_bytes()).context("unable to write token")?;
+        let file = Path::new(&path);
+        written(file, write_private_file(file, svid.token.as_bytes())).context("unable to write token")?;
         return Ok(writeln!(call.streams.stdout, "JWT-SVID written to {path}")?);
     }
     call.print(&response, |streams, _| Ok(writeln!(streams.stdout, "{}", svid.token)?))

@@ -5,11 +5,12 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use serde_json::json;
-use steeple_cli::{Call, Command, Failure, Flag, Help, OUTPUT, one_line, utc_time};
+use steeple_cli::{Call, Command, Failure, Flag, Help, OUTPUT, Progress, one_line, utc_time};
 
 use super::Action;
 use super::offline::required;
 use crate::raft::{EntryShown, Participant, Position, Survey, log_entries, survey};
+use crate::watched::part;
 
 pub(super) const COMMANDS: &[Command<Action>] = &[Command {
     path: "log inspect",
@@ -44,9 +45,12 @@ fn inspect(call: &mut Call) -> Result<(), Failure> {
         value.map_err(|_| Failure::message(format!("-{name} is not negative")))
     };
     let (from, limit) = (positive("from")?, positive("limit")?);
-    let survey = survey(&dir).map_err(Failure::message)?;
+    let mut progress = Progress::new("log");
+    let watcher = &mut |done, total| progress.at(done, total);
+    let survey = survey(&dir, &mut part(watcher, 0, 2)).map_err(Failure::message)?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let entries = log_entries(&dir, from, limit).map_err(Failure::message)?;
+    let entries = log_entries(&dir, from, limit, &mut part(watcher, 1, 2)).map_err(Failure::message)?;
+    drop(progress);
     let json = call.is_json();
     let out = &mut call.streams.stdout;
     if json {

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::pin::pin;
 use std::time::Duration;
 
+use steeple_api::status::retry_delay;
 use steeple_api::steeple::server::StatusRequest;
 use steeple_api::steeple::server::cluster_client::ClusterClient;
 use steeple_cli::{Failure, Streams, broken_connection};
@@ -90,6 +91,9 @@ impl Patience {
                 Ok(Some(answer))
             }
             Err(status) if is_passing(&status) && self.failing().elapsed() < PATIENCE => {
+                if let Some(delay) = retry_delay(&status) {
+                    tokio::time::sleep(delay).await;
+                }
                 self.look(streams, progress).await?;
                 Ok(None)
             }
@@ -141,10 +145,11 @@ fn no_quorum(missing: &str) -> Failure {
     ))
 }
 
-/// An election, or a restart or the death of the replica that is asked, does not end a long command.
+/// An election, a restart or the death of the replica that is asked, and a server that says when to come back do not
+/// end a long command.
 pub(super) fn is_passing(status: &Status) -> bool {
     let by_code = matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Aborted | Code::Cancelled);
-    by_code || broken_connection(status).is_some()
+    by_code || retry_delay(status).is_some() || broken_connection(status).is_some()
 }
 
 /// Longer than either.
@@ -159,6 +164,7 @@ const ERASE_REST: &str = "\x1b[K";
 
 #[cfg(test)]
 mod tests {
+    use steeple_api::status::resource_exhausted_for;
     use steeple_api::steeple::server::AuthorityStatusRequest;
     use steeple_api::steeple::server::authorities_client::AuthoritiesClient;
     use tokio::net::UnixListener;
@@ -181,6 +187,8 @@ mod tests {
         let status = answer.unwrap_err();
         assert!(is_passing(&status), "{status:?}");
         assert!(!is_passing(&Status::unknown("the server says so")));
+        assert!(is_passing(&resource_exhausted_for("full", Duration::from_millis(500))));
+        assert!(!is_passing(&Status::resource_exhausted("the disk is nearly full")));
     }
 
     #[test]

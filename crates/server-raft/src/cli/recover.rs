@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use steeple_cli::{Call, Command, Failure, Flag, Help, OUTPUT, Values, one_line, own_uid};
+use steeple_cli::{Call, Command, Failure, Flag, Help, OUTPUT, Progress, Values, one_line, own_uid};
 use steeple_config::SERVER_CONFIG_PATH;
 use steeple_core::{Clock as _, SystemClock};
 
@@ -178,7 +178,10 @@ fn apply(call: &mut Call) -> Result<(), Failure> {
     let settings = settings(&call.values, Some(&dir))?;
     let keys = sealing_keys(&call.values, &settings)?;
     let by = Operator { command: "recover apply", uid: own_uid() };
-    let recovered = recover(Path::new(&dir), &keys, by, SystemClock.now()).map_err(Failure::message)?;
+    let mut progress = Progress::new("recover");
+    let watcher = &mut |done, total| progress.at(done, total);
+    let recovered = recover(Path::new(&dir), &keys, by, SystemClock.now(), watcher).map_err(Failure::message)?;
+    drop(progress);
     let living = Living::at_peers_of(&settings)?;
     let cluster = uuid::Uuid::from_bytes(recovered.cluster_uuid).to_string();
     let kept = recovered.kept.as_ref().map(|kept| kept.display().to_string()).unwrap_or_default();

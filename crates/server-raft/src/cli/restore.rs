@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use serde_json::json;
-use steeple_cli::{Call, Command, Failure, Flag, Help, OUTPUT, one_line, utc_time};
+use steeple_cli::{Call, Command, Failure, Flag, Help, OUTPUT, Progress, one_line, utc_time};
 use steeple_core::{Clock as _, SystemClock};
 
 use super::Action;
@@ -51,9 +51,12 @@ fn restore(call: &mut Call) -> Result<(), Failure> {
         trust_domain: &settings.trust_domain,
     };
     let new = new_cluster(&settings, &key, true, SystemClock.now());
+    let mut progress = Progress::new("restore");
     let restored = with_spot(&path, &s3_settings_of(&settings), |spot| {
-        backup::restore(spot, &target, &new).map_err(Failure::message)
+        let watcher = &mut |done, total| progress.at(done, total);
+        backup::restore(spot, &target, &new, watcher).map_err(Failure::message)
     })?;
+    drop(progress);
     let living = Living::at_peers_of(&settings)?;
     if call.is_json() {
         return Ok(writeln!(call.streams.stdout, "{}", one_line(as_json(&restored, &living)))?);

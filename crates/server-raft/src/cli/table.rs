@@ -135,7 +135,7 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    use steeple_cli::{Environment, Kind, Streams, Values, pem_text};
+    use steeple_cli::{Environment, Kind, Streams, Values};
 
     /// Something that a command accepts, or `None` for flags that name files or exclude others.
     fn sample(flag: &Flag) -> Option<String> {
@@ -206,6 +206,7 @@ mod tests {
     /// Every flag is accepted and read as what it is declared; without a socket, a command gets as far as dialling.
     #[tokio::test]
     async fn every_command_gets_as_far_as_the_network() {
+        let for_bundle_set = rcgen::generate_simple_self_signed(Vec::new()).unwrap().cert.pem();
         for command in program_with("x", "wit-svid").commands() {
             let remote = match command.action {
                 Action::Remote(remote) => remote,
@@ -218,7 +219,7 @@ mod tests {
             let fits = |flag: &Flag| (command.path, flag.name) != ("entry show", "entryID");
             let args: Vec<String> = command.flags().filter(fits).filter_map(|flag| sample(&flag)).collect();
             let values = Values::parse(command.flags(), &args).unwrap();
-            let (streams, captured) = Streams::captured(&pem_text("CERTIFICATE", b"for bundle set"));
+            let (streams, captured) = Streams::captured(&for_bundle_set);
             let mut call = Call { values, environment: Environment::default(), streams };
             let failure = remote(&mut call, steeple_cli::connect(Path::new("/nonexistent/x.sock"))).await.unwrap_err();
             let text = format!("{}{failure}", captured.stderr());

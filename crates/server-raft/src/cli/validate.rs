@@ -282,6 +282,25 @@ mod tests {
                 "NodeAttestor \"sshpop\" { plugin_data { cert_authorities = [] } }",
                 "failed to create cert checker: must provide at least one cert authority",
             ),
+            ("NodeAttestor \"tpm_devid\" {}", "devid_ca_path is required"),
+            (
+                "NodeAttestor \"tpm_devid\" { plugin_data { devid_ca_path = \"/x\" } }",
+                "endorsement_ca_path is required",
+            ),
+            (
+                "NodeAttestor \"tpm_devid\" { plugin_data { devid_ca_path = \"/none.pem\" \
+                 endorsement_ca_path = \"/x\" } }",
+                "unable to load DevID trust bundle: open /none.pem: no such file or directory",
+            ),
+            (
+                "NodeAttestor \"tpm_devid\" { plugin_data { devid_ca_path = \"/dev/null\" \
+                 endorsement_ca_path = \"/x\" } }",
+                "unable to load DevID trust bundle: no certificates found in file",
+            ),
+            (
+                "NodeAttestor \"tpm_devid\" { plugin_data { devid_ca_path = \"/x\" endorsment_ca_path = \"/x\" } }",
+                "(did you mean \"endorsement_ca_path\"?)",
+            ),
             (
                 "NodeAttestor \"http_challenge\" { plugin_data { tofu = false } }",
                 "you can not turn off trust on first use (TOFU) when non-root ports are allowed",

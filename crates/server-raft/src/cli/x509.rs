@@ -11,7 +11,7 @@ use steeple_api::server::bundle::bundle_client::BundleClient;
 use steeple_api::server::svid::MintX509svidRequest;
 use steeple_api::server::svid::svid_client::SvidClient;
 use steeple_ca::{SigningKey, csr, generate_pkcs8};
-use steeple_cli::{Call, Command, Context, Failure, Flag, Help, one_line, pem_text};
+use steeple_cli::{Call, Command, Context, Failure, Flag, Help, one_line, pem_text, written};
 use steeple_config::GoDuration;
 use steeple_core::{KeyType, Secret, SpiffeId};
 use steeple_files::{write_private_file, write_public_file};
@@ -97,14 +97,15 @@ fn print(call: &mut Call, minted: &Minted) -> Result<(), Failure> {
 fn write(call: &mut Call, minted: &Minted, directory: &Path) -> Result<(), Failure> {
     let out = &mut call.streams.stdout;
     let path = directory.join("svid.pem");
-    write_public_file(&path, certificates(&minted.chain).as_bytes()).context("unable to write SVID")?;
+    written(&path, write_public_file(&path, certificates(&minted.chain).as_bytes())).context("unable to write SVID")?;
     writeln!(out, "X509-SVID written to {}", path.display())?;
     let path = directory.join("key.pem");
     let key = Secret::new(pem_text("PRIVATE KEY", minted.key.expose()).into_bytes());
-    write_private_file(&path, key.expose()).context("unable to write key")?;
+    written(&path, write_private_file(&path, key.expose())).context("unable to write key")?;
     writeln!(out, "Private key written to {}", path.display())?;
     let path = directory.join("bundle.pem");
-    write_public_file(&path, certificates(&minted.roots).as_bytes()).context("unable to write bundle")?;
+    written(&path, write_public_file(&path, certificates(&minted.roots).as_bytes()))
+        .context("unable to write bundle")?;
     Ok(writeln!(out, "Root CAs written to {}", path.display())?)
 }
 

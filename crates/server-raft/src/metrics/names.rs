@@ -148,6 +148,9 @@ metric_table! {
     Histogram(&PROPAGATION_BUCKETS) PUSH_PROPAGATION_SECS = "steeple_push_propagation_seconds" [stage]
         "from a change's application on this replica until it was sent to an agent on a push stream, and until the \
          agent acknowledged that it serves it";
+    Gauge PUSH_UNACKNOWLEDGED_OLDEST_SECS = "steeple_push_unacknowledged_oldest_seconds" []
+        "how long the oldest change waits that an agent on a push stream to this replica has not acknowledged; 0 if \
+         none does. Alert when it stays above 30";
     Counter PUSH_RESYNCS = "steeple_push_resyncs_total" []
         "agents that had to say what they hold, because hash and index did not tell";
     Counter AUDIT_RECORDS = "steeple_audit_records_total" []

@@ -19,6 +19,7 @@ use crate::driver::federation::BundleAges;
 use crate::federation;
 use crate::raft::{MemberStatus, Replica, Role};
 use crate::seal::KeyInUse;
+use crate::service::Subscribers;
 
 /// What the gauges are computed from.
 pub struct Observed {
@@ -33,6 +34,7 @@ pub struct Observed {
     pub agent_ttl: Duration,
     pub started_at: Instant,
     pub agent_ages: AgentAges,
+    pub subscribers: Arc<Subscribers>,
 }
 
 /// How old the agents' SVIDs were when the metrics were computed last: counted in the pass that counts the agents.
@@ -57,6 +59,8 @@ impl Observed {
         self.observe_storage();
         self.observe_state();
         self.observe_federation();
+        let owed_for = self.subscribers.owed_for().unwrap_or_default();
+        gauge!(PUSH_UNACKNOWLEDGED_OLDEST_SECS).set(owed_for.as_secs_f64());
     }
 
     fn observe_raft(&self) {

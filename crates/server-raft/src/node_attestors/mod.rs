@@ -3,6 +3,7 @@
 mod http_challenge;
 mod k8s_psat;
 mod sshpop;
+mod tpm_devid;
 mod x509pop;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use steeple_plugins::external::{Catalog, ExternalNodeAttestor};
 use steeple_plugins::http_challenge::HttpChallengeServer;
 use steeple_plugins::k8s_psat::K8sPsatServer;
 use steeple_plugins::sshpop::SshPopServer;
+use steeple_plugins::tpm_devid::TpmDevIdServer;
 use steeple_plugins::x509pop::{OwnRoots, X509PopServer};
 
 use crate::raft::{Replica, SharedState};
@@ -93,6 +95,7 @@ fn node_attestor(
         "http_challenge" => Arc::new(HttpChallengeServer::new(trust_domain, http_challenge::settings(block)?)),
         "k8s_psat" => Arc::new(K8sPsatServer::new(trust_domain, k8s_psat::clusters(block)?)),
         "sshpop" => Arc::new(SshPopServer::new(trust_domain, sshpop::settings(block)?, Arc::clone(clock))),
+        "tpm_devid" => Arc::new(TpmDevIdServer::new(trust_domain, tpm_devid::settings(block)?, Arc::clone(clock))),
         "x509pop" => {
             Arc::new(X509PopServer::new(trust_domain, x509pop::settings(block, own_roots)?, Arc::clone(clock)))
         }
@@ -111,6 +114,18 @@ fn agent_path_template(
     };
     let unusable = || format!("{plugin}: failed to parse agent svid template: {template:?}");
     Ok(Some(AgentPathTemplate::parse(&template, fields).with_context(unusable)?))
+}
+
+/// The certificates in a PEM file, DER. `unloadable` says for what they are wanted.
+fn certificates_of(path: &str, unloadable: &str) -> anyhow::Result<Vec<Vec<u8>>> {
+    let text = steeple_cli::read_file(path).with_context(|| unloadable.to_owned())?;
+    let blocks = pem::parse_many(&text).with_context(|| unloadable.to_owned())?;
+    let certificates: Vec<Vec<u8>> =
+        blocks.into_iter().filter(|block| block.tag() == "CERTIFICATE").map(pem::Pem::into_contents).collect();
+    if certificates.is_empty() {
+        bail!("{unloadable}: no certificates found in file");
+    }
+    Ok(certificates)
 }
 
 pub const KIND: &str = "NodeAttestor";

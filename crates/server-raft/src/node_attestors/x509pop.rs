@@ -1,10 +1,10 @@
 //! Settings of `x509pop`.
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use steeple_config::PluginBlock;
 use steeple_plugins::x509pop::{Trust, X509PopSettings};
 
-use super::{OwnRootsOf, agent_path_template};
+use super::{OwnRootsOf, agent_path_template, certificates_of};
 
 pub(super) fn settings(block: &PluginBlock, own_roots: &OwnRootsOf) -> anyhow::Result<X509PopSettings> {
     block.read_data(|data| {
@@ -54,17 +54,7 @@ fn svid_prefix(configured: Option<String>) -> String {
 }
 
 fn certificates(paths: &[String]) -> anyhow::Result<Vec<Vec<u8>>> {
-    let mut certificates = Vec::new();
-    for path in paths {
-        let unreadable = || format!("x509pop: unable to load trust bundle {path:?}");
-        let text = steeple_cli::read_file(path).with_context(unreadable)?;
-        let blocks = pem::parse_many(&text).with_context(unreadable)?;
-        let before = certificates.len();
-        certificates
-            .extend(blocks.into_iter().filter(|block| block.tag() == "CERTIFICATE").map(pem::Pem::into_contents));
-        if certificates.len() == before {
-            bail!("{}: no certificates found in file", unreadable());
-        }
-    }
-    Ok(certificates)
+    let read =
+        paths.iter().map(|path| certificates_of(path, &format!("x509pop: unable to load trust bundle {path:?}")));
+    Ok(read.collect::<anyhow::Result<Vec<_>>>()?.concat())
 }

@@ -13,6 +13,7 @@ use steeple_state::limits::CLOCK_SKEW_MAX;
 use tokio::time::Instant;
 
 use super::consensus::Consensus;
+use super::stamps::Course;
 use super::types::NodeId;
 
 /// A peer's clock that was read longer ago may have been set meanwhile.
@@ -141,7 +142,20 @@ impl Consensus {
         if skewed {
             tracing::error!(?verdict, "this server's clock is wrong; set it, until then it does not lead");
         }
-        let fit = !skewed && !self.comparison.is_diverged();
+        let course = if skewed { Course::StandAside } else { self.stamps.course(&self.metrics(), self.clock.now()) };
+        let ahead = "what was stamped while this server's clock was ahead";
+        match course {
+            Course::StandAside if !skewed => {
+                tracing::error!("{ahead} is not taken by the others: another one is to lead");
+            }
+            Course::LeadAnew => {
+                tracing::error!("{ahead} counts, since nobody else can lead");
+                let raft = self.raft.clone();
+                tokio::spawn(async move { raft.trigger().elect(false).await });
+            }
+            Course::Lead | Course::StandAside => {}
+        }
+        let fit = course != Course::StandAside && !self.comparison.is_diverged();
         self.raft.runtime_config().heartbeat(fit);
         self.raft.runtime_config().elect(fit && !self.sealing_key.is_sealed());
     }

@@ -15,6 +15,7 @@ use super::leadership::Leadership;
 use super::pinger::Reports;
 use super::published::Published;
 use super::removed::Removal;
+use super::stamps::Stamps;
 use super::state_watch::Comparison;
 use super::types::{Metrics, Node, NodeId, Raft};
 use crate::peer::PeerPool;
@@ -28,6 +29,7 @@ pub(super) struct Consensus {
     pub(super) peers: Option<PeerPool>,
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) peer_clocks: PeerClocks,
+    pub(super) stamps: Stamps,
     pub(super) reports: Reports,
     pub(super) health: Health,
     pub(super) removed: Removal,

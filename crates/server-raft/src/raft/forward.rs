@@ -30,6 +30,8 @@ pub(super) async fn propose(
 ) -> Result<Committed, ProposeError> {
     let started = Instant::now();
     let Origin { actor, request_id, deadline } = origin;
+    // The one door for what callers bring: no token gets readable into the log, nor to another replica.
+    let kind = kind.naming_join_tokens(&consensus.published.state.read());
     let command = Command { request_id, at: Timestamp::default(), actor, kind };
     let mut leadership = consensus.leadership.clone();
     let mut perhaps_written = false;

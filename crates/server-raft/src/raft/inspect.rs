@@ -14,6 +14,7 @@ use super::codec::{self, CodecError};
 use super::identity::shown;
 use super::state_machine::{META_LAST_APPLIED, META_MEMBERSHIP};
 use super::types::{Entry, LogId, Membership, NodeId};
+use crate::watched::Watcher;
 
 /// A place in the log. Greater is newer, as Raft compares them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -107,7 +108,7 @@ pub enum InspectError {
 }
 
 /// Reads all of the log for its last membership.
-pub fn survey(dir: &Path) -> Result<Survey, InspectError> {
+pub fn survey(dir: &Path, watcher: Watcher<'_>) -> Result<Survey, InspectError> {
     let inspector = Inspector::open(dir)?;
     let in_use = inspector.in_use()?;
     let summary = inspector.summary()?;
@@ -124,8 +125,10 @@ pub fn survey(dir: &Path) -> Result<Survey, InspectError> {
         None => Membership::default(),
     };
     let mut last_log = purged;
+    let (begin, end) = (purged.map_or(0, |purged| purged.index), inspector.last_index()?.unwrap_or(0));
     for stored in inspector.entries(0)? {
         let entry = decoded(&stored?)?;
+        watcher(entry.log_id().index().saturating_sub(begin), end.saturating_sub(begin));
         last_log = Some(Position::of(&entry.log_id()));
         if let EntryPayload::Membership(newer) = &entry.payload {
             membership = newer.clone();
@@ -152,10 +155,18 @@ pub fn survey(dir: &Path) -> Result<Survey, InspectError> {
 }
 
 /// At most `limit` entries from the index `from` on; one that cannot be read is told and the others follow.
-pub fn log_entries(dir: &Path, from: u64, limit: usize) -> Result<Vec<Result<EntryShown, String>>, InspectError> {
+pub fn log_entries(
+    dir: &Path,
+    from: u64,
+    limit: usize,
+    watcher: Watcher<'_>,
+) -> Result<Vec<Result<EntryShown, String>>, InspectError> {
     let inspector = Inspector::open(dir)?;
     let stored = inspector.entries(from)?.take(limit);
-    let shown = stored.map(|stored| {
+    let left = inspector.last_index()?.unwrap_or(0).saturating_add(1).saturating_sub(from);
+    let total = left.min(limit as u64);
+    let shown = stored.zip(1..).map(|(stored, number)| {
+        watcher(number, total);
         let stored = stored.map_err(|error| error.to_string())?;
         show(&stored).map_err(|error| error.to_string())
     });

@@ -98,8 +98,8 @@ impl Situation {
             .find(|id| *id < successor.node_id && self.silent.contains(id) && *id != self.us)
     }
 
-    /// Whether a voter has the learner's name and is not known to be gone. The learner takes its place when it is, in one
-    /// step: as one more voter it would raise the number that a quorum needs while a voter is missing.
+    /// Whether a voter has the learner's name and is not known to be gone. The learner takes its place when it is, in
+    /// one step: as one more voter it would raise the number that a quorum needs while a voter is missing.
     fn awaits_place(&self, learner: &Member, voters: &BTreeSet<NodeId>) -> bool {
         let before = self.members.iter().filter(|other| other.node_id < learner.node_id);
         let mut namesakes = before.filter(|other| other.facts.name == learner.facts.name);

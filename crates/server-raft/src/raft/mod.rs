@@ -70,6 +70,7 @@ mod sealing_keys;
 mod service;
 mod sign;
 mod snapshot;
+mod stamps;
 mod start;
 mod state_check;
 mod state_lock;

@@ -150,7 +150,7 @@ impl Proposer {
         }
         let (commands, answers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|waiting| (waiting.command, waiting.answer)).unzip();
-        let proposal = self.stamp(commands);
+        let proposal = self.stamp(leader, commands);
         let (responder, outcome) = ProgressResponder::complete_only();
         // Fenced by the leader that stamped: under another one the entry is refused, not renamed.
         let sent = self.consensus.raft.write(proposal).with_leader(leader).responder(responder).await;
@@ -210,8 +210,9 @@ impl Proposer {
     }
 
     /// Stamps may run backwards with the clock; the state keeps the highest one.
-    fn stamp(&self, mut commands: Vec<Command>) -> Proposal {
+    fn stamp(&self, leader: LeaderId, mut commands: Vec<Command>) -> Proposal {
         let now = self.consensus.clock.now();
+        self.consensus.stamps.stamped(leader, now);
         for command in &mut commands {
             command.at = now;
         }

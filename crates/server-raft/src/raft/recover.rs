@@ -19,6 +19,7 @@ use super::inspect::{InspectError, Survey, decoded, survey};
 use super::refound::{NewCluster, Operator, RefoundError, refound, write};
 use super::sealing_keys;
 use super::types::NodeId;
+use crate::watched::{Watcher, part, unwatched};
 
 /// What a recovery did.
 #[derive(Clone, Debug)]
@@ -58,7 +59,7 @@ pub enum RecoverError {
 /// # Errors
 /// Directories of different clusters are [`PlanError::Clusters`].
 pub fn plan(dirs: &[PathBuf]) -> Result<Vec<Survey>, PlanError> {
-    let mut survivors = dirs.iter().map(|dir| survey(dir)).collect::<Result<Vec<_>, _>>()?;
+    let mut survivors = dirs.iter().map(|dir| survey(dir, &mut unwatched)).collect::<Result<Vec<_>, _>>()?;
     let mut clusters = survivors.iter().map(|survivor| survivor.cluster_uuid.clone());
     if let Some(first) = clusters.next()
         && let Some(other) = clusters.find(|cluster| *cluster != first)
@@ -92,15 +93,21 @@ pub enum PlanError {
 }
 
 /// Makes `dir` the only member of a new cluster, under that of `keys` which opens what it holds. All of it or nothing.
-pub fn recover(dir: &Path, keys: &[SealingKey], by: Operator, now: Timestamp) -> Result<Recovered, RecoverError> {
+pub fn recover(
+    dir: &Path,
+    keys: &[SealingKey],
+    by: Operator,
+    now: Timestamp,
+    watcher: Watcher<'_>,
+) -> Result<Recovered, RecoverError> {
     let replacement = Replacement::of_store(dir)?;
-    let survivor = survey(dir)?;
+    let survivor = survey(dir, &mut part(watcher, 0, PARTS))?;
     if is_quorum(std::slice::from_ref(&survivor)) {
         return Err(RecoverError::Quorum);
     }
     let inspector = Inspector::open(dir)?;
     let node_id = shown(&inspector.summary()?.identity).node_id.ok_or(RecoverError::NoMember)?;
-    let (state, replayed) = replay(&inspector)?;
+    let (state, replayed) = replay(&inspector, watcher)?;
     drop(inspector);
 
     let in_force = sealing_keys::in_force(&state);
@@ -119,24 +126,33 @@ pub fn recover(dir: &Path, keys: &[SealingKey], by: Operator, now: Timestamp) ->
     let reborn = refound(state, &new)?;
     let storage = replacement.open()?;
     let terms = [survivor.vote.map(|vote| vote.term), survivor.last_log.map(|last| last.term)];
-    write(&storage, &reborn, terms.into_iter().flatten().max().unwrap_or(0))?;
+    write(&storage, &reborn, terms.into_iter().flatten().max().unwrap_or(0), &mut part(watcher, 3, PARTS))?;
     drop(storage);
     let kept = replacement.commit()?;
     Ok(Recovered { cluster_uuid: reborn.cluster_uuid, done: reborn.done, replayed, kept })
 }
 
+/// Reading the log, reading the rows, applying entries, and writing.
+const PARTS: u64 = 4;
+
 /// The rows, and on top of them every entry of the log.
-fn replay(inspector: &Inspector) -> Result<(State, u64), RecoverError> {
+fn replay(inspector: &Inspector, watcher: Watcher<'_>) -> Result<(State, u64), RecoverError> {
     let summary = inspector.summary()?;
+    let mut reading = part(watcher, 1, PARTS);
+    let estimate = inspector.rows_estimate()?;
     let mut rows = Vec::new();
     for row in inspector.rows()? {
+        reading(rows.len() as u64, estimate);
         let row = row?;
         let table = Table::from_number(row.table).ok_or(DecodeError::UnknownContent)?;
         rows.push((table, row.key, row.value));
     }
     let mut state = State::from_rows(summary.applied.unwrap_or(0), rows)?;
+    drop(reading);
     let mut applied = summary.applied;
     let mut replayed = 0;
+    let mut applying = part(watcher, 2, PARTS);
+    let total = inspector.last_index()?.unwrap_or(0).saturating_sub(applied.unwrap_or(0));
     for stored in inspector.entries(applied.map_or(0, |applied| applied.saturating_add(1)))? {
         let stored = stored?;
         if let Some(index) = applied.map(|applied| applied.saturating_add(1))
@@ -153,6 +169,7 @@ fn replay(inspector: &Inspector) -> Result<(State, u64), RecoverError> {
             }
         }
         replayed += 1;
+        applying(replayed, total);
     }
     state.passed(applied.unwrap_or(0));
     Ok((state, replayed))
@@ -249,7 +266,7 @@ mod tests {
 
     fn state_of(dir: &Path) -> State {
         let inspector = Inspector::open(dir).unwrap();
-        replay(&inspector).unwrap().0
+        replay(&inspector, &mut unwatched).unwrap().0
     }
 
     #[test]
@@ -261,7 +278,7 @@ mod tests {
             vec![stored(1, &init(&key)), stored(2, &federated("one.test")), stored(3, &federated("two.test"))];
         let dir = survivor(Some(&applied), entries);
 
-        let recovered = recover(dir.path(), slice::from_ref(&key), BY, NOW).unwrap();
+        let recovered = recover(dir.path(), slice::from_ref(&key), BY, NOW, &mut unwatched).unwrap();
         assert_eq!((recovered.replayed, recovered.done.index), (2, 4));
         let storage = Storage::open(dir.path(), Options { ballast_bytes: 0, ..Options::default() }).unwrap();
         let told = beginning(&storage).unwrap().expect("it remembers");
@@ -274,7 +291,7 @@ mod tests {
         let member = state.member(recovered.done.node_id).unwrap();
         assert_eq!((member.facts.name.as_str(), member.facts.peer_address.as_str()), ("survivor", "survivor:8082"));
 
-        let survey = survey(dir.path()).unwrap();
+        let survey = survey(dir.path(), &mut unwatched).unwrap();
         assert_eq!(survey.applied.unwrap().index, 4);
         assert_eq!((survey.last_log, survey.node_id), (survey.applied, Some(recovered.done.node_id)));
         assert!(survey.vote.unwrap().term > TERM && survey.applied.unwrap().term > TERM);
@@ -291,7 +308,10 @@ mod tests {
         let mut applied = State::new();
         applied.apply(1, &init(&key));
         let dir = survivor(Some(&applied), vec![stored(3, &federated("one.test"))]);
-        assert!(matches!(recover(dir.path(), slice::from_ref(&key), BY, NOW), Err(RecoverError::Gap { index: 2 })));
+        assert!(matches!(
+            recover(dir.path(), slice::from_ref(&key), BY, NOW, &mut unwatched),
+            Err(RecoverError::Gap { index: 2 })
+        ));
         assert!(!dir.path().join("replaced").exists());
     }
 
@@ -299,10 +319,14 @@ mod tests {
     fn another_sealing_key_recovers_nothing() {
         let [key, other] = [(); 2].map(|()| SealingKey::generate(&SystemRandom::new()).unwrap());
         let dir = survivor(None, vec![stored(1, &init(&key))]);
-        let refused = recover(dir.path(), slice::from_ref(&other), BY, NOW).unwrap_err().to_string();
+        let refused = recover(dir.path(), slice::from_ref(&other), BY, NOW, &mut unwatched).unwrap_err().to_string();
         assert!(refused.contains("does not open this cluster's keyring"), "{refused}");
         assert!(!dir.path().join("replaced").exists());
-        assert_eq!(recover(dir.path(), &[other, key], BY, NOW).unwrap().replayed, 1, "with either of two");
+        assert_eq!(
+            recover(dir.path(), &[other, key], BY, NOW, &mut unwatched).unwrap().replayed,
+            1,
+            "with either of two"
+        );
     }
 
     #[test]

@@ -25,6 +25,7 @@ use super::state_machine::{META_LAST_APPLIED, META_MEMBERSHIP};
 use super::types::{LeaderId, LogId, Membership, Node, NodeId, StoredMembership, Vote};
 use super::{codec, open_keyring, peer_ca};
 use crate::peer::AuthorityError;
+use crate::watched::Watcher;
 
 /// Who makes a cluster begin anew, and by which command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +121,7 @@ pub fn refound(mut state: State, new: &NewCluster<'_>) -> Result<Reborn, Refound
 
 /// Fills an empty store so that a server that starts on it is the only voter. `term` is the last one of the earlier
 /// cluster, 0 where that is not known. Durable on return.
-pub fn write(storage: &Storage, reborn: &Reborn, term: u64) -> Result<(), RefoundError> {
+pub fn write(storage: &Storage, reborn: &Reborn, term: u64, watcher: Watcher<'_>) -> Result<(), RefoundError> {
     let node_id = reborn.done.node_id;
     let leader = LeaderId { term: term.saturating_add(1), node_id };
     let last = LogId::new(leader, reborn.done.index);
@@ -129,12 +130,15 @@ pub fn write(storage: &Storage, reborn: &Reborn, term: u64) -> Result<(), Refoun
     let kv = storage.kv();
     let mut batch = Batch::new();
     let mut batch_rows = 0;
+    let (mut rows, rows_total) = (0, reborn.state.row_count());
     for (table, key, value) in reborn.state.rows() {
         batch.put(table.number(), &key, &value)?;
         batch_rows += 1;
         if batch_rows == BATCH_ROWS {
             kv.write(std::mem::take(&mut batch))?;
+            rows += batch_rows as u64;
             batch_rows = 0;
+            watcher(rows, rows_total);
         }
     }
     batch.applied(reborn.done.index);
@@ -152,6 +156,7 @@ pub fn write(storage: &Storage, reborn: &Reborn, term: u64) -> Result<(), Refoun
     let belonging = Belonging { cluster_uuid: reborn.cluster_uuid, node_id, origin: Origin::Refounded };
     // The last word, and synced: one write-ahead log, so all of the above is durable with it.
     identity::remember_all(&storage.identity(), &reborn.facts.storage_uuid, &belonging)?;
+    watcher(rows_total, rows_total);
     Ok(())
 }
 

@@ -38,6 +38,7 @@ use super::replica::{Inner, Replica};
 use super::rpc::RaftService;
 use super::runtime::RaftThreads;
 use super::service::ClusterService;
+use super::stamps::Stamps;
 use super::state_machine::StateMachine;
 use super::state_watch::{Comparison, compare};
 use super::types::Raft;
@@ -161,6 +162,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
         peers,
         leadership: leadership_watch,
         peer_clocks: PeerClocks::default(),
+        stamps: Stamps::default(),
         reports: Reports::default(),
         health: Health::default(),
         removed: Removal::new(node_id),

@@ -119,7 +119,7 @@ async fn first_params(requests: &mut Streaming<AttestAgentRequest>) -> Result<Pa
 }
 
 /// Whether the token is valid is decided when it is taken, by the replicated command: looked at only, so that nothing
-/// is signed for a token that never existed.
+/// is signed for a token that never existed. A digest out of the store is no token.
 async fn join_token(shared: &Shared, payload: Vec<u8>) -> Result<(Attested, String), Status> {
     let unknown = || Status::invalid_argument("failed to attest: join token does not exist or has already been used");
     let token = String::from_utf8(payload).map_err(|_| unknown())?;

@@ -16,7 +16,12 @@ pub fn of_propose(error: &ProposeError) -> Status {
         | ProposeError::ClockSkew { .. }
         | ProposeError::Sealed(_)
         | ProposeError::Stopped { .. } => Code::Unavailable,
-        ProposeError::Overloaded { .. } | ProposeError::NoSpace { .. } => Code::ResourceExhausted,
+        // Nothing was written, and the queue is worked off soon.
+        ProposeError::Overloaded { retry_after, .. } => {
+            return status::resource_exhausted_for(error.to_string(), *retry_after);
+        }
+        // Only a person makes room.
+        ProposeError::NoSpace { .. } => Code::ResourceExhausted,
         ProposeError::TooLarge { .. } => Code::InvalidArgument,
         ProposeError::NotFinalized { .. } => Code::FailedPrecondition,
     };
@@ -51,4 +56,23 @@ pub fn may_change(caller: &Authorized, trust_domain: &TrustDomain) -> Result<(),
 
 pub fn code(code: StateCode) -> Code {
     Code::from(code.number())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_full_queue_says_when_to_come_back_and_a_full_disk_does_not() {
+        let retry_after = Duration::from_millis(500);
+        let full = of_propose(&ProposeError::Overloaded { queued: 7, retry_after });
+        assert_eq!(full.code(), Code::ResourceExhausted);
+        assert_eq!(full.message(), "the server has 7 writes waiting, which is its limit; retry after 500ms");
+        assert_eq!(status::retry_delay(&full), Some(retry_after));
+        let disk = of_propose(&ProposeError::NoSpace { node_id: 1, available_mib: 3 });
+        assert_eq!((disk.code(), status::retry_delay(&disk)), (Code::ResourceExhausted, None));
+        assert_eq!(status::retry_delay(&of_propose(&ProposeError::Timeout { waited: retry_after })), None);
+    }
 }

@@ -21,9 +21,11 @@ use steeple_state::State;
 use steeple_testkit::{Canary, ClusterRole, ExtraLines, Server, ServerSpec, probe, until};
 use tokio::process::Command;
 
+use crate::agent::attested;
 use crate::bench::{Bench, READY_AGAIN_MAX, create, private, program, relaunch, spec};
 
 const PASSPHRASE: &str = "canary correct horse battery staple";
+const TOKEN_TTL: Duration = Duration::from_secs(600);
 
 /// Runs a command against `server`; it must succeed. Returns what it says.
 pub async fn run(server: &Server, args: &[&str]) -> String {
@@ -59,7 +61,11 @@ async fn no_secret_is_in_logs_metrics_tables_snapshots_and_backups() {
     let mut server = bench.launch_with(&spec, &extra);
     server.ready().await.expect("it becomes ready");
 
-    let token = server.admin().create_join_token(Duration::from_secs(600)).await.expect("a token");
+    let unused = server.admin().create_join_token(TOKEN_TTL).await.expect("a token");
+    let used = server.admin().create_join_token(TOKEN_TTL).await.expect("a token");
+    let generated = run(&server, &["token", "generate", "-spiffeID", "spiffe://example.org/my-node"]).await;
+    let aliased = generated.lines().find_map(|line| line.strip_prefix("Token: ")).expect("a token");
+    attested(&server, &used).await;
     let id = ["-spiffeID", "spiffe://example.org/canary"];
     let jwt = run(&server, &[&["jwt", "mint", "-audience", "test"], &id[..]].concat()).await;
     run(&server, &[&["x509", "mint"], &id[..]].concat()).await;
@@ -90,6 +96,7 @@ async fn no_secret_is_in_logs_metrics_tables_snapshots_and_backups() {
     let sealing_key = Custody::at(&key, &settings, &clock).open().await.expect("the key");
     let mut nowhere = vec![
         Canary::new("sealing key", sealing_key.secret().expose()),
+        Canary::new("join token", unused.as_bytes()),
         Canary::new("JWT-SVID", jwt.lines().find(|line| line.len() > 100).expect("a token").trim().as_bytes()),
     ];
     for path in [&before, &after] {
@@ -97,15 +104,18 @@ async fn no_secret_is_in_logs_metrics_tables_snapshots_and_backups() {
         nowhere.extend(keys_in(&opened.expect("it opens").state, &sealing_key));
     }
     // Before and after: a root key, a data key (the old one and the new one, at least), X.509, JWT and the peers' CA.
-    assert!(nowhere.len() >= 12, "{}", nowhere.len());
+    assert!(nowhere.len() >= 13, "{}", nowhere.len());
     let scratch = bench.scratch.path();
     for canary in &nowhere {
         assert_eq!(canary.found_below(scratch), Vec::<PathBuf>::new(), "{}", canary.name());
     }
     assert_eq!(Canary::new("passphrase", PASSPHRASE.as_bytes()).found_below(scratch), [passphrase]);
-    // The log and the tables have to know it; nobody else may.
-    let found = Canary::new("join token", token.as_bytes()).found_below(scratch);
+    // What SPIRE's clients ask for has the token in it: with an alias, the parent of an entry; and the ID of the agent
+    // that used it, from then on.
+    let found = Canary::new("join token with an alias", aliased.as_bytes()).found_below(scratch);
     assert!(!found.is_empty() && found.iter().all(|path| path.starts_with(server.data_dir())), "{found:?}");
+    let found = Canary::new("used join token", used.as_bytes()).found_below(scratch);
+    assert!(found.iter().any(|path| path.starts_with(server.data_dir())), "{found:?}");
 
     // It was looked for where it could be: everything is there, and what is planted is found.
     assert!(std::fs::metadata(server.log()).expect("a log").len() > 10_000);

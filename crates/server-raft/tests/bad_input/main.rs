@@ -1,5 +1,6 @@
 //! Real servers and bad input: each refusal says what to do, and leaves everything as it was.
 
+mod agent;
 mod audit;
 mod bench;
 mod canary;

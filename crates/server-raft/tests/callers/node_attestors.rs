@@ -11,8 +11,9 @@ use steeple_plugins::http_challenge::{HttpChallengeAgent, HttpChallengeEndpoint}
 use steeple_plugins::join_token::JoinTokenAttestor;
 use steeple_plugins::k8s_psat::K8sPsatAgent;
 use steeple_plugins::sshpop::{SshPopAgent, SshPopFiles};
+use steeple_plugins::tpm_devid::{TpmDevIdAgent, TpmDevIdFiles, TpmPasswords};
 use steeple_plugins::x509pop::X509PopAgent;
-use steeple_testkit::{KubernetesApiDouble, Scratch, SshCertificateAuthority};
+use steeple_testkit::{DevIdAuthority, DevIdKind, KubernetesApiDouble, Scratch, SoftTpm, SshCertificateAuthority};
 use tonic::Code;
 
 use crate::site::{READY_MAX, Site};
@@ -96,8 +97,23 @@ async fn every_attestor_names_its_agents_and_takes_no_garbage() {
     let host = authority.as_ref().map(|authority| {
         authority.issue(scratch.path(), "host", "rsa -b 2048", "-h -n host.test").expect("a certificate")
     });
+    let tpm = SoftTpm::start(scratch.path(), "tpm").await.expect("swtpm");
+    let devices = DevIdAuthority::new(scratch.path(), "devices").expect("an authority");
     let mut plugins = "NodeAttestor \"http_challenge\" {}\n".to_owned();
     plugins.extend(authority.as_ref().map(SshCertificateAuthority::server_block));
+    plugins.extend(tpm.as_ref().map(|tpm| tpm.server_block(&devices)));
+    let device = tpm.as_ref().map(|tpm| {
+        let devid = tpm.provision(scratch.path(), "device", &devices, DevIdKind::Rsa, "").expect("a key");
+        let files = TpmDevIdFiles {
+            devid_cert_path: devid.certificate_path,
+            devid_priv_path: devid.private_path,
+            devid_pub_path: devid.public_path,
+            tpm_device_path: Some(tpm.socket().to_owned()),
+        };
+        let none = || Secret::new(Vec::new());
+        let passwords = TpmPasswords { devid: none(), owner_hierarchy: none(), endorsement_hierarchy: none() };
+        TpmDevIdAgent::open(files, passwords).expect("usable files")
+    });
     let site = Site::configured(scratch, NO_LIMIT, &plugins).await;
 
     let token = site.admin.create_join_token(READY_MAX).await.expect("a token");
@@ -133,7 +149,13 @@ async fn every_attestor_names_its_agents_and_takes_no_garbage() {
         again: None,
         malformed: Code::Internal,
     });
-    for subject in [join_token, x509pop, http_challenge].into_iter().chain(sshpop) {
+    let tpm_devid = device.map(|device| Subject {
+        agent: Arc::new(device),
+        selectors: &["subject:cn:device", "issuer:cn:devices"],
+        again: None,
+        malformed: Code::InvalidArgument,
+    });
+    for subject in [join_token, x509pop, http_challenge].into_iter().chain(sshpop).chain(tpm_devid) {
         holds(&site, subject).await;
     }
 }

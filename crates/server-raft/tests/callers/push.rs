@@ -1,5 +1,6 @@
 //! The push stream on the wire: who is told what, who is sent away, and what a slow agent gets.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use steeple_api::types;
 use steeple_api::types::permission_denied_details::Reason;
 use steeple_ca::{SigningKey, csr, generate_pkcs8};
 use steeple_core::{KeyType, TrustDomain};
-use steeple_testkit::workload_entry;
+use steeple_testkit::{Port, probe, until, workload_entry};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
@@ -172,6 +173,44 @@ async fn a_change_reaches_the_agents_that_see_it_and_no_others() {
     assert_eq!(first.entries["c"].hint, "h");
     delete(&site, "a").await;
     assert_eq!(first.change().await.removed_entry_ids, ["a"]);
+}
+
+/// Waits until the replica shows that its agents owe an acknowledgement for a time that `is_right`, in seconds.
+async fn owed(port: &Port, is_right: impl Fn(f64) -> bool) {
+    const NAME: &str = "steeple_push_unacknowledged_oldest_seconds";
+    let shown = until::<(), Cow<'_, str>>(NAME, PATIENCE, async || {
+        let (_, shown) = probe(port.number(), "/metrics").await.ok_or("nobody answers")?;
+        let line = shown.lines().find(|line| line.starts_with(NAME)).map(str::to_owned);
+        let value = line.as_deref().and_then(|line| line.rsplit(' ').next()?.parse().ok());
+        if value.is_some_and(&is_right) { Ok(()) } else { Err(format!("{line:?}").into()) }
+    });
+    shown.await.expect("it is shown");
+}
+
+#[tokio::test]
+async fn an_agent_that_never_acknowledges_is_seen() {
+    let port = Port::reserve().expect("a port");
+    let site = Site::measured(&port).await;
+    let node = site.by_join_token().await;
+    let id = id_to_wire(&node.svid.id);
+    let mut agent = Agent::in_step(&node).await;
+    owed(&port, |secs| secs == 0.0).await;
+    create(&site, vec![entry("a", &id)]).await;
+    agent.change().await;
+    owed(&port, |secs| secs > 0.5).await;
+    create(&site, vec![entry("b", &id)]).await;
+    let change = agent.change().await;
+    owed(&port, |secs| secs > 1.5).await;
+    let (log_index, set_hash) = (change.log_index, change.set_hash);
+    agent.say(Kind::Ack(Ack { log_index, set_hash, bundle_sequence: 0 })).await;
+    owed(&port, |secs| secs == 0.0).await;
+
+    // One that left owes nothing.
+    delete(&site, "a").await;
+    agent.change().await;
+    owed(&port, |secs| secs > 0.1).await;
+    drop(agent);
+    owed(&port, |secs| secs == 0.0).await;
 }
 
 #[tokio::test]

@@ -65,6 +65,13 @@ impl Site {
         Self::started(scratch, line, "", &top).await
     }
 
+    /// That shows metrics at `port`.
+    pub async fn measured(port: &Port) -> Self {
+        let top = format!("telemetry {{ Prometheus {{ host = \"127.0.0.1\" port = {} }} }}", port.number());
+        let line = "ratelimit { attestation = false }";
+        Self::started(Scratch::new().expect("a directory"), line, "", &top).await
+    }
+
     /// With `plugins` beside its own as well.
     pub async fn configured(scratch: Scratch, line: &str, plugins: &str) -> Self {
         Self::started(scratch, line, plugins, "").await

@@ -11,6 +11,7 @@ mod entry_watch;
 mod membership;
 mod new_sealing_key;
 mod postgres;
+mod progress;
 mod publishers_protocol_double;
 mod recover;
 mod refused;

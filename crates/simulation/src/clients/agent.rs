@@ -14,6 +14,7 @@ use steeple_api::server::entry::entry_client::EntryClient;
 use steeple_api::server::svid::svid_client::SvidClient;
 use steeple_api::server::svid::{BatchNewX509svidRequest, NewX509svidParams};
 use steeple_api::types::{AttestationData, Entry, Selector, Spiffeid, X509svid};
+use steeple_core::Timestamp;
 use steeple_testkit::Dice;
 use steeple_transport::tls::IdentityStore;
 use tokio::time::sleep;
@@ -22,7 +23,7 @@ use tonic::transport::Channel;
 
 use super::call::{Answer, answered};
 use super::channel::{admin, any_server, api};
-use super::identity::{Key, Trust};
+use super::identity::{Key, Trust, authority_of};
 use crate::node::TRUST_DOMAIN;
 use crate::world::{Phase, World};
 
@@ -71,6 +72,7 @@ async fn join(world: &Arc<World>, dice: &mut Dice) -> anyhow::Result<Option<Agen
     };
     let keys = [Key::new()?, Key::new()?];
     let tls = trust.tls(None)?;
+    let asked_at = trust.now();
     let attempts = keys.each_ref().map(|key| {
         let channel = api(any_server(world, dice), &tls);
         attest(channel, token.value.clone(), key.csr.clone())
@@ -93,7 +95,7 @@ async fn join(world: &Arc<World>, dice: &mut Dice) -> anyhow::Result<Option<Agen
     }
     let Some((key, svid)) = joined else { return Ok(None) };
     let shown = trust.store();
-    world.find("verifiable SVIDs", trust.verify(&svid).map(drop));
+    world.find("verifiable SVIDs", trust.verify(&svid, asked_at).map(drop));
     if trust.show(&shown, &svid, &key).is_err() {
         // Its server's clock may be ahead of ours.
         return Ok(None);
@@ -175,7 +177,7 @@ impl Agent {
     async fn mint(&self, channel: Channel) -> anyhow::Result<Answer<()>> {
         let key = Key::new()?;
         let params = vec![NewX509svidParams { entry_id: self.entry_id.clone(), csr: key.csr.clone() }];
-        let was_banned = self.world.ledger().agents.is_banned(&self.id);
+        let (was_banned, asked_at) = (self.world.ledger().agents.is_banned(&self.id), self.trust.now());
         let call = answered(SvidClient::new(channel).batch_new_x509svid(BatchNewX509svidRequest { params })).await;
         let response = match call {
             Answer::Done(response) => response,
@@ -183,7 +185,7 @@ impl Agent {
             Answer::Unknown => return Ok(Answer::Unknown),
         };
         if let Some(svid) = response.results.into_iter().next().and_then(|result| result.svid) {
-            self.issued(&svid, was_banned);
+            self.issued(&svid, was_banned, asked_at);
         }
         Ok(Answer::Done(()))
     }
@@ -191,13 +193,13 @@ impl Agent {
     async fn renew(&mut self, channel: Channel) -> anyhow::Result<Answer<()>> {
         let key = Key::new()?;
         let request = RenewAgentRequest { params: Some(AgentX509svidParams { csr: key.csr.clone() }) };
-        let was_banned = self.world.ledger().agents.is_banned(&self.id);
+        let (was_banned, asked_at) = (self.world.ledger().agents.is_banned(&self.id), self.trust.now());
         let svid = match answered(AgentClient::new(channel).renew_agent(request)).await {
             Answer::Done(response) => response.svid.context("a renewal without an SVID")?,
             Answer::Refused(status) => return Ok(Answer::Refused(status)),
             Answer::Unknown => return Ok(Answer::Unknown),
         };
-        self.issued(&svid, was_banned);
+        self.issued(&svid, was_banned, asked_at);
         if self.trust.show(&self.shown, &svid, &key).is_ok() {
             self.key = key;
         }
@@ -205,15 +207,20 @@ impl Agent {
         Ok(Answer::Done(()))
     }
 
-    fn issued(&self, svid: &X509svid, was_banned: bool) {
+    fn issued(&self, svid: &X509svid, was_banned: bool, asked_at: Timestamp) {
         let world = &self.world;
         world.ledger().count("SVIDs issued");
         if was_banned {
             world.find("bans", Err(format!("{} was given an SVID after its ban had been acknowledged", self.id)));
         }
-        match self.trust.verify(svid) {
+        match self.trust.verify(svid, asked_at) {
             // The bundle of a moment ago may lack an authority that is in the one of now: others are asked below.
-            Err(text) => world.find("verifiable SVIDs", Err(text)),
+            Err(text) => {
+                let (authority, now) = (authority_of(svid).unwrap_or_default(), world.elapsed());
+                if !world.ledger().agents.is_behind(&self.id, &authority, now, LATELY) {
+                    world.find("verifiable SVIDs", Err(text));
+                }
+            }
             Ok(seen) => {
                 let mut ledger = world.ledger();
                 let unique = ledger.issued(&seen.serial);

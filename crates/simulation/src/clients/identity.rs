@@ -10,7 +10,7 @@ use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 use steeple_api::types::{Bundle, X509svid};
 use steeple_ca::certificate::facts;
-use steeple_core::{Clock, Secret, SpiffeId, TrustDomain};
+use steeple_core::{Clock, Secret, SpiffeId, Timestamp, TrustDomain};
 use steeple_transport::tls::{
     Identity, IdentitySink as _, IdentityStore, KeyExchange, ServerIdVerifier, SharedRoots, TrustRoots, Usage,
     client_config, verify_chain,
@@ -77,15 +77,26 @@ impl Trust {
         Ok(())
     }
 
-    /// What was issued, as the holder of this bundle sees it: an `Err` is an SVID that it cannot verify.
-    pub fn verify(&self, svid: &X509svid) -> Result<Svid, String> {
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// What was issued, as the holder of this bundle sees it: an `Err` is an SVID that it cannot verify. One that
+    /// expired on its way, having been good when it was asked for at `asked_at`, was not issued wrongly.
+    pub fn verify(&self, svid: &X509svid, asked_at: Timestamp) -> Result<Svid, String> {
         let leaf = svid.cert_chain.first().and_then(|leaf| facts(leaf)).context("no certificate");
         let leaf = leaf.map_err(|error| error.to_string())?;
         let chain: Vec<CertificateDer<'_>> =
             svid.cert_chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
-        let id = verify_chain(&chain, &self.roots.load(), self.clock.now(), Usage::Client)
+        let now = if asked_at < leaf.not_after { self.now().min(leaf.not_after) } else { self.now() };
+        let id = verify_chain(&chain, &self.roots.load(), now, Usage::Client)
             .map_err(|error| format!("an SVID that its agent cannot verify: {error}"))?;
-        let authority = leaf.authority_key_id.map(hex::encode).unwrap_or_default();
+        let authority = authority_of(svid).unwrap_or_default();
         Ok(Svid { spiffe_id: id.to_string(), serial: leaf.serial.into_bytes(), authority })
     }
+}
+
+/// Who signed it: its authority key id in hex.
+pub fn authority_of(svid: &X509svid) -> Option<String> {
+    facts(svid.cert_chain.first()?)?.authority_key_id.map(hex::encode)
 }

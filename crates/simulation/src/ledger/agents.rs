@@ -60,6 +60,13 @@ impl Agents {
         self.held.remove(id);
     }
 
+    /// Whether `id` lacks `authority` and was not heard from for longer than `lately`: rotations wait for nobody for
+    /// ever.
+    pub fn is_behind(&self, id: &str, authority: &str, now: Duration, lately: Duration) -> bool {
+        let is_silent = |held: &Held| held.heard_at.is_some_and(|at| now.saturating_sub(at) > lately);
+        self.held.get(id).is_some_and(|held| !held.authorities.contains(authority) && is_silent(held))
+    }
+
     /// Everybody who was heard from within `lately` can verify it.
     pub fn verify(&self, svid: &Svid, now: Duration, lately: Duration) -> Result<(), String> {
         let silence = |held: &Held| held.heard_at.map(|at| now.saturating_sub(at)).filter(|silence| *silence <= lately);
@@ -96,6 +103,8 @@ mod tests {
         assert_eq!(agents.verify(&of("one"), now, lately), Ok(()));
         assert!(agents.verify(&of("two"), now, lately).is_err());
         assert_eq!(agents.verify(&of("two"), Duration::from_secs(200), lately), Ok(()), "a is away for long");
+        let behind = |id, authority, secs| agents.is_behind(id, authority, Duration::from_secs(secs), lately);
+        assert!(behind("a", "two", 200) && !behind("a", "two", 110) && !behind("a", "one", 200));
         agents.took("c", Held { heard_at: None, ..held(1, &["one"], 0) }).unwrap();
         agents.ban("a");
         assert_eq!(agents.verify(&of("two"), now, lately), Ok(()));

@@ -4,6 +4,7 @@ use steeple_core::Entry;
 
 use super::writer::Writer;
 use crate::import::merged_bundle;
+use crate::join_token::UsedTokens;
 use crate::limits::IMPORT_RECORDS_MAX;
 use crate::validate::{self, Action};
 use crate::{AgentChange, Code, ImportRecord, ImportResult, Outcome, Rejection};
@@ -13,16 +14,18 @@ pub(super) fn import(writer: &mut Writer<'_>, records: &[ImportRecord]) -> Resul
         let message = format!("more than {IMPORT_RECORDS_MAX} records in one import: send fewer at a time");
         return Err(Rejection::new(Code::ResourceExhausted, message));
     }
-    let judged: Vec<ImportResult> = records.iter().map(|record| writer.state().import_result(record)).collect();
+    let used = writer.state().used_tokens(records);
+    let judge = |record: &ImportRecord| writer.state().import_result_beside(record, &used);
+    let judged: Vec<ImportResult> = records.iter().map(judge).collect();
     if judged.iter().any(ImportResult::is_conflict) {
         return Ok(Outcome::Imported(judged));
     }
-    Ok(Outcome::Imported(records.iter().map(|record| write(writer, record)).collect()))
+    Ok(Outcome::Imported(records.iter().map(|record| write(writer, record, &used)).collect()))
 }
 
 /// Judged again: an earlier record of the same command may have changed the answer.
-fn write(writer: &mut Writer<'_>, record: &ImportRecord) -> ImportResult {
-    let judged = writer.state().import_result(record);
+fn write(writer: &mut Writer<'_>, record: &ImportRecord, used: &UsedTokens) -> ImportResult {
+    let judged = writer.state().import_result_beside(record, used);
     if judged.is_conflict() {
         return ImportResult::Refused("the source has another record of the same name".to_owned());
     }

@@ -11,7 +11,7 @@ pub(super) fn create(writer: &mut Writer<'_>, token: &JoinToken, alias: Option<&
     if token.value.is_empty() {
         return Err(Rejection::invalid("failed to create token: the token is empty"));
     }
-    if writer.state().join_tokens.contains_key(&token.value) {
+    if writer.state().join_tokens.contains_key(&writer.state().held_name(&token.value)) {
         return Err(Rejection::internal(
             "failed to create token: datastore-sql: UNIQUE constraint failed: join_tokens.token",
         ));

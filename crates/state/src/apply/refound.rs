@@ -50,10 +50,10 @@ impl State {
         let earlier = self.cluster.clone().ok_or_else(Rejection::uninitialised)?;
         let index = self.applied_index.saturating_add(1);
         let mut writer = Writer::new(self, index, refounding.at);
-        let ahead = writer.now();
-        let clock_was = clock::is_ahead(&writer).then_some(ahead);
-        if clock_was.is_some() {
-            clock::turn_back(&mut writer);
+        let reset = writer.state().clock_reset(writer.stamp());
+        let clock_was = reset.ahead.then_some(writer.now());
+        if reset.ahead {
+            clock::turn_back(&mut writer, &reset.authorities);
         }
         let node_id = earlier.node_id_next;
         writer.put_cluster(Cluster {

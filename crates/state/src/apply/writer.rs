@@ -118,15 +118,17 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn put_join_token(&mut self, token: &JoinToken) {
+        let token = JoinToken { value: self.state.held_name(&token.value), expires_at: token.expires_at };
         let before = self.state.join_tokens.insert(token.value.clone(), token.expires_at);
         let before = before.map(|expires_at| JoinToken { value: token.value.clone(), expires_at });
-        self.record(before.as_ref(), Some(token));
+        self.record(before.as_ref(), Some(&token));
     }
 
     /// Takes the token away and tells when it expires.
-    pub(super) fn take_join_token(&mut self, value: &str) -> Option<i64> {
-        let expires_at = self.state.join_tokens.remove(value)?;
-        self.record(Some(&JoinToken { value: value.to_owned(), expires_at }), None);
+    pub(super) fn take_join_token(&mut self, named: &str) -> Option<i64> {
+        let value = self.state.held_name(named);
+        let expires_at = self.state.join_tokens.remove(&value)?;
+        self.record(Some(&JoinToken { value, expires_at }), None);
         Some(expires_at)
     }
 

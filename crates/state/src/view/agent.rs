@@ -50,9 +50,11 @@ impl State {
         self.agents.rows().filter(|row| filter.admits(&row.agent)).count()
     }
 
-    pub fn join_token(&self, value: &str) -> Option<JoinToken> {
-        let expires_at = *self.join_tokens.get(value)?;
-        Some(JoinToken { value: value.to_owned(), expires_at })
+    /// The token that a client shows, in the form in which it is held.
+    pub fn join_token(&self, token: &str) -> Option<JoinToken> {
+        let value = self.join_token_name(token);
+        let expires_at = *self.join_tokens.get(&value)?;
+        Some(JoinToken { value, expires_at })
     }
 
     /// In the order of their IDs.

@@ -13,5 +13,5 @@ pub fn router(metrics: Metrics) -> Router {
     })
 }
 
-/// Prometheus' text exposition format.
-const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Prometheus' text exposition format. Names have no characters that would have to be escaped.
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";

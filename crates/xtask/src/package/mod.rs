@@ -1,6 +1,7 @@
 //! What is installed on bare metal: a Debian package and a tarball, which hold the same files, from one list.
 
 mod debian;
+mod steps;
 mod tree;
 
 use std::path::{Path, PathBuf};
@@ -11,9 +12,12 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::programs::{self, Profile};
 use crate::{cargo, checkout, librocksdb};
 
+pub use steps::Steps;
 pub use tree::{TREE, lay_out};
 
 const NAME: &str = "steeple";
+/// What is made of the files.
+const ARCHIVES: [&str; 2] = ["the tarball", "the Debian package"];
 
 /// What is packed, and where it goes.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,21 +36,25 @@ pub struct Packed {
 /// Builds the programs, then both.
 pub fn run(arguments: &[String]) -> Result<()> {
     let Options { profile, out } = Options::parse(arguments)?;
-    let packed = pack(&programs::build(profile)?, &out)?;
+    let programs = programs::build(profile)?;
+    let packed = pack(&programs, &out, Steps::shown(TREE.len() + ARCHIVES.len()))?;
     println!("{}\n{}", packed.package.display(), packed.tarball.display());
     Ok(())
 }
 
 /// Packs the programs of that folder into `out`.
-pub fn pack(programs: &Path, out: &Path) -> Result<Packed> {
+pub fn pack(programs: &Path, out: &Path, mut steps: Steps) -> Result<Packed> {
     std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     let stage = tempfile::tempdir_in(out)?;
     let root = stage.path().join("root");
-    lay_out(&root, programs)?;
+    lay_out(&root, programs, &mut steps)?;
     let version = version()?;
     let architecture = said("dpkg", &["--print-architecture"])?;
+    let [of_tarball, of_package] = ARCHIVES;
+    steps.begin(of_tarball);
     let tarball = out.join(format!("{NAME}-{version}-{architecture}.tar.gz"));
     archive(&root, &tarball)?;
+    steps.begin(of_package);
     let package = out.join(format!("{NAME}_{version}_{architecture}.deb"));
     debian::build(&root, &package, &version, &architecture)?;
     Ok(Packed { package, tarball })

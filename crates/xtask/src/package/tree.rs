@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use super::succeed;
+use super::{Steps, succeed};
 use crate::checkout;
 
 /// One file, at `path` below the root.
@@ -63,8 +63,9 @@ pub const TREE: &[Installed] = &[
 ];
 
 /// Puts all of them below `root`, with programs from the folder that they were built in.
-pub fn lay_out(root: &Path, programs: &Path) -> Result<()> {
+pub fn lay_out(root: &Path, programs: &Path, steps: &mut Steps) -> Result<()> {
     for installed in TREE {
+        steps.begin(installed.path);
         let path = root.join(installed.path);
         let folder = path.parent().context("a file in a folder")?;
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;

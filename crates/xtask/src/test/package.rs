@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use super::tally::Tally;
 use super::verdict::{Counted, Verdict};
 use super::workshop::Workshop;
-use crate::package::{TREE, pack};
+use crate::package::{Steps, TREE, pack};
 
 /// What the units refer to, and an empty root does not have.
 const TARGETS: [&str; 5] = ["basic", "multi-user", "network-online", "shutdown", "sysinit"];
@@ -22,7 +22,7 @@ const EXPOSURE_MAX: &str = "25";
 pub fn run(workshop: &Workshop) -> Result<Verdict> {
     let programs = workshop.artifacts()?.program("steeple-server")?.parent().context("a program in a folder")?;
     let out = tempfile::tempdir()?;
-    let packed = pack(programs, out.path())?;
+    let packed = pack(programs, out.path(), Steps::silent())?;
 
     let listed = run_text(Command::new("dpkg-deb").arg("--contents").arg(&packed.package))?;
     let of_package = files(&listed);

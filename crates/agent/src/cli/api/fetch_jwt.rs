@@ -5,7 +5,7 @@ use std::io::Write;
 use serde_json::Value;
 use steeple_api::workload::spiffe_workload_api_client::SpiffeWorkloadApiClient;
 use steeple_api::workload::{JwtBundlesRequest, JwtBundlesResponse, JwtsvidRequest, JwtsvidResponse};
-use steeple_cli::{Call, Context, Failure, OutputFormat, Streams, one_line, proto_json};
+use steeple_cli::{Call, Context, Failure, OutputFormat, Streams, never_connected, one_line, proto_json};
 use tonic::Status;
 use tonic::transport::Channel;
 
@@ -22,7 +22,11 @@ pub(super) async fn fetch(call: &mut Call, channel: Channel) -> Result<(), Failu
         JwtsvidRequest { audience: values.texts("audience").to_vec(), spiffe_id: values.text("spiffeID").to_owned() };
     let limit = time_limit(values);
     let mut client = SpiffeWorkloadApiClient::new(channel);
-    let bundles = within(limit, first_bundles(&mut client)).await?;
+    let bundles = match within(limit, first_bundles(&mut client)).await {
+        // Only a stream that could not be opened is told with what it was for (SPIRE behaviour).
+        Err(status) if never_connected(&status) => Err(status).context("failed to receive JWT bundles")?,
+        bundles => bundles?,
+    };
     let svids = within(limit, client.fetch_jwtsvid(with_security_header(wanted))).await?.into_inner();
     let json = [values.output("output"), values.output("format")].contains(&OutputFormat::Json);
     if json {

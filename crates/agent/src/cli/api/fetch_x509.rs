@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use steeple_api::workload::spiffe_workload_api_client::SpiffeWorkloadApiClient;
 use steeple_api::workload::{X509svidRequest, X509svidResponse};
-use steeple_cli::{Call, Failure, Streams, pem_text};
+use steeple_cli::{Call, Failure, Streams, pem_text, written};
 use steeple_core::{Clock, Secret, SystemClock};
 use steeple_files::{write_private_file, write_public_file};
 use tonic::Status;
@@ -45,22 +45,22 @@ fn write_files(streams: &mut Streams, svids: &Svids, directory: &Path) -> Result
     for (at, svid) in svids.svids.iter().enumerate() {
         let path = directory.join(format!("svid.{at}.pem"));
         writeln!(out, "Writing SVID #{at} to file {}.", path.display())?;
-        write_public_file(&path, pem_of(&svid.chain).as_bytes())?;
+        written(&path, write_public_file(&path, pem_of(&svid.chain).as_bytes()))?;
 
         let path = directory.join(format!("svid.{at}.key"));
         writeln!(out, "Writing key #{at} to file {}.", path.display())?;
         let key = Secret::new(pem_text("PRIVATE KEY", svid.key.expose()).into_bytes());
-        write_private_file(&path, key.expose())?;
+        written(&path, write_private_file(&path, key.expose()))?;
 
         let path = directory.join(format!("bundle.{at}.pem"));
         writeln!(out, "Writing bundle #{at} to file {}.", path.display())?;
-        write_public_file(&path, pem_of(&svid.bundle).as_bytes())?;
+        written(&path, write_public_file(&path, pem_of(&svid.bundle).as_bytes()))?;
 
         for (number, (trust_domain, bundle)) in svids.federated.iter().enumerate() {
             let path = directory.join(format!("federated_bundle.{at}.{number}.pem"));
             let shown = path.display();
             writeln!(out, "Writing federated bundle #{number} for trust domain {trust_domain} to file {shown}.")?;
-            write_public_file(&path, pem_of(bundle).as_bytes())?;
+            written(&path, write_public_file(&path, pem_of(bundle).as_bytes()))?;
         }
     }
     Ok(())

@@ -8,7 +8,7 @@ use steeple_api::server::agent::DeleteAgentRequest;
 use steeple_api::server::agent::agent_client::AgentClient;
 use steeple_api::server::agent::list_agents_request::Filter;
 use steeple_api::types::{Agent, AgentMask};
-use steeple_cli::{Call, Context, Failure, Flag, Progress, Streams, one_line, rpc_error};
+use steeple_cli::{Call, Context, Failure, Flag, Progress, Streams, as_told, one_line, rpc_error};
 use steeple_config::GoDuration;
 use steeple_core::{Clock, SystemClock, Timestamp};
 use tonic::transport::Channel;
@@ -52,7 +52,8 @@ pub(super) async fn purge(call: &mut Call, channel: Channel) -> Result<(), Failu
         let result = if dry_run {
             PurgeResult::Kept
         } else {
-            match client.delete_agent(DeleteAgentRequest { id: agent.id }).await {
+            let request = DeleteAgentRequest { id: agent.id };
+            match as_told(async || client.delete_agent(request.clone()).await).await {
                 Ok(_) => PurgeResult::Deleted,
                 Err(status) => PurgeResult::Failed(rpc_error(&status)),
             }

@@ -7,6 +7,7 @@ use steeple_api::server::bundle::GetBundleRequest;
 use steeple_api::server::bundle::bundle_client::BundleClient;
 use steeple_api::server::localauthority::local_authority_client::LocalAuthorityClient;
 use steeple_api::server::localauthority::*;
+use steeple_api::status::retry_delay;
 use steeple_api::steeple::server::authorities_client::AuthoritiesClient;
 use steeple_api::steeple::server::{Authority, AuthorityStatusRequest, AuthorityStatusResponse};
 use steeple_ca::rotation::{RotationError, Step};
@@ -86,7 +87,12 @@ impl Rotation {
                     }
                 }
                 // A leader that goes takes the answer with it, and the server rotates by itself as well: look again.
-                Err(status) if is_passing(&status) || failed.as_ref() != Some(&step) => failed = Some(step),
+                Err(status) if is_passing(&status) || failed.as_ref() != Some(&step) => {
+                    failed = Some(step);
+                    if let Some(delay) = retry_delay(&status) {
+                        tokio::time::sleep(delay).await;
+                    }
+                }
                 Err(status) => return Err(status).context(format!("could not {}", verb(&step))),
             }
             tokio::time::sleep(LOOK_INTERVAL).await;

@@ -8,7 +8,7 @@ use steeple_api::server::debug::debug_client::DebugClient;
 use steeple_api::steeple::server::authorities_client::AuthoritiesClient;
 use steeple_api::steeple::server::cluster_client::ClusterClient;
 use steeple_api::steeple::server::{AuthorityStatusRequest, ListRequest, StatusRequest};
-use steeple_cli::{Call, Failure, Values, one_line, utc_time};
+use steeple_cli::{Call, Failure, Progress, Values, one_line, utc_time};
 use steeple_config::{ConfigError, DecodeError, ServerSettings, redacted_config};
 use steeple_core::{Clock as _, SystemClock, Timestamp};
 use steeple_files::NewFile;
@@ -31,7 +31,7 @@ pub(super) async fn bundle(call: &mut Call, channel: Channel) -> Result<(), Fail
         Some(Ok(settings)) if !names_a_socket(&call.values) => steeple_cli::connect(&settings.socket_path),
         _ => channel,
     };
-    let mut contents = Contents::default();
+    let mut contents = Contents::new(Progress::new("debug bundle"));
     let status = ClusterClient::new(channel.clone()).status(StatusRequest {}).await;
     if let (Err(status), None) = (&status, &settings) {
         return Err(status.clone().into());
@@ -60,6 +60,7 @@ pub(super) async fn bundle(call: &mut Call, channel: Channel) -> Result<(), Fail
             "missing": contents.missing_json(),
         }),
     );
+    contents.is_complete();
     let path = path(call, now);
     let mut file = NewFile::create(&path)?;
     write_tar_gz(&mut file, &contents.files, now)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use prost::{Message, Name};
 use serde_json::{Value, json};
-use steeple_cli::{Failure, proto_json};
+use steeple_cli::{Failure, Progress, proto_json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -16,20 +16,35 @@ const LOG_BYTES_MAX: u64 = 4 << 20;
 /// What a scrape of the largest server has, several times over.
 const METRICS_BYTES_MAX: u64 = 16 << 20;
 const SCRAPE_MAX: Duration = Duration::from_secs(10);
+/// As many as a bundle can have, for whoever waits for it.
+const FILES_MAX: u64 = 9;
 
-#[derive(Default)]
 pub(super) struct Contents {
     pub(super) files: Vec<(String, Vec<u8>)>,
     /// By file name, why it is missing.
     pub(super) missing: Vec<(String, String)>,
+    progress: Option<Progress>,
 }
 
 impl Contents {
+    pub(super) fn new(mut progress: Progress) -> Self {
+        progress.at(0, FILES_MAX);
+        Self { files: Vec::new(), missing: Vec::new(), progress: Some(progress) }
+    }
+
     pub(super) fn add(&mut self, name: &str, content: Result<Vec<u8>, String>) {
         match content {
             Ok(content) => self.files.push((name.to_owned(), content)),
             Err(why) => self.missing.push((name.to_owned(), why)),
         }
+        if let Some(progress) = &mut self.progress {
+            progress.at((self.files.len() + self.missing.len()) as u64, FILES_MAX);
+        }
+    }
+
+    /// Nothing more is waited for.
+    pub(super) fn is_complete(&mut self) {
+        self.progress = None;
     }
 
     pub(super) fn add_json(&mut self, name: &str, value: &Value) {

@@ -7,8 +7,9 @@ use serde_json::Value;
 use steeple_api::types::entry::AdditionalAttributes;
 use steeple_api::types::{Entry, Selector};
 use steeple_cli::Failure;
+use steeple_core::TrustDomain;
 
-use crate::cli::go_json::from_go_json;
+use crate::cli::go_json::{Shape, Struct, from_go_json};
 use crate::cli::selectors::parse_id;
 
 pub(super) struct Parsed {
@@ -23,7 +24,7 @@ pub(super) enum DataError {
     #[error("{why}")]
     Entry { at: usize, why: String },
     #[error("{0}")]
-    Json(#[from] serde_json::Error),
+    Json(String),
 }
 
 #[derive(Deserialize)]
@@ -83,7 +84,7 @@ impl DataError {
 }
 
 pub(super) fn parse_entries(json: &[u8]) -> Result<Parsed, DataError> {
-    let file: File = from_go_json(json, &[])?;
+    let file: File = from_go_json(json, &FILE).map_err(DataError::Json)?;
     let mut warnings = Vec::new();
     let mut entries = Vec::with_capacity(file.entries.len());
     for (at, entry) in file.entries.into_iter().enumerate() {
@@ -96,10 +97,13 @@ pub(super) fn parse_entries(json: &[u8]) -> Result<Parsed, DataError> {
 
 fn converted(entry: FileEntry) -> Result<Entry, String> {
     let id = |name: &str, text: &str| parse_id(text).map_err(|error| format!("invalid {name}: {error}"));
+    let (spiffe_id, parent_id) = (id("SPIFFE ID", &entry.spiffe_id)?, id("parent ID", &entry.parent_id)?);
+    let domain = |name: &String| TrustDomain::parse(name).map(|domain| domain.name().to_owned());
+    let federates_with: Result<Vec<String>, _> = entry.federates_with.iter().map(domain).collect();
     Ok(Entry {
         id: entry.entry_id,
-        spiffe_id: Some(id("SPIFFE ID", &entry.spiffe_id)?),
-        parent_id: Some(id("parent ID", &entry.parent_id)?),
+        spiffe_id: Some(spiffe_id),
+        parent_id: Some(parent_id),
         selectors: entry
             .selectors
             .into_iter()
@@ -107,7 +111,7 @@ fn converted(entry: FileEntry) -> Result<Entry, String> {
             .collect(),
         x509_svid_ttl: entry.x509_svid_ttl,
         jwt_svid_ttl: entry.jwt_svid_ttl,
-        federates_with: entry.federates_with,
+        federates_with: federates_with.map_err(|error| format!("invalid federated trust domain: {error}"))?,
         admin: entry.admin,
         downstream: entry.downstream,
         expires_at: entry.entry_expiry,
@@ -121,6 +125,36 @@ fn converted(entry: FileEntry) -> Result<Entry, String> {
         ..Entry::default()
     })
 }
+
+const FILE: Struct =
+    Struct { name: "common.RegistrationEntries", members: &[("entries", Shape::List(&Shape::Object(&ENTRY)))] };
+
+const ENTRY: Struct = Struct {
+    name: "common.RegistrationEntry",
+    members: &[
+        ("selectors", Shape::List(&Shape::Object(&SELECTOR))),
+        ("parent_id", Shape::Text),
+        ("spiffe_id", Shape::Text),
+        ("x509_svid_ttl", Shape::Int32),
+        ("federates_with", Shape::List(&Shape::Text)),
+        ("entry_id", Shape::Text),
+        ("admin", Shape::Bool),
+        ("downstream", Shape::Bool),
+        ("entryExpiry", Shape::Int64),
+        ("dns_names", Shape::List(&Shape::Text)),
+        ("store_svid", Shape::Bool),
+        ("jwt_svid_ttl", Shape::Int32),
+        ("hint", Shape::Text),
+        ("additional_attributes", Shape::Object(&ATTRIBUTES)),
+    ],
+};
+
+const SELECTOR: Struct = Struct { name: "common.Selector", members: &[("type", Shape::Text), ("value", Shape::Text)] };
+
+const ATTRIBUTES: Struct = Struct {
+    name: "common.RegistrationEntry_AdditionalAttributes",
+    members: &[("disable_x509_svid_prefetch", Shape::Bool), ("jwt_svid_include_jti", Shape::Bool)],
+};
 
 #[cfg(test)]
 mod tests {
@@ -158,6 +192,13 @@ mod tests {
         assert!(error(b"nonsense").located().to_string().starts_with("failed to parse JSON: "));
         let json = br#"{"entries": [{"spiffe_id": "w", "parent_id": "spiffe://example.org/p"}]}"#;
         assert_eq!(error(json).to_string(), "invalid SPIFFE ID: scheme is missing or invalid");
+        let list = br#"{"entries": [{"spiffe_id": ["w"]}]}"#;
+        let told =
+            "json: cannot unmarshal array into Go struct field RegistrationEntry.entries.spiffe_id of type string";
+        assert_eq!(error(list).to_string(), told);
+        let federated = br#"{"entries": [{"spiffe_id": "spiffe://example.org/w", "parent_id": "spiffe://example.org/p",
+            "federates_with": ["one.test", "b d"]}]}"#;
+        assert!(error(federated).to_string().starts_with("invalid federated trust domain: trust domain characters"));
         let located = "could not parse entry 0: invalid SPIFFE ID: scheme is missing or invalid";
         assert_eq!(error(json).located().to_string(), located);
     }

@@ -8,7 +8,7 @@ use steeple_api::server::entry::{BatchDeleteEntryRequest, BatchDeleteEntryRespon
 use steeple_cli::{Call, Failure, Flag, Streams};
 use tonic::transport::Channel;
 
-use crate::cli::go_json::from_go_json;
+use crate::cli::go_json::{Shape, Struct, from_go_json};
 use crate::cli::reply::{described, is_ok};
 
 pub(super) const FLAGS: &[Flag] = &[
@@ -22,6 +22,8 @@ struct File {
     ids: Vec<String>,
 }
 
+const FILE: Struct = Struct { name: "entryv1.BatchDeleteEntryRequest", members: &[("ids", Shape::List(&Shape::Text))] };
+
 pub(super) async fn delete(call: &mut Call, channel: Channel) -> Result<(), Failure> {
     let ids = ids(call)?;
     let request = BatchDeleteEntryRequest { ids };
@@ -32,8 +34,8 @@ pub(super) async fn delete(call: &mut Call, channel: Channel) -> Result<(), Fail
 fn ids(call: &mut Call) -> Result<Vec<String>, Failure> {
     if let Some(path) = call.values.text_if_any("file").map(str::to_owned) {
         let json = call.read(&path, "-")?;
-        let file: Result<File, _> = from_go_json(&json, &[]);
-        return file.map(|file| file.ids).map_err(|error| Failure::Message(format!("failed to parse JSON: {error}")));
+        let file: Result<File, _> = from_go_json(&json, &FILE);
+        return file.map(|file| file.ids).map_err(Failure::Message);
     }
     match call.values.text_if_any("entryID") {
         Some(id) => Ok(vec![id.to_owned()]),

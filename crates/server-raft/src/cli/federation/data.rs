@@ -8,7 +8,7 @@ use steeple_cli::{Call, Context, Failure, Flag, Values};
 use steeple_core::SpiffeId;
 
 use crate::cli::bundle_data::{BundleFormat, parse_bundle};
-use crate::cli::go_json::from_go_json;
+use crate::cli::go_json::{Shape, Struct, from_go_json};
 
 pub(super) const FLAGS: &[Flag] = &[
     Flag::text("bundleEndpointProfile", "How the endpoint is authenticated: https_web or https_spiffe"),
@@ -44,6 +44,23 @@ struct Relationship {
     #[serde(rename = "trustdomainbundleformat")]
     trust_domain_bundle_format: String,
 }
+
+const FILE: Struct = Struct {
+    name: "federation.federationRelationships",
+    members: &[("federationRelationships", Shape::List(&Shape::Object(&RELATIONSHIP)))],
+};
+
+const RELATIONSHIP: Struct = Struct {
+    name: "federation.federationRelationshipConfig",
+    members: &[
+        ("trustDomain", Shape::Text),
+        ("bundleEndpointURL", Shape::Text),
+        ("bundleEndpointProfile", Shape::Text),
+        ("endpointSPIFFEID", Shape::Text),
+        ("trustDomainBundle", Shape::Any),
+        ("trustDomainBundleFormat", Shape::Text),
+    ],
+};
 
 pub(super) fn relationships(call: &mut Call) -> Result<Vec<FederationRelationship>, Failure> {
     if let Some(path) = call.values.text_if_any("data").map(str::to_owned) {
@@ -81,7 +98,7 @@ fn from_flags(values: &Values) -> Result<FederationRelationship, Failure> {
 }
 
 fn from_json(json: &[u8]) -> Result<Vec<FederationRelationship>, Failure> {
-    let file: Result<File, _> = from_go_json(json, &["trustdomainbundle"]);
+    let file: Result<File, _> = from_go_json(json, &FILE);
     let file = file.map_err(|error| Failure::Message(format!("failed to parse JSON: {error}")))?;
     let one = |(at, relationship): (usize, &Relationship)| {
         with_inline_bundle(relationship).context(format!("could not parse item {at}"))

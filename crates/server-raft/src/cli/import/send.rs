@@ -5,7 +5,7 @@ use std::sync::Arc;
 use steeple_api::steeple::server::import_client::ImportClient;
 use steeple_api::steeple::server::import_result::Verdict;
 use steeple_api::steeple::server::{ImportAuthorityRequest, ImportRecord, ImportRecordsRequest, ImportResult};
-use steeple_cli::{Context, Failure, Progress};
+use steeple_cli::{Context, Failure, Progress, as_told};
 use steeple_core::{AuthorityStatus, TrustDomain};
 use steeple_import::{ImportedAuthority, Noun, Plan};
 use steeple_state as state;
@@ -47,7 +47,8 @@ impl Sender {
             progress.at(done, total);
             let request =
                 ImportRecordsRequest { trust_domain: self.trust_domain.clone(), dry_run, records: batch.clone() };
-            let response = client.records(request).await.context("could not import records")?.into_inner();
+            let response = as_told(async || client.records(request.clone()).await).await;
+            let response = response.context("could not import records")?.into_inner();
             if response.results.len() != batch.len() {
                 return Err(Failure::message("the server answered for another number of records than were sent"));
             }
@@ -61,9 +62,9 @@ impl Sender {
         }
         for imported in &self.authorities {
             progress.at(done, total);
-            let request = self.authority_request(imported, dry_run);
             let name = format!("{} {}", imported.authority.kind.name(), imported.authority.id);
-            let response = client.authority(request).await.context(format!("could not import authority {name}"))?;
+            let response = as_told(async || client.authority(self.authority_request(imported, dry_run)).await).await;
+            let response = response.context(format!("could not import authority {name}"))?;
             let result = response.into_inner().result.unwrap_or_default();
             report.count(Noun::Authority, &name, &result);
             done += 1;

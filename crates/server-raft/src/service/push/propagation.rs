@@ -14,8 +14,9 @@ pub struct Propagation {
     waiting: Option<Instant>,
     /// Since when what is being sent has waited.
     sending: Option<Instant>,
-    /// Sent and not acknowledged, by the set that it leads to; the oldest first.
-    sent: VecDeque<(SetHash, Instant)>,
+    /// Sent and not acknowledged, by the set that it leads to; the oldest first. What is not timed is here too, for its
+    /// acknowledgement is that of what was sent before it.
+    sent: VecDeque<(SetHash, Option<Instant>)>,
 }
 
 impl Propagation {
@@ -33,18 +34,30 @@ impl Propagation {
 
     /// The last piece of the change is on its way. How long that took.
     pub fn sent(&mut self, to: SetHash) -> Option<Duration> {
-        let since = self.sending.take()?;
+        let since = self.sending.take();
         if self.sent.len() >= UNACKNOWLEDGED_MAX {
-            self.sent.pop_front();
+            let forgotten = self.sent.pop_front().and_then(|(_, since)| since);
+            if let Some((_, next)) = self.sent.front_mut() {
+                *next = earliest(*next, forgotten);
+            }
         }
         self.sent.push_back((to, since));
-        Some(since.elapsed())
+        since.map(|since| since.elapsed())
     }
 
     /// The agent serves `set`, and has got what was sent before it. How long each took.
+    ///
+    /// Agents acknowledge what came last, not each change: a set that was sent twice is taken for the later one, so
+    /// that nothing stays behind that nobody will name again.
     pub fn acknowledged(&mut self, set: &[u8]) -> impl Iterator<Item = Duration> {
-        let known = self.sent.iter().position(|(hash, _)| hash == set);
-        self.sent.drain(..known.map_or(0, |position| position + 1)).map(|(_, since)| since.elapsed())
+        let known = self.sent.iter().rposition(|(hash, _)| hash == set);
+        let taken = self.sent.drain(..known.map_or(0, |position| position + 1));
+        taken.filter_map(|(_, since)| since).map(|since| since.elapsed())
+    }
+
+    /// Since when the agent owes an acknowledgement, of what was sent or cannot be sent because it does not read.
+    pub fn owed_since(&self) -> Option<Instant> {
+        self.sent.iter().map(|(_, since)| *since).fold(self.sending, earliest)
     }
 }
 
@@ -52,7 +65,7 @@ fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     one.into_iter().chain(other).min()
 }
 
-/// What an agent that never acknowledges costs; the oldest is forgotten.
+/// What an agent that never acknowledges costs. Of what is forgotten the next one keeps the time.
 const UNACKNOWLEDGED_MAX: usize = 64;
 
 #[cfg(test)]
@@ -97,13 +110,41 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_agent_that_never_acknowledges_costs_little() {
+    async fn an_agent_that_never_acknowledges_costs_little_and_its_debt_grows() {
         let mut propagation = Propagation::default();
+        let first = pass(0).await;
         for number in 0..=u8::MAX {
-            propagation.applied(pass(0).await);
+            propagation.applied(Some(Instant::now()));
             propagation.aimed(true);
+            assert_eq!(propagation.owed_since(), first, "{number}");
             propagation.sent([number; 32]);
+            pass(1).await;
         }
         assert_eq!(propagation.sent.len(), UNACKNOWLEDGED_MAX);
+        assert_eq!(propagation.owed_since(), first);
+        propagation.acknowledged(&[u8::MAX; 32]).for_each(drop);
+        assert_eq!(propagation.owed_since(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_owed_for_ever_by_an_agent_that_acknowledges() {
+        let mut propagation = Propagation::default();
+        let send = |propagation: &mut Propagation, at: Option<Instant>, hash: u8| {
+            propagation.applied(at);
+            propagation.aimed(true);
+            propagation.sent([hash; 32]);
+        };
+        // To another set and back, of which the agent names the last only.
+        for hash in [0, 1, 0] {
+            send(&mut propagation, pass(1).await, hash);
+        }
+        assert_eq!(propagation.acknowledged(&[0; 32]).count(), 3);
+        assert_eq!(propagation.owed_since(), None);
+        // Sent, then the agent is told the whole again, which has no moment.
+        send(&mut propagation, pass(1).await, 2);
+        assert!(propagation.owed_since().is_some());
+        send(&mut propagation, None, 3);
+        assert_eq!(propagation.acknowledged(&[3; 32]).count(), 1);
+        assert_eq!(propagation.owed_since(), None);
     }
 }

@@ -107,6 +107,7 @@ impl Session {
                 aimed_at = Some(wanted_at);
                 conversation.aim(&subscribers.visible(&self.agent, wanted_at));
             }
+            subscription.owes_since(conversation.propagation.owed_since());
             tokio::select! {
                 biased;
                 () = &mut connection_ends => return End::Left,

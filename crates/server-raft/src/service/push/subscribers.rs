@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use steeple_api::push::SetHash;
@@ -28,8 +29,16 @@ pub struct Subscribers {
 #[derive(Default)]
 struct Agents {
     opened: u64,
-    by_id: BTreeMap<SpiffeId, BTreeMap<u64, watch::Sender<Due>>>,
+    by_id: BTreeMap<SpiffeId, BTreeMap<u64, Stream>>,
 }
+
+struct Stream {
+    due: watch::Sender<Due>,
+    /// Since when its agent owes an acknowledgement.
+    owed: Owed,
+}
+
+type Owed = Arc<Mutex<Option<Instant>>>;
 
 #[derive(Default)]
 struct Sets {
@@ -48,6 +57,7 @@ pub struct Subscription {
     subscribers: Arc<Subscribers>,
     agent: SpiffeId,
     number: u64,
+    owed: Owed,
     pub due: watch::Receiver<Due>,
 }
 
@@ -91,9 +101,19 @@ impl Subscribers {
         agents.opened += 1;
         let number = agents.opened;
         let (sender, due) = watch::channel(Due { index: self.applied_index(), applied_at: None });
-        agents.by_id.entry(agent.clone()).or_default().insert(number, sender);
+        let owed = Owed::default();
+        let stream = Stream { due: sender, owed: Arc::clone(&owed) };
+        agents.by_id.entry(agent.clone()).or_default().insert(number, stream);
         metrics::push_agents(agents.by_id.len());
-        Subscription { subscribers: Arc::clone(self), agent: agent.clone(), number, due }
+        Subscription { subscribers: Arc::clone(self), agent: agent.clone(), number, owed, due }
+    }
+
+    /// How long the agent has owed an acknowledgement that has owed one for longest. Whoever's stream has ended owes
+    /// nothing.
+    pub fn owed_for(&self) -> Option<Duration> {
+        let agents = self.agents.lock();
+        let since = agents.by_id.values().flat_map(BTreeMap::values).filter_map(|stream| *stream.owed.lock()).min();
+        since.map(|since| since.elapsed())
     }
 
     /// What `agent` may see, complete as of the log index `at_least`, which this replica has applied.
@@ -148,19 +168,19 @@ impl Subscribers {
 
 impl Agents {
     fn wake_all(&self, to: Due) {
-        self.by_id.values().flatten().for_each(|(_, due)| raise(due, to));
+        self.by_id.values().flat_map(BTreeMap::values).for_each(|stream| raise(&stream.due, to));
     }
 
     fn wake_onlookers(&self, state: &State, onlookers: &Onlookers, to: Due) {
         for id in &onlookers.ids {
-            self.by_id.get(id).into_iter().flatten().for_each(|(_, due)| raise(due, to));
+            self.by_id.get(id).into_iter().flat_map(BTreeMap::values).for_each(|stream| raise(&stream.due, to));
         }
         if onlookers.aliases.is_empty() {
             return;
         }
         for (id, streams) in &self.by_id {
             if state.agent(id).is_some_and(|record| onlookers.have_alias_of(record)) {
-                streams.values().for_each(|due| raise(due, to));
+                streams.values().for_each(|stream| raise(&stream.due, to));
             }
         }
     }
@@ -174,6 +194,13 @@ fn raise(due: &watch::Sender<Due>, to: Due) {
         }
         news
     });
+}
+
+impl Subscription {
+    /// For the metrics.
+    pub fn owes_since(&self, since: Option<Instant>) {
+        *self.owed.lock() = since;
+    }
 }
 
 impl Drop for Subscription {

@@ -15,7 +15,7 @@ use steeple_api::server::entry::entry_client::EntryClient;
 use steeple_api::server::entry::list_entries_request::Filter;
 use steeple_api::server::entry::{BatchCreateEntryRequest, BatchDeleteEntryRequest, BatchUpdateEntryRequest};
 use steeple_api::types::{Entry, Status};
-use steeple_cli::{Call, Failure, Flag, Progress};
+use steeple_cli::{Call, Failure, Flag, Progress, as_told};
 use tonic::transport::Channel;
 
 use super::pages::fetch_all;
@@ -75,7 +75,7 @@ async fn carry_out(client: &mut EntryClient<Channel>, plan: Plan, report: &mut R
     };
     for entries in plan.created.chunks(BATCH_ENTRIES) {
         let request = BatchCreateEntryRequest { entries: entries.to_vec(), output_mask: None };
-        let results = client.batch_create_entry(request).await?.into_inner().results;
+        let results = as_told(async || client.batch_create_entry(request.clone()).await).await?.into_inner().results;
         step(entries.len());
         for (entry, result) in entries.iter().zip(results) {
             match refusal(result.status) {
@@ -87,7 +87,7 @@ async fn carry_out(client: &mut EntryClient<Channel>, plan: Plan, report: &mut R
     for changes in plan.updated.chunks(BATCH_ENTRIES) {
         let entries: Vec<Entry> = changes.iter().map(|change| change.after.clone()).collect();
         let request = BatchUpdateEntryRequest { entries, input_mask: None, output_mask: None };
-        let results = client.batch_update_entry(request).await?.into_inner().results;
+        let results = as_told(async || client.batch_update_entry(request.clone()).await).await?.into_inner().results;
         step(changes.len());
         for (change, result) in changes.iter().zip(results) {
             match refusal(result.status) {
@@ -101,8 +101,8 @@ async fn carry_out(client: &mut EntryClient<Channel>, plan: Plan, report: &mut R
         return Ok(());
     }
     for entries in plan.deleted.chunks(BATCH_ENTRIES) {
-        let ids = entries.iter().map(|entry| entry.id.clone()).collect();
-        let results = client.batch_delete_entry(BatchDeleteEntryRequest { ids }).await?.into_inner().results;
+        let request = BatchDeleteEntryRequest { ids: entries.iter().map(|entry| entry.id.clone()).collect() };
+        let results = as_told(async || client.batch_delete_entry(request.clone()).await).await?.into_inner().results;
         step(entries.len());
         for (entry, result) in entries.iter().zip(results) {
             match refusal(result.status) {

@@ -1,4 +1,6 @@
-//! Chain verification for proof-of-possession certificates: any extended key usage, as SPIRE asks for.
+//! Chain verification for certificates of nodes: any extended key usage, as SPIRE asks for.
+
+mod antedated;
 
 use std::time::Duration;
 
@@ -6,7 +8,7 @@ use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnch
 use steeple_core::Timestamp;
 use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter};
 
-use super::antedated::{OverWhatWasSigned, Shown};
+use self::antedated::{OverWhatWasSigned, Shown};
 
 /// Accepts every extended key usage (Go's `ExtKeyUsageAny`).
 struct AnyUsage;
@@ -21,9 +23,12 @@ impl ExtendedKeyUsageValidator for AnyUsage {
 }
 
 /// As Go's `crypto/x509` says it, where operators look for the words.
-pub(super) fn in_go_words(error: &webpki::Error) -> String {
+pub(crate) fn in_go_words(error: &webpki::Error) -> String {
     match error {
-        webpki::Error::UnknownIssuer => "x509: certificate signed by unknown authority".to_owned(),
+        // The latter of an issuer with the name of a known one.
+        webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey => {
+            "x509: certificate signed by unknown authority".to_owned()
+        }
         webpki::Error::CertExpired { time, not_after: edge }
         | webpki::Error::CertNotValidYet { time, not_before: edge } => {
             let side = if matches!(error, webpki::Error::CertExpired { .. }) { "after" } else { "before" };
@@ -36,7 +41,7 @@ pub(super) fn in_go_words(error: &webpki::Error) -> String {
 }
 
 /// Verifies `leaf` and returns the chain after it, root last, as DER.
-pub(super) fn verify(
+pub(crate) fn verify(
     leaf: &[u8],
     intermediates: &[Vec<u8>],
     roots: &[Vec<u8>],
@@ -78,4 +83,11 @@ fn over_what_was_signed<'a>(certificates: impl Iterator<Item = &'a Shown>) -> Ve
         messages: messages.clone(),
     };
     webpki::ALL_VERIFICATION_ALGS.iter().map(over).collect()
+}
+
+/// Why a certificate cannot be at the end of a path.
+pub(crate) fn check_root(der: &[u8]) -> Result<(), String> {
+    let shown = Shown::of(der);
+    let der = CertificateDer::from(shown.der.as_slice());
+    webpki::anchor_from_trusted_cert(&der).map(drop).map_err(|error| format!("x509: {error}"))
 }

@@ -7,19 +7,14 @@ use anyhow::{Context as _, ensure};
 
 /// A compiled library and what it is told by the environment.
 #[derive(Clone, Debug)]
-pub(crate) struct Preload {
+pub struct Preload {
     library: PathBuf,
     variables: Vec<(String, String)>,
 }
 
 impl Preload {
     /// Compiles `source` to `lib<name>.so` in `dir`.
-    pub(crate) fn compile(
-        dir: &Path,
-        name: &str,
-        source: &str,
-        variables: Vec<(String, String)>,
-    ) -> anyhow::Result<Self> {
+    pub fn compile(dir: &Path, name: &str, source: &str, variables: Vec<(String, String)>) -> anyhow::Result<Self> {
         let (file, library) = (dir.join(format!("{name}.c")), dir.join(format!("lib{name}.so")));
         std::fs::write(&file, source)?;
         let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
@@ -34,7 +29,7 @@ impl Preload {
 }
 
 /// The environment of a process with all of these libraries.
-pub(crate) fn preload_env(preloads: &[&Preload]) -> Vec<(String, String)> {
+pub fn preload_env(preloads: &[&Preload]) -> Vec<(String, String)> {
     let libraries: Vec<_> = preloads.iter().map(|preload| preload.library.to_string_lossy()).collect();
     let mut env = vec![("LD_PRELOAD".to_owned(), libraries.join(":"))];
     env.extend(preloads.iter().flat_map(|preload| preload.variables.iter().cloned()));
@@ -42,10 +37,10 @@ pub(crate) fn preload_env(preloads: &[&Preload]) -> Vec<(String, String)> {
 }
 
 /// Compiles a C program for a test that runs under a library.
-#[cfg(test)]
-pub(super) fn compile_program(dir: &Path, source: &str) -> PathBuf {
+pub fn compile_program(dir: &Path, source: &str) -> PathBuf {
     let (file, program) = (dir.join("program.c"), dir.join("program"));
-    std::fs::write(&file, source).unwrap();
-    assert!(Command::new("cc").args(["-pthread", "-o"]).arg(&program).arg(&file).status().unwrap().success());
+    std::fs::write(&file, source).expect("a file");
+    let compiled = Command::new("cc").args(["-pthread", "-o"]).arg(&program).arg(&file).status();
+    assert!(compiled.expect("a C compiler").success());
     program
 }

@@ -1,4 +1,4 @@
-//! A wall clock that can be set wrong while its process runs.
+//! A wall clock that can be set wrong while its processes run.
 
 use std::fs::File;
 use std::io;
@@ -8,23 +8,23 @@ use std::time::Duration;
 
 use super::preload::Preload;
 
-/// The wall clock of one process.
-pub(crate) struct WallClock {
+/// The wall clock of one process, or of several.
+pub struct WallClock {
     preload: Preload,
-    /// Holds how far it is ahead; mapped by the process.
+    /// Holds how far it is ahead; mapped by them.
     file: File,
 }
 
 /// How far a clock is from the right time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Offset {
+pub enum Offset {
     Ahead(Duration),
     Behind(Duration),
 }
 
 impl WallClock {
     /// Compiles the library into `dir`. The clock is right until it is set.
-    pub(crate) fn new(dir: &Path) -> anyhow::Result<Self> {
+    pub fn new(dir: &Path) -> anyhow::Result<Self> {
         let path = dir.join("clock");
         std::fs::write(&path, 0_i64.to_ne_bytes())?;
         let variables = vec![("STEEPLE_CLOCK_FILE".to_owned(), path.to_string_lossy().into_owned())];
@@ -32,12 +32,12 @@ impl WallClock {
         Ok(Self { preload, file: File::options().write(true).open(path)? })
     }
 
-    /// For the server whose clock this is.
-    pub(crate) fn preload(&self) -> &Preload {
+    /// For the processes whose clock this is.
+    pub fn preload(&self) -> &Preload {
         &self.preload
     }
 
-    pub(crate) fn set(&self, offset: Offset) -> io::Result<()> {
+    pub fn set(&self, offset: Offset) -> io::Result<()> {
         let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         let ahead_ms = match offset {
             Offset::Ahead(by) => millis(by),
@@ -46,7 +46,7 @@ impl WallClock {
         self.file.write_all_at(&ahead_ms.to_ne_bytes(), 0)
     }
 
-    pub(crate) fn set_right(&self) -> io::Result<()> {
+    pub fn set_right(&self) -> io::Result<()> {
         self.set(Offset::Ahead(Duration::ZERO))
     }
 }

@@ -1,4 +1,4 @@
-// Preloaded into the servers: the wall clock is ahead by the milliseconds that stand in the file $STEEPLE_CLOCK_FILE.
+// Preloaded into servers and agents: the wall clock is ahead by the milliseconds that stand in the file $STEEPLE_CLOCK_FILE.
 //
 // The file holds one int64 and is mapped, so that a change takes effect at once. The monotonic clock is left alone, as it
 // is when an operator sets a clock. Waits until a point of wall time (RocksDB has such) are moved along, because the
