@@ -32,6 +32,7 @@ import (
 	_ "github.com/spiffe/spire-plugin-sdk/proto/spire/plugin/server/notifier/v1"
 	_ "github.com/spiffe/spire-plugin-sdk/proto/spire/plugin/server/upstreamauthority/v1"
 	_ "github.com/spiffe/spire-plugin-sdk/proto/spire/service/common/config/v1"
+	_ "google.golang.org/genproto/googleapis/rpc/errdetails"
 	_ "google.golang.org/genproto/googleapis/rpc/status"
 	_ "google.golang.org/grpc/health/grpc_health_v1"
 )
