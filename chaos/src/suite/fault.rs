@@ -21,6 +21,7 @@ pub(super) enum Fault {
     RollingRestart,
     LeaderPaused,
     LeaderPausedWhileSigning,
+    LeaderFlooded,
     FollowerPaused,
     SnapshotInstalled,
     FollowerReplaced,
@@ -39,7 +40,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 31] = [
+    pub(super) const ALL: [Self; 32] = [
         Self::LeaderCutOff,
         Self::FollowerCutOff,
         Self::LeaderUnplugged,
@@ -56,6 +57,7 @@ impl Fault {
         Self::RollingRestart,
         Self::LeaderPaused,
         Self::LeaderPausedWhileSigning,
+        Self::LeaderFlooded,
         Self::FollowerPaused,
         Self::SnapshotInstalled,
         Self::FollowerReplaced,
@@ -92,6 +94,7 @@ impl Fault {
             Self::RollingRestart => "rolling-restart",
             Self::LeaderPaused => "leader-paused",
             Self::LeaderPausedWhileSigning => "leader-paused-while-signing",
+            Self::LeaderFlooded => "leader-flooded",
             Self::FollowerPaused => "follower-paused",
             Self::SnapshotInstalled => "snapshot-installed",
             Self::FollowerReplaced => "follower-replaced",
@@ -128,6 +131,7 @@ impl Fault {
             | Self::RollingRestart
             | Self::LeaderPaused
             | Self::LeaderPausedWhileSigning
+            | Self::LeaderFlooded
             | Self::FollowerPaused => "processes",
             Self::SnapshotInstalled | Self::FollowerReplaced | Self::LeaderReplaced => "membership",
             Self::LeaderSyncFails
@@ -177,6 +181,7 @@ impl Fault {
             Self::RollingRestart => processes::rolling_restart(stage).await,
             Self::LeaderPaused => processes::leader_paused(stage).await,
             Self::LeaderPausedWhileSigning => aimed::leader_paused_while_signing(stage).await,
+            Self::LeaderFlooded => aimed::leader_flooded(stage).await,
             Self::FollowerPaused => processes::follower_paused(stage).await,
             Self::SnapshotInstalled => membership::snapshot_installed(stage).await,
             Self::FollowerReplaced => membership::follower_replaced(stage).await,

@@ -694,6 +694,39 @@ async fn who_cannot_sign_says_why() {
     assert_eq!(refused.to_string(), "the clock is wrong; retry");
 }
 
+/// Has no room.
+struct Full;
+
+#[tonic::async_trait]
+impl SigningHandler for Full {
+    fn on_every_voter(&self) -> bool {
+        false
+    }
+
+    fn composers(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn sign(&self, _items: Vec<SignItem>) -> Result<Vec<SignResult>, SignError> {
+        Err(SignError::Busy { why: "no room".to_owned(), retry_after: Duration::from_secs(7) })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_has_no_room_is_not_asked_again_and_says_when_to_come_back_on_every_replica() {
+    let cluster = Cluster::steady();
+    let servers = cluster.servers(&["a", "b", "c"]).await;
+    for server in &servers {
+        server.replica().set_signing_handler(Arc::new(Full));
+    }
+    for server in &servers {
+        let replica = server.replica();
+        let refused = replica.forward_sign(vec![SignItem::default()], Instant::now() + PATIENCE).await;
+        let busy = SignError::Busy { why: "no room".to_owned(), retry_after: Duration::from_secs(7) };
+        assert_eq!(refused.expect_err("there is no room"), busy);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_voters_sign_each_signs_its_own() {
     let cluster = Cluster::steady();

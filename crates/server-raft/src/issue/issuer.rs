@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use steeple_api::status;
 use steeple_api::steeple::peer as wire;
 use steeple_ca::{DistinguishedName, HolderKey, PublicKey};
 use steeple_core::SpiffeId;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
+use crate::peer::SignError;
 use crate::raft::Replica;
 
 /// Asks this replica's signer, or the leader's. Cheap to clone.
@@ -43,6 +45,8 @@ pub struct IssuedToken {
 pub struct IssueFailure {
     pub code: Code,
     pub message: String,
+    /// When the same request may succeed, where the signer says so.
+    pub retry_after: Option<Duration>,
 }
 
 /// An agent that is authorized for an entry; the signer looks again.
@@ -74,9 +78,7 @@ impl Issuer {
         let count = items.len();
         match self.replica.forward_sign(items, Instant::now() + SIGN_TIMEOUT).await {
             Ok(results) => results.into_iter().map(unpack).collect(),
-            Err(error) => {
-                (0..count).map(|_| Err(IssueFailure { code: Code::Unavailable, message: error.to_string() })).collect()
-            }
+            Err(error) => vec![Err(error.into()); count],
         }
     }
 
@@ -196,16 +198,41 @@ impl From<wire::TokenSigned> for IssuedToken {
     }
 }
 
+impl IssueFailure {
+    fn of(code: Code, message: String) -> Self {
+        Self { code, message, retry_after: None }
+    }
+
+    /// With what was attempted in front.
+    pub fn outer(self, what: &str) -> Self {
+        Self { message: format!("{what}: {}", self.message), ..self }
+    }
+}
+
+impl From<SignError> for IssueFailure {
+    fn from(error: SignError) -> Self {
+        match error {
+            SignError::Busy { why, retry_after } => {
+                Self { code: Code::ResourceExhausted, message: why, retry_after: Some(retry_after) }
+            }
+            error => Self::of(Code::Unavailable, error.to_string()),
+        }
+    }
+}
+
 impl From<IssueFailure> for Status {
     fn from(failure: IssueFailure) -> Self {
-        Self::new(failure.code, failure.message)
+        match failure.retry_after {
+            Some(retry_after) => status::resource_exhausted_for(failure.message, retry_after),
+            None => Self::new(failure.code, failure.message),
+        }
     }
 }
 
 fn unpack(result: wire::SignResult) -> Result<wire::sign_result::Result, IssueFailure> {
     match result.result {
         Some(wire::sign_result::Result::Failure(failure)) => {
-            Err(IssueFailure { code: Code::from(failure.code), message: failure.message })
+            Err(IssueFailure::of(Code::from(failure.code), failure.message))
         }
         Some(signed) => Ok(signed),
         None => Err(wrong_kind()),
@@ -213,7 +240,7 @@ fn unpack(result: wire::SignResult) -> Result<wire::sign_result::Result, IssueFa
 }
 
 fn wrong_kind() -> IssueFailure {
-    IssueFailure { code: Code::Internal, message: "the signer answered something else".to_owned() }
+    IssueFailure::of(Code::Internal, "the signer answered something else".to_owned())
 }
 
 /// Long enough for an election in between; clients retry after it.

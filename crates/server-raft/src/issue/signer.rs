@@ -19,9 +19,9 @@ use super::keys::{AuthorityKeys, KeysError};
 use super::wire::{Refused, distinguished_name, refused, token_signed, x509_signed};
 use crate::authz::{AgentDecision, decide};
 use crate::cpu;
-use crate::metrics::SigningBatch;
+use crate::metrics::{BUSY, SigningBatch};
 use crate::peer::{SignError, SigningHandler};
-use crate::raft::{Actors, FenceError, Replica};
+use crate::raft::{Actors, Busy, FenceError, Replica};
 
 /// Signs for this replica's services and for followers. Refuses unless this replica leads, or votes where voters may.
 #[derive(Clone)]
@@ -53,15 +53,14 @@ struct Batch {
 }
 
 impl Batch {
-    /// Of `items` signatures, in signatures with an elliptic curve: one with RSA takes a millisecond or several.
+    /// Of `items` signatures, in signatures with P-256: one with RSA takes a millisecond or several.
     fn weight(&self, items: usize) -> usize {
         let keys = [
             self.x509.as_ref().ok().map(|(_, issuer)| issuer.key_type()),
             self.jwt.as_ref().ok().map(|(_, issuer)| issuer.key_type()),
             self.wit.as_ref().ok().map(|(_, issuer)| issuer.key_type()),
         ];
-        let is_rsa = |key| matches!(key, KeyType::Rsa2048 | KeyType::Rsa4096);
-        if keys.into_iter().flatten().any(is_rsa) { items * RSA_WEIGHT } else { items }
+        items * keys.into_iter().flatten().map(weight).max().unwrap_or(1)
     }
 }
 
@@ -98,7 +97,16 @@ impl SigningHandler for Signer {
         };
         let inner = Arc::clone(&self.inner);
         let batch = inner.open_batch();
-        let signing = cpu::compute(batch.weight(count), move || {
+        let weight = batch.weight(count);
+        let place = match replica.admit_signing(weight) {
+            Ok(place) => place,
+            Err(busy) => {
+                asked.refused(BUSY);
+                return Err(busy.into());
+            }
+        };
+        let signing = cpu::compute(weight, move || {
+            let _until_done = place;
             let results: Vec<_> =
                 items.iter().map(|item| inner.sign_one(&batch, item).unwrap_or_else(refused)).collect();
             (batch, items, results)
@@ -234,6 +242,12 @@ impl Inner {
     }
 }
 
+impl From<Busy> for SignError {
+    fn from(busy: Busy) -> Self {
+        Self::Busy { why: busy.to_string(), retry_after: busy.retry_after }
+    }
+}
+
 fn fenced(error: FenceError, asked: SigningBatch) -> SignError {
     asked.refused(error.reason());
     SignError::Fenced { why: error.to_string() }
@@ -247,8 +261,15 @@ fn parse_id(text: &str) -> Result<SpiffeId, Refused> {
     SpiffeId::parse(text).map_err(|error| Refused::new(Code::InvalidArgument, format!("invalid SPIFFE ID: {error}")))
 }
 
-/// RSA 2048 is the cheapest.
-const RSA_WEIGHT: usize = 20;
+/// Of a signature.
+fn weight(key: KeyType) -> usize {
+    match key {
+        KeyType::EcP256 => 1,
+        KeyType::EcP384 => 8,
+        KeyType::Rsa2048 => 20,
+        KeyType::Rsa4096 => 130,
+    }
+}
 
 /// Zero and negative mean the default (SPIRE behaviour).
 fn ttl(secs: i64, default: Duration) -> Duration {

@@ -18,11 +18,12 @@ mod snapshots;
 pub use names::*;
 pub use observed::{AgentAges, Observed, observe_expiry, wal_syncs};
 pub use recorded::{
-    acme_order, activated, activated_without, activation_waits, audit_broken, audit_failed, audit_failing,
-    audit_written, backup_failed, backup_known, backup_taken, bundle_published, bundle_publisher_rests, declare,
-    federated_bundle_updated, leader_changed, preparation, propagated, proposed, push_agents, push_change, push_resync,
+    acme_order, activated, activated_without, activation_waits, attestation_shed, audit_broken, audit_failed,
+    audit_failing, audit_written, backup_failed, backup_known, backup_taken, bundle_published, bundle_publisher_rests,
+    declare, federated_bundle_updated, leader_changed, preparation, propagated, proposed, push_agents, push_change,
+    push_resync, raft_woke_late,
 };
-pub use signing::{REFUSALS, SigningBatch, signing_forwarded, signing_given_up};
+pub use signing::{BUSY, REFUSALS, SigningBatch, signing_forwarded, signing_given_up};
 pub use snapshots::SnapshotTimer;
 
 #[cfg(test)]

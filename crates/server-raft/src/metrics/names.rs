@@ -115,6 +115,10 @@ metric_table! {
     Counter RAFT_LEADER_CHANGES = "steeple_raft_leader_changes_total" [] "leaders that this replica has seen come up";
     Counter RAFT_PROPOSALS = "steeple_raft_proposals_total" [result]
         "commands that this replica took while it led: committed, refused (nothing was written) or ambiguous";
+    Gauge RAFT_WAKE_UP_DELAY_SECS = "steeple_raft_wake_up_delay_seconds" []
+        "by how much the threads of the consensus woke up too late, the longest of the last second";
+    Counter ATTESTATIONS_SHED = "steeple_attestations_shed_total" []
+        "attestations that were refused because there were too many";
     Histogram(&[]) WAL_SYNC_SECS = "steeple_wal_sync_seconds" [] "syncs of the write-ahead log";
     Gauge WAL_SYNC_QUEUE = "steeple_wal_sync_queue_length" [] "writes that wait for a sync";
     Gauge VOLUME_SIZE_BYTES = "steeple_data_volume_size_bytes" [] "size of the volume that holds data_dir";

@@ -6,18 +6,20 @@ use steeple_core::{AuthorityKind, Timestamp, TrustDomain};
 use steeple_telemetry::metric::CallTimer;
 
 use super::{
-    ACKNOWLEDGEMENTS_MISSING, ACME_ORDERS, ACTIVATED_WITHOUT, ACTIVATION_UNTIL, AUDIT_BREAKS, AUDIT_BYTES,
-    AUDIT_FAILING, AUDIT_FAILURES, AUDIT_RECORDS, BACKUP_DURATION_SECS, BACKUP_FAILURES, BACKUP_LAST_SUCCESS_SECS,
-    BACKUP_SIZE_BYTES, BUNDLE_PUBLISH, BUNDLE_PUBLISH_FAILING, JWT_KEY_ACTIVATE, JWT_KEY_PREPARE, PUSH_AGENTS,
-    PUSH_CHANGES, PUSH_PROPAGATION_SECS, PUSH_RESYNCS, RAFT_LEADER_CHANGES, RAFT_PROPOSALS, UPDATE_FEDERATED_BUNDLE,
-    WIT_KEY_ACTIVATE, WIT_KEY_PREPARE, X509_CA_ACTIVATE, X509_CA_PREPARE, X509_CA_TTL, signing, snapshots,
+    ACKNOWLEDGEMENTS_MISSING, ACME_ORDERS, ACTIVATED_WITHOUT, ACTIVATION_UNTIL, ATTESTATIONS_SHED, AUDIT_BREAKS,
+    AUDIT_BYTES, AUDIT_FAILING, AUDIT_FAILURES, AUDIT_RECORDS, BACKUP_DURATION_SECS, BACKUP_FAILURES,
+    BACKUP_LAST_SUCCESS_SECS, BACKUP_SIZE_BYTES, BUNDLE_PUBLISH, BUNDLE_PUBLISH_FAILING, JWT_KEY_ACTIVATE,
+    JWT_KEY_PREPARE, PUSH_AGENTS, PUSH_CHANGES, PUSH_PROPAGATION_SECS, PUSH_RESYNCS, RAFT_LEADER_CHANGES,
+    RAFT_PROPOSALS, RAFT_WAKE_UP_DELAY_SECS, UPDATE_FEDERATED_BUNDLE, WIT_KEY_ACTIVATE, WIT_KEY_PREPARE,
+    X509_CA_ACTIVATE, X509_CA_PREPARE, X509_CA_TTL, signing, snapshots,
 };
 
 /// Shows at 0 what has not happened yet, so that a rate knows the first one too (Prometheus' advice).
 pub fn declare() {
     let events = [X509_CA_ACTIVATE, JWT_KEY_ACTIVATE, RAFT_LEADER_CHANGES, BACKUP_FAILURES, PUSH_CHANGES, PUSH_RESYNCS];
+    let shed = [ATTESTATIONS_SHED];
     let audit = [AUDIT_RECORDS, AUDIT_BYTES, AUDIT_FAILURES, AUDIT_BREAKS];
-    for name in events.into_iter().chain(audit) {
+    for name in events.into_iter().chain(audit).chain(shed) {
         metrics::counter!(name).increment(0);
     }
     metrics::gauge!(PUSH_AGENTS).set(0.0);
@@ -160,6 +162,16 @@ pub fn leader_changed() {
 /// `commands` that this replica took as the leader ended with `result`: `committed`, `refused` or `ambiguous`.
 pub fn proposed(commands: usize, result: &'static str) {
     metrics::counter!(RAFT_PROPOSALS, "result" => result).increment(commands as u64);
+}
+
+/// A node was refused because there are too many.
+pub fn attestation_shed() {
+    metrics::counter!(ATTESTATIONS_SHED).increment(1);
+}
+
+/// The threads of the consensus woke up too late, `by` at most in the last second.
+pub fn raft_woke_late(by: Duration) {
+    metrics::gauge!(RAFT_WAKE_UP_DELAY_SECS).set(by.as_secs_f64());
 }
 
 const SENT: &str = "sent";

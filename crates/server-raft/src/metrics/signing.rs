@@ -53,7 +53,7 @@ pub fn signing_forwarded(took: Duration, is_ok: bool) {
 /// This replica gives up to have `items` signed. What a signer refused it has counted.
 pub fn signing_given_up(items: usize, error: &SignError) {
     match error {
-        SignError::Fenced { .. } => {}
+        SignError::Fenced { .. } | SignError::Busy { .. } => {}
         SignError::NoLeader { .. } => signing_refused(items, "no_leader"),
         SignError::NotReady => signing_refused(items, "not_ready"),
         SignError::Sealed(_) => signing_refused(items, "sealed"),
@@ -101,9 +101,13 @@ pub(super) fn declare() {
     }
 }
 
+/// There was no room.
+pub const BUSY: &str = "busy";
+
 /// Why nothing is signed (`docs/metrics.md`). `raft::FenceError` has most of them.
-pub const REFUSALS: [&str; 14] = [
+pub const REFUSALS: [&str; 15] = [
     "authority_changed",
+    BUSY,
     "catching_up",
     "clock_not_agreed",
     "diverged",

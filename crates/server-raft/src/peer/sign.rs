@@ -22,7 +22,7 @@ pub trait SigningHandler: Send + Sync + 'static {
     async fn sign(&self, items: Vec<SignItem>) -> Result<Vec<SignResult>, SignError>;
 }
 
-/// Why a batch has no results at all. `Unavailable` in every case.
+/// Why a batch has no results at all. `Unavailable` unless said otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignError {
     #[error("no leader could be reached for signing within {waited:?}; retry")]
@@ -33,6 +33,9 @@ pub enum SignError {
     Fenced { why: String },
     #[error(transparent)]
     Sealed(#[from] ServerSealed),
+    /// `ResourceExhausted`, with the time after which to come back.
+    #[error("{why}")]
+    Busy { why: String, retry_after: Duration },
 }
 
 /// Items in one batch: what a follower sends in one message and the leader signs in a few milliseconds.

@@ -12,6 +12,7 @@ use super::disk_pace::DiskPace;
 use super::error::{Failed, Refusal, StopReason};
 use super::health::Health;
 use super::leadership::Leadership;
+use super::load_shed::LoadShed;
 use super::pinger::Reports;
 use super::published::Published;
 use super::removed::Removal;
@@ -37,6 +38,7 @@ pub(super) struct Consensus {
     /// Without it this replica votes and follows, and neither leads nor calls a peer.
     pub(super) sealing_key: KeyInUse,
     pub(super) disk_pace: DiskPace,
+    pub(super) load: LoadShed,
     /// A write was refused because the disk is nearly full.
     pub(super) out_of_room: Notify,
     /// One membership change at a time: two at once can leave a joint configuration that both believe to be done.

@@ -19,6 +19,7 @@ use super::error::{Failed, ProposeError, ReadError};
 use super::fence::{Actors, Fence, FenceError};
 use super::handler::Handler;
 use super::leadership::Leadership;
+use super::load_shed::{Busy, Place};
 use super::membership_change::{Change, MembershipError};
 use super::propose::Queue;
 use super::read::{ReadIndexQueue, ReadMode, View};
@@ -173,6 +174,16 @@ impl Replica {
     /// or a quorum confirms that this voter has applied what was acknowledged.
     pub async fn check(&self, fence: &Fence) -> Result<(), FenceError> {
         super::fence::check(&self.inner.consensus, &self.inner.reads, fence).await
+    }
+
+    /// Room for so many signatures with P-256, until it is dropped.
+    pub fn admit_signing(&self, weight: usize) -> Result<Place, Busy> {
+        self.inner.consensus.load.sign(weight)
+    }
+
+    /// Room for the attestation of one node.
+    pub fn admit_attestation(&self) -> Result<Place, Busy> {
+        self.inner.consensus.load.attest()
     }
 
     /// Signs `items`, here or at the leader. One result for each item, in order.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use steeple_api::status;
 use steeple_api::steeple::peer as pb;
 use steeple_api::steeple::peer::cluster_server;
 use steeple_state::{CLUSTER_VERSION_MAX, codec as state_codec};
@@ -19,7 +20,7 @@ use super::propose::Queue;
 use super::read::read_index;
 use super::remote::{HOPS, refusal_to_pb};
 use super::{admin, change, codec, room, sealing_keys};
-use crate::peer::{AcknowledgementHandler, PeerGuard, SIGN_ITEMS_MAX, SigningHandler};
+use crate::peer::{AcknowledgementHandler, PeerGuard, SIGN_ITEMS_MAX, SignError, SigningHandler};
 
 /// No caller waits longer, whatever it says: a slot here must come free again.
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
@@ -85,7 +86,7 @@ impl cluster_server::Cluster for ClusterService {
         }
         let signing = self.server_threads.spawn(async move { signer.sign(request.items).await });
         let results = signing.await.map_err(|error| Status::internal(error.to_string()))?;
-        let results = results.map_err(|error| Status::unavailable(error.to_string()))?;
+        let results = results.map_err(not_signed)?;
         Ok(Response::new(pb::SignResponse { results }))
     }
 
@@ -176,6 +177,13 @@ impl cluster_server::Cluster for ClusterService {
         let handler = handler.ok_or_else(|| Status::unavailable("this replica sees no agents yet"))?;
         let answer = self.server_threads.spawn(async move { handler.answer(&request) }).await;
         Ok(Response::new(answer.map_err(|error| Status::internal(error.to_string()))?))
+    }
+}
+
+fn not_signed(error: SignError) -> Status {
+    match error {
+        SignError::Busy { why, retry_after } => status::resource_exhausted_for(why, retry_after),
+        error => Status::unavailable(error.to_string()),
     }
 }
 

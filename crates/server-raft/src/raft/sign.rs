@@ -1,6 +1,7 @@
 //! Signing requests' way to whoever signs: the leader, or this replica where voters may. Signing has no effect on the
 //! state, so a failed attempt is simply repeated.
 
+use steeple_api::status;
 use steeple_api::steeple::peer as pb;
 use steeple_api::steeple::peer::{SignItem, SignResult};
 use tokio::time::Instant;
@@ -45,12 +46,18 @@ async fn sign_batch(
             Route::There(..) => signer.on_every_voter() && consensus.is_voter(),
             Route::Nowhere => false,
         };
-        let mut refusal = None;
-        let results = if here {
-            signer.sign(items.to_vec()).await.map_err(|why| refusal = Some(why)).ok()
+        let (mut refusal, mut results) = (None, None);
+        let signed = if here {
+            signer.sign(items.to_vec()).await.map(Some)
         } else {
             at_leader(consensus, items, applied_index, deadline).await
         };
+        match signed {
+            Ok(signed) => results = signed,
+            // Whoever asks again at once makes it worse.
+            Err(busy @ SignError::Busy { .. }) => return Err(busy),
+            Err(why) => refusal = Some(why),
+        }
         // A short answer is no answer: results belong to items by position.
         if let Some(results) = results.filter(|results| results.len() == items.len()) {
             return Ok(results);
@@ -62,23 +69,29 @@ async fn sign_batch(
     }
 }
 
-/// None if there is no leader, or it does not answer.
+/// None if there is no leader, or it does not answer; an error only if it is busy.
 async fn at_leader(
     consensus: &Consensus,
     items: &[SignItem],
     applied_index: u64,
     deadline: Instant,
-) -> Option<Vec<SignResult>> {
-    let (Route::There(leader, node), Some(peers)) = (consensus.route(), &consensus.peers) else { return None };
+) -> Result<Option<Vec<SignResult>>, SignError> {
+    let (Route::There(leader, node), Some(peers)) = (consensus.route(), &consensus.peers) else { return Ok(None) };
     let message = pb::SignRequest {
         items: items.to_vec(),
         timeout_ms: remote::remaining_ms(deadline),
         hops: remote::HOPS,
         applied_index,
     };
-    let mut leader = remote::leader(peers, leader, &node).ok()?;
+    let Ok(mut leader) = remote::leader(peers, leader, &node) else { return Ok(None) };
     let asked = Instant::now();
     let answer = leader.sign(remote::until(deadline, message)).await;
     metrics::signing_forwarded(asked.elapsed(), answer.is_ok());
-    Some(answer.ok()?.into_inner().results)
+    match answer {
+        Ok(answer) => Ok(Some(answer.into_inner().results)),
+        Err(status) => match status::retry_delay(&status) {
+            Some(retry_after) => Err(SignError::Busy { why: status.message().to_owned(), retry_after }),
+            None => Ok(None),
+        },
+    }
 }

@@ -26,6 +26,7 @@ use super::handler::Handler;
 use super::health::Health;
 use super::identity::{self, Membership, NODE_ID_FIRST, Origin};
 use super::leadership::{self, Leadership};
+use super::load_shed::{self, LoadShed};
 use super::log_store::LogStore;
 use super::members::Members;
 use super::network::Network;
@@ -169,6 +170,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
         comparison: Comparison::new(identity::divergence(&ids, &cluster_uuid, node_id)?),
         sealing_key: start.sealing_key.clone(),
         disk_pace: DiskPace::default(),
+        load: LoadShed::default(),
         out_of_room: Notify::new(),
         membership_change: tokio::sync::Mutex::default(),
         clock: Arc::clone(&start.surroundings.clock),
@@ -180,6 +182,7 @@ async fn bring_up(start: Start, threads: Handle, server_threads: Handle) -> Resu
     tokio::spawn(proposer.run());
     tokio::spawn(room::watch(start.storage.clone(), Arc::clone(&consensus)));
     tokio::spawn(disk_pace::watch(start.storage.clone(), Arc::clone(&consensus)));
+    tokio::spawn(load_shed::watch(Arc::clone(&consensus)));
     tokio::spawn(compare(start.storage.clone(), Arc::clone(&consensus), queue.clone(), cluster_uuid));
     let (reads, rounds) = ReadIndexRounds::new(Arc::clone(&consensus));
     tokio::spawn(rounds.run());

@@ -21,10 +21,12 @@ use tonic::codegen::BoxStream;
 use tonic::{Code, Status, Streaming};
 use tracing::Instrument;
 
+use super::failure;
 use super::shared::Shared;
 use crate::authz::Authorized;
 use crate::call_log;
 use crate::issue::{IssuedX509, agent_svid};
+use crate::raft::{Away, Place};
 
 pub type Responses = BoxStream<AttestAgentResponse>;
 
@@ -59,12 +61,14 @@ async fn run(
     }
     let params = first_params(&mut requests).await?;
     let kind = params.kind.clone();
+    let mut place = Some(shared.replica.admit_attestation().map_err(failure::of_busy)?);
     let (attested, join_token) = if kind == JOIN_TOKEN {
         let (attested, token) = join_token(shared, params.payload).await?;
         (attested, Some(token))
     } else {
         let peer = caller.caller().remote_addr().map(|address| address.ip());
-        (challenge(shared, &kind, &params.payload, peer, requests, responses).await?, None)
+        let channel = Channel { requests, responses, place: &mut place, broken: None };
+        (challenge(shared, &kind, &params.payload, peer, channel).await?, None)
     };
     check_id(&attested.agent_id, shared)?;
     let key = public_key(&params.csr)?;
@@ -136,13 +140,11 @@ async fn challenge(
     kind: &str,
     payload: &[u8],
     peer: Option<IpAddr>,
-    requests: Streaming<AttestAgentRequest>,
-    responses: &mpsc::Sender<Result<AttestAgentResponse, Status>>,
+    mut channel: Channel<'_>,
 ) -> Result<Attested, Status> {
     let attestor = shared.attestors.get(kind).ok_or_else(|| {
         Status::failed_precondition(format!("error getting node attestor: could not find node attestor type {kind:?}"))
     })?;
-    let mut channel = Channel { requests, responses, broken: None };
     let attested = attestor.attest(payload, peer, &mut channel).await;
     attested.map_err(|error| {
         let refused = || Status::new(status_code(error.status), format!("nodeattestor({kind}): {}", error.message));
@@ -154,6 +156,8 @@ async fn challenge(
 struct Channel<'a> {
     requests: Streaming<AttestAgentRequest>,
     responses: &'a mpsc::Sender<Result<AttestAgentResponse, Status>>,
+    /// Not held while the agent has the word.
+    place: &'a mut Option<Place>,
     /// Set when the stream failed: no fault of the attestor's, and told without its name.
     broken: Option<Status>,
 }
@@ -173,7 +177,10 @@ impl ChallengeChannel for Channel<'_> {
             if self.responses.send(message).await.is_err() {
                 return Err(self.failed("failed to send challenge to agent".to_owned()));
             }
-            let lost = match self.requests.message().await {
+            let away = self.place.take().map(Place::leave);
+            let answer = self.requests.message().await;
+            *self.place = away.map(Away::back);
+            let lost = match answer {
                 Ok(Some(AttestAgentRequest {
                     step: Some(attest_agent_request::Step::ChallengeResponse(response)),
                 })) => return Ok(response),

@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 
 use crate::authz::Authorized;
 use crate::call_log;
-use crate::raft::{ProposeError, ReadError};
+use crate::raft::{Busy, ProposeError, ReadError};
 
 pub fn of_propose(error: &ProposeError) -> Status {
     let code = match error {
@@ -26,6 +26,10 @@ pub fn of_propose(error: &ProposeError) -> Status {
         ProposeError::NotFinalized { .. } => Code::FailedPrecondition,
     };
     Status::new(code, error.to_string())
+}
+
+pub fn of_busy(busy: Busy) -> Status {
+    status::resource_exhausted_for(busy.to_string(), busy.retry_after)
 }
 
 pub fn of_read(error: &ReadError) -> Status {

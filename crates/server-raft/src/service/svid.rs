@@ -335,7 +335,7 @@ fn x509_to_wire(id: &SpiffeId, issued: IssuedX509) -> types::X509svid {
 }
 
 pub(super) fn outer(what: &str, why: IssueFailure) -> Status {
-    Status::new(why.code, format!("{what}: {why}"))
+    why.outer(what).into()
 }
 
 pub(super) const NOT_AUTHORIZED: &str = "entry not found or not authorized";

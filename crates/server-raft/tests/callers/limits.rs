@@ -1,16 +1,23 @@
 //! Rate limits, as callers meet them.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
-use steeple_api::server::agent::AttestAgentRequest;
 use steeple_api::server::agent::agent_client::AgentClient;
+use steeple_api::server::agent::attest_agent_request::{Params, Step};
+use steeple_api::server::agent::{AgentX509svidParams, AttestAgentRequest};
 use steeple_api::server::svid::svid_client::SvidClient;
 use steeple_api::server::svid::{BatchNewWitsvidRequest, BatchNewX509svidRequest, NewWitsvidParams, NewX509svidParams};
-use steeple_testkit::until;
+use steeple_api::status::retry_delay;
+use steeple_api::types::AttestationData;
+use steeple_core::Secret;
+use steeple_core::plugin::AgentNodeAttestor;
+use steeple_plugins::join_token::JoinTokenAttestor;
+use steeple_testkit::{Scratch, until};
 use steeple_transport::client::uds_channel;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -67,6 +74,59 @@ async fn callers_on_the_admin_socket_are_not_limited() {
     // On the network most of these would have to wait for longer.
     let answers = join_all((0..60).map(|_| knock(channel.clone(), KNOCK_MAX))).await;
     assert!(answers.iter().all(|status| status.code() == Code::InvalidArgument), "{answers:?}");
+}
+
+/// One that is in the hands of the attestor until `host` answers.
+async fn attest_by(channel: Channel, host: SocketAddr) -> Status {
+    let payload = format!(r#"{{"hostname":"{}","agentname":"default","port":{}}}"#, host.ip(), host.port());
+    let data = AttestationData { r#type: "http_challenge".to_owned(), payload: payload.into_bytes() };
+    let params = Params { data: Some(data), params: Some(AgentX509svidParams { csr: vec![1] }) };
+    let said = [Step::Params(params), Step::ChallengeResponse(b"it is there".to_vec())];
+    let said = said.map(|step| AttestAgentRequest { step: Some(step) });
+    let mut answers = match AgentClient::new(channel).attest_agent(tokio_stream::iter(said)).await {
+        Ok(answers) => answers.into_inner(),
+        Err(status) => return status,
+    };
+    loop {
+        if let Err(status) = answers.message().await {
+            return status;
+        }
+    }
+}
+
+#[tokio::test]
+async fn attestations_beyond_what_a_server_can_take_on_are_told_when_to_come_back() {
+    let scratch = Scratch::new().expect("a directory");
+    let site = Site::configured(scratch, "", "NodeAttestor \"http_challenge\" {}\n").await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let host = silent.local_addr().expect("an address");
+    let accepting = tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok(connection) = silent.accept().await {
+            held.push(connection);
+        }
+    });
+    // Callers on this socket are not limited by their address.
+    let channels: Vec<_> = (0..6).map(|_| uds_channel(&site.scratch.join("api.sock"))).collect();
+    let knocking = channels.iter().cycle().take(600).map(|channel| attest_by(channel.clone(), host));
+    let mut answers: FuturesUnordered<_> = knocking.collect();
+    let first = answers.next().await.expect("an answer");
+    let text = "this server has as much attestation to do as it can take on; retry after 3s";
+    assert_eq!((first.code(), first.message()), (Code::ResourceExhausted, text));
+    assert_eq!(retry_delay(&first), Some(Duration::from_secs(3)));
+
+    // As soon as the host is gone there is room again.
+    accepting.abort();
+    let others = tokio::spawn(async move { while answers.next().await.is_some() {} });
+    until("a node is let in", READY_MAX, async || {
+        let token = site.admin.create_join_token(READY_MAX).await.expect("a token");
+        let attestor: Arc<dyn AgentNodeAttestor> =
+            Arc::new(JoinTokenAttestor::new(Some(Secret::new(token.into_bytes()))));
+        site.attest(&attestor).await.map(drop)
+    })
+    .await
+    .expect("let in");
+    others.await.expect("they end");
 }
 
 #[tokio::test]
