@@ -249,7 +249,7 @@ mod tests {
         let network = Network::open(2).await.unwrap();
         let source = network.source(1, dir.path()).unwrap();
         let front = network.front(0);
-        let mut command = Command::new(compile_program(dir.path(), CALLER));
+        let mut command = Command::new(compile_program(dir.path(), "caller", CALLER).unwrap());
         command.envs(preload_env(&[&source])).arg(front.rsplit(':').next().unwrap()).stdout(Stdio::piped());
         let mut child = command.kill_on_drop(true).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

@@ -134,7 +134,7 @@ mod tests {
 
     /// Whether the writer was content.
     fn write(dir: &Path, syncs: &SyncLog) -> bool {
-        let (program, data) = (compile_program(dir, WRITER), dir.join("data"));
+        let (program, data) = (compile_program(dir, "writer", WRITER).unwrap(), dir.join("data"));
         std::fs::create_dir_all(&data).unwrap();
         let mut command = Command::new(program);
         command.envs(preload_env(&[syncs.preload()])).current_dir(data).status().unwrap().success()

@@ -1,12 +1,14 @@
-//! A file system that is small enough to be filled.
+//! A file system that is small enough to be filled, and whose disk can lose its power.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
+use steeple_testkit::compile_program;
 
 use super::apart;
 
@@ -14,10 +16,18 @@ const FILLER: &str = "filler";
 /// What one write of the filler takes.
 const BLOCK_BYTES: usize = 64 * 1024;
 
-/// A tmpfs. The mount namespace that it needs takes it along.
+/// An ext4 in a file, where there are loop devices, or a tmpfs. The mount namespace that it needs takes it along.
 #[derive(Debug)]
 pub(crate) struct Volume {
     dir: PathBuf,
+    disk: Option<Disk>,
+}
+
+#[derive(Debug)]
+struct Disk {
+    image: PathBuf,
+    /// The program that shuts it down.
+    shut_down: PathBuf,
 }
 
 impl Volume {
@@ -30,10 +40,38 @@ impl Volume {
     pub(crate) fn mount(dir: &Path, bytes: u64) -> anyhow::Result<Self> {
         std::fs::create_dir_all(dir)?;
         let options = format!("size={bytes},mode=0700");
-        let words = ["-t", "tmpfs", "-o", &options, "tmpfs"].map(OsStr::new);
-        let output = Command::new("mount").args(words).arg(dir).output().context("cannot run mount")?;
-        ensure!(output.status.success(), "mount: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(Self { dir: dir.to_owned() })
+        run("mount", ["-t", "tmpfs", "-o", &options, "tmpfs"].map(OsStr::new), dir)?;
+        Ok(Self { dir: dir.to_owned(), disk: None })
+    }
+
+    /// On a disk, whose image lies in `beside`, where there are loop devices.
+    pub(crate) fn mount_disk(dir: &Path, beside: &Path, bytes: u64) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(dir)?;
+        let Ok(disk) = Disk::new(beside, bytes).and_then(|disk| disk.mount(dir).map(|()| disk)) else {
+            return Self::mount(dir, bytes);
+        };
+        std::fs::set_permissions(dir, Permissions::from_mode(0o700))?;
+        Ok(Self { dir: dir.to_owned(), disk: Some(disk) })
+    }
+
+    /// Whether it is on a disk, which can lose its power.
+    pub(crate) fn is_on_a_disk(&self) -> bool {
+        self.disk.is_some()
+    }
+
+    /// What the file system has not written is lost at this instant, and nothing more is written.
+    pub(crate) fn shut_down(&self) -> anyhow::Result<()> {
+        let disk = self.disk.as_ref().context("the volume is on no disk")?;
+        let output = Command::new(&disk.shut_down).arg(&self.dir).output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
+    /// After a [`Self::shut_down`], when nobody uses it any more: what the journal has comes back.
+    pub(crate) fn mount_again(&self) -> anyhow::Result<()> {
+        let disk = self.disk.as_ref().context("the volume is on no disk")?;
+        run("umount", [], &self.dir)?;
+        disk.mount(&self.dir)
     }
 
     /// Writes until `percent` of it is used; 100 leaves nothing.
@@ -57,6 +95,28 @@ impl Volume {
         let volume = rustix::fs::statvfs(&self.dir)?;
         Ok(volume.f_blocks.saturating_sub(volume.f_bavail) * 100 / volume.f_blocks.max(1))
     }
+}
+
+impl Disk {
+    fn new(beside: &Path, bytes: u64) -> anyhow::Result<Self> {
+        let image = beside.join("disk.ext4");
+        File::create(&image)?.set_len(bytes)?;
+        // No blocks for root alone: what is full is full.
+        run("mkfs.ext4", ["-q", "-F", "-m", "0"].map(OsStr::new), &image)?;
+        let shut_down = compile_program(beside, "shut-down", include_str!("shut_down.c"))?;
+        Ok(Self { image, shut_down })
+    }
+
+    fn mount(&self, dir: &Path) -> anyhow::Result<()> {
+        run("mount", [OsStr::new("-o"), OsStr::new("loop"), self.image.as_os_str()], dir)
+    }
+}
+
+fn run<const N: usize>(program: &str, words: [&OsStr; N], last: &Path) -> anyhow::Result<()> {
+    let output = Command::new(program).args(words).arg(last).output();
+    let output = output.with_context(|| format!("cannot run {program}"))?;
+    ensure!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
 }
 
 impl Drop for Volume {

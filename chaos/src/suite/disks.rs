@@ -73,6 +73,20 @@ pub(super) async fn power_cut(stage: &mut Stage<'_>) -> anyhow::Result<String> {
     Ok(format!("{dropped_bytes} bytes were not synced"))
 }
 
+/// The file system of a leader stops right after a client was told that its write is done. What it had synced is there
+/// again afterwards, and what it had not is not missed: it has to end, and others go on.
+pub(super) async fn leader_volume_shut_down(stage: &mut Stage<'_>) -> anyhow::Result<String> {
+    let position = stage.site.size() - 1;
+    let before = lead(stage, position).await?;
+    stage.writes(WRITES, LED_MAX).await?;
+    volume(stage)?.shut_down()?;
+    let status = ended(stage, position).await.context("nothing can be written, and the replica goes on")?;
+    let after = stage.led_by_another(before).await?;
+    stage.hold().await?;
+    volume(stage)?.mount_again()?;
+    Ok(format!("{} ended ({status}); {}", name(position), followed(before, after)))
+}
+
 /// Every write would wait for its disk as soon as another replica is away.
 pub(super) async fn leader_disk_slow(stage: &mut Stage<'_>) -> anyhow::Result<String> {
     let before = stage.led().await?;

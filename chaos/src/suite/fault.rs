@@ -29,6 +29,7 @@ pub(super) enum Fault {
     LeaderSyncFails,
     FollowerSyncFails,
     PowerCut,
+    LeaderVolumeShutDown,
     LeaderDiskSlow,
     FollowerDiskSlow,
     DiskFull,
@@ -39,8 +40,18 @@ pub(super) enum Fault {
     FollowerYearAhead,
 }
 
+/// Beside the processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// A small file system.
+    Volume,
+    /// A file system on a disk of its own, by a loop device.
+    Disk,
+    Namespaces,
+}
+
 impl Fault {
-    pub(super) const ALL: [Self; 32] = [
+    pub(super) const ALL: [Self; 33] = [
         Self::LeaderCutOff,
         Self::FollowerCutOff,
         Self::LeaderUnplugged,
@@ -65,6 +76,7 @@ impl Fault {
         Self::LeaderSyncFails,
         Self::FollowerSyncFails,
         Self::PowerCut,
+        Self::LeaderVolumeShutDown,
         Self::LeaderDiskSlow,
         Self::FollowerDiskSlow,
         Self::DiskFull,
@@ -102,6 +114,7 @@ impl Fault {
             Self::LeaderSyncFails => "leader-sync-fails",
             Self::FollowerSyncFails => "follower-sync-fails",
             Self::PowerCut => "power-cut",
+            Self::LeaderVolumeShutDown => "leader-volume-shut-down",
             Self::LeaderDiskSlow => "leader-disk-slow",
             Self::FollowerDiskSlow => "follower-disk-slow",
             Self::DiskFull => "disk-full",
@@ -137,6 +150,7 @@ impl Fault {
             Self::LeaderSyncFails
             | Self::FollowerSyncFails
             | Self::PowerCut
+            | Self::LeaderVolumeShutDown
             | Self::LeaderDiskSlow
             | Self::FollowerDiskSlow
             | Self::DiskFull
@@ -147,14 +161,14 @@ impl Fault {
         }
     }
 
-    /// Whether it needs a small file system, which only root can have.
-    pub(super) fn needs_a_volume(self) -> bool {
-        self == Self::DiskFull
-    }
-
-    /// Whether it needs network namespaces, which only root can have.
-    pub(super) fn needs_namespaces(self) -> bool {
-        matches!(self, Self::LeaderUnplugged | Self::FollowerUnplugged)
+    /// What only root can have.
+    pub(super) fn need(self) -> Option<Need> {
+        match self {
+            Self::DiskFull => Some(Need::Volume),
+            Self::LeaderVolumeShutDown => Some(Need::Disk),
+            Self::LeaderUnplugged | Self::FollowerUnplugged => Some(Need::Namespaces),
+            _ => None,
+        }
     }
 
     /// Whether a quorum goes on while it lasts, so that writes may not stop for long.
@@ -189,6 +203,7 @@ impl Fault {
             Self::LeaderSyncFails => disks::leader_sync_fails(stage).await,
             Self::FollowerSyncFails => disks::follower_sync_fails(stage).await,
             Self::PowerCut => disks::power_cut(stage).await,
+            Self::LeaderVolumeShutDown => disks::leader_volume_shut_down(stage).await,
             Self::LeaderDiskSlow => disks::leader_disk_slow(stage).await,
             Self::FollowerDiskSlow => disks::follower_disk_slow(stage).await,
             Self::DiskFull => disks::disk_full(stage).await,

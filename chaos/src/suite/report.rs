@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::fault::Fault;
+use super::fault::{Fault, Need};
 use super::options::Plan;
 use super::restore::RESTORE;
 use super::rotation;
@@ -47,9 +47,9 @@ pub(super) struct Report {
 }
 
 impl Expected {
-    pub(super) fn of(plan: &Plan, has_volume: bool, has_namespaces: bool) -> Self {
-        let is_possible =
-            |fault: &Fault| (has_volume || !fault.needs_a_volume()) && (has_namespaces || !fault.needs_namespaces());
+    /// `needs_met` tells whether there is what a fault needs.
+    pub(super) fn of(plan: &Plan, needs_met: impl Fn(Need) -> bool) -> Self {
+        let is_possible = |fault: &&Fault| fault.need().is_none_or(&needs_met);
         let (faults, not_run) = plan.faults.iter().partition(|fault| is_possible(fault));
         let rotations = if plan.rotation { rotation::names(plan.seed) } else { Vec::new() };
         Self { faults, rotations, restore: plan.restore, not_run }
@@ -147,7 +147,7 @@ mod tests {
         let only = ["disk-full", "power-cut", "leader-unplugged"].map(str::to_owned).to_vec();
         let args =
             SuiteArgs { minutes: None, rounds: None, seed: 0, rate: 300, only, signing: Signing::default(), out: None };
-        Expected::of(&args.plan(0).unwrap(), has_volume, false)
+        Expected::of(&args.plan(0).unwrap(), |need| has_volume && need == Need::Volume)
     }
 
     fn happened(fault: Fault) -> [Line; 2] {

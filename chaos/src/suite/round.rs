@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use steeple_testkit::{Admin, Dice};
 use tokio::sync::watch;
 
-use super::fault::Fault;
+use super::fault::{Fault, Need};
 use super::options::Plan;
 use super::report::{Expected, Report};
 use super::restore::{RESTORE, restore};
@@ -16,6 +16,7 @@ use super::rotation;
 use super::site::{Site, TRUST_DOMAIN};
 use super::stage::Stage;
 use super::workloads::Workloads;
+use crate::faults::Volume;
 use crate::journal;
 use crate::register::{Clients, Line, Recorder};
 use crate::sample::sample;
@@ -34,7 +35,11 @@ pub(super) struct Files {
 pub(super) async fn play(plan: &Plan, files: &Files) -> anyhow::Result<Report> {
     let mut site = Site::found(plan.replicas, plan.signing).await?;
     let recorder = Arc::new(Recorder::create(&files.history)?);
-    let expected = Expected::of(plan, site.volume.is_some(), site.namespaces.is_some());
+    let expected = Expected::of(plan, |need| match need {
+        Need::Volume => site.volume.is_some(),
+        Need::Disk => site.volume.as_ref().is_some_and(Volume::is_on_a_disk),
+        Need::Namespaces => site.namespaces.is_some(),
+    });
     let outcome = under_load(&mut site, plan, &recorder, &expected).await;
     keep_logs(&site, files)?;
     let history: Vec<Line> = journal::read(&files.history)?;

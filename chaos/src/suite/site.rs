@@ -69,7 +69,10 @@ impl Site {
             sources.push(network.source(position, &dir)?);
         }
         let volume = match Volume::is_possible() {
-            true => Some(Volume::mount(&scratch.join(name(size - 1)).join("data"), VOLUME_BYTES)?),
+            true => {
+                let data = scratch.join(name(size - 1)).join("data");
+                Some(Volume::mount_disk(&data, scratch.path(), VOLUME_BYTES)?)
+            }
             false => None,
         };
         let nodes = NodeCertificateAuthority::new(scratch.path())?;

@@ -73,6 +73,9 @@ impl<A> Program<A> {
         let Some(first) = words.iter().position(|word| !word.starts_with('-')) else {
             return Err(self.without_command(words, help));
         };
+        if words[..first].iter().any(|word| is_version(word)) {
+            return Err(self.version());
+        }
         if let Some(flag) = words[..first].iter().find(|word| !is_one_of(word, &["-h", "-help", "--help"])) {
             let text = format!("{flag} stands before the command; put flags of a command behind it\n");
             return Err(Exit { text, code: EXIT_FAILURE });
@@ -183,10 +186,14 @@ impl<A> Program<A> {
     }
 
     fn without_command(&self, words: &[String], help: bool) -> Exit {
-        if words.iter().any(|word| is_one_of(word, &["-v", "-version", "--version"])) {
-            return Exit { text: format!("{}\n", self.version), code: 0 };
+        if words.iter().any(|word| is_version(word)) {
+            return self.version();
         }
         Exit { text: self.overview(), code: if help { 0 } else { EXIT_UNKNOWN_COMMAND } }
+    }
+
+    fn version(&self) -> Exit {
+        Exit { text: format!("{}\n", self.version), code: 0 }
     }
 
     fn command_help(&self, command: &Command<A>) -> Exit {
@@ -231,10 +238,22 @@ impl<A> Program<A> {
     }
 }
 
+fn is_version(word: &str) -> bool {
+    is_one_of(word, &["-v", "-version", "--version"])
+}
+
 fn parse<A>(command: &'static Command<A>, words: &[String]) -> Result<Invocation<A>, Exit> {
     let args = &words[command.path.split(' ').count()..];
     match Values::parse(command.flags(), args) {
-        Ok(values) => Ok(Invocation { command, values }),
+        Ok(values) => match values.rest().first().filter(|_| command.help.takes_no_words()) {
+            // Go stops at the first word, and SPIRE's commands with it: what stands behind is not read.
+            Some(word) => {
+                let path = command.path;
+                let text = format!("nothing was done: {word:?} is no flag of `{path}`; flags begin with a dash\n");
+                Err(Exit { text: text + &command.usage(), code: EXIT_FAILURE })
+            }
+            None => Ok(Invocation { command, values }),
+        },
         Err(error) => Err(Exit { text: format!("{error}\n{}", command.usage()), code: EXIT_FAILURE }),
     }
 }
@@ -322,6 +341,11 @@ mod tests {
             ("entry -h", 0),
             ("--help", 0),
             ("--version", 0),
+            ("-version run -x", 0),
+            ("-x -v dance", 0),
+            ("run -version", 1),
+            ("run now", 1),
+            ("entry create -- now", 1),
             ("run -help", 0),
             ("run -x", 1),
             ("-x run", 1),
@@ -378,6 +402,6 @@ mod tests {
 
     #[test]
     fn help_after_the_terminator_is_an_argument() {
-        assert_eq!(select("run -- -h").unwrap().values.rest(), ["-h"]);
+        assert_eq!(select("api fetch -- -h").unwrap().values.rest(), ["-h"]);
     }
 }

@@ -51,6 +51,11 @@ impl Help {
         Self { next, ..self }
     }
 
+    /// Of SPIRE's commands none minds a word that it does not read.
+    pub(crate) fn takes_no_words(&self) -> bool {
+        self.origin == Origin::Ours && self.words.is_empty()
+    }
+
     /// Around `flags`, the usage in the layout of Go.
     pub(crate) fn around(&self, flags: &str) -> String {
         let about = wrapped(self.about);
@@ -153,8 +158,8 @@ fn tokens(line: &str) -> Vec<Token> {
                 quote = Some(letter);
                 word.get_or_insert_default();
             }
-            (None, ' ' | '\n') => tokens.extend(word.take().map(Token::Word)),
-            (None, '|' | '>' | '<' | '&' | ';' | '(' | ')') => {
+            (None, ' ') => tokens.extend(word.take().map(Token::Word)),
+            (None, '\n' | '|' | '>' | '<' | '&' | ';' | '(' | ')') => {
                 tokens.extend(word.take().map(Token::Word));
                 tokens.push(Token::Operator);
             }

@@ -1,4 +1,5 @@
-//! Who of the agents holds the own bundle: seen by the API on each replica, gathered over the peer port.
+//! Who of the agents holds the own bundle: seen by the API on each replica, gathered over the peer port. Servers below
+//! this one count as SPIRE's agents do, by fetching it.
 //!
 //! ```text
 //!   AttestAgent (attested)┐
@@ -61,7 +62,7 @@ impl Acknowledgements {
         self.memory.lock().authenticated(self.started.elapsed(), agent, &identity.authority_key_id);
     }
 
-    /// An agent was given the own bundle.
+    /// An agent, or a server below, was given the own bundle.
     pub fn fetched(&self, agent: &SpiffeId, identity: &PeerIdentity, sequence: u64) {
         self.authenticated(agent, identity);
         self.memory.lock().fetched(self.started.elapsed(), agent, sequence);
@@ -83,7 +84,13 @@ impl AcknowledgementHandler for Acknowledgements {
             missing_elsewhere: ids(&request.missing_elsewhere, LISTED_MAX * MEMBERS_MAX),
         };
         // The state is locked for each agent anew: whoever applies must not wait for all of them.
-        let lets_in = |id: &SpiffeId| self.state.read().agent(id).is_some_and(|agent| !agent.is_banned());
+        let lets_in = |id: &SpiffeId| {
+            let state = self.state.read();
+            match state.agent(id) {
+                Some(agent) => !agent.is_banned(),
+                None => state.caller_flags(id).downstream,
+            }
+        };
         let known = self.memory.lock().answer(self.started.elapsed(), &question, lets_in);
         let texts = |ids: &[SpiffeId]| ids.iter().map(ToString::to_string).collect();
         AcknowledgementsResponse {

@@ -46,4 +46,4 @@ impl Clock for NodeClock {
 }
 
 /// 2026-01-01T00:00:00Z.
-const BEGINNING: Timestamp = Timestamp::from_secs(1_767_225_600);
+pub const BEGINNING: Timestamp = Timestamp::from_secs(1_767_225_600);

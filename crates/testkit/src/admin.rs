@@ -78,7 +78,7 @@ impl Admin {
     /// The signing authorities, and who has not acknowledged the bundle that publishes them.
     pub async fn authority_status(&self) -> Result<AuthorityStatusResponse, Status> {
         let mut client = AuthoritiesClient::new(self.channel.clone());
-        Ok(client.status(timed(AuthorityStatusRequest {})).await?.into_inner())
+        Ok(client.status(timed(AuthorityStatusRequest::default())).await?.into_inner())
     }
 
     /// Fails with `Unavailable` until the server has an SVID of its own, which is when agents can attest.

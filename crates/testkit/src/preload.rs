@@ -17,13 +17,7 @@ impl Preload {
     pub fn compile(dir: &Path, name: &str, source: &str, variables: Vec<(String, String)>) -> anyhow::Result<Self> {
         let (file, library) = (dir.join(format!("{name}.c")), dir.join(format!("lib{name}.so")));
         std::fs::write(&file, source)?;
-        let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
-        let mut command = Command::new(&compiler);
-        command.args(["-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o"]).arg(&library).arg(&file);
-        let output = command.args(["-ldl", "-pthread"]).output().with_context(|| {
-            format!("cannot run {}: install a C compiler, or choose faults that need none", compiler.display())
-        })?;
-        ensure!(output.status.success(), "{name}.c: {}", String::from_utf8_lossy(&output.stderr));
+        compile(&["-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-ldl"], &file, &library)?;
         Ok(Self { library, variables })
     }
 }
@@ -36,11 +30,23 @@ pub fn preload_env(preloads: &[&Preload]) -> Vec<(String, String)> {
     env
 }
 
-/// Compiles a C program for a test that runs under a library.
-pub fn compile_program(dir: &Path, source: &str) -> PathBuf {
-    let (file, program) = (dir.join("program.c"), dir.join("program"));
-    std::fs::write(&file, source).expect("a file");
-    let compiled = Command::new("cc").args(["-pthread", "-o"]).arg(&program).arg(&file).status();
-    assert!(compiled.expect("a C compiler").success());
-    program
+/// Compiles a C program to `name` in `dir`.
+pub fn compile_program(dir: &Path, name: &str, source: &str) -> anyhow::Result<PathBuf> {
+    let (file, program) = (dir.join(format!("{name}.c")), dir.join(name));
+    std::fs::write(&file, source)?;
+    compile(&["-O2", "-Wall", "-Werror"], &file, &program)?;
+    Ok(program)
+}
+
+fn compile(flags: &[&str], file: &Path, to: &Path) -> anyhow::Result<()> {
+    let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
+    let mut command = Command::new(&compiler);
+    // Libraries stand behind what needs them.
+    let (libraries, options): (Vec<&str>, Vec<&str>) = flags.iter().partition(|flag| flag.starts_with("-l"));
+    command.args(options).arg("-pthread").arg("-o").arg(to).arg(file).args(libraries);
+    let output = command.output().with_context(|| {
+        format!("cannot run {}: install a C compiler, or choose faults that need none", compiler.display())
+    })?;
+    ensure!(output.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&output.stderr));
+    Ok(())
 }

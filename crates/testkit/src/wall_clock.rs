@@ -87,7 +87,7 @@ mod tests {
     fn a_process_lives_in_the_time_that_it_is_given() {
         let dir = tempfile::tempdir().unwrap();
         let clock = WallClock::new(dir.path()).unwrap();
-        let program = compile_program(dir.path(), TELLS_TIME);
+        let program = compile_program(dir.path(), "program", TELLS_TIME).unwrap();
         const HOUR: u64 = 3600;
         let told = || {
             let output = Command::new(&program).envs(preload_env(&[clock.preload()])).output().unwrap();

@@ -362,7 +362,11 @@ pub mod audit_server {
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct AuthorityStatusRequest {}
+pub struct AuthorityStatusRequest {
+    /// Without a quorum too: then it is what the replica that answers has applied.
+    #[prost(bool, tag = "1")]
+    pub allow_stale: bool,
+}
 impl ::prost::Name for AuthorityStatusRequest {
     const NAME: &'static str = "AuthorityStatusRequest";
     const PACKAGE: &'static str = "steeple.server.v1";
@@ -379,6 +383,9 @@ pub struct AuthorityStatusResponse {
     pub authorities: ::prost::alloc::vec::Vec<Authority>,
     #[prost(message, optional, tag = "2")]
     pub acknowledgements: ::core::option::Option<Acknowledgements>,
+    /// No quorum confirmed it.
+    #[prost(bool, tag = "3")]
+    pub stale: bool,
 }
 impl ::prost::Name for AuthorityStatusResponse {
     const NAME: &'static str = "AuthorityStatusResponse";
@@ -454,6 +461,12 @@ pub struct Acknowledgements {
     pub missing_agent_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(message, repeated, tag = "8")]
     pub replicas: ::prost::alloc::vec::Vec<AcknowledgingReplica>,
+    /// Agents with an SVID that holds, not heard from within the last minute: nobody waits for them.
+    #[prost(uint64, tag = "9")]
+    pub silent_agents: u64,
+    /// SPIFFE IDs of at most 100 of them.
+    #[prost(string, repeated, tag = "10")]
+    pub silent_agent_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 impl ::prost::Name for Acknowledgements {
     const NAME: &'static str = "Acknowledgements";
@@ -501,6 +514,9 @@ pub struct AuthorityPlanRequest {
     /// Unix seconds; 0 is a year from now.
     #[prost(int64, tag = "1")]
     pub until: i64,
+    /// As of AuthorityStatusRequest.
+    #[prost(bool, tag = "2")]
+    pub allow_stale: bool,
 }
 impl ::prost::Name for AuthorityPlanRequest {
     const NAME: &'static str = "AuthorityPlanRequest";
@@ -520,6 +536,9 @@ pub struct AuthorityPlanResponse {
     /// Unix seconds: the steps of both kinds are complete up to here. Very short lives fill the answer early.
     #[prost(int64, tag = "2")]
     pub complete_until: i64,
+    /// No quorum confirmed what it starts from.
+    #[prost(bool, tag = "3")]
+    pub stale: bool,
 }
 impl ::prost::Name for AuthorityPlanResponse {
     const NAME: &'static str = "AuthorityPlanResponse";

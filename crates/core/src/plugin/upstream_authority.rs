@@ -41,6 +41,8 @@ pub struct MintedX509Ca {
 pub struct UpstreamBundle {
     pub x509_authorities: Vec<X509Authority>,
     pub jwt_authorities: Vec<JwtAuthority>,
+    /// Whether a root that is not in it is not trusted above any more.
+    pub is_whole: bool,
 }
 
 /// The authority above did not do what it was asked for.

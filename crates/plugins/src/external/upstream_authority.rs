@@ -169,7 +169,7 @@ impl UpstreamAuthority for ExternalUpstreamAuthority {
             let told = self.told.read().unwrap_or_else(PoisonError::into_inner);
             // Without roots it would seem that all of them are gone.
             let x509_authorities = told.roots.clone().ok_or(UpstreamError::NothingYet)?;
-            Ok(UpstreamBundle { x509_authorities, jwt_authorities: told.keys.clone() })
+            Ok(UpstreamBundle { x509_authorities, jwt_authorities: told.keys.clone(), is_whole: false })
         })
     }
 }

@@ -66,7 +66,7 @@ impl SpireAuthority {
         let bundle = bundle_from_wire(&answer, None)
             .map_err(|error| UpstreamError::failed(format!("failed to parse X.509 authorities: {error}")))?;
         let (x509_authorities, jwt_authorities) = (bundle.x509_authorities, bundle.jwt_authorities);
-        Ok(UpstreamBundle { x509_authorities, jwt_authorities })
+        Ok(UpstreamBundle { x509_authorities, jwt_authorities, is_whole: true })
     }
 }
 

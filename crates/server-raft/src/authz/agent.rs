@@ -60,16 +60,23 @@ pub fn decide(record: Option<&AttestedAgent>, serial: &str, not_after: Timestamp
 }
 
 /// The agent that calls with a certificate which is still its own; for calls that anyone may make.
-pub fn calling_agent<'a>(
-    state: &State,
-    caller: &'a Caller,
-    now: Timestamp,
-) -> Option<(&'a SpiffeId, &'a PeerIdentity)> {
+fn calling_agent<'a>(state: &State, caller: &'a Caller, now: Timestamp) -> Option<(&'a SpiffeId, &'a PeerIdentity)> {
     let (id, identity) = (caller.id.as_ref()?, caller.identity()?);
     match decide(state.agent(id).map(AsRef::as_ref), &identity.serial, identity.not_after, now) {
         AgentDecision::Allow | AgentDecision::Promote => Some((id, identity)),
         AgentDecision::Deny(_) => None,
     }
+}
+
+/// Who hands the bundle on to others, and has to have it before it is used: an agent, or a server below this one.
+pub fn calling_holder<'a>(
+    state: &State,
+    caller: &'a Caller,
+    now: Timestamp,
+) -> Option<(&'a SpiffeId, &'a PeerIdentity)> {
+    let (id, identity) = (caller.id.as_ref()?, caller.identity()?);
+    let is_downstream = || state.caller_flags(id).downstream && identity.not_after >= now;
+    calling_agent(state, caller, now).or_else(|| is_downstream().then_some((id, identity)))
 }
 
 #[cfg(test)]

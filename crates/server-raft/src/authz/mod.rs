@@ -20,7 +20,7 @@ mod limits;
 mod policy;
 mod table;
 
-pub use agent::{AgentDecision, Denial, calling_agent, decide};
+pub use agent::{AgentDecision, Denial, calling_holder, decide};
 pub use authorized::{Authorized, Class, authorized};
 pub use caller::{Caller, Transport};
 pub use entrance::{Entrance, Standing};

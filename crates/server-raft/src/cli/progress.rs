@@ -183,7 +183,7 @@ mod tests {
             let mut server = h2::server::handshake(stream).await.unwrap();
             drop(server.accept().await.unwrap().unwrap());
         };
-        let (answer, ()) = tokio::join!(client.status(AuthorityStatusRequest {}), dies);
+        let (answer, ()) = tokio::join!(client.status(AuthorityStatusRequest::default()), dies);
         let status = answer.unwrap_err();
         assert!(is_passing(&status), "{status:?}");
         assert!(!is_passing(&Status::unknown("the server says so")));

@@ -11,7 +11,7 @@ use steeple_core::{Clock as _, SystemClock};
 use super::Action;
 use super::living::Living;
 use super::log::{in_use, participant, print_survey};
-use super::offline::{SETTINGS_FLAGS, required, sealing_keys, settings};
+use super::offline::{SETTINGS_FLAGS, sealing_keys, settings};
 use crate::first_steps::as_word;
 use crate::raft::{Operator, Participant, Survey, is_quorum, recover, recovery_plan};
 
@@ -69,7 +69,7 @@ pub(super) const COMMANDS: &[Command<Action>] = &[
 
 const APPLY_FLAGS: &[Flag] = &[
     Flag::bool("confirm", "The other replicas are lost for good, and the plan was read"),
-    Flag::text("dataDir", "The data directory of the survivor that the plan names"),
+    Flag::texts("dataDir", "The data directory of the survivor that the plan names, and no other"),
     OUTPUT,
 ];
 
@@ -168,7 +168,7 @@ fn unconfirmed(survivor: &Survey) -> u64 {
 }
 
 fn apply(call: &mut Call) -> Result<(), Failure> {
-    let dir = required(&call.values, "dataDir", "a data directory")?.to_owned();
+    let dir = survivor(&call.values)?;
     if !call.values.bool("confirm") {
         return Err(Failure::message(format!(
             "nothing was changed: what the lost replicas alone acknowledged will be gone; read `recover plan -dataDir \
@@ -213,6 +213,19 @@ fn apply(call: &mut Call) -> Result<(), Failure> {
     Ok(living.print_next(out, NEXT)?)
 }
 
+/// The one directory. Of several nobody but a plan knows which one is to be taken.
+fn survivor(values: &Values) -> Result<String, Failure> {
+    match values.texts("dataDir") {
+        [dir] if !dir.is_empty() => Ok(dir.clone()),
+        [] | [_] => Err(Failure::message("a data directory (-dataDir) is required")),
+        dirs => Err(Failure::message(format!(
+            "nothing was changed: one data directory is recovered, and {} were named; `recover plan` with all of them \
+             says which one, or that they need no recovery",
+            dirs.len()
+        ))),
+    }
+}
+
 const NEXT: &str = "\
 Next: start this server; it is a cluster of one with the same CA. Empty the data directories of the other replicas and
 start them with this server's peer address in cluster.join: they join as new replicas. Replicas of the old cluster
@@ -223,6 +236,21 @@ Delete the old store once the new cluster is complete and backed up.
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_directory_is_recovered_and_of_several_none_is_chosen() {
+        let chosen = |args: &[&str]| {
+            let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+            survivor(&Values::parse([APPLY_FLAGS, SETTINGS_FLAGS].concat(), &args).unwrap())
+        };
+        assert_eq!(chosen(&["-dataDir", "/a"]).unwrap(), "/a");
+        let refused = chosen(&["-dataDir", "/a", "-dataDir", "/b"]).unwrap_err().to_string();
+        assert!(
+            refused.starts_with("nothing was changed: one data directory is recovered, and 2 were named"),
+            "{refused}"
+        );
+        assert!(chosen(&[]).is_err() && chosen(&["-dataDir", ""]).is_err());
+    }
 
     #[test]
     fn the_command_of_a_plan_is_whole() {

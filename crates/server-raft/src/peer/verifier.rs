@@ -95,11 +95,16 @@ fn verify(
         certificate.verify_for_usage(signature_algorithms().all, roots, intermediates, now, usage, None, None);
     verified.map(drop).map_err(|error| match error {
         webpki::Error::UnknownIssuer => Error::InvalidCertificate(CertificateError::UnknownIssuer),
+        // All authorities of peers have one name, so that one of another cluster is found, and does not fit.
+        webpki::Error::InvalidSignatureForPublicKey => Error::General(OTHER_CLUSTER.to_owned()),
         webpki::Error::CertExpired { .. } => Error::InvalidCertificate(CertificateError::Expired),
         webpki::Error::CertNotValidYet { .. } => Error::InvalidCertificate(CertificateError::NotValidYet),
         other => Error::General(format!("peer certificate: {other}")),
     })
 }
+
+const OTHER_CLUSTER: &str = "peer certificate: it is of another cluster, or of the one that this became by a recovery \
+                             or a restore; a replica of the old one needs an empty data directory to join";
 
 fn bad_encoding() -> Error {
     Error::InvalidCertificate(CertificateError::BadEncoding)

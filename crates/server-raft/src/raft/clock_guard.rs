@@ -104,6 +104,12 @@ fn is_agreed(us: NodeId, voters: &[NodeId], offsets: &BTreeMap<NodeId, i64>) -> 
     voters.iter().filter(agrees).count() > voters.len() / 2
 }
 
+/// Our clock minus the replicated one, where that is beyond doubt.
+fn apart(ours: Timestamp, replicated: Timestamp) -> Option<i64> {
+    let offset_ms = ours.as_ms().saturating_sub(replicated.as_ms());
+    (offset_ms.abs() > millis(CLOCK_DOUBT)).then_some(offset_ms)
+}
+
 impl Consensus {
     pub(super) fn clock_verdict(&self) -> Verdict {
         verdict(self.node_id, &self.voters(), &self.offsets())
@@ -142,6 +148,13 @@ impl Consensus {
         if skewed {
             tracing::error!(?verdict, "this server's clock is wrong; set it, until then it does not lead");
         }
+        if let (Verdict::Unknown, Some(offset_ms)) = (verdict, self.apart()) {
+            let why = "certificates of peers seem to have expired, or to begin later, so that no clock can be compared";
+            tracing::error!(
+                offset_ms,
+                "this server's clock is wrong by the time that its leader goes by; {why}; set it"
+            );
+        }
         let course = if skewed { Course::StandAside } else { self.stamps.course(&self.metrics(), self.clock.now()) };
         let ahead = "what was stamped while this server's clock was ahead";
         match course {
@@ -158,6 +171,14 @@ impl Consensus {
         let fit = course != Course::StandAside && !self.comparison.is_diverged();
         self.raft.runtime_config().heartbeat(fit);
         self.raft.runtime_config().elect(fit && !self.sealing_key.is_sealed());
+    }
+
+    /// Told while another one leads, which moves the replicated clock at least every minute.
+    fn apart(&self) -> Option<i64> {
+        let leadership = self.leadership_now();
+        let follows = leadership.leader.is_some() && !leadership.is_leader;
+        let replicated = || self.published.state.read().now();
+        follows.then(|| apart(self.clock.now(), replicated())).flatten()
     }
 
     fn offsets(&self) -> BTreeMap<NodeId, i64> {
@@ -179,6 +200,13 @@ mod tests {
 
     fn judge(offsets: &[(NodeId, i64)]) -> Verdict {
         verdict(1, &[1, 2, 3], &offsets.iter().copied().collect())
+    }
+
+    #[test]
+    fn five_minutes_from_the_replicated_clock_are_beyond_doubt() {
+        let at = Timestamp::from_secs;
+        assert_eq!([apart(at(1_300), at(1_000)), apart(at(700), at(1_000))], [None, None]);
+        assert_eq!([apart(at(1_301), at(1_000)), apart(at(699), at(1_000))], [Some(301_000), Some(-301_000)]);
     }
 
     #[test]

@@ -37,9 +37,10 @@ pub(super) fn is_healthy(age: Duration, lag: u64) -> bool {
     age < super::pinger::FRESH_FOR && lag <= HEALTHY_LAG_MAX
 }
 
-/// Voters that may fail before the cluster loses its quorum, when `healthy` of them are healthy.
-pub(super) fn failure_tolerance(voters: usize, healthy: usize) -> usize {
-    healthy.saturating_sub(voters / 2 + 1)
+/// Voters that may fail, whichever they are, before nothing can be written: when `healthy` of them are healthy, of
+/// which `able` can lead, which a sealed one cannot.
+pub(super) fn failure_tolerance(voters: usize, healthy: usize, able: usize) -> usize {
+    healthy.saturating_sub(voters / 2 + 1).min(able.saturating_sub(1))
 }
 
 #[cfg(test)]
@@ -49,9 +50,15 @@ mod tests {
     #[test]
     fn what_fails_already_is_no_tolerance() {
         assert_eq!(
-            [(1, 1), (2, 2), (3, 3), (3, 2), (5, 5), (5, 2)].map(|(v, h)| failure_tolerance(v, h)),
+            [(1, 1), (2, 2), (3, 3), (3, 2), (5, 5), (5, 2)].map(|(v, h)| failure_tolerance(v, h, h)),
             [0, 0, 1, 0, 2, 0]
         );
+    }
+
+    #[test]
+    fn who_cannot_lead_is_no_tolerance_when_the_last_one_who_can_fails() {
+        assert_eq!([3, 2, 1, 0].map(|able| failure_tolerance(3, 3, able)), [1, 1, 0, 0]);
+        assert_eq!([5, 3, 2, 1].map(|able| failure_tolerance(5, 5, able)), [2, 2, 1, 0]);
     }
 
     #[test]

@@ -106,6 +106,7 @@ pub(super) fn situation(consensus: &Consensus, metrics: &Metrics, leading_for: D
         matched: matched.filter_map(|(id, log_id)| log_id.map(|log_id| (*id, log_id.index()))).collect(),
         heard: that(&|id| id == us || age(id).is_some_and(|age| age < HEARD_WITHIN)),
         silent: that(&|id| id != us && leading_for > silent_after && age(id).is_none_or(|age| age > silent_after)),
+        sealed: that(&|id| id != us && consensus.reports.of(id).is_some_and(|report| report.sealed)),
         stable: that(&|id| {
             promote_after.is_zero() || consensus.health.since(id).is_some_and(|since| since.elapsed() >= promote_after)
         }),
@@ -131,7 +132,7 @@ async fn take(consensus: &Consensus, queue: &Queue, step: Step) -> Result<(), St
         Step::Demote(id) => ChangeMembers::RemoveVoters(BTreeSet::from([id])),
         Step::Remove(id) if voters.contains(&id) => ChangeMembers::RemoveVoters(BTreeSet::from([id])),
         Step::Remove(id) => ChangeMembers::RemoveNodes(BTreeSet::from([id])),
-        Step::Forget(node_id) => return forget(queue, node_id).await,
+        Step::Forget(node_id) | Step::CleanUp(node_id) => return forget(queue, node_id).await,
     };
     // Retained as learners: who leaves the voters leaves the nodes by a step of its own.
     raft.change_membership(change, true).await.map(drop).map_err(|error| error.to_string())

@@ -46,6 +46,8 @@ pub enum MembershipError {
          bring others back first"
     )]
     WouldLoseQuorum { node_id: NodeId, alive: usize, voters: usize },
+    #[error("without node {0} nobody could lead: the voters that answer are sealed; see `seal status`")]
+    WouldLoseLeader(NodeId),
     #[error("node {0} is the only voter; stop the server instead")]
     LastVoter(NodeId),
     #[error("node {0} votes already")]
@@ -147,7 +149,7 @@ fn may_vote(id: NodeId, now: &Situation, voters: &BTreeSet<NodeId>) -> Result<()
     }
 }
 
-/// Refuses what would leave the cluster without a quorum of voters that answer.
+/// Refuses what would leave the cluster without a quorum of voters that answer, or without one of them that can lead.
 fn keeps_quorum_without(
     id: NodeId,
     instead: Option<NodeId>,
@@ -157,7 +159,8 @@ fn keeps_quorum_without(
     let left: BTreeSet<NodeId> = voters.iter().copied().filter(|voter| *voter != id).chain(instead).collect();
     match now.alive(&left) {
         _ if left.is_empty() => Err(MembershipError::LastVoter(id)),
-        _ if now.has_quorum(&left) => Ok(()),
+        _ if now.has_quorum(&left) && now.has_leader_among(&left) => Ok(()),
+        _ if now.has_quorum(&left) => Err(MembershipError::WouldLoseLeader(id)),
         alive => Err(MembershipError::WouldLoseQuorum { node_id: id, alive, voters: left.len() }),
     }
 }
@@ -205,6 +208,18 @@ mod tests {
         assert_eq!(asked(Change::Remove(2), &one_away), Ok(vec![CommandKind::RemoveMember { node_id: 2 }]));
         let alone = Case { voters: vec![1], ..three() };
         assert_eq!(asked(Change::Remove(1), &alone), Err(MembershipError::LastVoter(1)));
+    }
+
+    #[test]
+    fn the_last_voter_that_can_lead_is_kept() {
+        let sealed = Case { sealed: vec![2, 3], ..three() };
+        assert_eq!(asked(Change::Remove(1), &sealed), Err(MembershipError::WouldLoseLeader(1)));
+        assert!(asked(Change::Remove(3), &sealed).is_ok());
+        let one_left = Case { sealed: vec![2], ..three() };
+        assert!(asked(Change::Remove(1), &one_left).is_ok());
+        let away = Case { silent: vec![3], ..one_left };
+        let lost = MembershipError::WouldLoseQuorum { node_id: 1, alive: 1, voters: 2 };
+        assert_eq!(asked(Change::Remove(1), &away), Err(lost));
     }
 
     #[test]

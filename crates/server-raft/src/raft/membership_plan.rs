@@ -28,8 +28,10 @@ pub(super) enum Step {
     Update(NodeId, Node),
     /// Takes a node that is no member any more out of Raft.
     Remove(NodeId),
-    /// Takes a member off the list: another one took its place, or it is cleaned up.
+    /// Takes a member off the list: another one took its place.
     Forget(NodeId),
+    /// Takes a member off the list that is taken for dead.
+    CleanUp(NodeId),
 }
 
 impl fmt::Display for Step {
@@ -42,7 +44,10 @@ impl fmt::Display for Step {
             Self::Demote(id) => write!(f, "let node {id} vote no more"),
             Self::Update(id, node) => write!(f, "write down what changed about node {id} ({})", node.name),
             Self::Remove(id) => write!(f, "take node {id} out of Raft"),
-            Self::Forget(id) => write!(f, "take node {id} off the list of members"),
+            Self::Forget(id) => write!(f, "take node {id} off the list of members, as another one took its place"),
+            Self::CleanUp(id) => {
+                write!(f, "take node {id} off the list of members, silent for as long as dead_server_cleanup allows")
+            }
         }
     }
 }
@@ -57,6 +62,8 @@ pub(super) struct Situation {
     pub(super) matched: BTreeMap<NodeId, u64>,
     pub(super) heard: BTreeSet<NodeId>,
     pub(super) silent: BTreeSet<NodeId>,
+    /// They vote and follow, and cannot lead.
+    pub(super) sealed: BTreeSet<NodeId>,
     /// Healthy for as long as a learner has to be before it votes.
     pub(super) stable: BTreeSet<NodeId>,
     /// Silent for so long that they are cleaned up; empty while that is off.
@@ -84,6 +91,12 @@ impl Situation {
     /// Whether more than half of `voters` answer.
     pub(super) fn has_quorum(&self, voters: &BTreeSet<NodeId>) -> bool {
         self.alive(voters) > voters.len() / 2
+    }
+
+    /// Whether one of `voters` answers and can lead.
+    pub(super) fn has_leader_among(&self, voters: &BTreeSet<NodeId>) -> bool {
+        let able = voters.iter().filter(|id| !self.sealed.contains(id));
+        able.into_iter().any(|id| *id == self.us || self.heard.contains(id))
     }
 
     pub(super) fn alive(&self, voters: &BTreeSet<NodeId>) -> usize {
@@ -181,7 +194,7 @@ pub(super) fn plan(now: &Situation) -> Option<Step> {
     if let Some(surplus) = now.surplus(&voters) {
         return Some(Step::Demote(surplus));
     }
-    now.cleaned_up(&voters).map(Step::Forget)
+    now.cleaned_up(&voters).map(Step::CleanUp)
 }
 
 pub(super) fn node(member: &Member) -> Node {
@@ -211,6 +224,7 @@ pub(super) mod tests {
         pub learners: Vec<NodeId>,
         pub matched: Vec<(NodeId, u64)>,
         pub silent: Vec<NodeId>,
+        pub sealed: Vec<NodeId>,
         pub unstable: Vec<NodeId>,
         pub dead: Vec<NodeId>,
         pub target: usize,
@@ -236,6 +250,7 @@ pub(super) mod tests {
                 stable: heard.iter().copied().filter(|id| !self.unstable.contains(id)).collect(),
                 heard,
                 silent: self.silent.iter().copied().collect(),
+                sealed: self.sealed.iter().copied().collect(),
                 dead: self.dead.iter().copied().collect(),
                 voters_min: 3,
                 voters_target: self.target,
@@ -268,6 +283,7 @@ pub(super) mod tests {
             learners: vec![],
             matched: vec![(1, 1000), (2, 1000), (3, 1000)],
             silent: vec![],
+            sealed: vec![],
             unstable: vec![],
             dead: vec![],
             target: 0,
@@ -338,12 +354,12 @@ pub(super) mod tests {
         let dead = |case: Case| Case { silent: vec![2], dead: vec![2], ..case };
         assert_eq!(dead(three()).plan(), None, "two voters are fewer than the floor");
         let spared = dead(Case { target: 3, ..three() }).with_learner(4, "d");
-        assert_eq!(spared.plan(), Some(Step::Forget(2)));
+        assert_eq!(spared.plan(), Some(Step::CleanUp(2)));
         let mut four = dead(three()).with_learner(4, "d");
         (four.voters, four.learners) = (vec![1, 2, 3, 4], vec![]);
-        assert_eq!(four.plan(), Some(Step::Forget(2)));
+        assert_eq!(four.plan(), Some(Step::CleanUp(2)));
         four.silent = vec![2, 3];
-        assert_eq!(four.plan(), Some(Step::Forget(2)), "two of three are left");
+        assert_eq!(four.plan(), Some(Step::CleanUp(2)), "two of three are left");
         four.silent = vec![2, 3, 4];
         assert_eq!(four.plan(), None, "one of three is no quorum");
     }

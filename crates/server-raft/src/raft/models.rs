@@ -56,6 +56,7 @@ pub fn next_change(seen: Seen<'_>) -> Option<Change> {
         stable: seen.heard.clone(),
         heard: seen.heard,
         silent,
+        sealed: BTreeSet::new(),
         dead: BTreeSet::new(),
         voters_min: 0,
         voters_target: 0,
@@ -63,7 +64,7 @@ pub fn next_change(seen: Seen<'_>) -> Option<Change> {
     Some(match step {
         Step::AddLearner(id, _) => Change::AddLearner(id),
         Step::Demote(id) => Change::Demote(id),
-        Step::Forget(id) => Change::Forget(id),
+        Step::Forget(id) | Step::CleanUp(id) => Change::Forget(id),
         Step::Promote { learner, replaces } => Change::Promote { learner, replaces },
         Step::Remove(id) => Change::Remove(id),
         Step::Settle => Change::Settle,

@@ -60,11 +60,13 @@ pub(super) struct PeerReport {
 pub(super) struct Reports {
     started: Instant,
     by_node: Mutex<BTreeMap<NodeId, PeerReport>>,
+    /// When each member last pinged this replica.
+    asked_at: Mutex<BTreeMap<NodeId, Instant>>,
 }
 
 impl Default for Reports {
     fn default() -> Self {
-        Self { started: Instant::now(), by_node: Mutex::default() }
+        Self { started: Instant::now(), by_node: Mutex::default(), asked_at: Mutex::default() }
     }
 }
 
@@ -76,6 +78,16 @@ impl Reports {
 
     pub(super) fn of(&self, id: NodeId) -> Option<PeerReport> {
         self.by_node.lock().get(&id).cloned()
+    }
+
+    /// A member pinged this replica.
+    pub(super) fn note_asked(&self, id: NodeId) {
+        self.asked_at.lock().insert(id, Instant::now());
+    }
+
+    /// How long ago it did.
+    pub(super) fn asked_by(&self, id: NodeId) -> Option<Duration> {
+        self.asked_at.lock().get(&id).map(Instant::elapsed)
     }
 
     /// As [`Self::of`], unless it is so old that the peer may be away.

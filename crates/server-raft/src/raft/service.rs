@@ -91,7 +91,7 @@ impl cluster_server::Cluster for ClusterService {
     }
 
     async fn ping(&self, request: Request<pb::PingRequest>) -> Result<Response<pb::PingResponse>, Status> {
-        self.guard.member(&request)?;
+        self.consensus.reports.note_asked(self.guard.member(&request)?);
         let metrics = self.consensus.metrics();
         let (applied_index, hash) = self.consensus.published.hash();
         Ok(Response::new(pb::PingResponse {

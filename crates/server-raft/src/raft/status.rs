@@ -7,7 +7,7 @@ use steeple_state::{CLUSTER_VERSION_MAX, StateHash, Suffrage, Uuid};
 use super::admin;
 use super::consensus::Consensus;
 use super::health::failure_tolerance;
-use super::pinger;
+use super::pinger::{self, FRESH_FOR};
 use super::types::{NodeId, StoredMembership};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub struct MemberStatus {
     /// The last log entry that the member is known to hold, and the last one it applied, as of its last answer.
     pub last_log_index: u64,
     pub applied_index: u64,
-    /// It answered within the last seconds.
+    /// It answered within the last seconds, or asked, as it looks from a sealed replica, which cannot ask.
     pub reachable: bool,
     /// As of its last answer: it votes and follows, and cannot lead.
     pub sealed: bool,
@@ -83,6 +83,10 @@ pub(super) fn votes_for_good(committed: &StoredMembership, id: NodeId) -> bool {
 
 /// As [`of`], after every other member was asked how far it is. It takes a second when one of them is silent.
 pub(super) async fn asked(consensus: &Consensus) -> Status {
+    if consensus.sealing_key.is_sealed() {
+        // It can ask nobody, and hears who asks it.
+        return of(consensus);
+    }
     let answered = pinger::who_answers(consensus).await;
     let mut status = of(consensus);
     for member in &mut status.members {
@@ -96,6 +100,7 @@ pub(super) fn of(consensus: &Consensus) -> Status {
     let (applied_index, state_hash) = consensus.published.hash();
     let membership = &metrics.membership_config;
     let state = consensus.published.state.read();
+    let we_are_sealed = consensus.sealing_key.is_sealed();
     let members = membership.nodes().map(|(id, node)| {
         let is_us = *id == consensus.node_id;
         let report = consensus.reports.of(*id);
@@ -114,10 +119,12 @@ pub(super) fn of(consensus: &Consensus) -> Status {
             (matched.unwrap_or(0).max(told.0), told.1)
         };
         let healthy_for = consensus.health.since(*id).map(|since| since.elapsed()).filter(|_| !is_us);
-        // The leader knows from its heartbeats, others from their pings.
+        let asks = consensus.reports.asked_by(*id).filter(|_| we_are_sealed);
+        let is_asking = asks.is_some_and(|age| age < FRESH_FOR);
+        // The leader knows from its heartbeats, others from their pings; a sealed one cannot ping, and is pinged.
         let answers = match metrics.heartbeat {
             Some(_) => admin::heard(&metrics, *id),
-            None => consensus.reports.fresh(*id).is_some(),
+            None => is_asking || consensus.reports.fresh(*id).is_some(),
         };
         MemberStatus {
             node_id: *id,
@@ -126,7 +133,7 @@ pub(super) fn of(consensus: &Consensus) -> Status {
             api_address: state.member(*id).map(|member| member.facts.api_address.clone()).unwrap_or_default(),
             storage_uuid: node.storage_uuid,
             role: match votes_for_good(&metrics.committed_membership_config, *id) {
-                true if metrics.current_leader == Some(*id) => Role::Leader,
+                true if metrics.current_leader == Some(*id) && (is_us || answers) => Role::Leader,
                 true => Role::Voter,
                 false => Role::Learner,
             },
@@ -135,9 +142,9 @@ pub(super) fn of(consensus: &Consensus) -> Status {
             applied_index: applied,
             reachable: is_us || answers,
             sealed,
-            healthy: is_us || healthy_for.is_some(),
+            healthy: is_us || healthy_for.is_some() || is_asking,
             healthy_for,
-            last_contact: report.as_ref().map(|report| report.at.elapsed()),
+            last_contact: report.as_ref().map(|report| report.at.elapsed()).into_iter().chain(asks).min(),
             round_trip: report.as_ref().map(|report| report.round_trip),
             cluster_version_max: match is_us {
                 true => Some(CLUSTER_VERSION_MAX),
@@ -147,7 +154,9 @@ pub(super) fn of(consensus: &Consensus) -> Status {
     });
     let members: Vec<MemberStatus> = members.collect();
     let voters = || members.iter().filter(|member| member.role != Role::Learner);
-    let failure_tolerance = failure_tolerance(voters().count(), voters().filter(|member| member.healthy).count());
+    let healthy = || voters().filter(|member| member.healthy);
+    let able = healthy().filter(|member| !member.sealed).count();
+    let failure_tolerance = failure_tolerance(voters().count(), healthy().count(), able);
     let answers = |id: &NodeId| members.iter().any(|member| member.node_id == *id && member.reachable);
     Status {
         node_id: consensus.node_id,

@@ -1,19 +1,22 @@
 //! `steeple.server.v1.Authorities`: where the signing authorities stand and what will become of them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use steeple_api::steeple::peer::AcknowledgementsResponse;
 use steeple_api::steeple::server::authorities_server::Authorities as AuthoritiesApi;
 use steeple_api::steeple::server::*;
+use steeple_ca::acknowledgement::LiveAgent;
 use steeple_ca::certificate;
 use steeple_ca::forecast::{ForecastStep, forecast, leavings};
 use steeple_ca::lifecycle::{AckState, Step, activation};
 use steeple_ca::policy::Policy;
-use steeple_core::{self as core, AuthorityKind, AuthoritySet, Bundle, Timestamp};
-use tonic::{Request, Response, Status};
+use steeple_core::{self as core, AttestedAgent, AuthorityKind, AuthoritySet, Bundle, SpiffeId, Timestamp};
+use steeple_state::State;
+use tonic::{Code, Request, Response, Status};
 
-use super::shared::Shared;
+use super::shared::{Shared, View};
 use crate::acknowledgement::{Gathered, gather};
 
 pub struct AuthoritiesService {
@@ -24,9 +27,9 @@ pub struct AuthoritiesService {
 impl AuthoritiesApi for AuthoritiesService {
     async fn status(
         &self,
-        _request: Request<AuthorityStatusRequest>,
+        request: Request<AuthorityStatusRequest>,
     ) -> Result<Response<AuthorityStatusResponse>, Status> {
-        let view = self.shared.fresh().await?;
+        let (view, stale) = self.view(request.into_inner().allow_stale).await?;
         let gathered = gather(&self.shared.replica).await;
         let state = view.state();
         let bundle = state.own_bundle();
@@ -36,19 +39,22 @@ impl AuthoritiesApi for AuthoritiesService {
             slots(set).map(|(slot, authority)| to_wire(policy, set, slot, authority, bundle.map(AsRef::as_ref)))
         });
         let authorities = authorities.collect();
-        Ok(Response::new(AuthorityStatusResponse { authorities, acknowledgements: Some(acknowledgements(&gathered)) }))
+        let silent = silent_agents(&state, &gathered, self.shared.clock.now());
+        let acknowledgements = Some(acknowledgements(&gathered, &silent));
+        Ok(Response::new(AuthorityStatusResponse { authorities, acknowledgements, stale }))
     }
 
     async fn plan(&self, request: Request<AuthorityPlanRequest>) -> Result<Response<AuthorityPlanResponse>, Status> {
         let now = self.shared.clock.now();
-        let until = match request.into_inner().until {
+        let AuthorityPlanRequest { until, allow_stale } = request.into_inner();
+        let until = match until {
             0 => now.saturating_add(YEAR),
             secs => Timestamp::from_secs(secs),
         };
         if until <= now {
             return Err(Status::invalid_argument("the plan must end in the future"));
         }
-        let view = self.shared.fresh().await?;
+        let (view, stale) = self.view(allow_stale).await?;
         let mut steps = Vec::new();
         let mut complete_until = until;
         for kind in self.shared.switches.kinds() {
@@ -61,7 +67,17 @@ impl AuthoritiesApi for AuthoritiesService {
             complete_until = complete_until.min(planned.covers());
         }
         steps.sort_by_key(|step| step.at);
-        Ok(Response::new(AuthorityPlanResponse { steps, complete_until: complete_until.as_secs() }))
+        Ok(Response::new(AuthorityPlanResponse { steps, complete_until: complete_until.as_secs(), stale }))
+    }
+}
+
+impl AuthoritiesService {
+    /// And whether it may be old.
+    async fn view(&self, allow_stale: bool) -> Result<(View, bool), Status> {
+        match self.shared.fresh().await {
+            Err(status) if allow_stale && status.code() == Code::Unavailable => Ok((self.shared.held().await?, true)),
+            fresh => Ok((fresh?, false)),
+        }
     }
 }
 
@@ -105,7 +121,17 @@ fn taint_of(bundle: &Bundle, authority: &core::Authority) -> Option<bool> {
     }
 }
 
-fn acknowledgements(gathered: &Gathered) -> Acknowledgements {
+/// Whom no replica heard from lately, although their SVIDs hold.
+fn silent_agents<'s>(state: &'s State, gathered: &Gathered, now: Timestamp) -> Vec<&'s SpiffeId> {
+    let answers = gathered.replicas.iter().filter_map(|member| member.answer.as_ref());
+    let live = answers.flat_map(|answer| answer.live_agents.iter().map(|wire| LiveAgent::from_wire(*wire).digest));
+    let live: HashSet<u64> = live.collect();
+    let holds = |agent: &&AttestedAgent| !agent.is_banned() && !agent.is_expired(now);
+    let is_silent = |agent: &&AttestedAgent| !live.contains(&LiveAgent::new(&agent.id, false, false).digest);
+    state.all_agents().filter(holds).filter(is_silent).map(|agent| &agent.id).collect()
+}
+
+fn acknowledgements(gathered: &Gathered, silent: &[&SpiffeId]) -> Acknowledgements {
     let tally = &gathered.tally;
     let replica = |(position, member): (usize, &crate::peer::MemberAnswer)| {
         let AcknowledgementsResponse { bundle_sequence, svid_authority_id, complete, .. } =
@@ -129,6 +155,8 @@ fn acknowledgements(gathered: &Gathered) -> Acknowledgements {
         missing_agents: (tally.missing() - tally.missing_replicas.len()) as u64,
         missing_agent_ids: tally.missing_agents.iter().take(AGENTS_LISTED_MAX).map(ToString::to_string).collect(),
         replicas: gathered.replicas.iter().enumerate().map(replica).collect(),
+        silent_agents: silent.len() as u64,
+        silent_agent_ids: silent.iter().take(AGENTS_LISTED_MAX).map(ToString::to_string).collect(),
     }
 }
 

@@ -17,7 +17,7 @@ use tonic::{Code, Request, Response, Status};
 use super::failure::{self, may_change};
 use super::query::{bad_token, invalid, page, refuse_endless};
 use super::shared::{Shared, unexpected};
-use crate::authz::{Authorized, authorized, calling_agent};
+use crate::authz::{Authorized, authorized, calling_holder};
 
 pub struct BundleService {
     pub shared: Arc<Shared>,
@@ -44,10 +44,10 @@ impl BundleApi for BundleService {
         let mask = request.into_inner().output_mask;
         let view = self.shared.fresh().await?;
         let bundle = view.state().own_bundle().cloned().ok_or_else(not_found)?;
-        let agent = calling_agent(&view.state(), caller.caller(), self.shared.clock.now());
+        let holder = calling_holder(&view.state(), caller.caller(), self.shared.clock.now());
         let has_keys = mask.as_ref().is_none_or(|mask| mask.x509_authorities && mask.jwt_authorities);
-        if let Some((agent, identity)) = agent.filter(|_| has_keys) {
-            self.shared.acknowledgements.fetched(agent, identity, bundle.sequence);
+        if let Some((holder, identity)) = holder.filter(|_| has_keys) {
+            self.shared.acknowledgements.fetched(holder, identity, bundle.sequence);
         }
         Ok(Response::new(bundle_to_wire(&bundle, mask.as_ref())))
     }

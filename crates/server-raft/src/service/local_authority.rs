@@ -6,9 +6,10 @@ use steeple_api::server::localauthority::local_authority_server::LocalAuthority 
 use steeple_api::server::localauthority::*;
 use steeple_ca::certificate;
 use steeple_core::{Authority, AuthorityId, AuthorityKind, AuthoritySet, Timestamp, rpc_code_name};
-use steeple_state::{CommandKind, Outcome};
+use steeple_state::{CommandKind, Outcome, RequestId};
 use tonic::{Code, Request, Response, Status};
 
+use super::idempotency;
 use super::shared::{Shared, unexpected};
 use crate::authz::{Authorized, authorized};
 use crate::driver::ca_log::{self, Slot};
@@ -38,7 +39,7 @@ impl LocalAuthorityApi for LocalAuthorityService {
         request: Request<PrepareJwtAuthorityRequest>,
     ) -> Result<Response<PrepareJwtAuthorityResponse>, Status> {
         self.require_jwt()?;
-        let prepared = self.prepare(&authorized(&request)?, AuthorityKind::Jwt).await?;
+        let prepared = self.prepare(&request, AuthorityKind::Jwt).await?;
         Ok(Response::new(PrepareJwtAuthorityResponse { prepared_authority: Some(prepared) }))
     }
 
@@ -95,7 +96,7 @@ impl LocalAuthorityApi for LocalAuthorityService {
         &self,
         request: Request<PrepareX509AuthorityRequest>,
     ) -> Result<Response<PrepareX509AuthorityResponse>, Status> {
-        let prepared = self.prepare(&authorized(&request)?, AuthorityKind::X509).await?;
+        let prepared = self.prepare(&request, AuthorityKind::X509).await?;
         Ok(Response::new(PrepareX509AuthorityResponse { prepared_authority: Some(prepared) }))
     }
 
@@ -244,14 +245,22 @@ impl LocalAuthorityService {
         Ok((subject_key_id, roots))
     }
 
-    async fn prepare(&self, caller: &Authorized, kind: AuthorityKind) -> Result<AuthorityState, Status> {
+    /// Another one each time (SPIRE behaviour), unless it is asked for under one idempotency key.
+    async fn prepare<T>(&self, request: &Request<T>, kind: AuthorityKind) -> Result<AuthorityState, Status> {
+        let caller = authorized(request)?;
+        let request_id = idempotency::request_id(request, &format!("prepare {}", kind.name()))?;
         let timer = metrics::preparation(kind);
-        let prepared = self.make_and_publish(caller, kind).await;
+        let prepared = self.make_and_publish(&caller, kind, request_id).await;
         timer.done(rpc_code_name(prepared.as_ref().map_or_else(Status::code, |_| Code::Ok) as i32));
         prepared
     }
 
-    async fn make_and_publish(&self, caller: &Authorized, kind: AuthorityKind) -> Result<AuthorityState, Status> {
+    async fn make_and_publish(
+        &self,
+        caller: &Authorized,
+        kind: AuthorityKind,
+        request_id: Option<RequestId>,
+    ) -> Result<AuthorityState, Status> {
         if self.shared.replica.clock_may_be_ahead() {
             let why = "this server's clock is wrong, or has moved: an authority would begin at another time; retry, or \
                        ask another replica";
@@ -263,7 +272,12 @@ impl LocalAuthorityService {
             Status::new(code, format!("failed to prepare {} authority: {error}", kind.profile()))
         })?;
         let prepared = made.authority.clone();
-        self.change(caller, made.into_command()).await?;
+        let request_id = request_id.unwrap_or_else(|| *uuid::Uuid::new_v4().as_bytes());
+        let done = authority_state(self.shared.propose_as(caller, made.into_command(), request_id).await?)?;
+        if done.authority_id != prepared.id {
+            // Somebody was faster; what was made here is in no log.
+            return Ok(done);
+        }
         ca_log::prepared(&prepared, Slot::Next);
         Ok(to_wire(&prepared))
     }
@@ -290,14 +304,18 @@ impl LocalAuthorityService {
     }
 
     async fn change(&self, caller: &Authorized, command: CommandKind) -> Result<AuthorityState, Status> {
-        match self.shared.propose(caller, command).await? {
-            Outcome::Authority { id, not_after } => Ok(AuthorityState {
-                authority_id: id,
-                expires_at: not_after.as_secs(),
-                upstream_authority_subject_key_id: String::new(),
-            }),
-            _ => Err(unexpected()),
-        }
+        authority_state(self.shared.propose(caller, command).await?)
+    }
+}
+
+fn authority_state(outcome: Outcome) -> Result<AuthorityState, Status> {
+    match outcome {
+        Outcome::Authority { id, not_after } => Ok(AuthorityState {
+            authority_id: id,
+            expires_at: not_after.as_secs(),
+            upstream_authority_subject_key_id: String::new(),
+        }),
+        _ => Err(unexpected()),
     }
 }
 

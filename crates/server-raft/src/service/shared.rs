@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use steeple_core::plugin::NodeAttestor;
 use steeple_core::{AuthorityKind, Clock, TrustDomain};
-use steeple_state::{CommandKind, Outcome, State};
+use steeple_state::{CommandKind, Outcome, RequestId, State};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::Status;
@@ -136,11 +136,19 @@ impl Shared {
 
     /// Proposes on the caller's behalf. `Outcome::Rejected` becomes its status.
     pub async fn propose(&self, caller: &Authorized, kind: CommandKind) -> Result<Outcome, Status> {
-        let origin = Origin {
-            actor: caller.caller().actor(),
-            request_id: *uuid::Uuid::new_v4().as_bytes(),
-            deadline: Instant::now() + WRITE_TIMEOUT,
-        };
+        self.propose_as(caller, kind, *uuid::Uuid::new_v4().as_bytes()).await
+    }
+
+    /// As [`Self::propose`]. What was proposed before under this id is not carried out again: its outcome is the
+    /// answer.
+    pub async fn propose_as(
+        &self,
+        caller: &Authorized,
+        kind: CommandKind,
+        request_id: RequestId,
+    ) -> Result<Outcome, Status> {
+        let deadline = Instant::now() + WRITE_TIMEOUT;
+        let origin = Origin { actor: caller.caller().actor(), request_id, deadline };
         let proposed = self.replica.propose_indexed(kind, origin).await;
         let (index, outcome) = proposed.map_err(|error| failure::of_propose(&error))?;
         applied_index::written_at(index);

@@ -13,7 +13,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::query::refuse_endless;
 use super::shared::Shared;
-use super::{audience, failure};
+use super::{audience, failure, signed};
 use crate::authz::{Authorized, authorized};
 use crate::cpu;
 use crate::issue::{
@@ -48,6 +48,7 @@ impl SvidApi for SvidService {
             subject: csr.subject.as_ref(),
         });
         let issued = self.shared.issuer.x509(item).await.map_err(|why| outer("failed to sign X509-SVID", why))?;
+        signed::minted(&id, &csr, &issued);
         Ok(Response::new(MintX509svidResponse { svid: Some(x509_to_wire(&id, issued)) }))
     }
 
@@ -214,12 +215,13 @@ impl SvidService {
         claim: Option<AgentClaim<'_>>,
     ) -> Result<types::Jwtsvid, Status> {
         let audience = audience::checked(audience)?;
-        let mut item = jwt_svid(id, audience, ttl_secs, include_jti);
+        let mut item = jwt_svid(id, audience.clone(), ttl_secs, include_jti);
         if let Some(claim) = claim {
             item = claimed(item, claim);
         }
         let issued = self.shared.issuer.jwt(item).await;
         let issued = issued.map_err(|why| outer("failed to sign JWT-SVID", why))?;
+        signed::token(id, &audience, &issued);
         Ok(types::Jwtsvid {
             token: issued.token,
             id: Some(id_to_wire(id)),
@@ -276,10 +278,13 @@ impl SvidService {
         let results = checked.into_iter().map(|item| match item {
             Err(status) => batch_new_x509svid_response::Result { status: Some(status), svid: None },
             Ok(Wanted { entry, .. }) => match signed.next() {
-                Some(Ok(issued)) => batch_new_x509svid_response::Result {
-                    status: Some(status::ok()),
-                    svid: Some(x509_to_wire(&entry.spiffe_id, issued)),
-                },
+                Some(Ok(issued)) => {
+                    signed::for_entry(&entry, &issued);
+                    batch_new_x509svid_response::Result {
+                        status: Some(status::ok()),
+                        svid: Some(x509_to_wire(&entry.spiffe_id, issued)),
+                    }
+                }
                 Some(Err(why)) => {
                     let message = format!("failed to sign X509-SVID: {why}");
                     let status = failure::item_of(why.code, message);

@@ -78,6 +78,17 @@ async fn a_replica_with_another_key_votes_follows_and_never_leads() {
     .await
     .expect("it is told");
     assert_eq!(hand_over(&cluster, sealed).await, Err(Code::FailedPrecondition));
+    // It can ask nobody, and knows all the same who leads and who is there.
+    until("the sealed one knows the leader", READY_AGAIN_MAX, async || {
+        let status = asked.admin().status().await.map_err(|status| status.to_string())?;
+        let voters = status.members.iter().filter(|member| member.voter && member.reachable).count();
+        if status.leader_id != 0 && voters == 3 { Ok(()) } else { Err(format!("{status:?}")) }
+    })
+    .await
+    .expect("it knows");
+    let leader = cluster.leader().await.expect("a leader");
+    let status = cluster.servers[leader].admin().status().await.expect("a status");
+    assert_eq!(status.failure_tolerance, 1, "two can lead");
     // Two of three are a quorum only with its vote.
     let leader = cluster.leader().await.expect("a leader");
     cluster.servers[leader].kill9().await.expect("it ends");

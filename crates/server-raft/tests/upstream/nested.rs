@@ -14,6 +14,8 @@ use steeple_testkit::{
     workload_entry,
 };
 
+use tonic::Code;
+
 use crate::subordinate::{PATIENCE, TRUST_DOMAIN, active, expect, minted_chain, server, tainted};
 
 const NESTED: &str = "spiffe://example.org/nested";
@@ -58,6 +60,18 @@ async fn works_together(above: &Binaries, below: &Binaries) {
     .await
     .map_err(|error| lower.failure(&format!("{error:#}")))
     .expect("one set of keys");
+
+    // A rotation of the upper server's waits for the lower one as for an agent, where it is ours.
+    until("the lower server is waited for", PATIENCE, async || match high.authority_status().await {
+        Ok(status) => {
+            let known = status.acknowledgements.unwrap_or_default();
+            expect("an agent and a server", known.live_agents == 2 && known.polling_agents >= 1)
+        }
+        Err(status) if status.code() == Code::Unimplemented => Ok(()),
+        Err(status) => Err(status.into()),
+    })
+    .await
+    .expect("it is waited for");
 
     // A new root comes down before it signs.
     let mut authorities = high.local_authorities();

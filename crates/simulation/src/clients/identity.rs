@@ -1,6 +1,5 @@
 //! An agent's keys, what it trusts, and how it shows itself.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,14 +8,14 @@ use rcgen::{CertificateParams, KeyPair};
 use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 use steeple_api::types::{Bundle, X509svid};
-use steeple_ca::certificate::facts;
+use steeple_ca::certificate::{CertificateFacts, facts};
 use steeple_core::{Clock, Secret, SpiffeId, Timestamp, TrustDomain};
 use steeple_transport::tls::{
     Identity, IdentitySink as _, IdentityStore, KeyExchange, ServerIdVerifier, SharedRoots, TrustRoots, Usage,
     client_config, verify_chain,
 };
 
-use crate::clock::NodeClock;
+use crate::clock::{BEGINNING, NodeClock};
 use crate::ledger::{Held, Svid};
 use crate::node::TRUST_DOMAIN;
 use crate::world::World;
@@ -53,9 +52,15 @@ impl Trust {
     pub fn take(&self, bundle: &Bundle, heard_at: Option<Duration>) -> anyhow::Result<Held> {
         let roots: Vec<&[u8]> = bundle.x509_authorities.iter().map(|root| root.asn1.as_slice()).collect();
         self.roots.store(Arc::new(TrustRoots::empty().with(self.trust_domain.clone(), &roots)?));
-        let ids = roots.iter().filter_map(|root| facts(root)?.subject_key_id);
-        let authorities: BTreeSet<String> = ids.map(hex::encode).collect();
-        Ok(Held { sequence: bundle.sequence_number, authorities, heard_at })
+        let roots: Vec<CertificateFacts> = roots.iter().filter_map(|root| facts(root)).collect();
+        let last = roots.iter().max_by_key(|root| root.not_after);
+        let unwaited_from = last.map(|last| {
+            let life = last.not_after.since(last.not_before);
+            last.not_after.saturating_sub(life / UNWAITED_PART).since(BEGINNING)
+        });
+        let authorities = roots.into_iter().filter_map(|root| root.subject_key_id).map(hex::encode).collect();
+        let unwaited_from = unwaited_from.unwrap_or_default();
+        Ok(Held { sequence: bundle.sequence_number, authorities, heard_at, unwaited_from })
     }
 
     /// TLS without a certificate, or with that of an agent.
@@ -95,6 +100,9 @@ impl Trust {
         Ok(Svid { spiffe_id: id.to_string(), serial: leaf.serial.into_bytes(), authority })
     }
 }
+
+/// At the end of its life an authority is followed whoever lacks the next one (`steeple_ca::lifecycle`).
+const UNWAITED_PART: u32 = 12;
 
 /// Who signed it: its authority key id in hex.
 pub fn authority_of(svid: &X509svid) -> Option<String> {

@@ -67,7 +67,7 @@ async fn rotate(world: &World, server: usize) {
     let channel = admin(server);
     let mut authorities = AuthoritiesClient::new(channel.clone());
     let mut local = LocalAuthorityClient::new(channel);
-    let Answer::Done(before) = answered(authorities.status(AuthorityStatusRequest {})).await else { return };
+    let Answer::Done(before) = answered(authorities.status(AuthorityStatusRequest::default())).await else { return };
     let now = world.time.now().as_secs();
     let half_life = i64::try_from(world.plan.ca_ttl.as_secs() / 2).unwrap_or(i64::MAX);
     let active = before.authorities.iter().find(|it| it.kind == "x509" && it.slot == "active");
@@ -82,7 +82,9 @@ async fn rotate(world: &World, server: usize) {
     world.ledger().count("authorities prepared by hand");
     let begun = world.elapsed();
     while world.is_loaded() && world.elapsed().saturating_sub(begun) < WAIT_MAX {
-        let Answer::Done(status) = answered(authorities.status(AuthorityStatusRequest {})).await else { return };
+        let Answer::Done(status) = answered(authorities.status(AuthorityStatusRequest::default())).await else {
+            return;
+        };
         let known = status.acknowledgements.unwrap_or_default();
         tracing::info!(?known, "waiting for acknowledgements");
         if known.missing == 0 && !known.untracked {

@@ -18,6 +18,18 @@ pub struct Held {
     pub authorities: BTreeSet<String>,
     /// When its servers heard from it last; `None` before its first call as itself.
     pub heard_at: Option<Duration>,
+    /// From then on no server waits for it: of the authorities that it holds the last one is about to end, and a
+    /// successor that was prepared late, for want of a quorum, has to sign.
+    pub unwaited_from: Duration,
+}
+
+impl Held {
+    /// For how long it was not heard from, if a server should have waited for it with `authority`.
+    fn missed(&self, authority: &str, now: Duration, lately: Duration) -> Option<Duration> {
+        let silence = now.saturating_sub(self.heard_at?);
+        let is_missed = !self.authorities.contains(authority) && silence <= lately && now < self.unwaited_from;
+        is_missed.then_some(silence)
+    }
 }
 
 /// What was issued.
@@ -60,18 +72,18 @@ impl Agents {
         self.held.remove(id);
     }
 
-    /// Whether `id` lacks `authority` and was not heard from for longer than `lately`: rotations wait for nobody for
-    /// ever.
+    /// Whether `id` lacks `authority`, and nobody had to wait for it: it was not heard from for longer than `lately`,
+    /// or its authorities are about to end.
     pub fn is_behind(&self, id: &str, authority: &str, now: Duration, lately: Duration) -> bool {
-        let is_silent = |held: &Held| held.heard_at.is_some_and(|at| now.saturating_sub(at) > lately);
-        self.held.get(id).is_some_and(|held| !held.authorities.contains(authority) && is_silent(held))
+        let Some(held) = self.held.get(id) else { return false };
+        let counts = held.heard_at.is_some() && !held.authorities.contains(authority);
+        counts && held.missed(authority, now, lately).is_none()
     }
 
-    /// Everybody who was heard from within `lately` can verify it.
+    /// Everybody who was heard from within `lately`, and for whom there was time to wait, can verify it.
     pub fn verify(&self, svid: &Svid, now: Duration, lately: Duration) -> Result<(), String> {
-        let silence = |held: &Held| held.heard_at.map(|at| now.saturating_sub(at)).filter(|silence| *silence <= lately);
-        let mut lacking = self.held.iter().filter(|(_, held)| !held.authorities.contains(&svid.authority));
-        match lacking.find_map(|(agent, held)| Some((agent, held, silence(held)?))) {
+        let missed = |(agent, held)| Some((agent, held, Held::missed(held, &svid.authority, now, lately)?));
+        match self.held.iter().find_map(missed) {
             None => Ok(()),
             Some((agent, held, silence)) => Err(format!(
                 "{} was signed by authority {}, which is not in bundle {} of {agent}, heard from {} ms ago",
@@ -90,7 +102,8 @@ mod tests {
 
     fn held(sequence: u64, authorities: &[&str], heard_at_secs: u64) -> Held {
         let authorities = authorities.iter().map(|id| (*id).to_owned()).collect();
-        Held { sequence, authorities, heard_at: Some(Duration::from_secs(heard_at_secs)) }
+        let (heard_at, unwaited_from) = (Some(Duration::from_secs(heard_at_secs)), Duration::from_secs(1000));
+        Held { sequence, authorities, heard_at, unwaited_from }
     }
 
     #[test]
@@ -105,6 +118,9 @@ mod tests {
         assert_eq!(agents.verify(&of("two"), Duration::from_secs(200), lately), Ok(()), "a is away for long");
         let behind = |id, authority, secs| agents.is_behind(id, authority, Duration::from_secs(secs), lately);
         assert!(behind("a", "two", 200) && !behind("a", "two", 110) && !behind("a", "one", 200));
+        let ending = Held { unwaited_from: now, ..held(1, &["one"], 100) };
+        agents.took("d", ending).unwrap();
+        assert!(agents.is_behind("d", "two", now, lately), "what it holds is about to end");
         agents.took("c", Held { heard_at: None, ..held(1, &["one"], 0) }).unwrap();
         agents.ban("a");
         assert_eq!(agents.verify(&of("two"), now, lately), Ok(()));

@@ -74,7 +74,8 @@ pub(super) const COMMANDS: &[Command<Action>] = &[
         help: Help::spire(
             "Prints X509-SVIDs whenever they change, until it is interrupted.",
             &[("Watch", "steeple-agent api watch")],
-        ),
+        )
+        .exit("1, also when it is interrupted."),
         flags: &[PUBLIC_SOCKET_FLAGS],
         action: Action::Public("", remote!(watch::watch)),
     },

@@ -14,10 +14,14 @@ use super::print::{Style, print_svids};
 use crate::workload_api::with_security_header;
 use crate::workload_client::{self, parse_verified};
 
-/// Until interrupted. Errors go to standard error, and the stream is opened anew.
+/// Until interrupted, which is a failure as well (SPIRE behaviour). Errors go to standard error, and the stream is
+/// opened anew.
 pub(super) async fn watch(call: &mut Call, channel: Channel) -> Result<(), Failure> {
     tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted?;
+            Err(Failure::message("context canceled"))
+        }
         failure = follow(&mut call.streams, channel) => failure,
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn print_facts(out: &mut dyn Write, facts: &Facts) -> Result<(), Fail
     line("Cluster UUID", &facts.cluster_uuid)?;
     line("Created at", &utc_time(facts.created_at))?;
     line("By version", &facts.version)?;
-    line("Feature level", &facts.feature_level)?;
+    line("Format", &facts.feature_level)?;
     line("Applied index", &facts.applied_index)?;
     line("Entries", &facts.entries)?;
     line("Agents", &facts.agents)?;

@@ -66,7 +66,7 @@ mod tests {
         let jwt_authorities = vec![key("active", 90), key("expired", 10), key("lost", 80), key("endless", 0)];
         let bundle = Bundle { jwt_authorities, ..Bundle::default() };
         let active = Authority { kind: "jwt".into(), authority_id: "active".into(), ..Authority::default() };
-        let mut status = AuthorityStatusResponse { authorities: vec![active], acknowledgements: None };
+        let mut status = AuthorityStatusResponse { authorities: vec![active], ..Default::default() };
         let at = |status: &AuthorityStatusResponse| -> Vec<AuthorityId> {
             let found = out_of_reach(AuthorityKind::Jwt, status, &bundle, Timestamp::from_secs(50));
             found.into_iter().map(|slot| slot.id).collect()

@@ -7,13 +7,15 @@ use steeple_api::steeple::server::authorities_client::AuthoritiesClient;
 use steeple_cli::{Call, Context, Failure, parse_rfc3339, utc_time};
 use tonic::transport::Channel;
 
+use super::status::print_stale;
 use crate::cli::columns::print_table;
 
 pub(super) async fn plan(call: &mut Call, channel: Channel) -> Result<(), Failure> {
-    let request = AuthorityPlanRequest { until: until(call.values.text("until"))? };
+    let request = AuthorityPlanRequest { until: until(call.values.text("until"))?, allow_stale: true };
     let response = AuthoritiesClient::new(channel).plan(request).await;
     let response = response.context("could not get the plan")?.into_inner();
     call.print(&response, |streams, response| {
+        print_stale(&mut streams.stdout, response.stale)?;
         let header = ["AT", "KIND", "ACTION", "AUTHORITY ID", "NOT AFTER"];
         let mut rows = vec![header.map(str::to_owned)];
         rows.extend(response.steps.iter().map(|step| {

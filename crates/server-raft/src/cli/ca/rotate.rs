@@ -13,26 +13,30 @@ use steeple_api::steeple::server::{Authority, AuthorityStatusRequest, AuthorityS
 use steeple_ca::rotation::{RotationError, Step};
 use steeple_cli::{Call, Context, Failure};
 use steeple_core::{AuthorityKind, Clock as _, SystemClock};
-use tonic::Status;
 use tonic::transport::Channel;
+use tonic::{Request, Status};
 
 use super::status::print_status;
 use super::turn::{Looked, Turn, Wish, of_kind, verb};
 use crate::cli::progress::{Patience, Progress, is_passing};
+use crate::service::IDEMPOTENCY_KEY;
 
 pub(super) async fn rotate(call: &mut Call, channel: Channel) -> Result<(), Failure> {
     let wanted = kinds(call.values.text("kind"))?;
+    let ack_wait = call.values.duration("ackWait").to_std();
+    let ack_wait = ack_wait.ok_or_else(|| Failure::message("-ackWait is below zero; 0s waits for nobody"))?;
     let mut rotation = Rotation {
         authorities: AuthoritiesClient::new(channel.clone()),
         local: LocalAuthorityClient::new(channel.clone()),
         progress: Progress::default(),
         patience: Patience::new(channel.clone()),
+        preparations: 0,
     };
     let status = rotation.status().await.context("could not get the state of the authorities")?;
     let wish = Wish {
         named: call.values.text_if_any("authorityID").map(str::to_owned),
         compromised: call.values.bool("compromised"),
-        ack_wait: call.values.duration("ackWait").to_std().unwrap_or_default(),
+        ack_wait,
     };
     let has = |kind: &AuthorityKind| of_kind(&status, *kind).any(|it| is_wanted(it, wish.named.as_deref()));
     let kinds: Vec<AuthorityKind> = wanted.into_iter().filter(has).collect();
@@ -64,6 +68,8 @@ struct Rotation {
     local: LocalAuthorityClient<Channel>,
     progress: Progress,
     patience: Patience,
+    /// How often one was prepared.
+    preparations: u32,
 }
 
 impl Rotation {
@@ -78,7 +84,7 @@ impl Rotation {
             }
             let done = (turns.0 as f64 + done) / turns.1 as f64;
             self.progress.show(&mut call.streams, done, &turn.describe(&step, &status))?;
-            match self.carry_out(turn.kind, &step).await {
+            match self.carry_out(turn.kind, &step, &status).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {
                     failed = None;
@@ -100,14 +106,27 @@ impl Rotation {
     }
 
     /// True when there is nothing left to do.
-    async fn carry_out(&mut self, kind: AuthorityKind, step: &Step) -> Result<bool, Status> {
+    async fn carry_out(
+        &mut self,
+        kind: AuthorityKind,
+        step: &Step,
+        status: &AuthorityStatusResponse,
+    ) -> Result<bool, Status> {
         use AuthorityKind::{Jwt, Wit, X509};
-        let local = &mut self.local;
+        let Self { local, preparations, .. } = self;
         match (step, kind) {
             (Step::Done, _) => return Ok(true),
             (Step::AwaitBundle | Step::AwaitServers | Step::AwaitTaint, _) => {}
-            (Step::Prepare, X509) => drop(local.prepare_x509_authority(PrepareX509AuthorityRequest {}).await?),
-            (Step::Prepare, Jwt) => drop(local.prepare_jwt_authority(PrepareJwtAuthorityRequest {}).await?),
+            (Step::Prepare, X509) => {
+                let request = once(PrepareX509AuthorityRequest {}, kind, status, *preparations);
+                local.prepare_x509_authority(request).await?;
+                *preparations += 1;
+            }
+            (Step::Prepare, Jwt) => {
+                let request = once(PrepareJwtAuthorityRequest {}, kind, status, *preparations);
+                local.prepare_jwt_authority(request).await?;
+                *preparations += 1;
+            }
             (Step::Activate(id), X509) => {
                 let request = ActivateX509AuthorityRequest { authority_id: id.clone() };
                 local.activate_x509_authority(request).await?;
@@ -135,14 +154,14 @@ impl Rotation {
     }
 
     async fn status(&mut self) -> Result<AuthorityStatusResponse, Status> {
-        Ok(self.authorities.status(AuthorityStatusRequest {}).await?.into_inner())
+        Ok(self.authorities.status(AuthorityStatusRequest::default()).await?.into_inner())
     }
 
     /// As [`Patience`] says.
     async fn status_with_patience(&mut self, call: &mut Call) -> Result<AuthorityStatusResponse, Failure> {
         loop {
             let Self { authorities, progress, patience, .. } = self;
-            let asked = async { Ok(authorities.status(AuthorityStatusRequest {}).await?.into_inner()) };
+            let asked = async { Ok(authorities.status(AuthorityStatusRequest::default()).await?.into_inner()) };
             let answer = patience.of(&mut call.streams, progress, asked).await;
             if let Some(status) = answer.context("the rotation has stopped; go on as was said at its beginning")? {
                 patience.renew();
@@ -151,6 +170,20 @@ impl Rotation {
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
     }
+}
+
+/// The same request as that of everybody who begins this rotation at this moment, and as the one before that had no
+/// answer: one of them is carried out, and the others are told of it. When what was prepared before is gone, it is
+/// another request.
+fn once<T>(message: T, kind: AuthorityKind, status: &AuthorityStatusResponse, before: u32) -> Request<T> {
+    let active = of_kind(status, kind).find(|authority| authority.slot == "active");
+    let active = active.map(|authority| authority.authority_id.as_str()).unwrap_or_default();
+    let mut request = Request::new(message);
+    // An ID is hex or base64; one that is neither goes without.
+    if let Ok(key) = format!("successor of {active} {before}").parse() {
+        request.metadata_mut().insert(IDEMPOTENCY_KEY, key);
+    }
+    request
 }
 
 fn kinds(text: &str) -> Result<Vec<AuthorityKind>, Failure> {
@@ -171,7 +204,8 @@ fn refuse_below_upstream(status: &AuthorityStatusResponse) -> Result<(), Failure
     match of_kind(status, AuthorityKind::X509).find(|authority| !authority.upstream_authority_id.is_empty()) {
         Some(authority) => Err(Failure::message(format!(
             "X.509 authorities of this server are signed by the upstream authority {id}, and only that one can be \
-             tainted: run `ca rotate` without -compromised, then `upstreamauthority taint -subjectKeyID {id}`",
+             tainted: replace it where it is configured, run `ca rotate` without -compromised until the authority that \
+             signs is below the new one, then `upstreamauthority taint -subjectKeyID {id}`",
             id = authority.upstream_authority_id
         ))),
         None => Ok(()),
@@ -187,7 +221,7 @@ mod tests {
     #[test]
     fn an_upstream_authority_is_tainted_by_other_means() {
         let below = Authority { kind: "x509".into(), upstream_authority_id: "ab".into(), ..Authority::default() };
-        let status = AuthorityStatusResponse { authorities: vec![below], acknowledgements: None };
+        let status = AuthorityStatusResponse { authorities: vec![below], ..AuthorityStatusResponse::default() };
         let refusal = refuse_below_upstream(&status).unwrap_err().to_string();
         assert!(refusal.contains("upstreamauthority taint -subjectKeyID ab"), "{refusal}");
     }

@@ -2,19 +2,60 @@
 
 use std::io::{self, Write};
 
+use steeple_api::server::bundle::GetBundleRequest;
+use steeple_api::server::bundle::bundle_client::BundleClient;
 use steeple_api::steeple::server::authorities_client::AuthoritiesClient;
 use steeple_api::steeple::server::{
     Acknowledgements, AcknowledgingReplica, Authority, AuthorityStatusRequest, AuthorityStatusResponse,
 };
+use steeple_api::types::Bundle;
+use steeple_ca::rotation::Slot;
 use steeple_cli::{Call, Context, Failure, utc_time};
+use steeple_core::{AuthorityKind, Clock as _, SystemClock};
 use tonic::transport::Channel;
 
+use super::out_of_reach::out_of_reach;
 use crate::cli::columns::print_table;
 
 pub(super) async fn status(call: &mut Call, channel: Channel) -> Result<(), Failure> {
-    let response = AuthoritiesClient::new(channel).status(AuthorityStatusRequest {}).await;
+    let response = AuthoritiesClient::new(channel.clone()).status(AuthorityStatusRequest { allow_stale: true }).await;
     let response = response.context("could not get the state of the authorities")?.into_inner();
-    call.print(&response, |streams, response| Ok(print_status(&mut streams.stdout, response)?))
+    if call.is_json() {
+        return call.print(&response, |_, _| Ok(()));
+    }
+    let out = &mut call.streams.stdout;
+    print_stale(out, response.stale)?;
+    print_status(out, &response)?;
+    if response.stale {
+        return Ok(());
+    }
+    let bundle = BundleClient::new(channel).get_bundle(GetBundleRequest::default()).await;
+    let bundle = bundle.context("could not get the bundle")?.into_inner();
+    Ok(print_out_of_reach(out, &response, &bundle)?)
+}
+
+pub(super) fn print_stale(out: &mut dyn Write, is_stale: bool) -> io::Result<()> {
+    match is_stale {
+        true => writeln!(out, "There is no quorum: this is what this replica knew last, and nothing moves on.\n"),
+        false => Ok(()),
+    }
+}
+
+/// What is trusted besides: it was replaced, and left its slot before its end.
+fn print_out_of_reach(out: &mut dyn Write, status: &AuthorityStatusResponse, bundle: &Bundle) -> io::Result<()> {
+    for kind in [AuthorityKind::X509, AuthorityKind::Jwt] {
+        for slot in out_of_reach(kind, status, bundle, SystemClock.now()) {
+            writeln!(out, "  in no slot, and trusted {}: {} {}", until(&slot), kind.name(), slot.id)?;
+        }
+    }
+    Ok(())
+}
+
+fn until(slot: &Slot) -> String {
+    match slot.not_after.as_secs() {
+        i64::MAX => "without an end".to_owned(),
+        secs => format!("until {}", utc_time(secs)),
+    }
 }
 
 pub(super) fn print_status(out: &mut dyn Write, status: &AuthorityStatusResponse) -> io::Result<()> {
@@ -60,7 +101,17 @@ fn print_acknowledgements(out: &mut dyn Write, known: &Acknowledgements) -> io::
     for line in missing(known) {
         writeln!(out, "  missing: {line}")?;
     }
+    for line in silent(known) {
+        writeln!(out, "  silent, not waited for: {line}")?;
+    }
     Ok(())
+}
+
+/// A line for each agent that was not heard from lately although its SVID holds, as far as the server named them.
+pub(super) fn silent(known: &Acknowledgements) -> impl Iterator<Item = String> {
+    let unnamed = known.silent_agents.saturating_sub(known.silent_agent_ids.len() as u64);
+    let unnamed = (unnamed > 0).then(|| format!("{unnamed} more agents"));
+    known.silent_agent_ids.iter().cloned().chain(unnamed)
 }
 
 /// A line for each replica and agent that does not hold the bundle, as far as the server named them.
@@ -105,6 +156,7 @@ mod tests {
         };
         let prepared = Authority { activates_at: 3600, activates_until: 7200, ..authority("prepared", "bb") };
         let status = AuthorityStatusResponse {
+            stale: false,
             authorities: vec![authority("active", "aa"), prepared],
             acknowledgements: Some(Acknowledgements {
                 bundle_sequence: 7,

@@ -1,6 +1,7 @@
 //! One kind's part in a rotation by hand, as decisions over what the servers say: what comes next, and which wait is
 //! over.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use steeple_api::steeple::server::{Acknowledgements, AcknowledgingReplica, Authority, AuthorityStatusResponse};
@@ -10,7 +11,7 @@ use steeple_cli::{Failure, utc_time};
 use steeple_core::{AuthorityId, AuthorityKind, Timestamp};
 
 use super::out_of_reach::out_of_reach;
-use super::status::missing;
+use super::status::{missing, silent};
 use super::wait::{Verdict, Wait};
 use crate::cli::reply::expected;
 
@@ -35,6 +36,8 @@ pub(super) struct Turn {
     wait: Option<Wait>,
     /// A replica that shows no new SVID has been waited for in vain.
     servers_given_up: bool,
+    /// Agents that nobody waits for, as far as that was said.
+    told_silent: BTreeSet<String>,
     revoked: bool,
     /// As far as it has been shown: who comes to be waited for takes nothing back.
     done: f64,
@@ -76,6 +79,7 @@ impl Turn {
             ack_wait: wish.ack_wait,
             wait: None,
             servers_given_up: false,
+            told_silent: BTreeSet::new(),
             revoked: false,
             done: 0.0,
         };
@@ -90,6 +94,9 @@ impl Turn {
         }
         let mut notes = Vec::new();
         let mut step = self.next(&standing)?;
+        if matches!(step, Step::AwaitBundle | Step::AwaitTaint) {
+            notes.extend(self.fallen_silent(known));
+        }
         if let Some(lacking) = lacking(&step, status, known) {
             let wait = self.wait.take().filter(|wait| wait.is_for(&step));
             let wait = self.wait.insert(wait.unwrap_or_else(|| Wait::new(step.clone(), self.ack_wait, now)));
@@ -108,6 +115,15 @@ impl Turn {
         }
         self.done = self.done.max(share(&step, self.compromised, status, known));
         Ok(Looked { step, done: self.done, notes })
+    }
+
+    /// A line for each agent that is not waited for, once.
+    fn fallen_silent(&mut self, known: &Acknowledgements) -> Vec<String> {
+        let new: Vec<String> = silent(known).filter(|line| !self.told_silent.contains(line)).collect();
+        self.told_silent.extend(new.iter().take(SILENT_TOLD_MAX).cloned());
+        new.iter()
+            .map(|line| format!("not waiting for {line}, silent for a minute: it may have to bootstrap anew"))
+            .collect()
     }
 
     /// From then on it does not matter whether a slot has it.
@@ -231,11 +247,9 @@ fn choice(kind: AuthorityKind, standing: &Standing) -> String {
     lines.extend(standing.old.iter().filter(|old| old.published).map(|old| {
         format!("  {}, which it replaced and which {}: `{}`", old.id, trusted(old), command(kind, &old.id, true))
     }));
-    lines.extend(
-        standing.out_of_reach.iter().map(|slot| {
-            format!("  {}, which was replaced earlier and {}: no command reaches it", slot.id, trusted(slot))
-        }),
-    );
+    lines.extend(standing.out_of_reach.iter().map(|slot| {
+        format!("  {}, which is in no slot any more and {}: no command reaches it", slot.id, trusted(slot))
+    }));
     lines.push(
         "A rotation that was interrupted goes on with the one that was replaced. If both have to go, that one goes \
          first: after the next rotation no command reaches it."
@@ -284,6 +298,9 @@ fn noun(kind: AuthorityKind) -> &'static str {
     }
 }
 
+/// As many as a server names, over a few looks.
+const SILENT_TOLD_MAX: usize = 10_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,7 +328,7 @@ mod tests {
         missing: u64,
     ) -> AuthorityStatusResponse {
         let known = Acknowledgements { missing, replicas, ..Acknowledgements::default() };
-        AuthorityStatusResponse { authorities, acknowledgements: Some(known) }
+        AuthorityStatusResponse { authorities, acknowledgements: Some(known), stale: false }
     }
 
     fn begin(wish: &Wish, status: &AuthorityStatusResponse, bundle: &Bundle) -> Result<(Turn, Vec<String>), Failure> {
@@ -356,6 +373,26 @@ mod tests {
             done.push(turn.look(start, &stands(missing)).unwrap().done);
         }
         assert_eq!(done, [0.25, 0.375, 0.375, 0.5]);
+    }
+
+    #[test]
+    fn an_agent_that_falls_silent_while_it_is_waited_for_is_named_once() {
+        let start = Instant::now();
+        let stands = |missing: u64, silent: &[&str]| {
+            let authorities = vec![authority("active", "a"), authority("prepared", "b")];
+            let mut status = status(authorities, vec![replica(1, "a")], missing);
+            let known = status.acknowledgements.as_mut().unwrap();
+            known.silent_agents = silent.len() as u64;
+            known.silent_agent_ids = silent.iter().map(|id| (*id).to_owned()).collect();
+            status
+        };
+        let (mut turn, _) = begin(&compromised(None), &stands(1, &[]), &Bundle::default()).unwrap();
+        assert_eq!(turn.look(start, &stands(1, &[])).unwrap().notes, [""; 0]);
+        let looked = turn.look(start, &stands(0, &["agent-1"])).unwrap();
+        assert_eq!(looked.step, Step::Activate("b".to_owned()));
+        let told = "not waiting for agent-1, silent for a minute: it may have to bootstrap anew";
+        assert_eq!(looked.notes, [told]);
+        assert_eq!(turn.look(start, &stands(1, &["agent-1"])).unwrap().notes, [""; 0]);
     }
 
     /// As after a command that was killed behind the activation, with a successor that was prepared hours before.

@@ -52,14 +52,17 @@ pub(super) async fn replace(call: &mut Call, channel: Channel) -> Result<(), Fai
 }
 
 pub(super) async fn set_target(call: &mut Call, channel: Channel) -> Result<(), Failure> {
+    if !call.values.given("voters") {
+        return Err(Failure::message("-voters is required: 1, 3, 5 or 7, or 0 to let all of them vote"));
+    }
     let voters = u32::try_from(call.values.int("voters"));
     let voters = voters.map_err(|_| Failure::message("-voters is a number from 0 to 7"))?;
     let response = ClusterClient::new(channel).set_target(SetTargetRequest { voters }).await;
     let response = response.context("could not set the number of voters")?.into_inner();
     call.print(&response, |streams, response| match voters {
         0 => done(streams, &"All replicas vote, once they are healthy.", &response.members),
-        1 => done(streams, &"1 replica votes, the others stand by.", &response.members),
-        _ => done(streams, &format_args!("{voters} replicas vote, the others stand by."), &response.members),
+        1 => done(streams, &"1 replica is to vote, the others stand by.", &response.members),
+        _ => done(streams, &format_args!("{voters} replicas are to vote, the others stand by."), &response.members),
     })
 }
 

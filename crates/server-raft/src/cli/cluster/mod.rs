@@ -76,8 +76,8 @@ pub(super) const COMMANDS: &[Command<Action>] = &[
             &[
                 ("For people", "steeple-server cluster list"),
                 (
-                    "Who lags, for a script",
-                    "steeple-server cluster list -output json | jq '.members[] | select(.lag != null)'",
+                    "Who does not answer, for a script",
+                    "steeple-server cluster list -output json | jq '.members[] | select(.reachable | not)'",
                 ),
             ],
         ),

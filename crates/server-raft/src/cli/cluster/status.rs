@@ -64,13 +64,17 @@ fn print(out: &mut dyn Write, status: &StatusResponse, quorum: Quorum) -> io::Re
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct Quorum {
     answering: usize,
+    /// Of these: all that are not sealed.
+    able_to_lead: usize,
     voters: usize,
 }
 
 impl Quorum {
     pub(in crate::cli) fn of(members: &[Member]) -> Self {
         let voters = || members.iter().filter(|member| member.voter);
-        Self { answering: voters().filter(|voter| voter.reachable).count(), voters: voters().count() }
+        let answering = || voters().filter(|voter| voter.reachable);
+        let able_to_lead = answering().filter(|voter| !voter.sealed).count();
+        Self { answering: answering().count(), able_to_lead, voters: voters().count() }
     }
 
     fn holds(self) -> bool {
@@ -79,7 +83,7 @@ impl Quorum {
 
     /// What there is instead of one.
     pub(in crate::cli) fn missing(self) -> Option<String> {
-        let Self { answering, voters } = self;
+        let Self { answering, voters, .. } = self;
         (!self.holds()).then(|| format!("there is no quorum: {answering} of {voters} voters answer"))
     }
 
@@ -87,6 +91,9 @@ impl Quorum {
     fn intolerance(self) -> &'static str {
         match (self.holds(), self.answering < self.voters) {
             (false, _) => "no failure: writes have stopped",
+            _ if self.able_to_lead == 1 && self.answering > 1 => {
+                "no failure: one replica can lead, the others are sealed (`seal status`)"
+            }
             (true, true) => "no failure: one more stops writes",
             (true, false) => "no failure: one stops writes",
         }
@@ -95,7 +102,7 @@ impl Quorum {
 
 impl Display for Quorum {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { answering, voters } = *self;
+        let Self { answering, voters, .. } = *self;
         if self.holds() {
             return write!(f, "{answering} of {voters} voters answer");
         }
@@ -145,6 +152,12 @@ mod tests {
         let two = "2 of 3 voters answer".to_owned();
         assert_eq!(told(2, 3), (true, "2".to_owned(), two, "no failure: one more stops writes"));
         assert_eq!(told(1, 1).3, "no failure: one stops writes");
+        let mut sealed = members(3, 3);
+        sealed[0].sealed = true;
+        assert_eq!(Quorum::of(&sealed).able_to_lead, 2);
+        sealed[1].sealed = true;
+        let one_left = "no failure: one replica can lead, the others are sealed (`seal status`)";
+        assert_eq!((Quorum::of(&sealed).holds(), Quorum::of(&sealed).intolerance()), (true, one_left));
         assert_eq!(
             [(2, 4), (3, 4), (2, 5), (3, 5), (0, 0)].map(|(a, v)| told(a, v).0),
             [false, true, false, true, false]

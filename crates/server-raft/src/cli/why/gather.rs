@@ -48,7 +48,7 @@ pub(super) async fn facts(channel: Channel, subject: &Subject) -> Result<Facts, 
         // Nothing else can be asked.
         return Ok(facts);
     }
-    let authorities = AuthoritiesClient::new(channel).status(AuthorityStatusRequest {}).await?.into_inner();
+    let authorities = AuthoritiesClient::new(channel).status(AuthorityStatusRequest::default()).await?.into_inner();
     facts.acknowledgements = authorities.acknowledgements.unwrap_or_default();
     let found = match subject {
         Subject::Entry(id) => {
