@@ -68,8 +68,9 @@ exec unshare --user --map-root-user --mount sh -c '
 /// Less than a tenth of the disk, so that it is nearly full, and more than a few writes need.
 const LITTLE_BYTES: u64 = 12 << 20;
 const BATCH: usize = 64;
-/// More deletions than fit into the blocks that are written when the disk is full.
-const ATTEMPTS_MAX: usize = 400;
+/// Each writes more than 128 KiB, and all together more than the disk has: what was preallocated for the log takes some
+/// of them when the disk is full.
+const ATTEMPTS_MAX: usize = 1_600;
 /// Elections and changes of the membership on a busy machine.
 const SETTLED_MAX: Duration = Duration::from_secs(90);
 
