@@ -45,7 +45,13 @@ pub(super) fn print_stale(out: &mut dyn Write, is_stale: bool) -> io::Result<()>
 fn print_out_of_reach(out: &mut dyn Write, status: &AuthorityStatusResponse, bundle: &Bundle) -> io::Result<()> {
     for kind in [AuthorityKind::X509, AuthorityKind::Jwt] {
         for slot in out_of_reach(kind, status, bundle, SystemClock.now()) {
-            writeln!(out, "  in no slot, and trusted {}: {} {}", until(&slot), kind.name(), slot.id)?;
+            writeln!(
+                out,
+                "  in no slot (replaced, or of a server below), trusted {}: {} {}",
+                until(&slot),
+                kind.name(),
+                slot.id
+            )?;
         }
     }
     Ok(())
