@@ -65,7 +65,7 @@ async fn join(world: &Arc<World>, dice: &mut Dice) -> anyhow::Result<Option<Agen
         return Ok(None);
     };
     // Its servers do not know yet whose this is: from its first sync on it counts.
-    let held = trust.take(&bundle, None)?;
+    let held = trust.take(world, &bundle, None)?;
     let request = CreateJoinTokenRequest { ttl: TOKEN_TTL_SECS, ..CreateJoinTokenRequest::default() };
     let Answer::Done(token) = answered(AgentClient::new(admin(server)).create_join_token(request)).await else {
         return Ok(None);
@@ -162,7 +162,7 @@ impl Agent {
             Answer::Refused(status) => return Ok(Answer::Refused(status)),
             Answer::Unknown => return Ok(Answer::Unknown),
         };
-        let held = self.trust.take(&bundle, Some(heard_at))?;
+        let held = self.trust.take(&self.world, &bundle, Some(heard_at))?;
         let current_bundle_serial = held.sequence;
         let took = self.world.ledger().agents.took(&self.id, held);
         self.world.find("bundles", took);

@@ -49,18 +49,18 @@ impl Trust {
     }
 
     /// Takes a bundle, and says what an agent that has it holds.
-    pub fn take(&self, bundle: &Bundle, heard_at: Option<Duration>) -> anyhow::Result<Held> {
+    pub fn take(&self, world: &World, bundle: &Bundle, heard_at: Option<Duration>) -> anyhow::Result<Held> {
         let roots: Vec<&[u8]> = bundle.x509_authorities.iter().map(|root| root.asn1.as_slice()).collect();
         self.roots.store(Arc::new(TrustRoots::empty().with(self.trust_domain.clone(), &roots)?));
         let roots: Vec<CertificateFacts> = roots.iter().filter_map(|root| facts(root)).collect();
-        let last = roots.iter().max_by_key(|root| root.not_after);
-        let unwaited_from = last.map(|last| {
-            let life = last.not_after.since(last.not_before);
-            last.not_after.saturating_sub(life / UNWAITED_PART).since(BEGINNING)
-        });
+        for root in &roots {
+            let life = root.not_after.since(root.not_before);
+            let unwaited_from = root.not_after.saturating_sub(life / UNWAITED_PART).since(BEGINNING);
+            let id = root.subject_key_id.as_ref().map(hex::encode).unwrap_or_default();
+            world.ledger().agents.ends(&id, unwaited_from);
+        }
         let authorities = roots.into_iter().filter_map(|root| root.subject_key_id).map(hex::encode).collect();
-        let unwaited_from = unwaited_from.unwrap_or_default();
-        Ok(Held { sequence: bundle.sequence_number, authorities, heard_at, unwaited_from })
+        Ok(Held { sequence: bundle.sequence_number, authorities, heard_at })
     }
 
     /// TLS without a certificate, or with that of an agent.

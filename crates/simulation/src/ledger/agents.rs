@@ -8,6 +8,11 @@ use std::time::Duration;
 pub struct Agents {
     banned: BTreeSet<String>,
     held: BTreeMap<String, Held>,
+    /// By authority, as far as bundles had it: from then on no server waits for who lacks its successor. It is about to
+    /// end, and one that was prepared late, for want of a quorum, has to sign.
+    unwaited_from: BTreeMap<String, Duration>,
+    /// Those that were seen to sign, the latest last.
+    signed: Vec<String>,
 }
 
 /// The bundle that an agent holds.
@@ -18,17 +23,13 @@ pub struct Held {
     pub authorities: BTreeSet<String>,
     /// When its servers heard from it last; `None` before its first call as itself.
     pub heard_at: Option<Duration>,
-    /// From then on no server waits for it: of the authorities that it holds the last one is about to end, and a
-    /// successor that was prepared late, for want of a quorum, has to sign.
-    pub unwaited_from: Duration,
 }
 
 impl Held {
-    /// For how long it was not heard from, if a server should have waited for it with `authority`.
+    /// For how long it was not heard from, if it lacks `authority` and was heard from within `lately`.
     fn missed(&self, authority: &str, now: Duration, lately: Duration) -> Option<Duration> {
         let silence = now.saturating_sub(self.heard_at?);
-        let is_missed = !self.authorities.contains(authority) && silence <= lately && now < self.unwaited_from;
-        is_missed.then_some(silence)
+        (!self.authorities.contains(authority) && silence <= lately).then_some(silence)
     }
 }
 
@@ -67,6 +68,17 @@ impl Agents {
         Ok(())
     }
 
+    /// Bundles have `authority`, which nobody waits beyond.
+    pub fn ends(&mut self, authority: &str, unwaited_from: Duration) {
+        self.unwaited_from.insert(authority.to_owned(), unwaited_from);
+    }
+
+    /// Whether the one that signed before `authority` is about to end.
+    fn has_to_sign(&self, authority: &str, now: Duration) -> bool {
+        let before = self.signed.iter().rev().find(|signed| *signed != authority);
+        before.and_then(|before| self.unwaited_from.get(before)).is_some_and(|from| now >= *from)
+    }
+
     /// It is gone, and holds nothing any more.
     pub fn left(&mut self, id: &str) {
         self.held.remove(id);
@@ -76,12 +88,18 @@ impl Agents {
     /// or its authorities are about to end.
     pub fn is_behind(&self, id: &str, authority: &str, now: Duration, lately: Duration) -> bool {
         let Some(held) = self.held.get(id) else { return false };
-        let counts = held.heard_at.is_some() && !held.authorities.contains(authority);
-        counts && held.missed(authority, now, lately).is_none()
+        let is_silent = || held.heard_at.is_some() && held.missed(authority, now, lately).is_none();
+        !held.authorities.contains(authority) && (self.has_to_sign(authority, now) || is_silent())
     }
 
     /// Everybody who was heard from within `lately`, and for whom there was time to wait, can verify it.
-    pub fn verify(&self, svid: &Svid, now: Duration, lately: Duration) -> Result<(), String> {
+    pub fn verify(&mut self, svid: &Svid, now: Duration, lately: Duration) -> Result<(), String> {
+        if self.signed.last() != Some(&svid.authority) {
+            self.signed.push(svid.authority.clone());
+        }
+        if self.has_to_sign(&svid.authority, now) {
+            return Ok(());
+        }
         let missed = |(agent, held)| Some((agent, held, Held::missed(held, &svid.authority, now, lately)?));
         match self.held.iter().find_map(missed) {
             None => Ok(()),
@@ -102,8 +120,7 @@ mod tests {
 
     fn held(sequence: u64, authorities: &[&str], heard_at_secs: u64) -> Held {
         let authorities = authorities.iter().map(|id| (*id).to_owned()).collect();
-        let (heard_at, unwaited_from) = (Some(Duration::from_secs(heard_at_secs)), Duration::from_secs(1000));
-        Held { sequence, authorities, heard_at, unwaited_from }
+        Held { sequence, authorities, heard_at: Some(Duration::from_secs(heard_at_secs)) }
     }
 
     #[test]
@@ -116,11 +133,17 @@ mod tests {
         assert_eq!(agents.verify(&of("one"), now, lately), Ok(()));
         assert!(agents.verify(&of("two"), now, lately).is_err());
         assert_eq!(agents.verify(&of("two"), Duration::from_secs(200), lately), Ok(()), "a is away for long");
-        let behind = |id, authority, secs| agents.is_behind(id, authority, Duration::from_secs(secs), lately);
-        assert!(behind("a", "two", 200) && !behind("a", "two", 110) && !behind("a", "one", 200));
-        let ending = Held { unwaited_from: now, ..held(1, &["one"], 100) };
-        agents.took("d", ending).unwrap();
-        assert!(agents.is_behind("d", "two", now, lately), "what it holds is about to end");
+        let behind =
+            |agents: &Agents, id, authority, secs| agents.is_behind(id, authority, Duration::from_secs(secs), lately);
+        assert!(
+            behind(&agents, "a", "two", 200) && !behind(&agents, "a", "two", 110) && !behind(&agents, "a", "one", 200)
+        );
+        agents.ends("two", now);
+        assert!(agents.verify(&of("two"), now, lately).is_err(), "it is the one before that counts");
+        agents.ends("one", now);
+        assert_eq!(agents.verify(&of("two"), now, lately), Ok(()), "the one before is about to end");
+        assert!(behind(&agents, "a", "two", 110));
+        agents.ends("one", 2 * now);
         agents.took("c", Held { heard_at: None, ..held(1, &["one"], 0) }).unwrap();
         agents.ban("a");
         assert_eq!(agents.verify(&of("two"), now, lately), Ok(()));
