@@ -106,7 +106,8 @@ impl Scene {
                 servers: self.cluster.api_addresses(),
                 trust_bundle: trust_bundle.clone(),
                 attestation,
-                log_level: "INFO".to_owned(),
+                // Shown when a step fails: what an agent does about a dead server it tells at debug.
+                log_level: "DEBUG".to_owned(),
                 lines: Vec::new(),
             };
             self.agents.push(Agent::start(&self.binaries, dir, &spec)?);

@@ -163,6 +163,7 @@ impl App {
             last_success,
             bundle_arrived,
             awaited,
+            edition: Default::default(),
         });
         let mut sync = SyncDriver {
             upstream: Arc::clone(&upstream),

@@ -198,6 +198,24 @@ fn backups_go_to_a_bucket() {
 }
 
 #[test]
+fn lifetimes_that_fit_no_authority_are_refused_in_a_cluster_alone() {
+    let conf = |lines: &str| server_conf(lines, "");
+    let long = "default_x509_svid_ttl = \"5h\"";
+    let refused = server(&conf(&format!("{long} cluster {{}}"))).expect_err("it is refused").to_string();
+    assert!(
+        refused.starts_with("default_x509_svid_ttl = 5h0m0s is not safe: use 4h or less, or a ca_ttl of 30h"),
+        "{refused}"
+    );
+    let of_30h = format!("{long} ca_ttl = \"30h\" cluster {{}}");
+    for taken in [long, "ca_ttl = \"30s\"", "ca_ttl = \"1h\"", &of_30h] {
+        server(&conf(taken)).expect(taken);
+    }
+    for refused in ["ca_ttl = \"30s\"", "ca_ttl = \"1h\"", "agent_ttl = \"200h\""] {
+        server(&conf(&format!("{refused} cluster {{}}"))).expect_err(refused);
+    }
+}
+
+#[test]
 fn unsafe_cluster_values_name_the_safe_ones() {
     let cases = [
         ("heartbeat_interval = \"1ms\"", "cluster.heartbeat_interval = 1ms is not safe: use 20ms to 5s"),

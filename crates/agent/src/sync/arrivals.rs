@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use steeple_core::{Bundle, Clock, Entry, SpiffeId, TrustDomain};
 use tokio::sync::watch;
 use tonic::Status;
@@ -15,6 +16,8 @@ use crate::cache::{Cache, JwtCache};
 use crate::identity::{Met, Trouble};
 use crate::metrics;
 
+/// A poll and a push stream may be under way at the same time: while one opens, or another was closed. Whoever arrives
+/// says which [`Edition`] of the cache it was asked for or builds on, and what another one came before is not taken.
 pub struct Arrivals {
     pub cache: Arc<Cache>,
     pub jwt_cache: Arc<JwtCache>,
@@ -29,7 +32,17 @@ pub struct Arrivals {
     pub bundle_arrived: watch::Sender<Option<Arc<Bundle>>>,
     /// Pushed entries on their way to an SVID.
     pub awaited: Arc<Awaited>,
+    /// Held while something arrives.
+    pub edition: Mutex<Edition>,
 }
+
+/// Counts what has arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Edition(u64);
+
+/// Something else arrived meanwhile, by another way; it may be newer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overtaken;
 
 /// A part of what the agent may see.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -42,17 +55,32 @@ pub struct Changed {
 }
 
 impl Arrivals {
-    /// Everything that the agent may see. `known` is what it had.
-    pub fn all(&self, known: &BTreeMap<String, Arc<Entry>>, entries: Vec<Entry>, bundles: Vec<Bundle>) {
+    pub fn edition(&self) -> Edition {
+        *self.edition.lock()
+    }
+
+    /// Everything that the agent may see, as it was asked for when the cache had `edition`. `known` is what it had.
+    pub fn all(
+        &self,
+        edition: Edition,
+        known: &BTreeMap<String, Arc<Entry>>,
+        entries: Vec<Entry>,
+        bundles: Vec<Bundle>,
+    ) -> Result<(), Overtaken> {
+        let mut current = self.edition.lock();
+        current.follow(edition)?;
         metrics::synced(known, &entries, bundles.len());
         // Bundles first: an SVID must never be seen before the bundle that verifies it.
         self.cache.set_bundles(bundles);
         self.cache.set_entries(entries);
         self.arrived();
+        Ok(())
     }
 
-    /// What is different from before; the rest stays.
-    pub fn changed(&self, changed: Changed) {
+    /// What is different from `edition`; the rest stays. The edition that it makes.
+    pub fn changed(&self, edition: Edition, changed: Changed) -> Result<Edition, Overtaken> {
+        let mut current = self.edition.lock();
+        let edition = current.follow(edition)?;
         let Changed { entries, removed_entry_ids, bundles, removed_trust_domains } = changed;
         if !bundles.is_empty() || !removed_trust_domains.is_empty() {
             let kept = self.cache.bundles().into_iter().map(Arc::unwrap_or_clone).filter(|kept| {
@@ -67,6 +95,7 @@ impl Arrivals {
             self.cache.change_entries(entries, &removed_entry_ids);
         }
         self.arrived();
+        Ok(edition)
     }
 
     /// A server has said that nothing changed, or goes on saying so by keeping a stream open.
@@ -129,6 +158,17 @@ impl Arrivals {
     }
 }
 
+impl Edition {
+    /// The next one, if this is still the one that it builds on.
+    fn follow(&mut self, before: Self) -> Result<Self, Overtaken> {
+        if *self != before {
+            return Err(Overtaken);
+        }
+        self.0 += 1;
+        Ok(*self)
+    }
+}
+
 /// What the log calls entries.
 pub(super) fn names<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> Vec<(String, SpiffeId)> {
     entries.into_iter().map(|entry| (entry.id.clone(), entry.spiffe_id.clone())).collect()
@@ -150,4 +190,59 @@ fn tell_tainted(before: Option<&Bundle>, own: &Bundle) {
 
 fn tainted_keys(bundle: &Bundle) -> BTreeSet<String> {
     bundle.jwt_authorities.iter().filter(|key| key.tainted).map(|key| key.key_id.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use steeple_core::SystemClock;
+
+    use super::*;
+    use crate::cache::tests::entry;
+
+    fn arrivals() -> Arrivals {
+        let own = TrustDomain::parse("td").unwrap();
+        Arrivals {
+            cache: Arc::new(Cache::new(own)),
+            jwt_cache: Arc::new(JwtCache::new(1)),
+            clock: Arc::new(SystemClock),
+            interval: Duration::from_secs(5),
+            trouble: watch::Sender::new(None),
+            last_success: watch::Sender::new(0),
+            bundle_arrived: watch::Sender::new(None),
+            awaited: Arc::default(),
+            edition: Mutex::default(),
+        }
+    }
+
+    fn pushed(id: &str) -> Changed {
+        Changed { entries: vec![entry(id, &["1"])], ..Changed::default() }
+    }
+
+    fn poll(arrivals: &Arrivals, edition: Edition, ids: &[&str]) -> Result<(), Overtaken> {
+        arrivals.all(edition, &BTreeMap::new(), ids.iter().map(|id| entry(id, &["1"])).collect(), Vec::new())
+    }
+
+    #[test]
+    fn a_poll_that_was_asked_before_a_push_does_not_undo_it() {
+        let arrivals = arrivals();
+        poll(&arrivals, arrivals.edition(), &["a"]).unwrap();
+        let asked = arrivals.edition();
+        arrivals.changed(arrivals.edition(), pushed("late")).unwrap();
+        assert_eq!(poll(&arrivals, asked, &["a"]), Err(Overtaken));
+        assert!(arrivals.cache.holds("late"));
+        poll(&arrivals, arrivals.edition(), &["a"]).unwrap();
+        assert!(!arrivals.cache.holds("late"), "it is gone by now");
+    }
+
+    #[test]
+    fn a_stream_hears_that_a_poll_changed_what_it_builds_on() {
+        let arrivals = arrivals();
+        let opened = arrivals.edition();
+        poll(&arrivals, arrivals.edition(), &["a"]).unwrap();
+        assert_eq!(arrivals.changed(opened, pushed("b")), Err(Overtaken));
+        assert!(!arrivals.cache.holds("b"));
+        let first = arrivals.changed(arrivals.edition(), pushed("b")).unwrap();
+        arrivals.changed(first, pushed("c")).unwrap();
+        assert!(["a", "b", "c"].iter().all(|id| arrivals.cache.holds(id)));
+    }
 }

@@ -83,13 +83,13 @@ impl Minter {
         Ok(wishes.into_iter().zip(results).map(|(wish, result)| self.accept(wish, result)).collect())
     }
 
-    /// On the push stream, or by a call where there is none or it just ended.
+    /// On the push stream, or by a call where there is none, it just ended, or its replica is silent.
     async fn signed(&self, wishes: &[Wish]) -> Result<Vec<batch_new_x509svid_response::Result>, Status> {
         let session = self.sessions.borrow().clone();
         if let Some(session) = session {
             let asked =
                 wishes.iter().map(|wish| issue::X509 { entry_id: wish.entry.id.clone(), csr: wish.csr.clone() });
-            match session.issue(asked.collect(), MINT_TIMES.total).await {
+            match session.issue(asked.collect(), MINT_TIMES.attempt).await {
                 Ok(issued) => {
                     let result = |item: issued::X509| batch_new_x509svid_response::Result {
                         status: item.status,
@@ -97,7 +97,7 @@ impl Minter {
                     };
                     return Ok(issued.x509.into_iter().map(result).collect());
                 }
-                Err(status) if status.code() == Code::Unavailable => {}
+                Err(status) if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) => {}
                 Err(status) => return Err(status),
             }
         }

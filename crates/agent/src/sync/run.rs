@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
-use super::arrivals::names;
+use super::arrivals::{Overtaken, names};
 use super::{Arrivals, FetchError, Minter, Plan, Sessions, fetch_bundles, fetch_entries, plan};
 use crate::identity::Trouble;
 use crate::metrics;
@@ -141,7 +141,7 @@ impl SyncDriver {
     }
 
     async fn fetch_all(&self) -> Result<(), FetchError> {
-        let cache = &self.arrivals.cache;
+        let (cache, edition) = (&self.arrivals.cache, self.arrivals.edition());
         let known: BTreeMap<String, Arc<Entry>> =
             cache.entries().into_iter().map(|state| (state.entry.id.clone(), state.entry)).collect();
         let entries = fetch_entries(&self.upstream, &known, self.incremental).await?;
@@ -152,7 +152,10 @@ impl SyncDriver {
             .filter(|domain| domain != cache.trust_domain())
             .collect();
         let bundles = fetch_bundles(&self.upstream, domains).await?;
-        self.arrivals.all(&known, entries, bundles);
+        if let Err(Overtaken) = self.arrivals.all(edition, &known, entries, bundles) {
+            tracing::debug!("what was polled was overtaken by what was pushed");
+            return Ok(());
+        }
         // Whoever reads this can count on being served the entry.
         for (entry_id, spiffe_id) in &created {
             tracing::debug!(entry_id, %spiffe_id, "Entry created");

@@ -91,7 +91,7 @@ impl ServerSettings {
         let staleness = present_duration("max attested node staleness", &file.max_attested_node_info_staleness)?;
         let max_attested_node_info_staleness = lasting("max_attested_node_info_staleness", staleness, Duration::ZERO)?;
         let admin_ids = admin_ids(&file.admin_ids)?;
-        let ttl = ttl_settings(file, &mut said)?;
+        let ttl = ttl_settings(file, own_file, &mut said)?;
         let ca = ca_settings(file, &mut said)?;
         let wit_key_type = key_type("wit_key_type", &experimental.wit_key_type)?.unwrap_or(ca.key_type);
         check_declared_once(&plugins)?;
@@ -186,7 +186,7 @@ fn admin_ids(texts: &[String]) -> Result<Vec<SpiffeId>, ConfigError> {
     texts.iter().map(parse).collect()
 }
 
-fn ttl_settings(file: &ServerFile, notices: &mut Vec<Notice>) -> Result<TtlSettings, ConfigError> {
+fn ttl_settings(file: &ServerFile, own_file: bool, notices: &mut Vec<Notice>) -> Result<TtlSettings, ConfigError> {
     let agent = duration("agent ttl", &file.agent_ttl)?;
     let x509_svid = duration("default X509 SVID ttl", &file.default_x509_svid_ttl)?;
     let x509_svid = lasting("default_x509_svid_ttl", x509_svid, ttl::X509_SVID)?;
@@ -197,7 +197,10 @@ fn ttl_settings(file: &ServerFile, notices: &mut Vec<Notice>) -> Result<TtlSetti
         jwt_svid: lasting("default_jwt_svid_ttl", jwt_svid, ttl::JWT_SVID)?,
         ca: lasting("ca_ttl", duration("default CA ttl", &file.ca_ttl)?, ttl::CA)?,
     };
-    notices.extend(settings.warnings(agent.is_some()));
+    match own_file {
+        true => settings.check(agent.is_some())?,
+        false => notices.extend(settings.warnings(agent.is_some())),
+    }
     Ok(settings)
 }
 

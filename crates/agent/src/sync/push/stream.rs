@@ -18,9 +18,8 @@ use tonic::{Code, Status, Streaming};
 
 use super::assembly::{Assembled, Assembly, AssemblyError};
 use super::session::PushSession;
-use crate::cache::Cache;
 use crate::metrics;
-use crate::sync::arrivals::{Arrivals, Changed, names};
+use crate::sync::arrivals::{Arrivals, Edition, Overtaken, names};
 
 /// Why a stream ended.
 #[derive(Debug)]
@@ -44,6 +43,8 @@ pub struct Stream<'a> {
 /// What has been said on a stream.
 struct Talk {
     assembly: Assembly,
+    /// Of the cache, that the assembly's account is of.
+    edition: Edition,
     session: Arc<PushSession>,
     to_server: mpsc::Sender<FromAgent>,
     /// The set was another one than the server meant, and the next change builds on what the agent said to hold.
@@ -53,7 +54,7 @@ struct Talk {
 impl Stream<'_> {
     /// Serves the cache from the stream until it ends; never without a reason.
     pub async fn run(&mut self, channel: Channel) -> End {
-        let held = held(&self.arrivals.cache, self.unusable);
+        let (edition, held) = self.held();
         let (to_server, outgoing) = mpsc::channel(MESSAGES_WAITING_MAX);
         let hello = Hello {
             protocol: PROTOCOL,
@@ -70,8 +71,8 @@ impl Stream<'_> {
             Err(_) => return End::Failed(Status::deadline_exceeded("the push stream does not open")),
         };
         let session = Arc::new(PushSession::new(to_server.clone()));
-        let assembly = Assembly::new(self.arrivals.cache.trust_domain().clone(), held);
-        let talk = Talk { assembly, session, to_server, repairing: false };
+        let assembly = self.assembly(held);
+        let talk = Talk { assembly, edition, session, to_server, repairing: false };
         self.follow(messages, talk).await
     }
 
@@ -126,51 +127,76 @@ impl Stream<'_> {
         }
         match talk.assembly.add(change) {
             Ok(None) => Ok(()),
-            Ok(Some(assembled)) => {
-                talk.repairing = false;
-                self.absorb(assembled, talk);
-                Ok(())
-            }
+            Ok(Some(assembled)) => match self.absorb(assembled, talk) {
+                Ok(()) => {
+                    talk.repairing = false;
+                    Ok(())
+                }
+                // The account of what is held is of another cache.
+                Err(Overtaken) => {
+                    tracing::debug!("what was pushed was overtaken by what was polled; comparing");
+                    let (edition, held) = self.held();
+                    (talk.edition, talk.assembly) = (edition, self.assembly(held));
+                    self.repair(talk).await
+                }
+            },
             Err(AssemblyError::OtherSet) if !talk.repairing => {
                 tracing::warn!("the pushed set is not the one that the server means; comparing");
-                metrics::push_resync();
-                talk.repairing = true;
-                describe(talk).await.map_err(End::Failed)
+                self.repair(talk).await
             }
             Err(error) => Err(End::Failed(Status::internal(error.to_string()))),
         }
     }
 
-    fn absorb(&mut self, assembled: Assembled, talk: &Talk) {
+    /// Has the server compare what it means with what is held.
+    async fn repair(&self, talk: &mut Talk) -> Result<(), End> {
+        metrics::push_resync();
+        talk.repairing = true;
+        describe(talk).await.map_err(End::Failed)
+    }
+
+    fn absorb(&mut self, assembled: Assembled, talk: &mut Talk) -> Result<(), Overtaken> {
         let Assembled { changed, log_index, set_hash } = assembled;
-        for id in &changed.removed_entry_ids {
-            match talk.assembly.held().entries.get(id) {
-                Some(version) => self.unusable.insert(id.clone(), *version),
-                None => self.unusable.remove(id),
+        let held = talk.assembly.held();
+        let cache = &self.arrivals.cache;
+        let stale = changed.entries.iter().filter(|entry| cache.holds(&entry.id)).count();
+        let dropped = changed.removed_entry_ids.iter().filter(|id| cache.holds(id)).count();
+        let missing = changed.entries.len() - stale;
+        let (pushed, removed) = (names(&changed.entries), changed.removed_entry_ids.clone());
+        talk.edition = self.arrivals.changed(talk.edition, changed)?;
+        metrics::pushed(held.entries.len(), held.bundles.len(), missing, stale, dropped);
+        for id in removed {
+            match held.entries.get(&id) {
+                Some(version) => self.unusable.insert(id, *version),
+                None => self.unusable.remove(&id),
             };
         }
-        for entry in &changed.entries {
-            self.unusable.remove(&entry.id);
-        }
-        let pushed = names(&changed.entries);
-        self.count(&changed, talk.assembly.held());
-        self.arrivals.changed(changed);
-        // Whoever reads this can count on being served the entry.
         for (entry_id, spiffe_id) in &pushed {
+            self.unusable.remove(entry_id);
+            // Whoever reads this can count on being served the entry.
             tracing::debug!(entry_id, %spiffe_id, log_index, "Entry pushed");
         }
         talk.session.serves(log_index, set_hash);
         // Told each time: whoever acknowledges has a new set to name.
         self.sessions.send_replace(Some(Arc::clone(&talk.session)));
         metrics::push_connected(true);
+        Ok(())
     }
 
-    fn count(&self, changed: &Changed, held: &Held) {
-        let cache = &self.arrivals.cache;
-        let stale = changed.entries.iter().filter(|entry| cache.holds(&entry.id)).count();
-        let dropped = changed.removed_entry_ids.iter().filter(|id| cache.holds(id)).count();
-        let missing = changed.entries.len() - stale;
-        metrics::pushed(held.entries.len(), held.bundles.len(), missing, stale, dropped);
+    /// What the agent holds, from wherever it came, and the edition of the cache that has it.
+    fn held(&self) -> (Edition, Held) {
+        let (edition, cache) = (self.arrivals.edition(), &self.arrivals.cache);
+        let version =
+            |entry: &steeple_core::Entry| EntryVersion { revision: entry.revision, created_at: entry.created_at };
+        let mut held = Held { entries: self.unusable.clone(), bundles: BTreeMap::new() };
+        held.entries.extend(cache.entries().iter().map(|state| (state.entry.id.clone(), version(&state.entry))));
+        let bundles = cache.bundles();
+        held.bundles.extend(bundles.iter().map(|bundle| (bundle.trust_domain.clone(), bundle_digest(bundle))));
+        (edition, held)
+    }
+
+    fn assembly(&self, held: Held) -> Assembly {
+        Assembly::new(self.arrivals.cache.trust_domain().clone(), held)
     }
 }
 
@@ -182,16 +208,6 @@ impl End {
             _ => Self::Failed(status),
         }
     }
-}
-
-/// What the agent holds, from wherever it came.
-fn held(cache: &Cache, unusable: &BTreeMap<String, EntryVersion>) -> Held {
-    let version = |entry: &steeple_core::Entry| EntryVersion { revision: entry.revision, created_at: entry.created_at };
-    let mut held = Held { entries: unusable.clone(), bundles: BTreeMap::new() };
-    held.entries.extend(cache.entries().iter().map(|state| (state.entry.id.clone(), version(&state.entry))));
-    let bundles = cache.bundles();
-    held.bundles.extend(bundles.iter().map(|bundle| (bundle.trust_domain.clone(), bundle_digest(bundle))));
-    held
 }
 
 /// Says what the agent holds.
