@@ -3,6 +3,9 @@
 //!
 //! The client keeps one connection going, replaces it whenever its SVID rotates, and opens further ones all the time,
 //! so that every SVID in use is shown in a handshake. Whatever fails is an event, and so is every rotation.
+//!
+//! `spiffe-rustls` refuses handshakes from when its source has a new SVID until it has made rustls' form of it. What
+//! meets that moment is tried again: it tells nothing about the agent.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,10 +17,10 @@ use clap::Args;
 use rustls_pki_types::ServerName;
 use serde::{Deserialize, Serialize};
 use spiffe::{X509Source, X509SourceBuilder};
-use spiffe_rustls::{authorizer, mtls_client, mtls_server};
+use spiffe_rustls::{TlsStatus, authorizer, mtls_client, mtls_server};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{interval, timeout};
+use tokio::time::{interval, sleep, timeout};
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -61,11 +64,42 @@ pub async fn run_workload(args: WorkloadArgs) -> anyhow::Result<()> {
     let (client, server) = tokio::try_join!(source(&args.client_socket), source(&args.server_socket))?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
-    let config = mtls_server(server.clone()).authorize(authorizer::exact([args.client_id.as_str()])?).build()?;
-    tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(config))));
+    let accepts = mtls_server(server.clone()).authorize(authorizer::exact([args.client_id.as_str()])?);
+    let connects = mtls_client(client.clone()).authorize(authorizer::exact([args.server_id.as_str()])?);
+    let (accepts, connects) = (accepts.build_with_status()?, connects.build_with_status()?);
+    let material = Material(vec![accepts.1, connects.1]);
+    tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(accepts.0)), material.clone()));
     tokio::spawn(tell_rotations("server", server));
     tokio::spawn(tell_rotations("client", client.clone()));
-    exchange_for_ever(client, &args.server_id, port).await
+    let connector = Connector { tls: TlsConnector::from(Arc::new(connects.0)), port, material };
+    exchange_for_ever(client, connector).await
+}
+
+/// What both sides' handshakes are made with.
+#[derive(Clone)]
+struct Material(Vec<TlsStatus>);
+
+impl Material {
+    /// The revisions in use; `None` while one is being converted.
+    fn revisions(&self) -> Option<Vec<u64>> {
+        let current = self.0.iter().map(TlsStatus::current);
+        current.map(|status| status.available.then_some(status.source_revision)).collect()
+    }
+
+    async fn settled(&self) -> Vec<u64> {
+        loop {
+            match self.revisions() {
+                Some(revisions) => return revisions,
+                None => sleep(LOOK_AGAIN).await,
+            }
+        }
+    }
+}
+
+struct Connector {
+    tls: TlsConnector,
+    port: u16,
+    material: Material,
 }
 
 async fn source(socket: &Path) -> anyhow::Result<X509Source> {
@@ -73,19 +107,21 @@ async fn source(socket: &Path) -> anyhow::Result<X509Source> {
     Ok(X509SourceBuilder::new().endpoint(endpoint).build().await?)
 }
 
-async fn serve(listener: TcpListener, acceptor: TlsAcceptor) {
+async fn serve(listener: TcpListener, acceptor: TlsAcceptor, material: Material) {
     loop {
         let connection = match listener.accept().await {
             Ok((connection, _)) => connection,
             Err(error) => return emit(&Event::Failed { reason: format!("accept: {error}") }),
         };
-        let acceptor = acceptor.clone();
+        let (acceptor, material) = (acceptor.clone(), material.clone());
         tokio::spawn(async move {
+            let revisions = material.revisions();
             match acceptor.accept(connection).await {
                 Ok(mut tls) => {
                     let mut message = [0; MESSAGE.len()];
                     while tls.read_exact(&mut message).await.is_ok() && tls.write_all(&message).await.is_ok() {}
                 }
+                Err(_) if revisions.is_none() || material.revisions() != revisions => {}
                 Err(error) => emit(&Event::Failed { reason: format!("server's handshake: {error}") }),
             }
         });
@@ -105,10 +141,8 @@ async fn tell_rotations(side: &str, source: X509Source) {
     emit(&Event::Failed { reason: format!("the {side}'s source of SVIDs has ended") });
 }
 
-async fn exchange_for_ever(source: X509Source, server_id: &str, port: u16) -> anyhow::Result<()> {
-    let config = mtls_client(source.clone()).authorize(authorizer::exact([server_id])?).build()?;
-    let connector = TlsConnector::from(Arc::new(config));
-    let mut kept = connect(&connector, port).await?;
+async fn exchange_for_ever(source: X509Source, connector: Connector) -> anyhow::Result<()> {
+    let mut kept = connector.connect().await?;
     let mut svid_of_kept = leaf(&source);
     let (mut exchanges, mut connections, mut pause_max) = (0, 1, Duration::ZERO);
     let mut last = Instant::now();
@@ -117,12 +151,12 @@ async fn exchange_for_ever(source: X509Source, server_id: &str, port: u16) -> an
         ticks.tick().await;
         let outcome = async {
             if tick.is_multiple_of(CONNECT_EVERY) {
-                exchange(&mut connect(&connector, port).await?).await?;
+                connector.connect().await?;
                 connections += 1;
             }
             let current = leaf(&source);
             if current != svid_of_kept {
-                kept = connect(&connector, port).await?;
+                kept = connector.connect().await?;
                 svid_of_kept = current;
                 connections += 1;
             }
@@ -144,13 +178,29 @@ async fn exchange_for_ever(source: X509Source, server_id: &str, port: u16) -> an
     Ok(())
 }
 
-async fn connect(connector: &TlsConnector, port: u16) -> anyhow::Result<TlsStream<TcpStream>> {
-    let connected = async {
-        let tcp = TcpStream::connect(("127.0.0.1", port)).await?;
+impl Connector {
+    /// Of handshakes that fail, one has to count that both sides made with what they have now.
+    async fn connect(&self) -> anyhow::Result<TlsStream<TcpStream>> {
+        let connected = async {
+            loop {
+                let revisions = self.material.settled().await;
+                let outcome = self.handshake().await;
+                if outcome.is_ok() || self.material.revisions() == Some(revisions) {
+                    return outcome;
+                }
+            }
+        };
+        timeout(CALL_MAX, connected).await.context("a handshake hangs")?.context("handshake")
+    }
+
+    /// With TLS 1.3 a client has its stream before the server has judged its certificate; an exchange tells.
+    async fn handshake(&self) -> anyhow::Result<TlsStream<TcpStream>> {
+        let tcp = TcpStream::connect(("127.0.0.1", self.port)).await?;
         // The SPIFFE ID authenticates the server, its name does not.
-        Ok::<_, anyhow::Error>(connector.connect(ServerName::try_from("workload")?, tcp).await?)
-    };
-    timeout(CALL_MAX, connected).await.context("a handshake hangs")?.context("handshake")
+        let mut tls = self.tls.connect(ServerName::try_from("workload")?, tcp).await?;
+        exchange(&mut tls).await?;
+        Ok(tls)
+    }
 }
 
 async fn exchange(tls: &mut TlsStream<TcpStream>) -> anyhow::Result<()> {
@@ -183,4 +233,5 @@ const TICK: Duration = Duration::from_millis(50);
 /// In ticks.
 const CONNECT_EVERY: u64 = 5;
 const TELL_EVERY: u64 = 4;
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 const CALL_MAX: Duration = Duration::from_secs(2);

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use steeple_api::workload::spiffe_workload_api_client::SpiffeWorkloadApiClient;
 use steeple_api::workload::{JwtBundlesRequest, JwtsvidRequest, ValidateJwtsvidRequest};
+use steeple_testkit::until;
 use steeple_transport::client::uds_channel;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -22,6 +23,7 @@ use super::site::TRUST_DOMAIN;
 use crate::register::Recorder;
 
 const AUDIENCE: &str = "chaos";
+const FIRST_MAX: Duration = Duration::from_secs(60);
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// A bundle that was sent is in use within this time.
 const UNREAD_MAX: Duration = Duration::from_millis(1_000);
@@ -41,31 +43,56 @@ struct Key {
     kid: String,
 }
 
-/// Whatever the workload `number` is handed by the agent at `own` has to be valid at the agent at `other`.
-pub(super) async fn exchange(
+/// Two workloads: whatever the one with this number is handed by its agent has to be valid at the agent of the other.
+pub(super) struct Tokens {
     number: usize,
     own: PathBuf,
     other: PathBuf,
     recorder: Arc<Recorder>,
-) -> anyhow::Result<()> {
-    let keys = keys(&own).await?;
-    let mut seen = None;
-    loop {
-        sleep(LOOK_INTERVAL).await;
-        let Some(token) = fetch(&own).await? else { continue };
-        let now = (key_of(&token)?, keys.borrow().clone());
-        if seen.as_ref() != Some(&now) {
-            recorder.shown_token(number, now.0.clone(), now.1.iter().cloned().collect())?;
-            seen = Some(now);
+    keys: Keys,
+    /// The key that signed the last token, and all keys then.
+    seen: Option<(String, BTreeSet<String>)>,
+}
+
+impl Tokens {
+    /// With the first token: what is there from then on was introduced under our eyes.
+    pub(super) async fn begin(
+        number: usize,
+        own: PathBuf,
+        other: PathBuf,
+        recorder: Arc<Recorder>,
+    ) -> anyhow::Result<Self> {
+        let keys = keys(&own).await?;
+        let mut tokens = Self { number, own, other, recorder, keys, seen: None };
+        let first = until("the first token", FIRST_MAX, async || fetch(&tokens.own).await?.context("no token")).await?;
+        tokens.record(&first)?;
+        Ok(tokens)
+    }
+
+    /// Never ends without a reason.
+    pub(super) async fn exchange(mut self) -> anyhow::Result<()> {
+        loop {
+            sleep(LOOK_INTERVAL).await;
+            let Some(token) = fetch(&self.own).await? else { continue };
+            self.record(&token)?;
+            if is_valid(&self.other, &token).await? {
+                continue;
+            }
+            sleep(UNREAD_MAX).await;
+            // Perhaps it was taken back meanwhile.
+            if fetch(&self.own).await?.is_some_and(|again| again == token) && !is_valid(&self.other, &token).await? {
+                self.recorder.violation("a token in use that another workload cannot verify")?;
+            }
         }
-        if is_valid(&other, &token).await? {
-            continue;
+    }
+
+    fn record(&mut self, token: &str) -> anyhow::Result<()> {
+        let now = (key_of(token)?, self.keys.borrow().clone());
+        if self.seen.as_ref() != Some(&now) {
+            self.recorder.shown_token(self.number, now.0.clone(), now.1.iter().cloned().collect())?;
+            self.seen = Some(now);
         }
-        sleep(UNREAD_MAX).await;
-        // Perhaps it was taken back meanwhile.
-        if fetch(&own).await?.is_some_and(|again| again == token) && !is_valid(&other, &token).await? {
-            recorder.violation("a token in use that another workload cannot verify")?;
-        }
+        Ok(())
     }
 }
 

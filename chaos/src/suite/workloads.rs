@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::site::{Site, TRUST_DOMAIN};
-use super::tokens;
+use super::tokens::Tokens;
 use crate::register::Recorder;
 
 const AGENTS: usize = 2;
@@ -80,7 +80,7 @@ impl Workloads {
             let (shows, verifies) = (workloads.shown[own].clone(), workloads.shown[other].clone());
             workloads.tasks.spawn(compare(shows, verifies, Arc::clone(recorder)));
             let (shows, verifies) = (workloads.agents[own].socket(), workloads.agents[other].socket());
-            workloads.tasks.spawn(tokens::exchange(own, shows, verifies, Arc::clone(recorder)));
+            workloads.tasks.spawn(Tokens::begin(own, shows, verifies, Arc::clone(recorder)).await?.exchange());
         }
         Ok(workloads)
     }
