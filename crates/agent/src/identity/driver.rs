@@ -50,7 +50,8 @@ pub enum Ended {
     Expired,
     #[error(
         "no root that this agent trusts signed the server's certificate: give it the right trust bundle and remove \
-         agent-data.json, or set rebootstrap_mode"
+         agent-data.json, with a new join token if it attested by one; an agent that can attest again does that by \
+         itself with rebootstrap_mode"
     )]
     UnknownAuthority,
     #[error(transparent)]

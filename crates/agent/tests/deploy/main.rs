@@ -52,7 +52,6 @@ impl Host {
     fn server_changes(&self) -> Vec<(&'static str, String)> {
         vec![
             ("/var/lib/steeple/server", self.dir.join("data").display().to_string()),
-            ("/etc/steeple", self.dir.join("etc").display().to_string()),
             ("\"0.0.0.0\"", "\"127.0.0.1\"".to_owned()),
             (" bind_port = 8081", format!(" bind_port = {}", self.api.number())),
             ("peer_bind_port = 8082", format!("peer_bind_port = {}", self.peer.number())),
@@ -74,7 +73,7 @@ impl Host {
     }
 
     fn sealing_key(&self) -> PathBuf {
-        self.dir.join("etc/sealing.key")
+        self.dir.join("etc/server.key")
     }
 
     /// Runs `program` under `config`; the socket's path is the one thing that is not in the files.
@@ -95,6 +94,7 @@ async fn is_ready(host: &Host, process: &Process) {
 async fn single_server(binaries: &Binaries, scratch: &Scratch) -> (Host, Process) {
     let host = Host::new(scratch, "server");
     let mut changes = host.server_changes();
+    changes.push(("/etc/steeple", host.dir.join("etc").display().to_string()));
     changes.push(("server-1.example.org", "127.0.0.1".to_owned()));
     let config = host.configure("server.conf", &changes);
     let server = host.run(&binaries.server, &config, &[], &[]);
@@ -160,6 +160,7 @@ async fn the_shipped_replicas_form_one_cluster() {
     let mut processes = Vec::new();
     for (name, host) in names.iter().zip(&hosts) {
         let mut changes = host.server_changes();
+        changes.push(("/var/lib/steeple/sealing", host.dir.join("etc").display().to_string()));
         changes.push(("\"${REPLICA}.example.org:8082\"", format!("\"{}\"", host.peer.address())));
         changes.push(("\"${REPLICA}.example.org:8081\"", format!("\"{}\"", host.api.address())));
         let others = ["server-1.example.org:8082", "server-2.example.org:8082", "server-3.example.org:8082"];

@@ -1393,6 +1393,12 @@ pub struct StatusResponse {
     /// The highest that the release of the replica that answers knows.
     #[prost(uint32, tag = "13")]
     pub cluster_version_max: u32,
+    /// Those who vote, and how many of them answer. In the middle of a change of the membership there are two sets of
+    /// voters, and both have to agree: it is the one then that has the fewest to spare.
+    #[prost(uint32, tag = "14")]
+    pub voters: u32,
+    #[prost(uint32, tag = "15")]
+    pub voters_answering: u32,
 }
 impl ::prost::Name for StatusResponse {
     const NAME: &'static str = "StatusResponse";

@@ -110,7 +110,7 @@ impl Patience {
         let status = tokio::time::timeout(SPEAKS_EVERY, self.cluster.status(StatusRequest {})).await;
         self.speaks_at = Some(Instant::now() + SPEAKS_EVERY);
         let text = match status {
-            Ok(Ok(status)) => match Quorum::of(&status.into_inner().members).missing() {
+            Ok(Ok(status)) => match Quorum::of(&status.into_inner()).missing() {
                 Some(missing) => {
                     let since = *self.no_quorum_since.get_or_insert_with(Instant::now);
                     if since.elapsed() >= NO_QUORUM_MAX {

@@ -96,6 +96,10 @@ const ABOUT_KEYS: &str = "\
 The CA and JWT keys are as old as the backup and may have been used since: the server prepares new ones as soon as it
 runs, and they sign once agents had the time to learn of them.
 Bans and deletions made after the backup are undone: repeat them.
+An authority that was revoked after the backup is trusted again. If its key is in foreign hands, run
+`ca rotate -compromised` once more as soon as the server runs.
+Agents that trust only a CA made after the backup do not trust this one: they bootstrap again, those that attested by
+join token by hand.
 
 ";
 

@@ -62,8 +62,9 @@ metric_table! {
     Gauge RAFT_TERM = "steeple_raft_term" [] "Raft's term";
     Gauge RAFT_APPLIED_INDEX = "steeple_raft_applied_index" [] "the last log entry that this replica has applied";
     Gauge RAFT_LAST_LOG_INDEX = "steeple_raft_last_log_index" [] "the last log entry that this replica holds";
-    Gauge RAFT_VOTERS = "steeple_raft_voters" [] "voters of the cluster";
-    Gauge RAFT_VOTERS_REACHABLE = "steeple_raft_voters_reachable" [] "voters that answered lately";
+    Gauge RAFT_VOTERS = "steeple_raft_voters" []
+        "voters of the cluster; in the middle of a change of the membership, of the set with the fewest to spare";
+    Gauge RAFT_VOTERS_REACHABLE = "steeple_raft_voters_reachable" [] "those of them that answered lately";
     Gauge RAFT_FAILURE_TOLERANCE = "steeple_raft_failure_tolerance" []
         "voters that may fail before nothing can be written";
     Gauge RAFT_MEMBER_REACHABLE = "steeple_raft_member_reachable" [member node_id]

@@ -17,7 +17,7 @@ use super::agents::Survey;
 use super::names::*;
 use crate::driver::federation::BundleAges;
 use crate::federation;
-use crate::raft::{MemberStatus, Replica, Role};
+use crate::raft::{MemberStatus, Replica};
 use crate::seal::KeyInUse;
 use crate::service::Subscribers;
 
@@ -78,10 +78,8 @@ impl Observed {
         gauge!(RAFT_SNAPSHOT_INDEX).set(status.snapshot_index as f64);
         gauge!(RAFT_LOG_ENTRIES).set(status.last_log_index.saturating_sub(status.purged_index) as f64);
         observe_members(&status.members);
-        let voters = || status.members.iter().filter(|member| member.role != Role::Learner);
-        let answers = |member: &&MemberStatus| member.reachable || member.node_id == status.node_id;
-        gauge!(RAFT_VOTERS).set(voters().count() as f64);
-        gauge!(RAFT_VOTERS_REACHABLE).set(voters().filter(answers).count() as f64);
+        gauge!(RAFT_VOTERS).set(status.voters.count as f64);
+        gauge!(RAFT_VOTERS_REACHABLE).set(status.voters.answering as f64);
         gauge!(RAFT_FAILURE_TOLERANCE).set(status.failure_tolerance as f64);
         gauge!(CLUSTER_VERSION).set(f64::from(status.cluster_version));
         gauge!(STATE_DIFFERING).set(status.differing as f64);

@@ -60,8 +60,10 @@ pub(super) async fn change_here(
     change: Change,
     deadline: Instant,
 ) -> Result<(), MembershipError> {
+    // Who died a moment ago was heard lately: a change that needs it would never be committed, nor any write after it.
+    let answered = pinger::who_answers(consensus).await;
     // How long this replica leads decides only about namesakes of the dead.
-    let now = situation(consensus, &consensus.metrics(), Duration::ZERO);
+    let now = situation(consensus, &consensus.metrics(), Duration::ZERO).confirmed_by(&answered);
     for kind in commands(change, &now)? {
         write(queue, kind, deadline).await?;
     }

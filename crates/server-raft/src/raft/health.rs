@@ -43,6 +43,20 @@ pub(super) fn failure_tolerance(voters: usize, healthy: usize, able: usize) -> u
     healthy.saturating_sub(voters / 2 + 1).min(able.saturating_sub(1))
 }
 
+/// A set of voters, and how many of them answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Voters {
+    pub count: usize,
+    pub answering: usize,
+}
+
+impl Voters {
+    /// Of the sets that all have to agree, the one with the fewest to spare for a quorum.
+    pub(super) fn fewest_to_spare(sets: impl Iterator<Item = Self>) -> Self {
+        sets.min_by_key(|set| set.answering as i64 - (set.count / 2 + 1) as i64).unwrap_or_default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +73,16 @@ mod tests {
     fn who_cannot_lead_is_no_tolerance_when_the_last_one_who_can_fails() {
         assert_eq!([3, 2, 1, 0].map(|able| failure_tolerance(3, 3, able)), [1, 1, 0, 0]);
         assert_eq!([5, 3, 2, 1].map(|able| failure_tolerance(5, 5, able)), [2, 2, 1, 0]);
+    }
+
+    #[test]
+    fn in_the_middle_of_a_change_the_weaker_set_of_voters_counts() {
+        let set = |count, answering| Voters { count, answering };
+        let fewest = |sets: &[Voters]| Voters::fewest_to_spare(sets.iter().copied());
+        assert_eq!(fewest(&[set(3, 2), set(2, 1)]), set(2, 1));
+        assert_eq!(fewest(&[set(3, 2), set(5, 5)]), set(3, 2));
+        assert_eq!(fewest(&[set(3, 3)]), set(3, 3));
+        assert_eq!(fewest(&[]), set(0, 0));
     }
 
     #[test]

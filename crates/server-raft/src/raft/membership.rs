@@ -15,6 +15,7 @@ use steeple_state::{CommandKind, Member, Outcome};
 use super::consensus::Consensus;
 use super::leadership::Leadership;
 use super::membership_plan::{Situation, Step, plan};
+use super::pinger;
 use super::propose::{Queue, driver_command};
 use super::types::{Metrics, NodeId};
 
@@ -41,7 +42,11 @@ pub(super) async fn care(consensus: Arc<Consensus>, queue: Queue) {
         }
         let since = *leading_since.get_or_insert_with(tokio::time::Instant::now);
         let change_in_progress = now.membership_config != now.committed_membership_config;
-        let step = if change_in_progress { None } else { plan(&situation(&consensus, &now, since.elapsed())) };
+        let planned = if change_in_progress { None } else { plan(&situation(&consensus, &now, since.elapsed())) };
+        let step = match planned {
+            Some(planned) => confirmed(&consensus, planned, since.elapsed()).await,
+            None => None,
+        };
         if let Some(step) = step {
             let _one_at_a_time = consensus.membership_change.lock().await;
             tracing::info!(%step, "changing the membership");
@@ -58,6 +63,14 @@ pub(super) async fn care(consensus: Arc<Consensus>, queue: Queue) {
             changed = membership_or_progress(&mut metrics, &now) => if !changed { return },
         }
     }
+}
+
+/// A step that is planned again when everybody was asked just now: who died a moment ago was heard lately, and a change
+/// that needs it would never be committed, nor any write after it.
+async fn confirmed(consensus: &Consensus, planned: Step, leading_for: Duration) -> Option<Step> {
+    let answered = pinger::who_answers(consensus).await;
+    plan(&situation(consensus, &consensus.metrics(), leading_for).confirmed_by(&answered))
+        .filter(|step| *step == planned)
 }
 
 /// Waits for news that a plan depends on. False when the consensus ended.

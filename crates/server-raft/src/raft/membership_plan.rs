@@ -83,6 +83,12 @@ impl Situation {
         self.members.iter().find(|member| member.node_id == id)
     }
 
+    /// As it is after all were asked just now: of who was heard lately, only those who `answered` count.
+    pub(super) fn confirmed_by(mut self, answered: &BTreeSet<NodeId>) -> Self {
+        self.heard.retain(|id| *id == self.us || answered.contains(id));
+        self
+    }
+
     /// Entries of the log that it is not known to hold.
     pub(super) fn lag(&self, id: NodeId) -> u64 {
         self.last_log.saturating_sub(self.matched.get(&id).copied().unwrap_or(0))
@@ -141,14 +147,13 @@ impl Situation {
         let too_many = self.voters_target > 0 && voters.len() > self.voters_target;
         let last = || others().min_by_key(|id| (self.heard.contains(id), Reverse(*id)));
         let chosen = others().find(stands_by).or_else(|| if too_many { last() } else { None })?;
-        let left = voters.iter().copied().filter(|id| *id != chosen).collect();
-        self.has_quorum(&left).then_some(chosen)
+        self.has_quorum(&without(voters, chosen)).then_some(chosen)
     }
 
     /// A member that is cleaned up. A voter only if enough are left, or a spare takes its place.
     fn cleaned_up(&self, voters: &BTreeSet<NodeId>) -> Option<NodeId> {
         let can_go = |id: &&NodeId| {
-            let left: BTreeSet<NodeId> = voters.iter().copied().filter(|other| other != *id).collect();
+            let left = without(voters, **id);
             let count = left.len() + usize::from(self.spare(voters).is_some());
             !voters.contains(id) || count >= self.voters_min && self.has_quorum(&left)
         };
@@ -174,6 +179,8 @@ pub(super) fn plan(now: &Situation) -> Option<Step> {
         let spare = now.spare(&voters).filter(|spare| voters.contains(&gone) && in_raft.contains_key(&spare.node_id));
         return Some(match spare {
             Some(spare) => Step::Promote { learner: spare.node_id, replaces: Some(gone) },
+            // Those who stay would wait for each other: with the one that goes they may still be a quorum.
+            None if voters.contains(&gone) && !now.has_quorum(&without(&voters, gone)) => return None,
             None => Step::Remove(gone),
         });
     }
@@ -195,6 +202,10 @@ pub(super) fn plan(now: &Situation) -> Option<Step> {
         return Some(Step::Demote(surplus));
     }
     now.cleaned_up(&voters).map(Step::CleanUp)
+}
+
+fn without(voters: &BTreeSet<NodeId>, gone: NodeId) -> BTreeSet<NodeId> {
+    voters.iter().copied().filter(|id| *id != gone).collect()
 }
 
 pub(super) fn node(member: &Member) -> Node {
@@ -347,6 +358,20 @@ pub(super) mod tests {
         assert_eq!(case.plan(), Some(Step::Promote { learner: 4, replaces: Some(2) }));
         case.unstable = vec![4];
         assert_eq!(case.plan(), Some(Step::Remove(2)));
+    }
+
+    #[test]
+    fn a_vote_is_not_taken_away_while_the_others_are_no_quorum() {
+        let mut case = three();
+        case.members.remove(2);
+        case.nodes = vec![(3, node(&member(3, "c")))];
+        assert_eq!(case.plan(), Some(Step::Remove(3)));
+        case.silent = vec![2];
+        assert_eq!(case.plan(), None, "with the third one that is to go they still are one");
+        // It was heard a moment ago, and does not answer now.
+        let heard_lately = Case { silent: vec![], ..case };
+        let answered = BTreeSet::from([3]);
+        assert_eq!(plan(&heard_lately.situation().confirmed_by(&answered)), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use steeple_state::{CLUSTER_VERSION_MAX, StateHash, Suffrage, Uuid};
 
 use super::admin;
 use super::consensus::Consensus;
-use super::health::failure_tolerance;
+use super::health::{Voters, failure_tolerance};
 use super::pinger::{self, FRESH_FOR};
 use super::types::{NodeId, StoredMembership};
 
@@ -38,6 +38,8 @@ pub struct Status {
     pub differing: usize,
     /// A membership change is under way.
     pub changing: bool,
+    /// In the middle of a change, of the set of voters that has the fewest to spare.
+    pub voters: Voters,
     /// Voters that may fail before nothing can be written.
     pub failure_tolerance: usize,
     /// How many members vote; 0 is all.
@@ -158,6 +160,13 @@ pub(super) fn of(consensus: &Consensus) -> Status {
     let able = healthy().filter(|member| !member.sealed).count();
     let failure_tolerance = failure_tolerance(voters().count(), healthy().count(), able);
     let answers = |id: &NodeId| members.iter().any(|member| member.node_id == *id && member.reachable);
+    let sets = membership.get_joint_config().iter();
+    let sets = sets.map(|set| Voters { count: set.len(), answering: set.iter().filter(|id| answers(id)).count() });
+    let in_force = Voters::fewest_to_spare(sets);
+    let failure_tolerance = match in_force.answering > in_force.count / 2 {
+        true => failure_tolerance.min(in_force.answering - in_force.count / 2 - 1),
+        false => 0,
+    };
     Status {
         node_id: consensus.node_id,
         cluster_uuid: state.cluster().map(|cluster| cluster.uuid),
@@ -172,6 +181,7 @@ pub(super) fn of(consensus: &Consensus) -> Status {
         differing: consensus.comparison.differing(),
         changing: metrics.membership_config != metrics.committed_membership_config
             || membership.get_joint_config().len() > 1,
+        voters: in_force,
         failure_tolerance,
         voters_target: state.cluster().map_or(0, |cluster| cluster.voters_target),
         cluster_version: state.cluster_version(),

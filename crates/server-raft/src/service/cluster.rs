@@ -37,6 +37,8 @@ impl ClusterApi for ClusterService {
             cluster_version_max: CLUSTER_VERSION_MAX,
             differing: u32::try_from(status.differing).unwrap_or(u32::MAX),
             stopped: status.stopped.unwrap_or_default(),
+            voters: u32::try_from(status.voters.count).unwrap_or(u32::MAX),
+            voters_answering: u32::try_from(status.voters.answering).unwrap_or(u32::MAX),
         }))
     }
 

@@ -12,12 +12,13 @@ use steeple_config::SealSettings;
 use steeple_core::{Clock, SystemClock};
 use steeple_server_raft::backup;
 use steeple_server_raft::seal::Custody;
-use steeple_testkit::{Canary, ClusterRole, ExtraLines, Recorder, Server, ServerSpec};
+use steeple_testkit::{Canary, ClusterRole, ExtraLines, Recorder, Server, ServerSpec, until};
 
 use crate::bench::{Bench, create, relaunch, spec};
 use crate::canary::{keys_in, run};
 use crate::join::until_members;
 
+const EVENT_MAX: Duration = Duration::from_secs(60);
 const NAMES: [&str; 3] = ["server-1", "server-2", "server-3"];
 const SNAPSHOT_ENTRIES: u64 = 100;
 /// Entries written while one replica is away. As many as between two snapshots are kept in the log, as many are purged
@@ -56,7 +57,12 @@ async fn no_secret_is_in_what_replicas_send_each_other() {
     relaunch(&mut servers[2]).await;
     until_members(&servers[0], NAMES.len()).await;
     run(&servers[0], &["seal", "new-key"]).await;
-    let second_key = sealing_key(&key_of(&bench, NAMES[0])).await;
+    // Each replica takes it into its file when it hears that it is in force.
+    let second_key = until("the new key", EVENT_MAX, async || {
+        let key = sealing_key(&key_of(&bench, NAMES[0])).await;
+        if key.id().expect("an id") == first_key.id().expect("an id") { Err("the first one") } else { Ok(key) }
+    });
+    let second_key = second_key.await.expect("it is in the file");
     secrets.push(Canary::new("new sealing key", second_key.secret().expose()));
     secrets.extend(backed_up(&bench, &servers[0], &second_key).await);
     secrets.push(Canary::new("join token", token.as_bytes()));

@@ -126,6 +126,26 @@ async fn votes_are_given_and_taken_without_losing_the_quorum() {
     assert!(finalized.text.contains("node 4 does not answer"), "{}", finalized.text);
 }
 
+/// Before its silence is noticed: who answered a second ago is not who answers.
+#[tokio::test]
+async fn a_vote_is_not_taken_away_in_the_second_after_another_voter_died() {
+    let site = Site::new();
+    let mut replicas = site.cluster(3).await;
+    let leader = replicas.leader().await.expect("a leader");
+    let [dying, needed] = [(leader + 1) % 3, (leader + 2) % 3];
+    let needed = replicas.servers[needed].admin().status().await.expect("a status").node_id.to_string();
+    until_voters(&replicas.servers[leader], &[1, 2, 3], 1).await;
+    replicas.servers[dying].kill9().await.expect("it ends");
+    let leading = &replicas.servers[leader];
+    for command in [&["demote", "-nodeID", &needed][..], &["remove", "-nodeID", &needed]] {
+        let said = cluster_refuses(leading, command).await;
+        assert!(said.contains("only 1 of 2 voters would be alive, which is no quorum"), "{command:?}: {said}");
+    }
+    create(leading, "written").await;
+    let status = status(leading).await;
+    assert_eq!((&status["voters"], &status["quorum"]), (&Value::from(3), &Value::from(true)));
+}
+
 /// It ends as soon as it is out, perhaps before it has answered.
 #[tokio::test]
 async fn the_leader_of_two_is_removed_through_the_other() {

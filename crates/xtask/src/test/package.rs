@@ -69,7 +69,8 @@ fn mode_text(mode: u32) -> String {
 fn starts(root: &Path, service: &str) -> Result<()> {
     let unit = std::fs::read_to_string(root.join(UNITS).join(service))?;
     let line = unit.lines().find_map(|line| line.strip_prefix("ExecStartPre=")).context("the unit validates")?;
-    let words: Vec<String> = line.split(' ').map(|word| at(root, word)).collect();
+    // Variables that are not set stand for nothing.
+    let words: Vec<String> = line.split(' ').filter(|word| !word.starts_with('$')).map(|word| at(root, word)).collect();
     let (program, arguments) = words.split_first().context("a command")?;
     run_text(Command::new(program).args(arguments)).with_context(|| service.to_owned()).map(drop)
 }

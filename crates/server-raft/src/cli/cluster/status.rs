@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde_json::Value as Json;
 use steeple_api::steeple::server::cluster_client::ClusterClient;
-use steeple_api::steeple::server::{ListRequest, Member, StatusRequest, StatusResponse};
+use steeple_api::steeple::server::{ListRequest, StatusRequest, StatusResponse};
 use steeple_cli::{Call, Failure, one_line, proto_json};
 use tonic::transport::Channel;
 
@@ -13,13 +13,11 @@ use super::members::print_members;
 
 pub(super) async fn status(call: &mut Call, channel: Channel) -> Result<(), Failure> {
     let status = ClusterClient::new(channel).status(StatusRequest {}).await?.into_inner();
-    let quorum = Quorum::of(&status.members);
+    let quorum = Quorum::of(&status);
     if call.is_json() {
         let mut json = proto_json(&status)?;
         if let Json::Object(members) = &mut json {
             members.insert("quorum".to_owned(), quorum.holds().into());
-            members.insert("voters".to_owned(), quorum.voters.into());
-            members.insert("voters_answering".to_owned(), quorum.answering.into());
         }
         return Ok(writeln!(call.streams.stdout, "{}", one_line(json))?);
     }
@@ -70,11 +68,10 @@ pub(in crate::cli) struct Quorum {
 }
 
 impl Quorum {
-    pub(in crate::cli) fn of(members: &[Member]) -> Self {
-        let voters = || members.iter().filter(|member| member.voter);
-        let answering = || voters().filter(|voter| voter.reachable);
-        let able_to_lead = answering().filter(|voter| !voter.sealed).count();
-        Self { answering: answering().count(), able_to_lead, voters: voters().count() }
+    pub(in crate::cli) fn of(status: &StatusResponse) -> Self {
+        let voters = status.members.iter().filter(|member| member.voter);
+        let able_to_lead = voters.filter(|voter| voter.reachable && !voter.sealed).count();
+        Self { answering: status.voters_answering as usize, able_to_lead, voters: status.voters as usize }
     }
 
     fn holds(self) -> bool {
@@ -127,35 +124,38 @@ pub(super) async fn list(call: &mut Call, channel: Channel) -> Result<(), Failur
 
 #[cfg(test)]
 mod tests {
+    use steeple_api::steeple::server::Member;
+
     use super::*;
 
-    fn members(answering: usize, voters: usize) -> Vec<Member> {
+    fn status(answering: u32, voters: u32) -> StatusResponse {
         let voter = |number| Member { voter: true, reachable: number < answering, ..Member::default() };
         let learner = Member { reachable: true, ..Member::default() };
-        (0..voters).map(voter).chain([learner]).collect()
+        let members = (0..voters).map(voter).chain([learner]).collect();
+        StatusResponse { leader_id: 2, voters, voters_answering: answering, members, ..StatusResponse::default() }
     }
 
     #[test]
     fn a_lost_quorum_is_told_plainly() {
-        let status = StatusResponse { leader_id: 2, ..StatusResponse::default() };
         let told = |answering, voters| {
-            let quorum = Quorum::of(&members(answering, voters));
+            let status = status(answering, voters);
+            let quorum = Quorum::of(&status);
             (quorum.holds(), leader(&status, quorum), quorum.to_string(), quorum.intolerance())
         };
         let lost = "none: 1 of 3 voters answer; nothing is written and nothing is signed; start the others, or see \
                     docs/runbook.md#steeplenoleader";
         let leader = "2, without a quorum".to_owned();
         assert_eq!(told(1, 3), (false, leader, lost.to_owned(), "no failure: writes have stopped"));
-        let missing = |answering| Quorum::of(&members(answering, 3)).missing();
+        let missing = |answering| Quorum::of(&status(answering, 3)).missing();
         assert_eq!(missing(1).as_deref(), Some("there is no quorum: 1 of 3 voters answer"));
         assert_eq!(missing(2), None);
         let two = "2 of 3 voters answer".to_owned();
         assert_eq!(told(2, 3), (true, "2".to_owned(), two, "no failure: one more stops writes"));
         assert_eq!(told(1, 1).3, "no failure: one stops writes");
-        let mut sealed = members(3, 3);
-        sealed[0].sealed = true;
+        let mut sealed = status(3, 3);
+        sealed.members[0].sealed = true;
         assert_eq!(Quorum::of(&sealed).able_to_lead, 2);
-        sealed[1].sealed = true;
+        sealed.members[1].sealed = true;
         let one_left = "no failure: one replica can lead, the others are sealed (`seal status`)";
         assert_eq!((Quorum::of(&sealed).holds(), Quorum::of(&sealed).intolerance()), (true, one_left));
         assert_eq!(
