@@ -69,9 +69,14 @@ pub(in crate::cli) struct Quorum {
 
 impl Quorum {
     pub(in crate::cli) fn of(status: &StatusResponse) -> Self {
-        let voters = status.members.iter().filter(|member| member.voter);
-        let able_to_lead = voters.filter(|voter| voter.reachable && !voter.sealed).count();
-        Self { answering: status.voters_answering as usize, able_to_lead, voters: status.voters as usize }
+        let voters = || status.members.iter().filter(|member| member.voter);
+        let answering = || voters().filter(|voter| voter.reachable);
+        let able_to_lead = answering().filter(|voter| !voter.sealed).count();
+        match (status.voters as usize, status.voters_answering as usize) {
+            // A server of a release that does not tell: in the middle of an upgrade it may be older than its program.
+            (0, _) => Self { answering: answering().count(), able_to_lead, voters: voters().count() },
+            (voters, answering) => Self { answering, able_to_lead, voters },
+        }
     }
 
     fn holds(self) -> bool {
@@ -162,5 +167,9 @@ mod tests {
             [(2, 4), (3, 4), (2, 5), (3, 5), (0, 0)].map(|(a, v)| told(a, v).0),
             [false, true, false, true, false]
         );
+        let untold = StatusResponse { voters: 0, voters_answering: 0, ..status(2, 3) };
+        assert_eq!(Quorum::of(&untold), Quorum::of(&status(2, 3)));
+        let changing = StatusResponse { voters: 2, voters_answering: 1, ..status(2, 3) };
+        assert!(!Quorum::of(&changing).holds(), "two of three answer, and one of the two that are to stay");
     }
 }
